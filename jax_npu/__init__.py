@@ -1,0 +1,16 @@
+"""JAX matmuls on AMD XDNA NPUs, from inside `jit`, with gradients."""
+
+from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
+from jax_npu.explanation import explain
+from jax_npu.products import dot_general, einsum, matmul
+
+__all__ = [
+    "Backend",
+    "backend",
+    "backends",
+    "dot_general",
+    "einsum",
+    "explain",
+    "matmul",
+    "resolve_backend",
+]

@@ -1,0 +1,96 @@
+"""Which backend runs a GEMM: argument, then context manager, then environment."""
+
+import functools
+import os
+import sys
+from dataclasses import dataclass
+
+import jax
+
+from jax_npu import ffi
+
+ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
+
+# Part of jit's cache key, so a jitted function retraces when the choice changes.
+_context = jax.make_user_context(default_value=None)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend and whether it runs here; `detail` says how, or why not."""
+
+    name: str
+    available: bool
+    detail: str
+
+
+def backends() -> dict[str, Backend]:
+    """Every backend by name, with whether it is available and how or why not."""
+    return {
+        entry.name: entry
+        for entry in (
+            Backend("npu", False, "this version of jax-npu has no NPU driver"),
+            Backend("sim", False, "this version of jax-npu has no virtual NPU"),
+            _host(),
+            Backend("xla", True, "stock jax.lax.dot_general, no custom call"),
+        )
+    }
+
+
+def backend(name: str):
+    """Context manager: GEMMs traced inside run on backend `name`.
+
+    Args:
+      name: `"npu"`, `"sim"`, `"host"`, `"xla"` or `"auto"`.
+
+    Raises:
+      ValueError: at once, if there is no such backend or it cannot run here.
+    """
+    resolve_backend(name)
+    return _context(name)
+
+
+def resolve_backend(name: str | None = None) -> str:
+    """The backend that a GEMM traced now runs on: never `"auto"`.
+
+    The first of these that is set decides: `name`, the innermost `backend(...)`,
+    `$JAX_NPU_BACKEND`, `"auto"`. The environment is read at trace time and is no part
+    of jit's cache: set it before the first trace.
+
+    Raises:
+      ValueError: if there is no such backend or it cannot run here.
+    """
+    wanted = name or _context.value or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    if wanted == "auto":
+        return _auto()
+    known = backends()
+    if wanted not in known:
+        raise ValueError(
+            f"backend must be one of {', '.join([*known, 'auto'])}, got {wanted!r}; "
+            f"pass another one, or correct ${ENVIRONMENT_VARIABLE}."
+        )
+    if not known[wanted].available:
+        runnable = ", ".join(e.name for e in known.values() if e.available)
+        raise ValueError(
+            f"backend {wanted!r} cannot run here: {known[wanted].detail}; "
+            f"use one of {runnable}, auto."
+        )
+    return wanted
+
+
+@functools.cache
+def _auto() -> str:
+    known = backends()
+    choice = next(name for name in ("npu", "host") if known[name].available)
+    reason = known[choice].detail
+    if choice == "host":
+        reason += f"; npu: {known['npu'].detail}"
+    print(f"jax-npu: backend auto is {choice} ({reason})", file=sys.stderr)
+    return choice
+
+
+def _host() -> Backend:
+    try:
+        return Backend("host", True, f"CPU, instruction set {ffi.host_isa()}")
+    except (OSError, ValueError) as error:
+        return Backend("host", False, str(error))

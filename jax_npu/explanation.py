@@ -1,0 +1,105 @@
+"""Which GEMMs a function runs, how often, and on which backend."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import jax
+from jax import lax
+from jax.extend.core import Jaxpr, jaxprs_in_params
+from rich.table import Table
+
+from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
+from jax_npu.gemm import gemm_p
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """A batch of products (m, k) x (k, n) and where it runs."""
+
+    batch: int
+    m: int
+    k: int
+    n: int
+    lhs: str
+    rhs: str
+    out: str
+    backend: str
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.batch * self.m * self.k * self.n
+
+
+@dataclass(frozen=True)
+class Row(Gemm):
+    """All calls of one GEMM; `share` is of the function's GEMM FLOPs."""
+
+    calls: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found, largest share first; prints as a table with rich."""
+
+    rows: tuple[Row, ...]
+
+    def __rich__(self) -> Table:
+        table = Table(title="GEMMs of one call", title_justify="left")
+        for name in ("batch", "m", "k", "n", "calls", "GFLOP", "share"):
+            table.add_column(name, justify="right")
+        table.add_column("types")
+        table.add_column("backend")
+        for row in self.rows:
+            table.add_row(
+                *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
+                f"{row.flops * row.calls / 1e9:.3f}",
+                f"{row.share:.1%}",
+                f"{row.lhs} x {row.rhs} -> {row.out}",
+                row.backend,
+            )
+        return table
+
+
+def explain(function: Callable, *args, **kwargs) -> Explanation:
+    """The GEMMs that one call of `function` runs, read off its trace.
+
+    Nothing is executed. A GEMM in a `scan` counts once an iteration; one in a
+    `while_loop` counts once, and one in a branch of `cond` as if it were taken.
+
+    Args:
+      function: any traceable function, jitted or not.
+      args, kwargs: arrays or `jax.ShapeDtypeStruct`s.
+    """
+    jaxpr = jax.jit(function).trace(*args, **kwargs).jaxpr
+    calls: Counter[Gemm] = Counter()
+    for gemm, times in _gemms(jaxpr.jaxpr, 1):
+        calls[gemm] += times
+    total = sum(gemm.flops * times for gemm, times in calls.items())
+    rows = (
+        Row(**vars(gemm), calls=times, share=gemm.flops * times / max(total, 1))
+        for gemm, times in calls.items()
+    )
+    return Explanation(tuple(sorted(rows, key=lambda row: -row.share)))
+
+
+def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive is gemm_p:
+            yield _describe(eqn, eqn.params["spec"], eqn.params["backend"]), times
+        elif eqn.primitive is lax.dot_general_p:
+            lhs, rhs = (v.aval for v in eqn.invars)
+            numbers = eqn.params["dimension_numbers"]
+            spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
+            yield _describe(eqn, spec, "xla"), times
+        inner_times = times * eqn.params.get("length", 1)  # of a scan
+        for inner in jaxprs_in_params(eqn.params):
+            yield from _gemms(inner, inner_times)
+
+
+def _describe(eqn, spec: Spec, backend: str) -> Gemm:
+    avals = [v.aval for v in (*eqn.invars, *eqn.outvars)]
+    batch, m, k, n = contraction_axes(spec, avals[0].shape, avals[1].shape).sizes
+    lhs, rhs, out = (str(aval.dtype) for aval in avals)
+    return Gemm(batch, m, k, n, lhs, rhs, out, backend)

@@ -1,0 +1,170 @@
+"""Contractions on the NPU, as one JAX primitive.
+
+The primitive sees two operands as they lie and a `Spec` that labels their dimensions.
+It is bilinear: each of its derivatives is the primitive again, with the spec's terms
+permuted, so each rule is a line or two and no operand is ever transposed in memory.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src.dispatch import prim_requires_devices_during_lowering  # see the end
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir, xla
+
+from jax_npu import ffi
+from jax_npu.contraction import (
+    Spec,
+    contraction_axes,
+    out_shape,
+    unused_label,
+)
+from jax_npu.precision import part_pairs
+
+GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
+
+
+def gemm(lhs, rhs, *, spec: Spec, out_dtype, passes: int, backend: str, sharding=None):
+    """The contraction `spec` of lhs and rhs with bf16 products and f32 accumulation.
+
+    Args:
+      lhs, rhs: float32 or bfloat16 arrays.
+      spec: which dimensions are contracted, and the order of the result's.
+      out_dtype: float32 or bfloat16.
+      passes: 1, 3, 6 or 9 bf16 products, see `precision.py`.
+      backend: the custom-call target is `xdna_gemm_<backend>`.
+      sharding: of the result, on a mesh with explicit axes.
+    """
+    for dtype in (lhs.dtype, rhs.dtype, out_dtype):
+        if dtype not in GEMM_DTYPES:
+            raise TypeError(
+                "jax_npu needs float32 or bfloat16 operands and result, got "
+                f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, or use "
+                'backend="xla".'
+            )
+    return gemm_p.bind(
+        lhs,
+        rhs,
+        spec=spec,
+        out_dtype=jnp.dtype(out_dtype),
+        passes=passes,
+        backend=backend,
+        sharding=sharding,
+    )
+
+
+def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding):
+    return lhs.update(
+        shape=out_shape(spec, lhs.shape, rhs.shape),
+        dtype=out_dtype,
+        weak_type=lhs.weak_type and rhs.weak_type,
+        sharding=sharding or _out_sharding(lhs.sharding, rhs.sharding, spec),
+    )
+
+
+def _out_sharding(lhs, rhs, spec: Spec):
+    """Every dimension of the result is sharded as it is in the operands."""
+    if lhs.mesh.empty and rhs.mesh.empty:
+        return lhs.update(spec=jax.P(*[None] * len(spec.out)))
+    parts = dict(zip(spec.rhs, rhs.spec)) | {
+        label: part
+        for label, part in zip(spec.lhs, lhs.spec)
+        if part is not None or label not in spec.rhs
+    }
+    mesh = rhs.mesh if lhs.mesh.empty else lhs.mesh
+    return jax.NamedSharding(mesh, jax.P(*(parts[label] for label in spec.out)))
+
+
+def _like(operand):
+    """Parameters that make a product the cotangent of `operand`."""
+    aval = operand.aval
+    sharding = None if aval.sharding.mesh.empty else aval.sharding
+    return {"out_dtype": aval.dtype, "sharding": sharding}
+
+
+def _transpose_lhs(ct, lhs, rhs, *, spec, **params):
+    transposed = Spec(spec.out, spec.rhs, spec.lhs)  # dA = dC Bᵀ
+    return gemm_p.bind(ct, rhs, spec=transposed, **(params | _like(lhs)))
+
+
+def _transpose_rhs(ct, lhs, rhs, *, spec, **params):
+    transposed = Spec(spec.lhs, spec.out, spec.rhs)  # dB = Aᵀ dC
+    return gemm_p.bind(lhs, ct, spec=transposed, **(params | _like(rhs)))
+
+
+def _batch(operands, dims, *, spec, sharding, **params):
+    """A new label: batch where both operands have it, else more rows or columns."""
+    label = unused_label(spec)
+    lhs, rhs = (
+        term if dim is None else term[:dim] + label + term[dim:]
+        for term, dim in zip(spec, dims)
+    )
+    if sharding is not None:
+        sharding = sharding.update(spec=jax.P(None, *sharding.spec))
+    out = gemm_p.bind(
+        *operands, spec=Spec(lhs, rhs, label + spec.out), sharding=sharding, **params
+    )
+    return out, 0
+
+
+def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
+    """The custom call on the operands of one device."""
+    target = f"xdna_gemm_{backend}"
+    ffi.register(target)
+    axes = contraction_axes(spec, lhs.shape, rhs.shape)
+    pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
+    result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
+    flat = {role: _int64s(sum(loops, ())) for role, loops in axes._asdict().items()}
+    return jax.ffi.ffi_call(target, result)(
+        lhs,
+        rhs,
+        **flat,
+        lhs_parts=_int64s(i for i, _ in pairs),
+        rhs_parts=_int64s(j for _, j in pairs),
+    )
+
+
+def _int64s(values):
+    return np.array(list(values), np.int64)
+
+
+@functools.cache
+def _partitioned_call(spec, **params):
+    """`_call`, which XLA's partitioner may split along every label of `spec`.
+
+    A split of a contracted label becomes one all-reduce of the results.
+    """
+
+    @custom_partitioning
+    def call(lhs, rhs):
+        return _call(lhs, rhs, spec=spec, **params)
+
+    def partition(mesh, operands, result):
+        local = functools.partial(_call, spec=spec, **params)
+        return mesh, local, result.sharding, tuple(x.sharding for x in operands)
+
+    call.def_partition(
+        partition,
+        sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
+        reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
+    )
+    return call
+
+
+def _lower(ctx, lhs, rhs, *, sharding, **params):
+    call = _partitioned_call(**params)
+    return mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+
+
+gemm_p = Primitive("xdna_gemm")
+gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
+gemm_p.def_abstract_eval(_abstract_eval)
+ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
+batching.primitive_batchers[gemm_p] = _batch
+mlir.register_lowering(gemm_p, _lower, platform="cpu")
+# Partitioning asks for the devices, and jax 0.10 offers no public way to say so. Without
+# this line sharded operands fail inside jax with "Please file a bug".
+prim_requires_devices_during_lowering.add(gemm_p)

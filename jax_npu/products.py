@@ -1,0 +1,176 @@
+"""`dot_general`, `matmul` and `einsum` with jax's signatures and a choice of backend."""
+
+import functools
+from string import ascii_letters
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jax_npu.backend_choice import resolve_backend
+from jax_npu.contraction import (
+    Spec,
+    dimension_numbers_from_spec,
+    spec_from_dimension_numbers,
+    spec_from_subscripts,
+)
+from jax_npu.gemm import gemm
+from jax_npu.precision import num_passes
+
+
+def dot_general(
+    lhs,
+    rhs,
+    dimension_numbers,
+    precision=None,
+    preferred_element_type=None,
+    *,
+    out_sharding=None,
+    backend: str | None = None,
+):
+    """`jax.lax.dot_general` on an NPU backend: same signature, shapes and errors.
+
+    Operands are rounded to bf16, products accumulated in f32. Drop it in wherever a
+    library takes a `dot_general`, as `flax.nnx.Linear` does.
+
+    Args:
+      lhs, rhs: float32 or bfloat16.
+      dimension_numbers, preferred_element_type, out_sharding: as in `lax.dot_general`.
+      precision: by default one bf16 pass; `HIGH` and `HIGHEST`, or the presets
+        `BF16_BF16_F32_X3`, `_X6` and `_X9`, split f32 operands into bf16 parts.
+      backend: overrides the context manager and the environment, see `jax_npu.backend`.
+
+    Raises:
+      TypeError: for other dtypes, and for shapes that do not fit, as lax does.
+      ValueError: for a backend that does not exist or cannot run here.
+      NotImplementedError: for a precision that is no sum of bf16 products.
+    """
+    backend = resolve_backend(backend)
+    options: dict[str, Any] = {
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+        "out_sharding": out_sharding,
+    }
+    if backend == "xla":
+        return lax.dot_general(lhs, rhs, dimension_numbers, **options)
+    lhs, rhs = jnp.asarray(lhs), jnp.asarray(rhs)
+    checked = _check_with_lax(lhs, rhs, dimension_numbers, **options)
+    dimension_numbers = checked.pop("dimension_numbers")
+    spec = spec_from_dimension_numbers(dimension_numbers, lhs.ndim, rhs.ndim)
+    return gemm(lhs, rhs, spec=spec, backend=backend, **checked)
+
+
+def matmul(
+    a,
+    b,
+    *,
+    precision=None,
+    preferred_element_type=None,
+    out_sharding=None,
+    backend: str | None = None,
+):
+    """`jax.numpy.matmul` on an NPU backend; arguments and errors as in `dot_general`.
+
+    A batch dimension that only one operand has, or that is 1 in the other, makes that
+    operand taller: it is one GEMM, not a loop over the batch.
+    """
+    backend = resolve_backend(backend)
+    options: dict[str, Any] = {
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+        "out_sharding": out_sharding,
+    }
+    if backend == "xla":
+        return jnp.matmul(a, b, **options)
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    jax.eval_shape(jnp.matmul, a, b)  # raises numpy's errors
+    batch = ascii_letters[3 : 3 + max(a.ndim, b.ndim, 2) - 2]
+    a_batch, b_batch = (
+        batch[len(batch) - a.ndim + 2 :],
+        batch[len(batch) - b.ndim + 2 :],
+    )
+    broadcast = {
+        label
+        for label, size, other in zip(
+            reversed(batch), reversed(a.shape[:-2]), reversed(b.shape[:-2])
+        )
+        if size != other
+    }
+    a, a_batch = _drop_ones(a, a_batch, broadcast)
+    b, b_batch = _drop_ones(b, b_batch, broadcast)
+    m, k, n = "a" if a.ndim > 1 else "", "b", "c" if b.ndim > 1 else ""
+    spec = Spec(a_batch + m + k, b_batch + k + n, batch + m + n)
+    return _contract(a, b, spec, backend, options)
+
+
+def einsum(
+    subscripts,
+    /,
+    *operands,
+    precision=None,
+    preferred_element_type=None,
+    out_sharding=None,
+    backend: str | None = None,
+):
+    """`jax.numpy.einsum` on an NPU backend; arguments and errors as in `dot_general`.
+
+    Two operands whose labels are each in two of the three terms are one GEMM that
+    writes the result in the order asked for. Anything else goes through
+    `jax.numpy.einsum`, which calls `dot_general` for each pair of operands.
+    """
+    backend = resolve_backend(backend)
+    options: dict[str, Any] = {
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+        "out_sharding": out_sharding,
+    }
+    if backend == "xla":
+        return jnp.einsum(subscripts, *operands, **options)
+    if isinstance(subscripts, str) and len(operands) == 2:
+        lhs, rhs = map(jnp.asarray, operands)
+        spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
+        if spec is not None:
+            return _contract(lhs, rhs, spec, backend, options)
+    return jnp.einsum(
+        subscripts, *operands, **options, _dot_general=_dot_general_on(backend)
+    )
+
+
+def _contract(lhs, rhs, spec: Spec, backend: str, options: dict[str, Any]):
+    dimension_numbers = dimension_numbers_from_spec(spec)
+    # numpy's promotion, which lax.dot_general leaves to its caller
+    options["preferred_element_type"] = options["preferred_element_type"] or (
+        jnp.result_type(lhs, rhs)
+    )
+    checked = _check_with_lax(lhs, rhs, dimension_numbers, **options)
+    del checked["dimension_numbers"]
+    return gemm(lhs, rhs, spec=spec, backend=backend, **checked)
+
+
+def _check_with_lax(lhs, rhs, dimension_numbers, **options) -> dict[str, Any]:
+    """What `lax.dot_general` makes of its arguments, with the errors that it raises."""
+    stock = functools.partial(
+        lax.dot_general, dimension_numbers=dimension_numbers, **options
+    )
+    jaxpr = jax.make_jaxpr(stock)(jax.typeof(lhs), jax.typeof(rhs))
+    params = jaxpr.eqns[-1].params
+    return {
+        "dimension_numbers": params["dimension_numbers"],
+        "out_dtype": jaxpr.out_avals[0].dtype,
+        "passes": num_passes(params["precision"]),
+        "sharding": params["out_sharding"],
+    }
+
+
+def _drop_ones(x, batch: str, broadcast: set[str]):
+    """`x` without its size-1 dimensions among `broadcast`, and the labels that stay."""
+    dims = [d for d, c in enumerate(batch) if c in broadcast and x.shape[d] == 1]
+    kept = "".join(c for d, c in enumerate(batch) if d not in dims)
+    return jnp.squeeze(x, dims), kept
+
+
+@functools.cache
+def _dot_general_on(backend: str):
+    """One object a backend, so that jax.numpy.einsum's own jit finds it again."""
+    return functools.partial(dot_general, backend=backend)

@@ -1,0 +1,40 @@
+// The host GEMM: bf16 operands, f32 accumulation, any layout, on the CPU.
+
+#ifndef JAX_NPU_XLA_FFI_HOST_GEMM_H_
+#define JAX_NPU_XLA_FFI_HOST_GEMM_H_
+
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "contraction.h"
+#include "host_kernels.h"
+
+namespace jax_npu {
+
+struct Operand {
+  const void* data;
+  DType dtype;
+};
+
+struct Result {
+  void* data;
+  DType dtype;
+};
+
+// The products that are summed: (part of lhs, part of rhs), see Strip::part. One pass
+// over k each, so that higher precision is only a longer contraction.
+using PartPairs = std::vector<std::pair<int, int>>;
+
+// Calls the function for every index below the count, in parallel.
+using ParallelLoop =
+    std::function<void(int64_t num_items, std::function<void(int64_t)>)>;
+
+// out = lhs rhs, summed over k and over `parts`.
+void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
+              Operand rhs, Result out, const ParallelLoop& parallel);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_HOST_GEMM_H_

@@ -1,0 +1,47 @@
+#include "host_kernels.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace jax_npu {
+namespace {
+
+// Fastest first.
+std::vector<const HostKernels*> RunnableKernels() {
+  std::vector<const HostKernels*> runnable;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx512 = __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) {
+    runnable.push_back(&kAvx512Bf16Kernels);
+  }
+  if (avx512) runnable.push_back(&kAvx512Kernels);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    runnable.push_back(&kAvx2Kernels);
+  }
+#endif
+  runnable.push_back(&kPortableKernels);
+  return runnable;
+}
+
+}  // namespace
+
+const HostKernels& SelectHostKernels() {
+  static const std::vector<const HostKernels*> runnable = RunnableKernels();
+  const char* wanted = std::getenv("JAX_NPU_HOST_ISA");
+  if (wanted == nullptr || *wanted == '\0') return *runnable.front();
+  std::string names;
+  for (const HostKernels* kernels : runnable) {
+    if (std::string(wanted) == kernels->name) return *kernels;
+    names += (names.empty() ? "" : ", ") + std::string(kernels->name);
+  }
+  throw std::invalid_argument("JAX_NPU_HOST_ISA must be one that this CPU runs (" +
+                              names + "), got '" + wanted +
+                              "'; unset it for the fastest.");
+}
+
+}  // namespace jax_npu

@@ -1,0 +1,69 @@
+// A parallel loop on XLA's own thread pool.
+
+#ifndef JAX_NPU_XLA_FFI_PARALLEL_H_
+#define JAX_NPU_XLA_FFI_PARALLEL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace jax_npu {
+
+// Calls body(i) for every i in [0, num_items), on at most num_workers threads.
+//
+// The caller works too and waits only for items that a running thread has claimed.
+// A handler runs on the pool that it schedules on: waiting for tasks that have not
+// started would deadlock once every thread of the pool waits. A task that starts late
+// finds nothing left and keeps the shared state alive by itself.
+// The first exception that a body throws is rethrown here, after all items ended.
+template <typename Pool>
+void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,
+                 std::function<void(int64_t)> body) {
+  if (num_workers <= 1 || num_items <= 1) {
+    for (int64_t i = 0; i < num_items; ++i) body(i);
+    return;
+  }
+  struct State {
+    std::function<void(int64_t)> body;
+    int64_t num_items;
+    std::atomic<int64_t> next{0};
+    std::mutex mutex;
+    std::condition_variable all_done;
+    int64_t num_done = 0;
+    std::exception_ptr error;
+
+    void Work() {
+      for (int64_t i; (i = next.fetch_add(1)) < num_items;) {
+        std::exception_ptr raised;
+        try {
+          body(i);
+        } catch (...) {
+          raised = std::current_exception();
+        }
+        std::lock_guard<std::mutex> lock(mutex);
+        if (raised && !error) error = raised;
+        if (++num_done == num_items) all_done.notify_all();
+      }
+    }
+  };
+  auto state = std::make_shared<State>();
+  state->body = std::move(body);
+  state->num_items = num_items;
+  const int64_t num_helpers = std::min(num_workers, num_items) - 1;
+  for (int64_t i = 0; i < num_helpers; ++i) {
+    pool.Schedule([state] { state->Work(); });
+  }
+  state->Work();
+  std::unique_lock<std::mutex> lock(state->mutex);
+  state->all_done.wait(lock, [&] { return state->num_done == num_items; });
+  if (state->error) std::rethrow_exception(state->error);
+}
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_PARALLEL_H_
