@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import jax
@@ -37,7 +38,7 @@ def backends() -> dict[str, Backend]:
     }
 
 
-def backend(name: str):
+def backend(name: str) -> AbstractContextManager[None]:
     """Context manager: GEMMs traced inside run on backend `name`.
 
     Args:

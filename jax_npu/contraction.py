@@ -11,6 +11,11 @@ from string import ascii_letters
 from typing import NamedTuple
 
 
+# ((lhs contracting, rhs contracting), (lhs batch, rhs batch)), as lax has them
+DimPair = tuple[Sequence[int], Sequence[int]]
+DimensionNumbers = tuple[DimPair, DimPair]
+
+
 class Spec(NamedTuple):
     """Dimension labels of the operands and the result, one letter a dimension."""
 
@@ -49,7 +54,9 @@ class Axes(NamedTuple):
         return batch, m, k, n
 
 
-def spec_from_dimension_numbers(dimension_numbers, lhs_ndim: int, rhs_ndim: int):
+def spec_from_dimension_numbers(
+    dimension_numbers: DimensionNumbers, lhs_ndim: int, rhs_ndim: int
+) -> Spec:
     """The `Spec` of `lax.dot_general`: out is batch, then lhs's, then rhs's free."""
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
     lhs = ascii_letters[:lhs_ndim]
@@ -64,13 +71,17 @@ def spec_from_dimension_numbers(dimension_numbers, lhs_ndim: int, rhs_ndim: int)
     return Spec(lhs, rhs, batch + lhs_free + rhs_free)
 
 
-def dimension_numbers_from_spec(spec: Spec):
+def dimension_numbers_from_spec(spec: Spec) -> DimensionNumbers:
     """`lax.dot_general`'s dimension numbers; the order of out is not theirs to say."""
     contract = [c for c in spec.lhs if c not in spec.out]
     batch = [c for c in spec.lhs if c in spec.rhs and c in spec.out]
-    return tuple(
-        tuple(tuple(term.index(c) for c in labels) for term in (spec.lhs, spec.rhs))
-        for labels in (contract, batch)
+
+    def dims(term: str, labels: list[str]) -> tuple[int, ...]:
+        return tuple(term.index(c) for c in labels)
+
+    return (
+        (dims(spec.lhs, contract), dims(spec.rhs, contract)),
+        (dims(spec.lhs, batch), dims(spec.rhs, batch)),
     )
 
 
@@ -111,7 +122,9 @@ def label_sizes(
     return dict(zip(spec.lhs, lhs_shape)) | dict(zip(spec.rhs, rhs_shape))
 
 
-def out_shape(spec: Spec, lhs_shape: Sequence[int], rhs_shape: Sequence[int]):
+def out_shape(
+    spec: Spec, lhs_shape: Sequence[int], rhs_shape: Sequence[int]
+) -> tuple[int, ...]:
     sizes = label_sizes(spec, lhs_shape, rhs_shape)
     return tuple(sizes[c] for c in spec.out)
 

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jax import lax
-from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from rich.table import Table
 
 from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
@@ -62,7 +63,7 @@ class Explanation:
         return table
 
 
-def explain(function: Callable, *args, **kwargs) -> Explanation:
+def explain(function: Callable, *args: Any, **kwargs: Any) -> Explanation:
     """The GEMMs that one call of `function` runs, read off its trace.
 
     Nothing is executed. A GEMM in a `scan` counts once an iteration; one in a
@@ -89,7 +90,7 @@ def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
         if eqn.primitive is gemm_p:
             yield _describe(eqn, eqn.params["spec"], eqn.params["backend"]), times
         elif eqn.primitive is lax.dot_general_p:
-            lhs, rhs = (v.aval for v in eqn.invars)
+            lhs, rhs = map(_aval, eqn.invars)
             numbers = eqn.params["dimension_numbers"]
             spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
             yield _describe(eqn, spec, "xla"), times
@@ -98,8 +99,12 @@ def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
             yield from _gemms(inner, inner_times)
 
 
-def _describe(eqn, spec: Spec, backend: str) -> Gemm:
-    avals = [v.aval for v in (*eqn.invars, *eqn.outvars)]
+def _describe(eqn: JaxprEqn, spec: Spec, backend: str) -> Gemm:
+    avals = [_aval(v) for v in (*eqn.invars, *eqn.outvars)]
     batch, m, k, n = contraction_axes(spec, avals[0].shape, avals[1].shape).sizes
     lhs, rhs, out = (str(aval.dtype) for aval in avals)
     return Gemm(batch, m, k, n, lhs, rhs, out, backend)
+
+
+def _aval(variable: Any) -> jax.core.ShapedArray:
+    return variable.aval

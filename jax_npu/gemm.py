@@ -14,6 +14,7 @@ from jax._src.dispatch import prim_requires_devices_during_lowering  # see the e
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir, xla
+from jax.typing import DTypeLike
 
 from jax_npu import ffi
 from jax_npu.contraction import (
@@ -27,7 +28,16 @@ from jax_npu.precision import part_pairs
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
 
 
-def gemm(lhs, rhs, *, spec: Spec, out_dtype, passes: int, backend: str, sharding=None):
+def gemm(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    *,
+    spec: Spec,
+    out_dtype: DTypeLike,
+    passes: int,
+    backend: str,
+    sharding: jax.NamedSharding | None = None,
+) -> jax.Array:
     """The contraction `spec` of lhs and rhs with bf16 products and f32 accumulation.
 
     Args:
@@ -42,8 +52,8 @@ def gemm(lhs, rhs, *, spec: Spec, out_dtype, passes: int, backend: str, sharding
         if dtype not in GEMM_DTYPES:
             raise TypeError(
                 "jax_npu needs float32 or bfloat16 operands and result, got "
-                f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, or use "
-                'backend="xla".'
+                f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, "
+                'or use backend="xla".'
             )
     return gemm_p.bind(
         lhs,
@@ -65,7 +75,9 @@ def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding):
     )
 
 
-def _out_sharding(lhs, rhs, spec: Spec):
+def _out_sharding(
+    lhs: jax.NamedSharding, rhs: jax.NamedSharding, spec: Spec
+) -> jax.NamedSharding:
     """Every dimension of the result is sharded as it is in the operands."""
     if lhs.mesh.empty and rhs.mesh.empty:
         return lhs.update(spec=jax.P(*[None] * len(spec.out)))
@@ -143,8 +155,10 @@ def _partitioned_call(spec, **params):
         return _call(lhs, rhs, spec=spec, **params)
 
     def partition(mesh, operands, result):
-        local = functools.partial(_call, spec=spec, **params)
-        return mesh, local, result.sharding, tuple(x.sharding for x in operands)
+        shardings = tuple(operand.sharding for operand in operands)
+        split = _contracted_mesh_axes(spec, shardings[0].spec)
+        local = functools.partial(_call_and_sum, spec=spec, mesh_axes=split, **params)
+        return mesh, local, result.sharding, shardings
 
     call.def_partition(
         partition,
@@ -152,6 +166,21 @@ def _partitioned_call(spec, **params):
         reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
     )
     return call
+
+
+def _contracted_mesh_axes(spec: Spec, lhs_partitions: jax.P) -> tuple[str, ...]:
+    axes: list[str] = []
+    for label, part in zip(spec.lhs, lhs_partitions):
+        if label not in spec.out and part is not None:
+            axes.extend([part] if isinstance(part, str) else part)
+    return tuple(axes)
+
+
+def _call_and_sum(lhs, rhs, *, mesh_axes, out_dtype, **params):
+    if not mesh_axes:
+        return _call(lhs, rhs, out_dtype=out_dtype, **params)
+    partial_sum = _call(lhs, rhs, out_dtype=jnp.float32, **params)
+    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
 
 
 def _lower(ctx, lhs, rhs, *, sharding, **params):
@@ -165,6 +194,6 @@ gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
-# Partitioning asks for the devices, and jax 0.10 offers no public way to say so. Without
-# this line sharded operands fail inside jax with "Please file a bug".
+# Partitioning asks for the devices, and jax 0.10 offers no public way to say so.
+# Without this line sharded operands fail inside jax with "Please file a bug".
 prim_requires_devices_during_lowering.add(gemm_p)

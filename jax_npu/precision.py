@@ -6,7 +6,10 @@ so on. A product of higher precision sums products of parts, all accumulated in 
 after Henry, Tang and Heinecke, arXiv 1904.06376).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import DotAlgorithmPreset, Precision
 
 _PASSES_OF_PRECISION = {Precision.DEFAULT: 1, Precision.HIGH: 3, Precision.HIGHEST: 6}
@@ -21,7 +24,7 @@ _PASSES_OF_ALGORITHM = {
 _MAX_PART_SUM = {1: 0, 3: 1, 6: 2, 9: 4}
 
 
-def num_passes(precision) -> int:
+def num_passes(precision: Any) -> int:
     """1, 3, 6 or 9, from a precision as `lax.dot_general_p` carries it.
 
     Raises:
@@ -41,7 +44,9 @@ def num_passes(precision) -> int:
     return _PASSES_OF_ALGORITHM[precision]
 
 
-def part_pairs(passes: int, lhs_dtype, rhs_dtype) -> list[tuple[int, int]]:
+def part_pairs(
+    passes: int, lhs_dtype: np.dtype, rhs_dtype: np.dtype
+) -> list[tuple[int, int]]:
     """The parts (of lhs, of rhs) to multiply, smallest products first.
 
     A bf16 operand is its own only part.

@@ -1,12 +1,14 @@
-"""`dot_general`, `matmul` and `einsum` with jax's signatures and a choice of backend."""
+"""`dot_general`, `matmul` and `einsum` with jax's signatures, on a chosen backend."""
 
 import functools
+from collections.abc import Callable
 from string import ascii_letters
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 
 from jax_npu.backend_choice import resolve_backend
 from jax_npu.contraction import (
@@ -18,17 +20,19 @@ from jax_npu.contraction import (
 from jax_npu.gemm import gemm
 from jax_npu.precision import num_passes
 
+OutSharding = jax.NamedSharding | jax.P | None
+
 
 def dot_general(
-    lhs,
-    rhs,
-    dimension_numbers,
-    precision=None,
-    preferred_element_type=None,
+    lhs: ArrayLike,
+    rhs: ArrayLike,
+    dimension_numbers: lax.DotDimensionNumbers,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
     *,
-    out_sharding=None,
+    out_sharding: OutSharding = None,
     backend: str | None = None,
-):
+) -> jax.Array:
     """`jax.lax.dot_general` on an NPU backend: same signature, shapes and errors.
 
     Operands are rounded to bf16, products accumulated in f32. Drop it in wherever a
@@ -62,14 +66,14 @@ def dot_general(
 
 
 def matmul(
-    a,
-    b,
+    a: ArrayLike,
+    b: ArrayLike,
     *,
-    precision=None,
-    preferred_element_type=None,
-    out_sharding=None,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: OutSharding = None,
     backend: str | None = None,
-):
+) -> jax.Array:
     """`jax.numpy.matmul` on an NPU backend; arguments and errors as in `dot_general`.
 
     A batch dimension that only one operand has, or that is 1 in the other, makes that
@@ -84,7 +88,8 @@ def matmul(
     if backend == "xla":
         return jnp.matmul(a, b, **options)
     a, b = jnp.asarray(a), jnp.asarray(b)
-    jax.eval_shape(jnp.matmul, a, b)  # raises numpy's errors
+    # raises numpy's errors
+    jax.eval_shape(functools.partial(jnp.matmul, **options), a, b)
     batch = ascii_letters[3 : 3 + max(a.ndim, b.ndim, 2) - 2]
     a_batch, b_batch = (
         batch[len(batch) - a.ndim + 2 :],
@@ -105,14 +110,14 @@ def matmul(
 
 
 def einsum(
-    subscripts,
+    subscripts: Any,
     /,
-    *operands,
-    precision=None,
-    preferred_element_type=None,
-    out_sharding=None,
+    *operands: Any,
+    precision: lax.PrecisionLike = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: OutSharding = None,
     backend: str | None = None,
-):
+) -> jax.Array:
     """`jax.numpy.einsum` on an NPU backend; arguments and errors as in `dot_general`.
 
     Two operands whose labels are each in two of the three terms are one GEMM that
@@ -137,7 +142,9 @@ def einsum(
     )
 
 
-def _contract(lhs, rhs, spec: Spec, backend: str, options: dict[str, Any]):
+def _contract(
+    lhs: jax.Array, rhs: jax.Array, spec: Spec, backend: str, options: dict[str, Any]
+) -> jax.Array:
     dimension_numbers = dimension_numbers_from_spec(spec)
     # numpy's promotion, which lax.dot_general leaves to its caller
     options["preferred_element_type"] = options["preferred_element_type"] or (
@@ -148,7 +155,9 @@ def _contract(lhs, rhs, spec: Spec, backend: str, options: dict[str, Any]):
     return gemm(lhs, rhs, spec=spec, backend=backend, **checked)
 
 
-def _check_with_lax(lhs, rhs, dimension_numbers, **options) -> dict[str, Any]:
+def _check_with_lax(
+    lhs: jax.Array, rhs: jax.Array, dimension_numbers: Any, **options: Any
+) -> dict[str, Any]:
     """What `lax.dot_general` makes of its arguments, with the errors that it raises."""
     stock = functools.partial(
         lax.dot_general, dimension_numbers=dimension_numbers, **options
@@ -163,7 +172,7 @@ def _check_with_lax(lhs, rhs, dimension_numbers, **options) -> dict[str, Any]:
     }
 
 
-def _drop_ones(x, batch: str, broadcast: set[str]):
+def _drop_ones(x: jax.Array, batch: str, broadcast: set[str]) -> tuple[jax.Array, str]:
     """`x` without its size-1 dimensions among `broadcast`, and the labels that stay."""
     dims = [d for d, c in enumerate(batch) if c in broadcast and x.shape[d] == 1]
     kept = "".join(c for d, c in enumerate(batch) if d not in dims)
@@ -171,6 +180,6 @@ def _drop_ones(x, batch: str, broadcast: set[str]):
 
 
 @functools.cache
-def _dot_general_on(backend: str):
+def _dot_general_on(backend: str) -> Callable[..., jax.Array]:
     """One object a backend, so that jax.numpy.einsum's own jit finds it again."""
     return functools.partial(dot_general, backend=backend)
