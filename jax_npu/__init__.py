@@ -1,5 +1,6 @@
 """JAX matmuls on AMD XDNA NPUs, from inside `jit`, with gradients."""
 
+from jax_npu import checkpoint_policies
 from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
 from jax_npu.explanation import explain
 from jax_npu.products import dot_general, einsum, matmul
@@ -8,6 +9,7 @@ __all__ = [
     "Backend",
     "backend",
     "backends",
+    "checkpoint_policies",
     "dot_general",
     "einsum",
     "explain",

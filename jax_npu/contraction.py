@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import NamedTuple
 
-
 # ((lhs contracting, rhs contracting), (lhs batch, rhs batch)), as lax has them
 DimPair = tuple[Sequence[int], Sequence[int]]
 DimensionNumbers = tuple[DimPair, DimPair]

