@@ -1,0 +1,1 @@
+"""GPT-2 in Flax NNX, trained with its matmuls on whichever backend jax_npu offers."""

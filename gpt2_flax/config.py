@@ -1,0 +1,125 @@
+"""The configuration of a training run; every field is a flag of `gpt2-flax train`."""
+
+import argparse
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from gpt2_flax.data import PYTHON_DOCS
+from gpt2_flax.errors import InputError
+from gpt2_flax.model import MODELS, GPT2Config
+from gpt2_flax.tokenizer import NUM_TOKENS
+from gpt2_flax.weights import read_config
+
+DEFAULT_MODEL = "mini"
+
+
+def flag(default: Any, why: str, kind: type | None = None) -> Any:
+    return field(default=default, metadata={"why": why, "kind": kind or type(default)})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    backend: str | None = flag(
+        None, "where matmuls run (default: $JAX_NPU_BACKEND, else auto)", str
+    )
+    model: str | None = flag(
+        None, f"one of {', '.join(MODELS)} (default: {DEFAULT_MODEL})", str
+    )
+    num_layers: int | None = flag(None, "instead of the model's", int)
+    num_heads: int | None = flag(None, "instead of the model's", int)
+    embed_dim: int | None = flag(None, "instead of the model's", int)
+    weights: str | None = flag(
+        None, "Hugging Face GPT-2 directory to start from; it names its own model", str
+    )
+    data: str = flag(
+        PYTHON_DOCS, "UTF-8 text file, or the documentation inside CPython"
+    )
+    steps: int = flag(400, "the default run then ends with its loss still falling")
+    batch_size: int = flag(8, "with --seq-len: tokens per step; memory grows with both")
+    seq_len: int = flag(64, "tokens that attention sees")
+    lr: float = flag(1e-3, "peak learning rate; 6e-4 is GPT-3's for the size of gpt2")
+    warmup_steps: int = flag(40, "Adam's second moments are noise in the first steps")
+    weight_decay: float = flag(0.1, "on matrices only; a small text is soon overfitted")
+    max_grad_norm: float = flag(1.0, "longer gradients are shortened to it")
+    eval_every: int = flag(50, "steps between validations, each with a checkpoint")
+    eval_batches: int = flag(20, "most batches in a validation")
+    seed: int = flag(0, "of the initial weights and of every batch")
+
+    def __post_init__(self) -> None:
+        for name in ["steps", "batch_size", "seq_len", "eval_every", "eval_batches"]:
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ["seed", "warmup_steps", "weight_decay"]:
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ["lr", "max_grad_norm"]:
+            self._require(name, getattr(self, name) > 0, "above 0")
+
+    def _require(self, name: str, holds: bool, what: str) -> None:
+        if not holds:
+            raise InputError(
+                f"{flag_name(name)} must be {what}, got {getattr(self, name)}."
+            )
+
+
+def flag_name(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def add_config_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that are absent from the parsed arguments unless given."""
+    for f in fields(TrainConfig):
+        default = "" if f.default is None else f" (default: {f.default})"
+        parser.add_argument(
+            flag_name(f.name),
+            type=f.metadata["kind"],
+            default=argparse.SUPPRESS,
+            help=f.metadata["why"] + default,
+        )
+
+
+def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
+    """The run's own configuration; `given` may repeat it but not change it."""
+    changes = ", ".join(
+        f"{flag_name(name)} was {saved[name]}, now {value}"
+        for name, value in given.items()
+        if saved[name] != value
+    )
+    if changes:
+        raise InputError(
+            f"--resume continues a run as it was begun, but {changes}. Drop the flag, "
+            "or begin anew with another --out or --overwrite."
+        )
+    return TrainConfig(**saved)
+
+
+def choose_model(config: TrainConfig) -> GPT2Config:
+    """The shape that the flags describe, or that of --weights."""
+    names = ("num_layers", "num_heads", "embed_dim")
+    given = {name: getattr(config, name) for name in names}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if config.weights:
+        if config.model or overrides:
+            raise InputError(
+                "--weights brings the shape of its model; drop "
+                + ", ".join(
+                    map(flag_name, ["model"] * bool(config.model) + [*overrides])
+                )
+                + "."
+            )
+        model = read_config(Path(config.weights))
+    else:
+        name = config.model or DEFAULT_MODEL
+        if name not in MODELS:
+            raise InputError(f"--model must be one of {', '.join(MODELS)}, got {name}.")
+        model = replace(MODELS[name], **overrides)
+    if config.seq_len > model.num_positions:
+        raise InputError(
+            f"the model has {model.num_positions} positions; --seq-len must not exceed "
+            f"them, got {config.seq_len}."
+        )
+    if model.vocab_size < NUM_TOKENS:
+        raise InputError(
+            f"GPT-2's tokens need a vocabulary of {NUM_TOKENS}, and {config.weights} "
+            f"has {model.vocab_size}; give weights trained with GPT-2's tokenizer."
+        )
+    return model

@@ -1,0 +1,178 @@
+"""GPT-2 in Flax NNX, every matrix product through the `dot_general` it is given.
+
+Operands are passed as they lie: attention batches over (B, H) of (B, T, H, D) operands
+and the output projection contracts (H, D) of (B, H, T, D), so no call site transposes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+from jax.typing import ArrayLike
+
+from gpt2_flax.errors import InputError
+
+DotGeneral = Callable[..., Array]  # with lax.dot_general's signature
+Params = dict[str, Any]
+LogitsFunction = Callable[[Params, ArrayLike], Array]
+
+INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    num_layers: int
+    num_heads: int
+    embed_dim: int  # must be a multiple of num_heads
+    vocab_size: int = 50257  # 256 bytes + 50,000 merges + <|endoftext|>
+    num_positions: int = 1024  # one learned position each; the longest sequence
+    norm_eps: float = 1e-5  # LayerNorm's, as in the released checkpoints
+
+    def __post_init__(self) -> None:
+        if min(self.num_layers, self.num_heads, self.embed_dim) < 1:
+            raise InputError(
+                "a model needs at least one layer, one head and one channel, got "
+                f"{self.num_layers}, {self.num_heads} and {self.embed_dim}."
+            )
+        if self.embed_dim % self.num_heads:
+            raise InputError(
+                f"heads share the channels equally: --embed-dim {self.embed_dim} is no "
+                f"multiple of --num-heads {self.num_heads}."
+            )
+
+
+MODELS = {
+    "mini": GPT2Config(num_layers=4, num_heads=4, embed_dim=128, num_positions=256),
+    "gpt2": GPT2Config(num_layers=12, num_heads=12, embed_dim=768),
+    "gpt2-medium": GPT2Config(num_layers=24, num_heads=16, embed_dim=1024),
+    "gpt2-large": GPT2Config(num_layers=36, num_heads=20, embed_dim=1280),
+    "gpt2-xl": GPT2Config(num_layers=48, num_heads=25, embed_dim=1600),
+}
+
+
+class Attention(nnx.Module):
+    def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        self.num_heads = config.num_heads
+        self.head_dim = config.embed_dim // config.num_heads
+        self.dot_general = dot_general
+        self.qkv = nnx.Linear(
+            config.embed_dim,
+            3 * config.embed_dim,
+            kernel_init=nnx.initializers.normal(INIT_STDDEV),
+            dot_general=dot_general,
+            rngs=rngs,
+        )
+        self.proj = nnx.LinearGeneral(
+            (self.num_heads, self.head_dim),
+            config.embed_dim,
+            axis=(1, 3),  # the (H, D) of (B, H, T, D)
+            kernel_init=residual_init(config),
+            dot_general=dot_general,
+            rngs=rngs,
+        )
+
+    def __call__(self, x: Array) -> Array:
+        b, t, _ = x.shape
+        qkv = self.qkv(x).reshape(b, t, 3, self.num_heads, self.head_dim)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # (B, T, H, D) each
+        scores = self.dot_general(
+            q, k, (((3,), (3,)), ((0, 2), (0, 2)))
+        )  # (B, H, T, S)
+        causal = jnp.tril(jnp.ones((t, t), bool))
+        scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
+        weights = jax.nn.softmax(scores)
+        context = self.dot_general(weights, v, (((3,), (1,)), ((0, 1), (0, 2))))
+        return self.proj(context)  # (B, H, T, D) -> (B, T, C)
+
+
+class MLP(nnx.Module):
+    def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        self.fc = nnx.Linear(
+            config.embed_dim,
+            4 * config.embed_dim,
+            kernel_init=nnx.initializers.normal(INIT_STDDEV),
+            dot_general=dot_general,
+            rngs=rngs,
+        )
+        self.proj = nnx.Linear(
+            4 * config.embed_dim,
+            config.embed_dim,
+            kernel_init=residual_init(config),
+            dot_general=dot_general,
+            rngs=rngs,
+        )
+
+    def __call__(self, x: Array) -> Array:
+        return self.proj(jax.nn.gelu(self.fc(x), approximate=True))  # "gelu_new"
+
+
+class Block(nnx.Module):
+    def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        self.norm_1 = nnx.LayerNorm(
+            config.embed_dim, epsilon=config.norm_eps, rngs=rngs
+        )
+        self.attention = Attention(config, dot_general, rngs)
+        self.norm_2 = nnx.LayerNorm(
+            config.embed_dim, epsilon=config.norm_eps, rngs=rngs
+        )
+        self.mlp = MLP(config, dot_general, rngs)
+
+    def __call__(self, x: Array) -> Array:
+        x = x + self.attention(self.norm_1(x))
+        return x + self.mlp(self.norm_2(x))
+
+
+class GPT2(nnx.Module):
+    def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        init = nnx.initializers.normal(INIT_STDDEV)
+        v, p, c = config.vocab_size, config.num_positions, config.embed_dim
+        self.dot_general = dot_general
+        self.tokens = nnx.Embed(v, c, embedding_init=init, rngs=rngs)
+        self.positions = nnx.Embed(p, c, embedding_init=init, rngs=rngs)
+        self.blocks = nnx.List(
+            [Block(config, dot_general, rngs) for _ in range(config.num_layers)]
+        )
+        self.norm = nnx.LayerNorm(c, epsilon=config.norm_eps, rngs=rngs)
+
+    def __call__(self, tokens: Array) -> Array:
+        """Token ids (B, T), T <= num_positions, to logits (B, T, V)."""
+        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        # The tied head contracts C of (B, T, C), (V, C); Embed.attend would transpose.
+        head = self.tokens.embedding[...]
+        return self.dot_general(self.norm(x), head, (((2,), (1,)), ((), ())))
+
+
+def residual_init(config: GPT2Config) -> nnx.Initializer:
+    """Smaller by the root of how many layers add to the residual stream."""
+    return nnx.initializers.normal(INIT_STDDEV / (2 * config.num_layers) ** 0.5)
+
+
+def init_params(config: GPT2Config, seed: int) -> Params:
+    model = GPT2(config, jax.lax.dot_general, nnx.Rngs(seed))
+    return nnx.to_pure_dict(nnx.state(model))
+
+
+def shape_params(config: GPT2Config) -> Params:
+    """`init_params` with a ShapeDtypeStruct for every array."""
+    return jax.eval_shape(partial(init_params, config, 0))
+
+
+def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:
+    """The model as a pure function of its parameters and tokens (B, T)."""
+    model = nnx.eval_shape(lambda: GPT2(config, dot_general, nnx.Rngs(0)))
+    graph = nnx.graphdef(model)
+    return lambda params, tokens: nnx.merge(graph, params)(tokens)
+
+
+def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
+    """Mean over (B, T) of -log softmax(logits)[target], in nats per token."""
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses.mean()

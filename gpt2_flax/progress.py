@@ -1,0 +1,88 @@
+"""What a training run shows while it works, and how Ctrl-C asks it to end."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINES_EVERY = 10  # steps, where stdout is not a terminal
+SMOOTHING = 0.9  # of the time per step; the first step compiles and does not count
+
+Row = dict[str, float]
+
+
+@contextmanager
+def show_progress(
+    first: int, steps: int, tokens_per_step: int
+) -> Iterator[Callable[[Row], None]]:
+    """Yields what shows a metrics row: in a bar on a terminal, else in log lines."""
+    console = Console()
+    progress = Progress(
+        TextColumn("step {task.completed}/{task.total}"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = progress.add_task("", total=steps, completed=first, loss=0.0, speed=0.0)
+    clock = StepClock()
+
+    def show(row: Row) -> None:
+        step = int(row["step"])
+        if "val_loss" in row:
+            console.print(f"step {step}  validation loss {row['val_loss']:.3f}")
+            clock.pause()
+            return
+        seconds = clock.tick()
+        speed = tokens_per_step / seconds if seconds else 0.0
+        progress.update(task, completed=step, loss=row["loss"], speed=speed)
+        if not console.is_terminal and (step % LINES_EVERY == 0 or step == steps):
+            console.print(
+                f"step {step}/{steps}  loss {row['loss']:.3f}  {speed:,.0f} tokens/s  "
+                f"{(steps - step) * seconds:.0f} s left",
+                highlight=False,
+            )
+
+    with progress:
+        yield show
+
+
+class StepClock:
+    """Smoothed seconds per step, without compilation and validation."""
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+        self.seconds = 0.0
+
+    def tick(self) -> float:
+        now = time.perf_counter()
+        if self.last is not None:
+            taken = now - self.last
+            smoothed = SMOOTHING * self.seconds + (1 - SMOOTHING) * taken
+            self.seconds = smoothed if self.seconds else taken
+        self.last = now
+        return self.seconds
+
+    def pause(self) -> None:
+        self.last = None
+
+
+@contextmanager
+def ask_on_interrupt() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event; a second one interrupts at once, as usual."""
+    asked = threading.Event()
+
+    def handle(signum: int, frame: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, usual)

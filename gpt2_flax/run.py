@@ -1,0 +1,113 @@
+"""The run folder: `config.json`, `metrics.jsonl`, `loss.png`, `checkpoints/`.
+
+Opening it decides whether a run may start; nothing else in a folder is ever touched.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+from gpt2_flax.errors import InputError
+from gpt2_flax.files import write_atomically
+
+PROGRAM = "gpt2_flax"  # marks a config.json as ours
+CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")
+CHECKPOINTS_KEPT = 2  # the second is there should the newest turn out to be a bad one
+
+
+def read_run(out: Path) -> dict[str, Any]:
+    """The `config.json` of the run in `out`."""
+    record = find_run(out)
+    if record is None:
+        raise InputError(f"{out} holds no run; give the --out of one.")
+    return record
+
+
+def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
+    """Makes `out` a run folder; with `overwrite`, one that forgets the run it holds."""
+    if find_run(out) is not None:
+        if not overwrite:
+            raise InputError(
+                f"{out} already holds a run; continue it with --resume, "
+                "replace it with --overwrite, or give another --out."
+            )
+        delete_run(out)
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(
+            f"--out needs a new or empty folder, or one with a run; {out} is neither, "
+            "and --overwrite does not apply to it."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"program": PROGRAM, **record}, indent=2)
+    write_atomically(out / "config.json", lambda path: path.write_text(text))
+
+
+def find_run(out: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((out / "config.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    ours = isinstance(record, dict) and record.get("program") == PROGRAM
+    return record if ours else None
+
+
+def delete_run(out: Path) -> None:
+    for name in CONTENTS:  # config.json last: half deleted, it is still a run
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def append_metrics(out: Path, row: dict[str, float]) -> None:
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(out: Path) -> list[dict[str, float]]:
+    path = out / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # whole lines
+
+
+def forget_metrics_after(out: Path, step: int) -> None:
+    """Drops the rows of steps that a resumed run takes again."""
+    rows = [row for row in read_metrics(out) if row["step"] <= step]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_atomically(out / "metrics.jsonl", lambda path: path.write_text(text))
+
+
+def open_checkpoints(out: Path) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=CHECKPOINTS_KEPT, enable_async_checkpointing=False
+    )
+    return ocp.CheckpointManager((out / "checkpoints").absolute(), options=options)
+
+
+def latest_step(out: Path) -> int:
+    """The step of the newest checkpoint, 0 if there is none."""
+    with open_checkpoints(out) as checkpoints:
+        return checkpoints.latest_step() or 0
+
+
+def save_checkpoint(
+    checkpoints: ocp.CheckpointManager, step: int, items: dict[str, Any]
+) -> None:
+    args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    checkpoints.save(step, args=ocp.args.Composite(**args))
+
+
+def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
+    """The items of the newest checkpoint that `shapes` names and describes."""
+    args = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
+    with open_checkpoints(out) as checkpoints:
+        step = checkpoints.latest_step()
+        if step is None:
+            raise InputError(f"{out} has no checkpoint yet; train it first.")
+        return dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))

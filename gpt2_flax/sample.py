@@ -1,0 +1,150 @@
+"""Text from a trained run.
+
+gpt2-flax sample --out run --prompt "The with statement" --num-tokens 100
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+import jax_npu
+from gpt2_flax import run
+from gpt2_flax.backend import resolve_backend
+from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.model import (
+    GPT2Config,
+    LogitsFunction,
+    Params,
+    logits_function,
+    shape_params,
+)
+from gpt2_flax.tokenizer import END_OF_TEXT, NUM_TOKENS, load_tokenizer
+
+TEMPERATURE = 0.8  # below 1: fewer slips into the tail of a small model's guesses
+TOP_K = 40  # as in the samples of the GPT-2 paper
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax sample", description="Continues a text with a trained run."
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("run"), help="run folder (default: run)")
+    add("--prompt", default=END_OF_TEXT, help=f"(default: {END_OF_TEXT})")
+    add("--num-tokens", type=int, default=100, help="to add (default: 100)")
+    add(
+        "--temperature",
+        type=float,
+        default=TEMPERATURE,
+        help=f"0 takes the likeliest token (default: {TEMPERATURE})",
+    )
+    add(
+        "--top-k",
+        type=int,
+        default=TOP_K,
+        help=f"choose among the likeliest k (default: {TOP_K})",
+    )
+    add("--seed", type=int, default=0, help="(default: 0)")
+    add("--backend", help="where matmuls run (default: $JAX_NPU_BACKEND, else auto)")
+    args = parser.parse_args(argv)
+    check_flags(args)
+
+    with jax_npu.backend(resolve_backend(args.backend)):
+        model, params = load_run(args.out)
+        print(
+            args.prompt
+            + continue_text(
+                logits_function(model, jax_npu.dot_general),
+                params,
+                model,
+                args.prompt,
+                args.num_tokens,
+                args.temperature,
+                args.top_k,
+                args.seed,
+            )
+        )
+    return 0
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    if not args.prompt:
+        raise InputError(
+            f"--prompt must not be empty; without it, it is {END_OF_TEXT}."
+        )
+    if args.num_tokens < 1:
+        raise InputError(f"--num-tokens must be at least 1, got {args.num_tokens}.")
+    if not 0 <= args.temperature < float("inf"):
+        raise InputError(f"--temperature must be at least 0, got {args.temperature}.")
+    if not 1 <= args.top_k <= NUM_TOKENS:
+        raise InputError(f"--top-k must be 1 to {NUM_TOKENS}, got {args.top_k}.")
+
+
+def load_run(out: Path) -> tuple[GPT2Config, Params]:
+    model = GPT2Config(**run.read_run(out)["model"])
+    items = run.restore_checkpoint(out, {"params": shape_params(model)})
+    return model, items["params"]
+
+
+def continue_text(
+    logits: LogitsFunction,
+    params: Params,
+    model: GPT2Config,
+    prompt: str,
+    num_tokens: int,
+    temperature: float = TEMPERATURE,
+    top_k: int = TOP_K,
+    seed: int = 0,
+) -> str:
+    """What the model puts after `prompt`, without the prompt."""
+    tokenizer = load_tokenizer()
+    start = tokenizer.encode(prompt, allowed_special={END_OF_TEXT})
+    tokens = jnp.array(start + [0] * num_tokens, jnp.int32)
+    window = min(len(tokens), model.num_positions)
+    choose = partial(choose_token, temperature=temperature, top_k=top_k)
+    tokens = fill(
+        logits, choose, window, len(start), params, tokens, jax.random.key(seed)
+    )
+    return tokenizer.decode(tokens[len(start) :].tolist())
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def fill(
+    logits: LogitsFunction,
+    choose: partial[Array],
+    window: int,
+    first: int,
+    params: Params,
+    tokens: Array,
+    key: Array,
+) -> Array:
+    """`tokens` (N,) with those from `first` on chosen one after the other.
+
+    Each step sees a window of fixed size, so there is one compilation; what it holds
+    beyond the token to choose does not matter to a causal model.
+    """
+
+    def step(i: Array, tokens: Array) -> Array:
+        start = jnp.maximum(i - window, 0)
+        seen = jax.lax.dynamic_slice_in_dim(tokens, start, window)
+        scores = logits(params, seen[None])[0, i - start - 1]  # (V,)
+        return tokens.at[i].set(choose(scores, jax.random.fold_in(key, i)))
+
+    return jax.lax.fori_loop(first, len(tokens), step, tokens)
+
+
+def choose_token(scores: Array, key: Array, temperature: float, top_k: int) -> Array:
+    best, tokens = jax.lax.top_k(scores, top_k)
+    if temperature == 0:
+        return tokens[0]
+    return tokens[jax.random.categorical(key, best / temperature)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

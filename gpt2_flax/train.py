@@ -1,0 +1,268 @@
+"""Trains GPT-2 with its matmuls on the chosen backend.
+
+gpt2-flax train --model mini --out run
+gpt2-flax train --out run --resume
+"""
+
+import argparse
+import hashlib
+import math
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import optax
+import rich
+from jax import Array
+
+import jax_npu
+from gpt2_flax import run
+from gpt2_flax.backend import resolve_backend
+from gpt2_flax.config import (
+    TrainConfig,
+    add_config_flags,
+    choose_model,
+    config_to_resume,
+)
+from gpt2_flax.data import (
+    Split,
+    Tokens,
+    load_split,
+    train_batch,
+    unigram_entropy,
+    validation_batches,
+)
+from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.model import (
+    GPT2Config,
+    LogitsFunction,
+    Params,
+    cross_entropy,
+    init_params,
+    logits_function,
+)
+from gpt2_flax.optimizer import make_optimizer, make_schedule
+from gpt2_flax.plot import plot_loss
+from gpt2_flax.progress import ask_on_interrupt, show_progress
+from gpt2_flax.sample import continue_text
+from gpt2_flax.tokenizer import load_tokenizer
+from gpt2_flax.weights import load_params
+
+SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
+SAMPLE_TOKENS = 80
+
+
+class State(NamedTuple):
+    params: Params
+    opt_state: optax.OptState
+
+
+TrainStep = Callable[[State, Tokens], tuple[State, Array, Array]]
+Validate = Callable[[Params], float]
+
+
+class DivergedError(Exception):
+    """A loss or a gradient is NaN or infinite."""
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax train", description="Trains GPT-2 on a text."
+    )
+    add_config_flags(parser)
+    parser.add_argument(
+        "--out", type=Path, default=Path("run"), help="run folder (default: run)"
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, as it began"
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="replace the run in --out"
+    )
+    given = vars(parser.parse_args(argv))
+    out, resume, overwrite = (given.pop(k) for k in ("out", "resume", "overwrite"))
+
+    if not resume or "backend" in given:
+        given["backend"] = resolve_backend(given.get("backend"))
+    if resume:
+        config = config_to_resume(run.read_run(out)["train"], given)
+    else:
+        config = TrainConfig(**given)
+    with jax_npu.backend(resolve_backend(config.backend)):
+        return train(config, out, resume, overwrite)
+
+
+def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
+    """Trains in the run folder `out`; returns the exit code."""
+    split = load_split(config.data, config.seq_len)
+    entropy = unigram_entropy(np.concatenate(split))
+    model = choose_model(config)
+    schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
+    optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
+    first, state = begin(config, model, optimizer, split, out, resume, overwrite)
+
+    logits = logits_function(model, jax_npu.dot_general)
+    train_step = make_train_step(logits, optimizer)
+    validate = make_validate(logits, config, split)
+    num_params = sum(p.size for p in jax.tree.leaves(state.params))
+    print(
+        f"{num_params:,} parameters, {len(split.train):,} training tokens, "
+        f"{len(split.validation):,} validation tokens, matmuls on {config.backend}"
+    )
+    try:
+        step, state = loop(config, out, split, train_step, validate, first, state)
+    except DivergedError as e:
+        print(f"gpt2-flax: {e}", file=sys.stderr)
+        return 1
+    finally:
+        rows = run.read_metrics(out)
+        plot_loss(out / "loss.png", rows, entropy)
+    if step < config.steps:
+        resume_command = f"gpt2-flax train --out {shlex.quote(str(out))} --resume"
+        print(f"Stopped; step {step} is saved. To go on: {resume_command}")
+        return 130
+
+    val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
+    print(
+        f"validation loss {val_loss:.3f}, unigram entropy of the text {entropy:.3f}\n"
+    )
+    print_sample(logits, state.params, model, split, config.seed)
+    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
+    rich.print(jax_npu.explain(train_step, state, tokens))
+    print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")
+    return 0
+
+
+def begin(
+    config: TrainConfig,
+    model: GPT2Config,
+    optimizer: optax.GradientTransformation,
+    split: Split,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+) -> tuple[int, State]:
+    """The steps that `out` has behind it, and the state after them."""
+    text_sha256 = hashlib.sha256(np.concatenate(split).tobytes()).hexdigest()
+    if resume and run.read_run(out)["text_sha256"] != text_sha256:
+        raise InputError(
+            f"--resume needs the text that the run began with, and {config.data} is "
+            "another now; restore it, or begin anew with another --out or --overwrite."
+        )
+
+    def initial_state(params: Params) -> State:
+        return State(params, optimizer.init(params))
+
+    if resume and (first := run.latest_step(out)):
+        shapes = jax.eval_shape(lambda: initial_state(init_params(model, 0)))
+        state = State(**run.restore_checkpoint(out, shapes._asdict()))
+        run.forget_metrics_after(out, first)
+        return first, state
+    if config.weights:
+        params = load_params(Path(config.weights), model)
+    else:
+        params = init_params(model, config.seed)
+    if resume:
+        run.forget_metrics_after(out, 0)
+    else:
+        record = {"train": asdict(config), "model": asdict(model)}
+        run.create_run(out, {**record, "text_sha256": text_sha256}, overwrite)
+    return 0, initial_state(params)
+
+
+def make_train_step(
+    logits: LogitsFunction, optimizer: optax.GradientTransformation
+) -> TrainStep:
+    @partial(jax.jit, donate_argnums=0)
+    def train_step(state: State, tokens: Tokens) -> tuple[State, Array, Array]:
+        loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(params, opt_state), loss, optax.global_norm(grads)
+
+    return train_step
+
+
+def make_validate(
+    logits: LogitsFunction, config: TrainConfig, split: Split
+) -> Validate:
+    """The mean loss over the same part of the validation text every time."""
+    loss = jax.jit(partial(token_loss, logits=logits))
+    batches = validation_batches(
+        split.validation, config.batch_size, config.seq_len, config.eval_batches
+    )
+    return lambda params: float(np.mean([loss(params, batch) for batch in batches]))
+
+
+def token_loss(params: Params, tokens: Tokens, logits: LogitsFunction) -> Array:
+    """Of predicting tokens 1 to T of (B, T + 1) from those before."""
+    return cross_entropy(logits(params, tokens[:, :-1]), tokens[:, 1:])
+
+
+def loop(
+    config: TrainConfig,
+    out: Path,
+    split: Split,
+    train_step: TrainStep,
+    validate: Validate,
+    step: int,
+    state: State,
+) -> tuple[int, State]:
+    """Goes on from `step` to the last one, or to the one that Ctrl-C falls in."""
+    tokens_per_step = config.batch_size * config.seq_len
+    with (
+        run.open_checkpoints(out) as checkpoints,
+        ask_on_interrupt() as interrupted,
+        show_progress(step, config.steps, tokens_per_step) as show,
+    ):
+
+        def record(row: dict[str, float]) -> None:
+            check_finite(row, checkpoints.latest_step())
+            run.append_metrics(out, row)
+            show(row)
+
+        while step < config.steps and not interrupted.is_set():
+            batch = train_batch(
+                split.train, config.batch_size, config.seq_len, config.seed, step
+            )
+            state, loss, norm = train_step(state, batch)
+            step += 1
+            record({"step": step, "loss": float(loss), "grad_norm": float(norm)})
+            if step % config.eval_every == 0 or step == config.steps:
+                record({"step": step, "val_loss": validate(state.params)})
+                run.save_checkpoint(checkpoints, step, state._asdict())
+        if checkpoints.latest_step() != step:
+            run.save_checkpoint(checkpoints, step, state._asdict())
+    return step, state
+
+
+def check_finite(row: dict[str, float], last_good: int | None) -> None:
+    for name, value in row.items():
+        if not math.isfinite(value):
+            kept = (
+                f"the checkpoint of step {last_good} is" if last_good else "nothing is"
+            )
+            raise DivergedError(
+                f"{name} became {value} in step {row['step']}, so training stopped and "
+                f"{kept} kept. Begin anew with a lower --lr."
+            )
+
+
+def print_sample(
+    logits: LogitsFunction, params: Params, model: GPT2Config, split: Split, seed: int
+) -> None:
+    prompt = load_tokenizer().decode(split.validation[:SAMPLE_PROMPT_TOKENS].tolist())
+    text = continue_text(logits, params, model, prompt, SAMPLE_TOKENS, seed=seed)
+    print(f"Sample, from the start of the validation text:\n{prompt}|{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
