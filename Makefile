@@ -13,7 +13,7 @@ help: ## Show the targets
 install: $(INSTALLED) ## Create .venv, install what is needed, build the extension
 
 finetune: $(INSTALLED) ## Train GPT-2 on Python's documentation; ARGS="--model gpt2" and so on
-	$(BIN)/gpt2-flax train $(ARGS)
+	$(BIN)/gpt2-flax train --out runs/$$(date +%Y%m%d-%H%M%S) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests on every backend, or on $$JAX_NPU_BACKEND; ARGS go to pytest
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
