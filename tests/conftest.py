@@ -1,0 +1,68 @@
+"""Fixtures of every folder: the backend under test, random data, the reference."""
+
+import os
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+import jax_npu
+
+BACKENDS = ("xla", "host")
+if chosen := os.environ.get("JAX_NPU_BACKEND"):
+    BACKENDS = (jax_npu.resolve_backend(chosen),)
+CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")
+
+# f32 accumulation in any order: some units of 2^-24 of the accumulated mass.
+ACCUMULATION_ERROR = 2e-6
+# A result rounded to bf16, which has 8 significant bits.
+BF16_ROUNDING = 2.0**-8
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """The test runs once on each backend; with $JAX_NPU_BACKEND, on that one only."""
+    with jax_npu.backend(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=CUSTOM_CALL_BACKENDS)
+def custom_call_backend(request):
+    """`backend` without stock XLA."""
+    with jax_npu.backend(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20250403)
+
+
+@pytest.fixture
+def assert_contraction():
+    """Checks a result against NumPy in float64, within f32 accumulation error."""
+
+    def check(actual, subscripts, lhs, rhs, backend, error=ACCUMULATION_ERROR):
+        out = actual.dtype
+        actual, lhs, rhs = (np.asarray(x).astype(np.float64) for x in (actual, lhs, rhs))
+        if backend != "xla":
+            lhs, rhs = as_bf16(lhs), as_bf16(rhs)
+        expected = np.einsum(subscripts, lhs, rhs)
+        mass = np.einsum(subscripts, np.abs(lhs), np.abs(rhs))
+        bound = error * mass
+        if out == jnp.bfloat16:
+            bound = bound + BF16_ROUNDING * (np.abs(expected) + bound)
+        assert actual.shape == expected.shape
+        wrong = np.abs(actual - expected) > bound
+        assert not wrong.any(), (
+            f"{wrong.sum()} of {wrong.size} beyond the bound, the first at "
+            f"{np.argwhere(wrong)[0]}: {actual[wrong][0]} for {expected[wrong][0]} "
+            f"(bound {bound[wrong][0]:.2g})"
+        )
+
+    return check
+
+
+def as_bf16(x):
+    return np.asarray(x, np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)
