@@ -1,6 +1,7 @@
 #include "host_gemm.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace jax_npu {
@@ -62,6 +63,9 @@ class Gemm {
     const int64_t ldc = DivideUp(block.n1 - block.n0, kernels_.nr) * kernels_.nr;
     scratch.block.assign((block.m1 - block.m0) * ldc, 0.0f);
     for (const auto& [lhs_part, rhs_part] : parts_) {
+      if (parts_.size() > 1 && lhs_part == 0 && rhs_part == 0) {
+        ClearNonFinite(scratch.block);
+      }
       for (int64_t k0 = 0; k0 < contraction_.k.size(); k0 += kBlockK) {
         const int64_t num_k = std::min(kBlockK, contraction_.k.size() - k0);
         PackLhs(block, k0, num_k, lhs_part, scratch.lhs);
@@ -73,6 +77,14 @@ class Gemm {
   }
 
  private:
+  // Infinity times a lower part, which may be 0 or of either sign, is not what infinity
+  // times the value is. The product of first parts comes last and alone decides.
+  static void ClearNonFinite(std::vector<float>& lower_products) {
+    for (float& value : lower_products) {
+      if (!std::isfinite(value)) value = 0.0f;
+    }
+  }
+
   // 32-bit words of one packed row or column.
   int64_t NumWords(int64_t num_k) const {
     return DivideUp(num_k * kernels_.packed_bytes, 4);
