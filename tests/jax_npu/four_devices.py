@@ -1,0 +1,299 @@
+"""Sharded products; run by test_partitioning.py in a process with four devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import P, lax
+from jax.sharding import AxisType, NamedSharding
+
+import jax_npu
+
+ROWS_COLUMNS = (((1,), (0,)), ((), ()))
+BATCHED = (((2,), (1,)), ((0,), (0,)))
+COLLECTIVES = ("all-gather", "all-reduce", "all-to-all", "collective-permute")
+
+
+def test_there_are_four_devices():
+    assert jax.device_count() == 4
+
+
+@pytest.fixture
+def mesh():
+    return jax.make_mesh((4,), ("x",), axis_types=(AxisType.Auto,))
+
+
+@pytest.fixture
+def square_mesh():
+    return jax.make_mesh((2, 2), ("x", "y"), axis_types=(AxisType.Auto,) * 2)
+
+
+def integers(rng, *shape):
+    """Small integers: sums are exact in any order, on any number of devices."""
+    return rng.integers(-3, 4, shape).astype(np.float32)
+
+
+def put(x, mesh, *parts):
+    return jax.device_put(x, NamedSharding(mesh, P(*parts)))
+
+
+def collectives(compiled):
+    hlo = compiled.as_text()
+    return {name: n for name in COLLECTIVES if (n := hlo.count(f" {name}("))}
+
+
+def check(product, lhs, rhs, expected, **allowed):
+    compiled = jax.jit(product).lower(lhs, rhs).compile()
+    assert collectives(compiled) == {k.replace("_", "-"): n for k, n in allowed.items()}
+    np.testing.assert_array_equal(compiled(lhs, rhs), expected)
+    return compiled(lhs, rhs)
+
+
+def dot(lhs, rhs):
+    return jax_npu.dot_general(lhs, rhs, BATCHED)
+
+
+@pytest.mark.parametrize(
+    ("lhs_parts", "rhs_parts", "out_parts"),
+    [
+        (("x",), ("x",), ("x",)),  # batch
+        ((None, "x"), (), (None, "x")),  # m
+        ((), (None, None, "x"), (None, None, "x")),  # n
+    ],
+    ids=["batch", "m", "n"],
+)
+def test_a_split_of_batch_m_or_n_needs_no_communication(
+    backend, rng, mesh, lhs_parts, rhs_parts, out_parts
+):
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
+    out = check(dot, put(lhs, mesh, *lhs_parts), put(rhs, mesh, *rhs_parts), lhs @ rhs)
+    assert out.sharding.is_equivalent_to(NamedSharding(mesh, P(*out_parts)), 3)
+
+
+def test_a_split_of_m_and_n_over_two_axes_needs_no_communication(
+    backend, rng, square_mesh
+):
+    lhs, rhs = integers(rng, 2, 8, 12), integers(rng, 2, 12, 16)
+    lhs_split = put(lhs, square_mesh, None, "x", None)
+    check(dot, lhs_split, put(rhs, square_mesh, None, None, "y"), lhs @ rhs)
+
+
+def test_a_split_of_k_is_one_all_reduce(backend, rng, mesh):
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
+    lhs_split = put(lhs, mesh, None, None, "x")
+    check(dot, lhs_split, put(rhs, mesh, None, "x"), lhs @ rhs, all_reduce=1)
+
+
+def test_a_split_of_k_over_two_axes_is_right(backend, rng, square_mesh):
+    lhs, rhs = integers(rng, 2, 8, 12), integers(rng, 2, 12, 16)
+    lhs_split = put(lhs, square_mesh, None, None, ("x", "y"))
+    rhs_split = put(rhs, square_mesh, None, ("x", "y"))
+    check(dot, lhs_split, rhs_split, lhs @ rhs, all_reduce=1)
+
+
+def test_a_split_of_k_and_of_batch_at_once_is_right(backend, rng, square_mesh):
+    lhs, rhs = integers(rng, 2, 8, 12), integers(rng, 2, 12, 16)
+    lhs_split = put(lhs, square_mesh, "x", None, "y")
+    rhs_split = put(rhs, square_mesh, "x", "y")
+    check(dot, lhs_split, rhs_split, lhs @ rhs, all_reduce=1)
+
+
+def test_a_split_of_k_sums_bf16_results_in_f32(
+    custom_call_backend, rng, mesh, assert_contraction
+):
+    lhs = jnp.asarray(rng.standard_normal((8, 64)), "bfloat16")
+    rhs = jnp.asarray(rng.standard_normal((64, 16)), "bfloat16")
+
+    @jax.jit
+    def product(lhs, rhs):
+        return jax_npu.dot_general(lhs, rhs, ROWS_COLUMNS)
+
+    out = product(put(lhs, mesh, None, "x"), put(rhs, mesh, "x"))
+    assert out.dtype == jnp.bfloat16
+    assert_contraction(out, "mk,kn->mn", lhs, rhs, custom_call_backend)
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 5), (1, 3, 2)])
+def test_sizes_that_the_devices_do_not_divide_are_right(backend, rng, mesh, shape):
+    m, k, n = shape
+    lhs, rhs = integers(rng, m, k), integers(rng, k, n)
+
+    @jax.jit
+    def product(lhs, rhs):
+        lhs = lax.with_sharding_constraint(lhs, NamedSharding(mesh, P("x")))
+        return jax_npu.dot_general(lhs, rhs, ROWS_COLUMNS)
+
+    np.testing.assert_array_equal(product(lhs, rhs), lhs @ rhs)
+
+
+def test_the_gradient_of_a_data_parallel_loss_is_right(backend, rng, mesh):
+    x, w = integers(rng, 16, 8), integers(rng, 8, 12)
+
+    def loss(matmul, w, x):
+        return (matmul(x, w) ** 2).sum()
+
+    gradient = jax.jit(jax.grad(lambda w, x: loss(jax_npu.matmul, w, x)))
+    operands = put(w, mesh), put(x, mesh, "x")
+    expected = jax.grad(lambda w, x: loss(jnp.matmul, w, x))(w, x)
+    compiled = gradient.lower(*operands).compile()
+    assert collectives(compiled) == {"all-reduce": 1}
+    np.testing.assert_array_equal(compiled(*operands), expected)
+
+
+def test_vmap_over_a_split_dimension_needs_no_communication(backend, rng, mesh):
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 12, 16)
+    product = jax.vmap(jax_npu.matmul, (0, None))
+    check(product, put(lhs, mesh, "x"), put(rhs, mesh), lhs @ rhs)
+
+
+def test_a_product_in_shard_map_is_right(backend, rng, mesh):
+    lhs, rhs = integers(rng, 8, 12), integers(rng, 12, 16)
+
+    def rows(lhs, rhs):
+        return jax_npu.matmul(lhs, rhs)
+
+    def partial_sums(lhs, rhs):
+        return lax.psum(jax_npu.matmul(lhs, rhs), "x")
+
+    for local, specs, out in (
+        (rows, (P("x"), P()), P("x")),
+        (partial_sums, (P(None, "x"), P("x")), P()),
+    ):
+        product = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=out))
+        np.testing.assert_array_equal(product(lhs, rhs), lhs @ rhs)
+
+
+def test_a_gradient_through_shard_map_is_right(backend, rng, mesh):
+    lhs, rhs = integers(rng, 8, 12), integers(rng, 12, 16)
+    product = jax.shard_map(
+        lambda a, b: jax_npu.matmul(a, b),
+        mesh=mesh,
+        in_specs=(P("x"), P()),
+        out_specs=P("x"),
+    )
+    actual = jax.jit(jax.grad(lambda a, b: (product(a, b) ** 2).sum(), (0, 1)))(lhs, rhs)
+    expected = jax.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1))(lhs, rhs)
+    for a, e in zip(actual, expected):
+        np.testing.assert_array_equal(a, e)
+
+
+@pytest.fixture
+def explicit_mesh():
+    mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(AxisType.Explicit,) * 2)
+    with jax.set_mesh(mesh):
+        yield mesh
+
+
+def typed(product, lhs, rhs):
+    return jax.typeof(jax.jit(product)(lhs, rhs)).sharding
+
+
+@pytest.mark.parametrize(
+    ("lhs_parts", "rhs_parts"),
+    [
+        ((), ()),
+        (("x",), ("x",)),
+        ((None, "x"), ()),
+        ((None, "x"), (None, None, "y")),
+        (("x", "y"), ("x",)),
+        ((), (None, None, "x")),
+    ],
+    ids=str,
+)
+def test_explicit_shardings_come_out_as_from_lax(
+    backend, rng, explicit_mesh, lhs_parts, rhs_parts
+):
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
+    operands = jax.device_put(lhs, P(*lhs_parts)), jax.device_put(rhs, P(*rhs_parts))
+
+    def stock(lhs, rhs):
+        return lax.dot_general(lhs, rhs, BATCHED)
+
+    assert typed(dot, *operands) == typed(stock, *operands)
+    np.testing.assert_array_equal(jax.jit(dot)(*operands), lhs @ rhs)
+
+
+@pytest.mark.parametrize("out", [P(), P("x"), P(None, "y"), P("x", "y"), P(None, "x")])
+def test_out_sharding_is_that_of_lax(backend, rng, explicit_mesh, out):
+    lhs, rhs = integers(rng, 8, 12), integers(rng, 12, 16)
+    operands = jax.device_put(lhs, P("x")), jax.device_put(rhs, P())
+
+    def product(dot):
+        return lambda a, b: dot(a, b, ROWS_COLUMNS, out_sharding=out)
+
+    ours, stock = product(jax_npu.dot_general), product(lax.dot_general)
+    assert typed(ours, *operands) == typed(stock, *operands)
+    np.testing.assert_array_equal(jax.jit(ours)(*operands), lhs @ rhs)
+
+
+def test_a_contraction_of_split_k_asks_for_an_out_sharding(backend, rng, explicit_mesh):
+    lhs, rhs = integers(rng, 8, 12), integers(rng, 12, 16)
+    operands = jax.device_put(lhs, P(None, "x")), jax.device_put(rhs, P("x"))
+
+    def product(dot, **options):
+        return jax.jit(lambda a, b: dot(a, b, ROWS_COLUMNS, **options))
+
+    with pytest.raises(Exception, match="out_sharding") as stock:
+        product(lax.dot_general)(*operands)
+    with pytest.raises(stock.type, match="out_sharding"):
+        product(jax_npu.dot_general)(*operands)
+    out = product(jax_npu.dot_general, out_sharding=P())(*operands)
+    np.testing.assert_array_equal(out, lhs @ rhs)
+
+
+def test_gradients_under_an_explicit_mesh_are_split_as_their_operands(
+    backend, rng, explicit_mesh
+):
+    x, w = integers(rng, 8, 12), integers(rng, 12, 16)
+    x_split, w_split = jax.device_put(x, P("x")), jax.device_put(w, P(None, "y"))
+
+    def gradient(dot):
+        def loss(x, w):
+            return (dot(x, w, ROWS_COLUMNS, out_sharding=P("x", "y")) ** 2).sum()
+
+        return jax.jit(jax.grad(loss, (0, 1)))
+
+    actual = gradient(jax_npu.dot_general)(x_split, w_split)
+    expected = gradient(lax.dot_general)(x_split, w_split)
+    for a, e in zip(actual, expected):
+        assert jax.typeof(a).sharding == jax.typeof(e).sharding
+        np.testing.assert_array_equal(a, e)
+
+
+@pytest.mark.parametrize("out_sharding", [None, P("x")])
+@pytest.mark.parametrize("parts", [(), ("x",)], ids=["whole", "split"])
+def test_vmap_under_an_explicit_mesh_does_as_lax(
+    backend, rng, explicit_mesh, parts, out_sharding
+):
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 12, 16)
+    operands = jax.device_put(lhs, P(*parts)), jax.device_put(rhs, P())
+
+    def product(dot):
+        options = {"out_sharding": out_sharding}
+        one = lambda a, b: dot(a, b, ROWS_COLUMNS, **options)  # noqa: E731
+        return jax.jit(jax.vmap(one, (0, None)))
+
+    ours, stock = product(jax_npu.dot_general), product(lax.dot_general)
+    try:
+        expected = stock(*operands)
+    except Exception as error:  # what lax refuses we may refuse too
+        pytest.skip(f"lax refuses: {str(error)[:80]}")
+    actual = ours(*operands)
+    assert jax.typeof(actual).sharding == jax.typeof(expected).sharding
+    np.testing.assert_array_equal(actual, lhs @ rhs)
+
+
+@pytest.mark.parametrize("product", ["matmul", "einsum"])
+def test_matmul_and_einsum_take_an_out_sharding(backend, rng, explicit_mesh, product):
+    lhs, rhs = integers(rng, 8, 12), integers(rng, 12, 16)
+    operands = jax.device_put(lhs, P("x")), jax.device_put(rhs, P(None, "y"))
+    before = ("ij,jk->ki",) if product == "einsum" else ()
+    out = P("y", "x") if before else P("x", "y")
+
+    def run(module):
+        function = getattr(module, product)
+        return jax.jit(lambda a, b: function(*before, a, b, out_sharding=out))(*operands)
+
+    ours, stock = run(jax_npu), run(jnp)
+    assert jax.typeof(ours).sharding == jax.typeof(stock).sharding
+    np.testing.assert_array_equal(ours, stock)

@@ -1,0 +1,134 @@
+"""`explain` counts what runs."""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import pytest
+from rich.console import Console
+
+import jax_npu
+
+X, W = jnp.ones((6, 4)), jnp.ones((4, 4))
+
+
+def sizes_and_calls(function, *operands):
+    rows = jax_npu.explain(function, *operands).rows
+    return {(row.batch, row.m, row.k, row.n): row.calls for row in rows}
+
+
+def total_flops(function, *operands):
+    rows = jax_npu.explain(function, *operands).rows
+    return sum(row.flops * row.calls for row in rows)
+
+
+def test_a_product_is_one_call_of_its_size_types_and_backend(backend):
+    (row,) = jax_npu.explain(jax_npu.matmul, X, W.astype("bfloat16")).rows
+    assert (row.batch, row.m, row.k, row.n, row.calls) == (1, 6, 4, 4, 1)
+    assert (row.lhs, row.rhs, row.out) == ("float32", "bfloat16", "float32")
+    assert row.flops == 2 * 6 * 4 * 4
+    assert (row.share, row.backend) == (1.0, backend)
+
+
+def test_equal_products_are_one_row_and_others_their_own(backend):
+    def three(x):
+        return jax_npu.matmul(jax_npu.matmul(x, W), W), jax_npu.matmul(x, X.T)
+
+    assert sizes_and_calls(three, X) == {(1, 6, 4, 4): 2, (1, 6, 4, 6): 1}
+
+
+def test_a_scan_counts_every_iteration(backend):
+    def step(x, _):
+        return jax_npu.matmul(x, W), None
+
+    def scan(x, length):
+        return jax.lax.scan(step, x, length=length)[0]
+
+    def nested(x):
+        return jax.lax.scan(lambda x, _: (scan(x, 5), None), x, length=3)[0]
+
+    assert sizes_and_calls(lambda x: scan(x, 7), X) == {(1, 6, 4, 4): 7}
+    assert sizes_and_calls(nested, X) == {(1, 6, 4, 4): 15}
+    forward = total_flops(lambda x: scan(x, 7), X)
+    gradient = jax.grad(lambda x: scan(x, 7).sum())
+    assert total_flops(gradient, X) == 2 * forward
+
+
+def test_nested_jit_and_checkpoint_are_looked_into(backend):
+    inner = jax.jit(lambda x: jax_npu.matmul(x, W))
+    assert sizes_and_calls(jax.jit(lambda x: inner(inner(x))), X) == {(1, 6, 4, 4): 2}
+    remat = jax.checkpoint(lambda x: jnp.tanh(jax_npu.matmul(x, W)))
+    assert sizes_and_calls(remat, X) == {(1, 6, 4, 4): 1}
+
+
+def test_cond_and_while_loop_count_as_documented(backend):
+    def loop(x):
+        return jax.lax.while_loop(
+            lambda x: x.sum() < 1e3, lambda x: jax_npu.matmul(x, W), x
+        )
+
+    def branch(x):
+        return jax.lax.cond(x.sum() > 0, lambda x: jax_npu.matmul(x, W), lambda x: x, x)
+
+    assert sizes_and_calls(loop, X) == {(1, 6, 4, 4): 1}
+    assert sizes_and_calls(branch, X) == {(1, 6, 4, 4): 1}
+
+
+def test_a_gradient_is_three_times_the_work(backend):
+    def loss(w, x):
+        return jax_npu.matmul(x, w).sum()
+
+    assert total_flops(jax.grad(loss, (0, 1)), W, X) in (
+        3 * total_flops(loss, W, X),
+        2 * total_flops(loss, W, X),  # the value itself is dead code
+    )
+    value_and_grad = jax.value_and_grad(loss, (0, 1))
+    assert total_flops(value_and_grad, W, X) == 3 * total_flops(loss, W, X)
+
+
+def test_shares_sum_to_one_and_fall(backend):
+    def network(x):
+        return jax_npu.matmul(jax_npu.matmul(x, W), jnp.ones((4, 9))) @ jnp.ones((9, 2))
+
+    shares = [row.share for row in jax_npu.explain(network, X).rows]
+    assert sum(shares) == pytest.approx(1)
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_stock_products_are_listed_as_xla(custom_call_backend):
+    rows = jax_npu.explain(lambda x: jax_npu.matmul(x, W) @ jnp.ones((4, 9)), X).rows
+    assert {row.n: row.backend for row in rows} == {4: custom_call_backend, 9: "xla"}
+
+
+def test_rows_are_the_custom_calls_of_the_compiled_program(custom_call_backend):
+    def loss(w, x):
+        hidden = jnp.tanh(jax_npu.matmul(x, w[0]))
+        return (jax_npu.matmul(hidden, w[1]) ** 2).sum()
+
+    gradient = jax.value_and_grad(loss)
+    arguments = (jnp.ones((4, 7)), jnp.ones((7, 5))), X
+    hlo = jax.jit(gradient).lower(*arguments).compile().as_text()
+    num_calls = sum(row.calls for row in jax_npu.explain(gradient, *arguments).rows)
+    target = f'custom_call_target="xdna_gemm_{custom_call_backend}"'
+    assert num_calls == hlo.count(target)
+
+
+def test_shapes_without_data_and_keyword_arguments_are_enough(backend):
+    x = jax.ShapeDtypeStruct((5000, 70000), "bfloat16")
+    w = jax.ShapeDtypeStruct((70000, 3), "bfloat16")
+    (row,) = jax_npu.explain(lambda x, *, w: jax_npu.matmul(x, w), x, w=w).rows
+    assert row.flops == 2 * 5000 * 70000 * 3
+
+
+def test_a_function_without_products_has_no_rows_and_an_empty_one_no_share(backend):
+    assert jax_npu.explain(jnp.tanh, X).rows == ()
+    (row,) = jax_npu.explain(jax_npu.matmul, X, jnp.ones((4, 0))).rows
+    assert row.share == 0
+
+
+def test_it_prints_sizes_calls_share_types_and_backend(backend):
+    console = Console(file=io.StringIO(), width=120)
+    console.print(jax_npu.explain(jax_npu.matmul, jnp.ones((1234, 567)), jnp.ones((567, 89))))
+    text = console.file.getvalue()
+    for word in ("1,234", "567", "89", "100.0%", "float32 x float32 -> float32", backend):
+        assert word in text

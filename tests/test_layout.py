@@ -1,0 +1,44 @@
+"""Who imports whom, and which names are taken."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = {"__main__", "train", "sample", "eval", "export"}  # of gpt2_flax
+TAKEN_BY_MLIR_AIE = {
+    "compiler", "dialects", "extras", "helpers", "ir", "iron", "utils"
+}  # fmt: skip
+
+
+def imported(path):
+    """Top-level packages that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+def importers(folder, package):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return {path.stem for path in files if package in imported(path)}
+
+
+def test_aie_is_no_python_package_and_shadows_nothing_of_mlir_aie():
+    aie = ROOT / "aie"
+    if not aie.exists():
+        pytest.skip("there is no aie folder")
+    assert not (aie / "__init__.py").exists()
+    assert not {child.stem for child in aie.iterdir()} & TAKEN_BY_MLIR_AIE
+
+
+def test_only_the_programs_of_gpt2_flax_import_jax_npu():
+    assert (ROOT / "gpt2_flax" / "model.py").exists()
+    assert importers("gpt2_flax", "jax_npu") <= PROGRAMS
+
+
+def test_jax_npu_does_not_import_gpt2_flax():
+    assert importers("jax_npu", "jax_npu")
+    assert not importers("jax_npu", "gpt2_flax")
