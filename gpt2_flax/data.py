@@ -1,6 +1,7 @@
 """Text to tokens to batches; a batch depends on nothing but the seed and the step."""
 
 import pydoc_data.topics
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,8 +42,10 @@ def read_text(data: str) -> str:
         topics = pydoc_data.topics.topics
         text = "\n\n".join(topics[name] for name in sorted(topics))
         # Topics repeat one another ("while" is in "compound" too): each paragraph once,
-        # or much of the validation text would have been trained on.
-        return "\n\n".join(dict.fromkeys(text.split("\n\n")))
+        # or much of the validation text would have been trained on. And not indented,
+        # as most are: to GPT-2 every space of it is a token.
+        paragraphs = map(textwrap.dedent, text.split("\n\n"))
+        return "\n\n".join(dict.fromkeys(paragraphs))
     path = Path(data)
     if not path.is_file():
         raise InputError(f"--data needs a text file, and {data} is not one.")

@@ -186,7 +186,7 @@ def make_train_step(
         loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, opt_state), loss, optax.global_norm(grads)
+        return State(params, opt_state), loss, optax.tree.norm(grads)
 
     return train_step
 

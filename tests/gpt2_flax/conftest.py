@@ -1,0 +1,49 @@
+"""A GPT-2 small enough to train within a test."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from gpt2_flax import train
+from gpt2_flax.model import GPT2Config
+
+
+@pytest.fixture
+def config():
+    """Sizes that differ from one another, and are no powers of two where they may."""
+    return GPT2Config(
+        num_layers=3, num_heads=3, embed_dim=36, vocab_size=307, num_positions=24
+    )
+
+
+@pytest.fixture
+def tokens(config):
+    """Windows (B, T + 1) = (3, 18)."""
+    return np.random.default_rng(0).integers(0, config.vocab_size, (3, 18))
+
+
+@pytest.fixture(scope="session")
+def tiny_flags():
+    """Flags of a training run of a second or two; GPT-2's whole vocabulary."""
+    sizes = "--num-layers 1 --num-heads 2 --embed-dim 8 --batch-size 2 --seq-len 16"
+    return [*sizes.split(), "--warmup-steps=4", "--eval-batches=2"]
+
+
+@pytest.fixture(scope="session")
+def kept_run(tiny_flags, tmp_path_factory):
+    """A run of two steps, for `finished_run` to copy."""
+    out = tmp_path_factory.mktemp("kept") / "run"
+    assert train.main([*tiny_flags, "--steps", "2", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def finished_run(kept_run, out):
+    """`out`, holding a run of two steps."""
+    return shutil.copytree(kept_run, out)

@@ -1,0 +1,295 @@
+"""Training runs in a temporary folder, through the command line's own door."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from gpt2_flax import run, train
+from gpt2_flax.__main__ import main as gpt2_flax_main
+from gpt2_flax.data import PYTHON_DOCS
+from gpt2_flax.model import GPT2Config, init_params
+from gpt2_flax.optimizer import make_optimizer, make_schedule
+
+# Of a short run's last loss on bf16 products to that on f32 ones.
+LOSS_PARITY = 0.01
+
+
+@pytest.fixture
+def train_run(tiny_flags, out):
+    """Trains in `out` with the tiny flags and those given, which win."""
+
+    def train_with(*flags):
+        return train.main([*tiny_flags, "--out", str(out), *map(str, flags)])
+
+    return train_with
+
+
+def saved_state(out):
+    record = run.read_run(out)
+    optimizer = make_optimizer(make_schedule(1, 1, 1), 0.1, 1.0)
+
+    def initial_state():
+        params = init_params(GPT2Config(**record["model"]), 0)
+        return {"params": params, "opt_state": optimizer.init(params)}
+
+    return run.restore_checkpoint(out, jax.eval_shape(initial_state))
+
+
+def interrupt_in_step(monkeypatch, step):
+    """Has Ctrl-C fall into a step, counted from 1."""
+    plain = train.train_batch
+
+    def interrupting(*args):
+        if args[-1] == step - 1:
+            signal.raise_signal(signal.SIGINT)
+        return plain(*args)
+
+    monkeypatch.setattr(train, "train_batch", interrupting)
+
+
+def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
+    assert train_run("--steps", 6, "--eval-every", 4) == 0
+    expected = {"config.json", "metrics.jsonl", "loss.png", "checkpoints"}
+    assert {path.name for path in out.iterdir()} == expected
+    record = run.read_run(out)
+    assert record["train"]["backend"] == backend
+    assert record["train"]["data"] == PYTHON_DOCS
+    assert record["model"]["embed_dim"] == 8
+    rows = run.read_metrics(out)
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if "val_loss" in row] == [4, 6]
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    for part in (
+        "step 6/6",
+        "unigram entropy of the text",
+        "Sample",
+        "50,257",
+        backend,
+    ):
+        assert part in printed
+
+
+def test_loss_falls(train_run, out, backend):
+    assert train_run("--steps", 60, "--lr", 0.02) == 0
+    losses = [row["loss"] for row in run.read_metrics(out) if "loss" in row]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
+
+
+def test_custom_call_and_xla_reach_the_same_loss(train_run, out, custom_call_backend):
+    last = {}
+    for name in (custom_call_backend, "xla"):
+        flags = ("--backend", name, "--lr", 0.02, "--overwrite")
+        assert train_run("--steps", 40, "--embed-dim", 32, *flags) == 0
+        last[name] = run.read_metrics(out)[-1]["val_loss"]
+    assert last[custom_call_backend] != last["xla"]
+    assert last[custom_call_backend] == pytest.approx(last["xla"], rel=LOSS_PARITY)
+
+
+def test_interrupted_and_resumed_is_bit_for_bit_the_same(
+    train_run, out, monkeypatch, capsys, backend
+):
+    assert train_run("--steps", 20, "--eval-every", 7) == 0
+    straight, straight_rows = saved_state(out), run.read_metrics(out)
+
+    interrupt_in_step(monkeypatch, 10)
+    assert train_run("--steps", 20, "--eval-every", 7, "--overwrite") == 130
+    assert f"gpt2-flax train --out {out} --resume" in capsys.readouterr().out
+    assert run.latest_step(out) == run.read_metrics(out)[-1]["step"] == 10
+    assert train.main(["--out", str(out), "--resume"]) == 0
+
+    jax.tree.map(np.testing.assert_array_equal, saved_state(out), straight)
+    assert run.read_metrics(out) == straight_rows
+
+
+def test_resuming_takes_steps_after_the_checkpoint_again(train_run, out, monkeypatch):
+    assert train_run("--steps", 6) == 0
+    straight = run.read_metrics(out)
+    interrupt_in_step(monkeypatch, 3)
+    assert train_run("--steps", 6, "--overwrite") == 130
+    with (out / "metrics.jsonl").open("a") as file:  # as a power cut leaves it
+        file.write('{"step": 4, "loss": 1.0, "grad_norm": 1.0}\n{"step": 5, "lo')
+    assert train_run("--steps", 6, "--resume") == 0
+    assert run.read_metrics(out) == straight
+
+
+def test_a_run_without_a_checkpoint_resumes_from_the_start(train_run, out, monkeypatch):
+    assert train_run("--steps", 3) == 0
+    straight = run.read_metrics(out)
+    with monkeypatch.context() as broken:
+        broken.setattr(run, "save_checkpoint", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run("--steps", 3, "--overwrite")
+    assert train_run("--resume") == 0
+    assert run.read_metrics(out) == straight
+
+
+def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
+    before = run.read_metrics(out)
+    assert train_run("--resume") == 0
+    assert run.read_metrics(out) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--lr", "0.5"], "--lr was 0.001, now 0.5"),
+        (["--steps", "9"], "--steps was 2, now 9"),
+        (
+            ["--seed", "1", "--embed-dim", "16"],
+            "--seed was 0, now 1, --embed-dim was 8",
+        ),
+    ],
+)
+def test_resuming_otherwise_is_refused(finished_run, out, capsys, flags, message):
+    config = (out / "config.json").read_text()
+    assert train.main(["--out", str(out), "--resume", *flags]) == 2
+    assert message in one_line(capsys)
+    assert (out / "config.json").read_text() == config
+
+
+def test_resuming_with_another_text_is_refused(train_run, tmp_path, capsys):
+    text = tmp_path / "text"
+    text.write_text("some words " * 200)
+    assert train_run("--steps", 2, "--data", text) == 0
+    text.write_text("other words " * 200)
+    assert train_run("--resume") == 2
+    assert "needs the text that the run began with" in one_line(capsys)
+
+
+def test_a_folder_with_a_run_is_kept_without_overwrite(
+    train_run, finished_run, out, capsys
+):
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert train_run("--steps", 2) == 2
+    assert "--resume" in (line := one_line(capsys))
+    assert "--overwrite" in line
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+
+def test_overwrite_replaces_the_run_and_nothing_else(train_run, finished_run, out):
+    (out / "notes.txt").write_text("mine")
+    assert train_run("--steps", 3, "--overwrite") == 0
+    assert run.latest_step(out) == 3
+    assert [row["step"] for row in run.read_metrics(out) if "loss" in row] == [1, 2, 3]
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "config.json"])
+def test_overwrite_never_touches_a_folder_without_a_run(train_run, out, capsys, name):
+    out.mkdir()
+    (out / name).write_text('{"model": "something else"}')
+    assert train_run("--steps", 2, "--overwrite") == 2
+    assert "--overwrite does not apply" in one_line(capsys)
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_bad_flags_leave_the_run_that_was_to_be_overwritten(
+    train_run, finished_run, out, capsys
+):
+    assert train_run("--overwrite", "--data", out / "nowhere") == 2
+    assert train_run("--overwrite", "--weights", out, "--model", "gpt2") == 2
+    assert run.latest_step(out) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--backend", "abacus"], "backend must be one of .*got 'abacus'"),
+        (["--model", "gpt9"], "--model must be one of mini, gpt2,.*got gpt9"),
+        (["--num-heads", "3"], "--embed-dim 8 is no multiple of --num-heads 3"),
+        (["--steps", "0"], "--steps must be at least 1, got 0"),
+        (["--lr", "nan"], "--lr must be above 0, got nan"),
+        (["--seq-len", "500"], "--seq-len must not exceed them, got 500"),
+        (["--data", "/nowhere"], "/nowhere is not one"),
+        (["--resume"], "holds no run"),
+        (["--weights", "/nowhere"], "drop --num-layers, --num-heads, --embed-dim"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_folder(
+    train_run, out, capsys, flags, message
+):
+    assert train_run(*flags) == 2
+    assert re.search(message, one_line(capsys))
+    assert not out.exists()
+
+
+def one_line(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    lines = [line for line in lines if line.startswith("gpt2-flax: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(
+    train_run, out, monkeypatch, capsys, backend
+):
+    def explodes_in_step_5(*args):
+        return lambda count: jnp.where(count < 4, 1e-3, jnp.inf)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(train, "make_schedule", explodes_in_step_5)
+        assert train_run("--steps", 8, "--eval-every", 3) == 1
+    line = one_line(capsys)
+    assert "loss became nan in step 6" in line
+    assert "the checkpoint of step 3 is kept" in line
+    assert [row["step"] for row in run.read_metrics(out) if "loss" in row] == [
+        *(1, 2, 3, 4, 5)
+    ]
+    assert (out / "loss.png").exists()
+    assert run.latest_step(out) == 3
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(saved_state(out)))
+
+
+def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
+    def explodes_in_step_4(*args):
+        return lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
+
+    monkeypatch.setattr(train, "make_schedule", explodes_in_step_4)
+    assert train_run("--steps", 8, "--eval-every", 2) == 1
+    assert "val_loss became nan in step 4" in one_line(capsys)
+    assert run.latest_step(out) == 2
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(tiny_flags, out):
+    command = [sys.executable, "-m", "gpt2_flax.train", *tiny_flags, "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--steps", "100000", "--backend", jax_npu.resolve_backend()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("step 10/"):
+            process.send_signal(signal.SIGINT)
+            break
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert f"gpt2-flax train --out {out} --resume" in printed
+    steps = [row["step"] for row in run.read_metrics(out) if "loss" in row]
+    assert steps == list(range(1, run.latest_step(out) + 1))
+    assert len(steps) >= 10
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "export"])
+def test_console_script_explains_each_command(monkeypatch, capsys, command):
+    monkeypatch.setattr(sys, "argv", ["gpt2-flax", command, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        gpt2_flax_main()
+    assert f"usage: gpt2-flax {command}" in capsys.readouterr().out
+
+
+def test_metrics_are_json_lines(finished_run, out):
+    for line in (out / "metrics.jsonl").read_text().splitlines():
+        assert "step" in json.loads(line)
