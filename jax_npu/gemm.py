@@ -6,6 +6,7 @@ permuted, so each rule is a line or two and no operand is ever transposed in mem
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,14 +57,24 @@ def gemm(
                 'or use backend="xla".'
             )
     return gemm_p.bind(
-        lhs,
-        rhs,
+        *_vary_alike(lhs, rhs),
         spec=spec,
         out_dtype=jnp.dtype(out_dtype),
         passes=passes,
         backend=backend,
         sharding=sharding,
     )
+
+
+def _vary_alike(lhs, rhs):
+    """Inside `shard_map`, both operands over the mesh axes over which one varies.
+
+    The derivative of this is the sum over the axes that an operand did not vary over.
+    """
+    varying = [jax.typeof(x).manual_axis_type.varying for x in (lhs, rhs)]
+    for operand, axes in zip((lhs, rhs), varying):
+        missing = tuple(frozenset.union(*varying) - axes)
+        yield jax.lax.pcast(operand, missing, to="varying") if missing else operand
 
 
 def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding):
@@ -155,10 +166,14 @@ def _partitioned_call(spec, **params):
         return _call(lhs, rhs, spec=spec, **params)
 
     def partition(mesh, operands, result):
-        shardings = tuple(operand.sharding for operand in operands)
-        split = _contracted_mesh_axes(spec, shardings[0].spec)
+        parts = _partitions(spec, operands[0].sharding.spec, result.sharding.spec)
+        lhs, rhs = (
+            jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
+            for term in (spec.lhs, spec.rhs)
+        )
+        split = tuple(a for c in parts if c not in spec.out for a in _axes(parts[c]))
         local = functools.partial(_call_and_sum, spec=spec, mesh_axes=split, **params)
-        return mesh, local, result.sharding, shardings
+        return mesh, local, result.sharding, (lhs, rhs)
 
     call.def_partition(
         partition,
@@ -168,12 +183,21 @@ def _partitioned_call(spec, **params):
     return call
 
 
-def _contracted_mesh_axes(spec: Spec, lhs_partitions: jax.P) -> tuple[str, ...]:
-    axes: list[str] = []
-    for label, part in zip(spec.lhs, lhs_partitions):
-        if label not in spec.out and part is not None:
-            axes.extend([part] if isinstance(part, str) else part)
-    return tuple(axes)
+def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
+    """How each label is split: as the result is, and a contracted one as in lhs.
+
+    A contracted label stays whole where the result is split over the same mesh axis.
+    """
+    parts = dict(zip(spec.out, out))
+    taken = {axis for part in out for axis in _axes(part)}
+    contracted = {c: part for c, part in zip(spec.lhs, lhs) if c not in spec.out}
+    return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
+
+
+def _axes(part) -> tuple[str, ...]:
+    if part is None:
+        return ()
+    return (part,) if isinstance(part, str) else tuple(part)
 
 
 def _call_and_sum(lhs, rhs, *, mesh_axes, out_dtype, **params):
