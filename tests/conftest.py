@@ -45,7 +45,9 @@ def assert_contraction():
 
     def check(actual, subscripts, lhs, rhs, backend, error=ACCUMULATION_ERROR):
         out = actual.dtype
-        actual, lhs, rhs = (np.asarray(x).astype(np.float64) for x in (actual, lhs, rhs))
+        actual, lhs, rhs = (
+            np.asarray(x).astype(np.float64) for x in (actual, lhs, rhs)
+        )
         if backend != "xla":
             lhs, rhs = as_bf16(lhs), as_bf16(rhs)
         expected = np.einsum(subscripts, lhs, rhs)

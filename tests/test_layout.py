@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PROGRAMS = {"__main__", "train", "sample", "eval", "export"}  # of gpt2_flax
+# The programs of gpt2_flax, and the flags that they share.
+PROGRAMS = {"__main__", "backend", "eval", "export", "sample", "train"}
 TAKEN_BY_MLIR_AIE = {
     "compiler", "dialects", "extras", "helpers", "ir", "iron", "utils"
 }  # fmt: skip

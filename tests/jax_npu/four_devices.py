@@ -159,7 +159,9 @@ def test_a_product_in_shard_map_is_right(backend, rng, mesh):
         (rows, (P("x"), P()), P("x")),
         (partial_sums, (P(None, "x"), P("x")), P()),
     ):
-        product = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=out))
+        product = jax.jit(
+            jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=out)
+        )
         np.testing.assert_array_equal(product(lhs, rhs), lhs @ rhs)
 
 
@@ -171,7 +173,9 @@ def test_a_gradient_through_shard_map_is_right(backend, rng, mesh):
         in_specs=(P("x"), P()),
         out_specs=P("x"),
     )
-    actual = jax.jit(jax.grad(lambda a, b: (product(a, b) ** 2).sum(), (0, 1)))(lhs, rhs)
+    actual = jax.jit(jax.grad(lambda a, b: (product(a, b) ** 2).sum(), (0, 1)))(
+        lhs, rhs
+    )
     expected = jax.grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1))(lhs, rhs)
     for a, e in zip(actual, expected):
         np.testing.assert_array_equal(a, e)
@@ -292,7 +296,9 @@ def test_matmul_and_einsum_take_an_out_sharding(backend, rng, explicit_mesh, pro
 
     def run(module):
         function = getattr(module, product)
-        return jax.jit(lambda a, b: function(*before, a, b, out_sharding=out))(*operands)
+        return jax.jit(lambda a, b: function(*before, a, b, out_sharding=out))(
+            *operands
+        )
 
     ours, stock = run(jax_npu), run(jnp)
     assert jax.typeof(ours).sharding == jax.typeof(stock).sharding

@@ -47,7 +47,9 @@ def ours_and_stock(contraction, **options):
     def product(dot, lhs, rhs):
         return dot(lhs, rhs, numbers, **options)
 
-    return [functools.partial(product, d) for d in (jax_npu.dot_general, lax.dot_general)]
+    return [
+        functools.partial(product, d) for d in (jax_npu.dot_general, lax.dot_general)
+    ]
 
 
 def assert_same(actual, expected):
@@ -144,7 +146,7 @@ def test_hessian_of_a_loss_is_that_of_lax(backend, rng, contraction):
 def test_gradients_have_the_dtypes_of_their_operands(
     backend, rng, contraction, dtypes, preferred
 ):
-    numbers, *shapes = CONTRACTIONS[contraction]
+    _, *shapes = CONTRACTIONS[contraction]
     operands = [integers(rng, s, dtype=d)[0] for s, d in zip(shapes, dtypes)]
     ours, stock = ours_and_stock(contraction, preferred_element_type=preferred)
     gradients = vjp(ours)(*operands)
@@ -244,7 +246,9 @@ def test_checkpoint_changes_no_gradient(backend, rng, policy):
         return (matmul(matmul(x, w1) ** 2, w2)).sum()
 
     def gradient(matmul, checkpoint):
-        return jax.jit(jax.grad(checkpoint(functools.partial(network, matmul)), (0, 1, 2)))
+        return jax.jit(
+            jax.grad(checkpoint(functools.partial(network, matmul)), (0, 1, 2))
+        )
 
     checkpoint = functools.partial(
         jax.checkpoint, policy=policy and getattr(jax.checkpoint_policies, policy)

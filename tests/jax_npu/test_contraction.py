@@ -50,9 +50,7 @@ def run_loops(axes, lhs, rhs, shape):
 @st.composite
 def contractions(draw):
     """A spec of up to two labels a role, in any order, with sizes of its labels."""
-    roles = [
-        draw(st.integers(0, 2), label=role) for role in ("batch", "m", "k", "n")
-    ]
+    roles = [draw(st.integers(0, 2), label=role) for role in ("batch", "m", "k", "n")]
     labels = iter("abcdefgh")
     batch, m, k, n = ("".join(next(labels) for _ in range(count)) for count in roles)
     spec = Spec(

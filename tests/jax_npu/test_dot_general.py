@@ -337,6 +337,4 @@ def test_rounding_of_operands_is_to_nearest_even(custom_call_backend):
     half_ulp = 2.0**-8
     lhs = jnp.array([1 + half_ulp, 1 + 3 * half_ulp, 1 + 1.01 * half_ulp], F32)[:, None]
     out = jax_npu.dot_general(lhs, jnp.ones((1, 1)), ROWS_COLUMNS)
-    np.testing.assert_array_equal(
-        out[:, 0], [1, 1 + 4 * half_ulp, 1 + 2 * half_ulp]
-    )
+    np.testing.assert_array_equal(out[:, 0], [1, 1 + 4 * half_ulp, 1 + 2 * half_ulp])

@@ -13,9 +13,9 @@ ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 
 def trace(lhs, rhs, numbers=ROWS_COLUMNS, **options):
     """Traces only: what it raises is raised at trace time."""
-    return jax.make_jaxpr(
-        lambda a, b: jax_npu.dot_general(a, b, numbers, **options)
-    )(lhs, rhs)
+    return jax.make_jaxpr(lambda a, b: jax_npu.dot_general(a, b, numbers, **options))(
+        lhs, rhs
+    )
 
 
 def struct(*shape, dtype="float32"):
@@ -51,11 +51,9 @@ def test_other_result_types_are_refused_by_name(custom_call_backend, preferred):
 @pytest.mark.parametrize("product", ["matmul", "einsum"])
 def test_matmul_and_einsum_refuse_other_dtypes_by_name(custom_call_backend, product):
     ones = jnp.ones((3, 3), jnp.int32)
+    arguments = (ones, ones) if product == "matmul" else ("ab,bc->ac", ones, ones)
     with pytest.raises(TypeError, match="int32"):
-        if product == "matmul":
-            jax_npu.matmul(ones, ones)
-        else:
-            jax_npu.einsum("ab,bc->ac", ones, ones)
+        getattr(jax_npu, product)(*arguments)
 
 
 def test_the_error_on_a_dtype_says_the_way_out(custom_call_backend):
@@ -157,9 +155,7 @@ def test_a_bad_environment_variable_is_named(monkeypatch):
 )
 def test_an_algorithm_without_bf16_products_is_refused(custom_call_backend, algorithm):
     with pytest.raises(NotImplementedError, match=f"{algorithm}.*xla"):
-        trace(
-            struct(3, 4), struct(4, 5), precision=lax.DotAlgorithmPreset[algorithm]
-        )
+        trace(struct(3, 4), struct(4, 5), precision=lax.DotAlgorithmPreset[algorithm])
 
 
 def test_a_bad_precision_raises_what_lax_raises(backend):
@@ -182,7 +178,7 @@ def test_an_instruction_set_that_turns_bad_after_the_trace_is_an_error(monkeypat
     product(ones, ones).block_until_ready()
     monkeypatch.setenv("JAX_NPU_HOST_ISA", "mmx")
     # jax.errors.JaxRuntimeError, or ValueError where jax runs it in this thread
-    with pytest.raises(Exception, match="xdna_gemm_host: JAX_NPU_HOST_ISA.*mmx"):
+    with pytest.raises(Exception, match=r"xdna_gemm_host: JAX_NPU_HOST_ISA.*mmx"):
         product(ones, ones).block_until_ready()
     monkeypatch.delenv("JAX_NPU_HOST_ISA")
     np.testing.assert_array_equal(product(ones, ones), np.full((2, 2), 2))

@@ -128,7 +128,16 @@ def test_a_function_without_products_has_no_rows_and_an_empty_one_no_share(backe
 
 def test_it_prints_sizes_calls_share_types_and_backend(backend):
     console = Console(file=io.StringIO(), width=120)
-    console.print(jax_npu.explain(jax_npu.matmul, jnp.ones((1234, 567)), jnp.ones((567, 89))))
+    console.print(
+        jax_npu.explain(jax_npu.matmul, jnp.ones((1234, 567)), jnp.ones((567, 89)))
+    )
     text = console.file.getvalue()
-    for word in ("1,234", "567", "89", "100.0%", "float32 x float32 -> float32", backend):
+    for word in (
+        "1,234",
+        "567",
+        "89",
+        "100.0%",
+        "float32 x float32 -> float32",
+        backend,
+    ):
         assert word in text

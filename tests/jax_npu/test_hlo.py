@@ -30,7 +30,7 @@ def parse(hlo):
 
 
 def copied_operands(hlo):
-    """Operands of our custom calls that a transpose or a copy made, directly or fused."""
+    """Operands of our custom calls that a transpose or a copy made, fused or not."""
     computations = parse(hlo)
 
     def is_copy(body, name):

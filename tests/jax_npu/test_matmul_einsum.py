@@ -170,7 +170,9 @@ def test_einsum_with_lists_of_labels_is_that_of_jax_numpy(backend, rng):
     assert_same(jax_npu.einsum(*labels), jnp.einsum(*labels))
 
 
-@pytest.mark.parametrize("shapes", [((1, 4), (3, 4)), ((3, 1), (3, 4)), ((1, 1), (3, 4))])
+@pytest.mark.parametrize(
+    "shapes", [((1, 4), (3, 4)), ((3, 1), (3, 4)), ((1, 1), (3, 4))]
+)
 def test_einsum_broadcasts_size_one_as_jax_numpy(backend, rng, shapes):
     a, b = (integers(rng, shape) for shape in shapes)
     for subscripts in ("ij,ij->i", "ij,ij->ij", "ij,ij->", "ij,kj->ik"):
@@ -205,7 +207,9 @@ def test_a_permuted_result_is_one_gemm_without_a_transpose(
     assert primitives(product, *operands) == ["xdna_gemm"]
 
 
-@pytest.mark.parametrize("subscripts", ["...ij,...jk->...ik", "ab,bc,cd->ad", "ij,jk->k"])
+@pytest.mark.parametrize(
+    "subscripts", ["...ij,...jk->...ik", "ab,bc,cd->ad", "ij,jk->k"]
+)
 def test_einsums_beyond_one_product_still_run_on_the_backend(
     custom_call_backend, subscripts
 ):
@@ -235,7 +239,9 @@ def test_gradient_of_einsum_is_that_of_jax_numpy(backend, rng):
     a, b = integers(rng, (2, 7, 3)), integers(rng, (9, 2, 3))
 
     def gradient(einsum):
-        return jax.grad(lambda a, b: einsum("aij,kaj->kia", a, b)[0].sum(), (0, 1))(a, b)
+        return jax.grad(lambda a, b: einsum("aij,kaj->kia", a, b)[0].sum(), (0, 1))(
+            a, b
+        )
 
     for actual, expected in zip(gradient(jax_npu.einsum), gradient(jnp.einsum)):
         assert_same(actual, expected)

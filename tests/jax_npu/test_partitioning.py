@@ -9,7 +9,13 @@ from pathlib import Path
 def test_products_on_four_devices_pass_their_own_tests():
     flags = "--xla_force_host_platform_device_count=4"
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", Path(__file__).parent / "four_devices.py"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            Path(__file__).parent / "four_devices.py",
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": flags},
         capture_output=True,
         text=True,
