@@ -194,7 +194,7 @@ def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
     return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
 
 
-def _axes(part) -> tuple[str, ...]:
+def _axes(part: Any) -> tuple[str, ...]:
     if part is None:
         return ()
     return (part,) if isinstance(part, str) else tuple(part)
