@@ -313,6 +313,16 @@ def test_a_value_that_is_not_finite_reaches_its_column_and_no_other(
     assert np.isfinite(out[:, :17]).all()
 
 
+@pytest.mark.parametrize("preferred", [F32, BF16])
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0x7FC00000])
+def test_a_nan_stays_nan_whatever_its_bits(backend, bits, preferred):
+    lhs = np.array([[bits]], np.uint32).view(np.float32)
+    out = jax_npu.dot_general(
+        lhs, jnp.ones((1, 1)), ROWS_COLUMNS, preferred_element_type=preferred
+    )
+    assert np.isnan(np.asarray(out, np.float32)).all()
+
+
 def test_infinity_times_zero_and_infinity_minus_infinity_are_nan(backend):
     lhs = jnp.array([[np.inf, 1.0], [np.inf, -np.inf], [np.inf, np.inf]], F32)
     rhs = jnp.array([[0.0, 1.0], [1.0, 1.0]], F32)
