@@ -1,6 +1,7 @@
 """Text to tokens to batches; a batch depends on nothing but the seed and the step."""
 
 import pydoc_data.topics
+import re
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -39,13 +40,7 @@ def load_split(data: str, seq_len: int) -> Split:
 def read_text(data: str) -> str:
     """The file's UTF-8 text, or for PYTHON_DOCS the documentation inside CPython."""
     if data == PYTHON_DOCS:
-        topics = pydoc_data.topics.topics
-        text = "\n\n".join(topics[name] for name in sorted(topics))
-        # Topics repeat one another ("while" is in "compound" too): each paragraph once,
-        # or much of the validation text would have been trained on. And not indented,
-        # as most are: to GPT-2 every space of it is a token.
-        paragraphs = map(textwrap.dedent, text.split("\n\n"))
-        return "\n\n".join(dict.fromkeys(paragraphs))
+        return python_docs()
     path = Path(data)
     if not path.is_file():
         raise InputError(f"--data needs a text file, and {data} is not one.")
@@ -59,6 +54,16 @@ def read_text(data: str) -> str:
     if not text.strip():
         raise InputError(f"{data} is empty; give a file with text.")
     return text
+
+
+def python_docs() -> str:
+    topics = pydoc_data.topics.topics
+    text = "\n\n".join(topics[name] for name in sorted(topics))
+    # To GPT-2 each space of an indentation or a table is a token: little of them stays.
+    paragraphs = map(textwrap.dedent, re.sub(" {3,}", "  ", text).split("\n\n"))
+    # Topics repeat one another ("while" is in "compound" too): each paragraph once, or
+    # much of the validation text would have been trained on.
+    return "\n\n".join(dict.fromkeys(paragraphs))
 
 
 def train_batch(

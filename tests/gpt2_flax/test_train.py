@@ -142,7 +142,7 @@ def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--lr", "0.5"], "--lr was 0.001, now 0.5"),
+        (["--lr", "0.5"], "--lr was 0.003, now 0.5"),
         (["--steps", "9"], "--steps was 2, now 9"),
         (
             ["--seed", "1", "--embed-dim", "16"],
