@@ -1,0 +1,1 @@
+"""The NPU's program: devices, array design, tiling and instruction streams."""

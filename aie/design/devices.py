@@ -1,0 +1,241 @@
+"""The NPUs as one table: what every part of the design may assume of the hardware.
+
+Sources: AMD AM020 and AM027 (register references of AIE-ML and its successor), aie-rt,
+mlir-aie's target model. Addresses are byte offsets within a tile.
+"""
+
+import functools
+from dataclasses import dataclass
+
+WORD_BYTES = 4  # granule of every DMA
+
+SHIM_ROW = 0
+MEMTILE_ROW = 1
+FIRST_CORE_ROW = 2
+
+
+@dataclass(frozen=True)
+class Dma:
+    """A tile's DMA engine: channels, and the fields of its buffer descriptors (BDs)."""
+
+    num_s2mm: int
+    num_mm2s: int
+    num_bds: int
+    num_dims: int  # besides the iteration
+    wrap_bits: int  # a dimension's size; the outermost is bounded by the length alone
+    step_bits: int  # a stride in words, less 1
+    length_bits: int  # in words
+    pad_bits: tuple[int, ...]  # zeros before and after, innermost dimension first
+    bd_address: int
+    bd_words: int
+    s2mm_control: int  # channel c is 8 c further
+    mm2s_control: int
+    parity: bool = False  # even channels use the lower half of the BDs, odd the upper
+
+    def num_channels(self, direction: str) -> int:
+        return {"S2MM": self.num_s2mm, "MM2S": self.num_mm2s}[direction]
+
+    def bd_ids(self, channel: int) -> range:
+        """The BDs that a channel can use."""
+        if not self.parity:
+            return range(self.num_bds)
+        half = self.num_bds // 2
+        return range(half, self.num_bds) if channel % 2 else range(half)
+
+    def control_address(self, direction: str, channel: int) -> int:
+        base = {"S2MM": self.s2mm_control, "MM2S": self.mm2s_control}[direction]
+        return base + 8 * channel
+
+    def queue_address(self, direction: str, channel: int) -> int:
+        return self.control_address(direction, channel) + 4
+
+
+BD_STRIDE_BYTES = 0x20
+MAX_ITERATIONS = 64
+MAX_REPEATS = 256
+QUEUE_DEPTH = 4
+MAX_LOCK_VALUE = 63
+
+
+@dataclass(frozen=True)
+class TileKind:
+    """What the tiles of a row are: shim (towards DDR), memtile or core."""
+
+    name: str
+    memory_bytes: int
+    num_banks: int
+    program_bytes: int
+    num_locks: int
+    lock_address: int  # lock i is 16 i further
+    dma: Dma
+    # ports of the stream switch: masters leave the tile, slaves enter it
+    masters: dict[str, int]
+    slaves: dict[str, int]
+
+
+SHIM = TileKind(
+    name="shim",
+    memory_bytes=0,
+    num_banks=0,
+    program_bytes=0,
+    num_locks=16,
+    lock_address=0x14000,
+    dma=Dma(
+        num_s2mm=2,
+        num_mm2s=2,
+        num_bds=16,
+        num_dims=3,
+        wrap_bits=10,
+        step_bits=20,
+        length_bits=32,
+        pad_bits=(),
+        bd_address=0x1D000,
+        bd_words=8,
+        s2mm_control=0x1D200,
+        mm2s_control=0x1D210,
+    ),
+    # The DMA of a shim sits behind its south ports.
+    masters={"South": 6, "West": 4, "North": 6, "East": 4},
+    slaves={"South": 8, "West": 4, "North": 4, "East": 4},
+)
+
+MEMTILE = TileKind(
+    name="memtile",
+    memory_bytes=512 * 1024,
+    num_banks=8,
+    program_bytes=0,
+    num_locks=64,
+    lock_address=0xC0000,
+    dma=Dma(
+        num_s2mm=6,
+        num_mm2s=6,
+        num_bds=48,
+        num_dims=4,
+        wrap_bits=10,
+        step_bits=17,
+        length_bits=17,
+        pad_bits=(6, 5, 4),
+        bd_address=0xA0000,
+        bd_words=8,
+        s2mm_control=0xA0600,
+        mm2s_control=0xA0630,
+        parity=True,
+    ),
+    masters={"DMA": 6, "South": 4, "North": 6},
+    slaves={"DMA": 6, "South": 6, "North": 4},
+)
+
+CORE = TileKind(
+    name="core",
+    memory_bytes=64 * 1024,
+    num_banks=4,
+    program_bytes=16 * 1024,
+    num_locks=16,
+    lock_address=0x1F000,
+    dma=Dma(
+        num_s2mm=2,
+        num_mm2s=2,
+        num_bds=16,
+        num_dims=3,
+        wrap_bits=8,
+        step_bits=13,
+        length_bits=14,
+        pad_bits=(),
+        bd_address=0x1D000,
+        bd_words=6,
+        s2mm_control=0x1DE00,
+        mm2s_control=0x1DE10,
+    ),
+    masters={"DMA": 2, "South": 4, "West": 4, "North": 6, "East": 4},
+    slaves={"DMA": 2, "South": 6, "West": 4, "North": 4, "East": 4},
+)
+
+CORE_CONTROL_ADDRESS = 0x32000
+SHIM_CONTROLLER_ID = 15  # that mlir-aie gives to shims: a token carries it
+
+
+@dataclass(frozen=True)
+class Device:
+    """One NPU, or the first columns of one."""
+
+    name: str
+    num_columns: int
+    mlir_number: int  # in the enumeration AIEDevice of mlir-aie 1.3
+    generation: int  # in the header of an instruction stream
+    triple: str
+    stream_bytes_per_cycle: int
+    clock_hz: float
+    burst_code: int  # of the longest burst to DDR, the default
+    mmul_shape: tuple[int, int, int]  # r, s, t of the bf16 matrix instruction
+    bf16_macs_per_cycle: int  # of one core
+    num_rows: int = 6
+
+    @property
+    def num_core_rows(self) -> int:
+        return self.num_rows - FIRST_CORE_ROW
+
+    def tile(self, column: int, row: int) -> TileKind:
+        """The kind of a tile.
+
+        Raises:
+          ValueError: if the device has no such tile.
+        """
+        if not (0 <= column < self.num_columns and 0 <= row < self.num_rows):
+            raise ValueError(
+                f"{self.name} has columns 0-{self.num_columns - 1} and rows "
+                f"0-{self.num_rows - 1}, got tile ({column}, {row})"
+            )
+        return (SHIM, MEMTILE)[row] if row < FIRST_CORE_ROW else CORE
+
+
+def _npu1(name: str, num_columns: int, mlir_number: int) -> Device:
+    return Device(
+        name=name,
+        num_columns=num_columns,
+        mlir_number=mlir_number,
+        generation=3,
+        triple="aie2-none-unknown-elf",
+        stream_bytes_per_cycle=4,
+        clock_hz=1.0e9,
+        burst_code=2,
+        mmul_shape=(4, 8, 4),
+        bf16_macs_per_cycle=128,
+    )
+
+
+def _npu2(name: str, num_columns: int, mlir_number: int) -> Device:
+    return Device(
+        name=name,
+        num_columns=num_columns,
+        mlir_number=mlir_number,
+        generation=4,
+        triple="aie2p-none-unknown-elf",
+        stream_bytes_per_cycle=8,
+        clock_hz=1.8e9,
+        burst_code=3,
+        mmul_shape=(8, 8, 8),
+        bf16_macs_per_cycle=512,
+    )
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        _npu1("npu1", 4, 4),
+        *(_npu1(f"npu1_{n}col", n, 4 + n) for n in (1, 2, 3)),
+        _npu2("npu2", 8, 8),
+        *(_npu2(f"npu2_{n}col", n, 8 + n) for n in range(1, 8)),
+    )
+}
+
+
+@functools.cache
+def device(name: str) -> Device:
+    """The device of that name.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    if name not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
+    return DEVICES[name]
