@@ -21,7 +21,7 @@ from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from .devices import DEVICES
+from jax_npu.design.devices import DEVICES
 
 LOCK_ACTIONS = {"Acquire": 0, "Release": 1, "AcquireGreaterEqual": 2}
 DIRECTIONS = {"S2MM": 0, "MM2S": 1}

@@ -46,7 +46,7 @@ from xdsl.traits import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from .aie_attrs import (
+from jax_npu.design.aie_attrs import (
     ATTRIBUTES,
     BUNDLES,
     DEVICE_NUMBERS,

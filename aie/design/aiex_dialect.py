@@ -27,8 +27,14 @@ from xdsl.irdl import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from .aie_attrs import DIRECTIONS, DirectionKeyword, PacketInfoAttr, keyword_of, ui32
-from .aie_dialect import BOOL, I32, I64, Value
+from jax_npu.design.aie_attrs import (
+    DIRECTIONS,
+    DirectionKeyword,
+    PacketInfoAttr,
+    keyword_of,
+    ui32,
+)
+from jax_npu.design.aie_dialect import BOOL, I32, I64, Value
 
 UI32 = IntegerAttr.constr(ui32)
 I64_ARRAY = DenseArrayBase.constr(i64)

@@ -20,8 +20,8 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 
-from .aie_dialect import Aie, BufferOp, LockOp, TileOp
-from .aiex_dialect import Aiex
+from jax_npu.design.aie_dialect import Aie, BufferOp, LockOp, TileOp
+from jax_npu.design.aiex_dialect import Aiex
 
 DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Aie, Aiex)
 MAX_DEPTH = 100  # of nested operations; the deepest design has six

@@ -16,13 +16,20 @@ def read(name: str) -> str:
 
 def normalised(text: str) -> list[str]:
     # values and blocks numbered by appearance; no comments, no indentation
-    names: dict[str, str] = {}
+    names: dict[str, dict[str, int]] = {"%": {}, "^": {}}
 
     def number(match: re.Match) -> str:
-        return names.setdefault(match[0], f"{match[0][0]}{len(names)}")
+        kind = names[match[1]]
+        return f"{match[1]}{kind.setdefault(match[2], len(kind))}"
 
-    lines = [re.sub(r"\s*//.*", "", line).strip() for line in text.splitlines()]
-    return [re.sub(r"[%^][\w.$-]+", number, line) for line in lines if line]
+    lines = []
+    for line in text.splitlines():
+        line = re.sub(r"\s*//.*", "", line).strip()
+        if line:
+            lines.append(re.sub(r"([%^])([\w.$-]+)", number, line))
+        if line.endswith("({"):
+            names["^"] = {}  # blocks are named per region
+    return lines
 
 
 @pytest.mark.parametrize("name", SAMPLES)
