@@ -35,7 +35,7 @@ class TrainConfig:
     data: str = flag(
         PYTHON_DOCS, "UTF-8 text file, or the documentation inside CPython"
     )
-    steps: int = flag(300, "mini's validation loss still falls at the end of these")
+    steps: int = flag(400, "mini's validation loss still falls at the end of these")
     batch_size: int = flag(8, "with --seq-len: tokens per step; memory grows with both")
     seq_len: int = flag(64, "tokens that attention sees")
     lr: float = flag(

@@ -1,7 +1,6 @@
 """Text to tokens to batches; a batch depends on nothing but the seed and the step."""
 
 import pydoc_data.topics
-import re
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +58,8 @@ def read_text(data: str) -> str:
 def python_docs() -> str:
     topics = pydoc_data.topics.topics
     text = "\n\n".join(topics[name] for name in sorted(topics))
-    # To GPT-2 each space of an indentation or a table is a token: little of them stays.
-    paragraphs = map(textwrap.dedent, re.sub(" {3,}", "  ", text).split("\n\n"))
+    # To GPT-2 each space of an indentation is a token.
+    paragraphs = map(textwrap.dedent, text.split("\n\n"))
     # Topics repeat one another ("while" is in "compound" too): each paragraph once, or
     # much of the validation text would have been trained on.
     return "\n\n".join(dict.fromkeys(paragraphs))

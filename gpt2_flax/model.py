@@ -48,7 +48,7 @@ class GPT2Config:
 
 
 MODELS = {
-    "mini": GPT2Config(num_layers=4, num_heads=4, embed_dim=128, num_positions=256),
+    "mini": GPT2Config(num_layers=4, num_heads=4, embed_dim=64, num_positions=256),
     "gpt2": GPT2Config(num_layers=12, num_heads=12, embed_dim=768),
     "gpt2-medium": GPT2Config(num_layers=24, num_heads=16, embed_dim=1024),
     "gpt2-large": GPT2Config(num_layers=36, num_heads=20, embed_dim=1280),
