@@ -7,16 +7,17 @@ run, as the DMA programs that fill the halves do.
 
 from collections.abc import Callable, Mapping
 
+from xdsl.builder import ImplicitBuilder
+from xdsl.dialects import arith, func, memref, scf
+from xdsl.dialects.builtin import IndexType, IntegerAttr, i1
+from xdsl.ir import Block, Region, SSAValue
+
 from jax_npu.design.aie_dialect import EndOp, UseLockOp
 from jax_npu.design.gemm_array import (
     NUM_K_STEPS_PARAMETER,
     NUM_TILES_PARAMETER,
     GemmArray,
 )
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import arith, func, memref, scf
-from xdsl.dialects.builtin import IndexType, IntegerAttr, i1
-from xdsl.ir import Block, Region, SSAValue
 
 FOREVER = 0xFFFFFFFF  # the longest loop that upstream's compiler takes
 

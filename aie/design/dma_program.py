@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xdsl.builder import ImplicitBuilder
+from xdsl.ir import Block, Region, SSAValue
+
 from jax_npu.design.aie_dialect import (
     DmaBdOp,
     DmaStartOp,
@@ -12,8 +15,6 @@ from jax_npu.design.aie_dialect import (
     UseLockOp,
 )
 from jax_npu.design.devices import Dma
-from xdsl.builder import ImplicitBuilder
-from xdsl.ir import Block, Region, SSAValue
 
 
 @dataclass(frozen=True)

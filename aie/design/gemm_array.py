@@ -27,7 +27,7 @@ NUM_PARAMETERS = 2
 GO_LOCK = 6  # of a core: the parameters are there
 
 # Positions of the operands among a run's buffers, and their shim channels.
-A, B, C = range(3)
+A_ARGUMENT, B_ARGUMENT, C_ARGUMENT = range(3)
 A_CHANNEL, B_CHANNEL, C_CHANNEL = 0, 1, 0  # MM2S, MM2S, S2MM
 
 

@@ -8,6 +8,11 @@ instruction; C goes the other way.
 
 from collections.abc import Mapping
 
+from xdsl.builder import ImplicitBuilder
+from xdsl.dialects import func
+from xdsl.dialects.builtin import MemRefType, ModuleOp, bf16, f32, i32
+from xdsl.ir import Block, Region, SSAValue
+
 from jax_npu.design.aie_dialect import (
     BufferOp,
     CoreOp,
@@ -37,10 +42,6 @@ from jax_npu.design.gemm_array import (
     STACK_BYTES,
     GemmArray,
 )
-from xdsl.builder import ImplicitBuilder
-from xdsl.dialects import func
-from xdsl.dialects.builtin import MemRefType, ModuleOp, bf16, f32, i32
-from xdsl.ir import Block, Region, SSAValue
 
 KERNELS_OBJECT = "gemm_kernels.o"
 FIRST_C_CHANNEL = 2  # S2MM of a memtile: after A and B, one for each core of the column

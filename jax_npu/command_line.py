@@ -1,0 +1,219 @@
+"""`jax-npu`: the NPU's program from the shell.
+
+jax-npu design --device npu1 --tile 64 64 32 -o design.mlir
+jax-npu check design.mlir
+jax-npu plan --device npu1 -m 256 -k 768 -n 2304
+jax-npu insts --device npu1 -m 256 -k 768 -n 2304 -o insts.bin
+jax-npu disasm insts.bin
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import rich
+from rich.table import Table
+
+from jax_npu.design.devices import DEVICES
+from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
+from jax_npu.design.tiling import Plan, make_plan
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; errors are one line on stderr and exit code 2."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except (OSError, ValueError) as error:
+        print(f"jax-npu: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jax-npu", description="The NPU's program: designs, plans, instructions."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    design = commands.add_parser("design", help="write the array's design as MLIR")
+    _add_array_flags(design)
+    design.add_argument("--generic", action="store_true", help="MLIR's generic form")
+    design.add_argument("-o", "--out", type=Path, help="file (default: stdout)")
+    design.set_defaults(command=_design)
+
+    check = commands.add_parser("check", help="check a design against the hardware")
+    check.add_argument("design", type=Path)
+    check.set_defaults(command=_check)
+
+    plan = commands.add_parser("plan", help="show how a GEMM is tiled and split")
+    _add_array_flags(plan)
+    _add_size_flags(plan)
+    plan.add_argument("--json", action="store_true")
+    plan.set_defaults(command=_plan)
+
+    insts = commands.add_parser("insts", help="write a GEMM's instruction words")
+    _add_array_flags(insts)
+    _add_size_flags(insts)
+    insts.add_argument("-o", "--out", type=Path, required=True)
+    insts.set_defaults(command=_insts)
+
+    disasm = commands.add_parser("disasm", help="list instruction words, readable")
+    disasm.add_argument("words", type=Path)
+    disasm.set_defaults(command=_disasm)
+    return parser
+
+
+def _add_array_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", default="npu1", help=f"one of {', '.join(DEVICES)} (default: npu1)"
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        nargs=3,
+        metavar=("M", "K", "N"),
+        default=(64, 64, 64),
+        help="of one core (default: 64 64 64)",
+    )
+    parser.add_argument(
+        "--c-type",
+        choices=list(ELEMENT_BYTES),
+        default="float32",
+        help="of the result in DDR (default: float32)",
+    )
+    parser.add_argument(
+        "--b-column-major", action="store_true", help="B lies as (n, k)"
+    )
+
+
+def _add_size_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-b", "--batch", type=int, default=1)
+    for size in "mkn":
+        parser.add_argument(f"-{size}", type=int, required=True)
+
+
+def _array(arguments: argparse.Namespace) -> GemmArray:
+    m, k, n = arguments.tile
+    return GemmArray(
+        arguments.device, m, k, n, arguments.c_type, arguments.b_column_major
+    )
+
+
+def _array_and_plan(arguments: argparse.Namespace) -> Plan:
+    a = arguments
+    return make_plan(_array(a), a.batch, a.m, a.k, a.n)
+
+
+def _design(arguments: argparse.Namespace) -> None:
+    from jax_npu.design.gemm_design import gemm_design
+    from jax_npu.design.mlir_text import print_module
+
+    text = print_module(gemm_design(_array(arguments)), generic=arguments.generic)
+    if arguments.out is None:
+        print(text)
+    else:
+        _write(arguments.out, text.encode())
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from jax_npu.design.mlir_text import parse_module
+    from jax_npu.design.target_check import check_design
+
+    text = arguments.design.read_text(encoding="utf-8")
+    violations = check_design(parse_module(text, str(arguments.design)))
+    for violation in violations:
+        print(violation)
+    if violations:
+        raise ValueError(f"{arguments.design}: {len(violations)} violations")
+    print(f"{arguments.design}: ok")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    plan = _array_and_plan(arguments)
+    if arguments.json:
+        print(json.dumps(_plan_record(plan), indent=2))
+    else:
+        rich.print(_plan_table(plan))
+    for notice in plan.notices:
+        print(f"jax-npu: {notice}", file=sys.stderr)
+
+
+def _plan_record(plan: Plan) -> dict:
+    return {
+        **asdict(plan),
+        "padded": asdict(plan.padded),
+        "padding": plan.padding,
+        "ddr_bytes": plan.ddr_bytes,
+        "estimated_seconds": plan.seconds,
+        "notices": plan.notices,
+    }
+
+
+def _plan_table(plan: Plan) -> Table:
+    array, gemm, padded = plan.array, plan.gemm, plan.padded
+    title = (
+        f"{gemm.batch} x ({gemm.m}, {gemm.k}) x ({gemm.k}, {gemm.n}) on "
+        f"{array.device_name}, tile ({array.m}, {array.k}, {array.n})"
+    )
+    table = Table("", "", title=title, title_justify="left", show_header=False)
+    swapped = ", as Cᵀ = Bᵀ Aᵀ" if plan.swapped else ""
+    table.add_row("padded", f"({padded.m}, {padded.k}, {padded.n}){swapped}")
+    table.add_row("work over what was asked", f"{plan.padding:.2f}")
+    table.add_row(
+        "DDR traffic, MB",
+        ", ".join(f"{x.upper()} {v / 1e6:.2f}" for x, v in plan.ddr_bytes.items()),
+    )
+    table.add_row("estimated time, ms", f"{plan.seconds * 1e3:.3f}")
+    table.add_row("runs", f"{len(plan.runs):,}")
+    for index, run in enumerate(plan.runs[:8]):
+        table.add_row(
+            f"run {index}",
+            f"blocks {run.grid} from {run.start}, {run.num_steps} steps along "
+            f"{run.along}",
+        )
+    if len(plan.runs) > 8:
+        table.add_row("...", f"{len(plan.runs) - 8:,} more")
+    return table
+
+
+def _insts(arguments: argparse.Namespace) -> None:
+    from jax_npu.design.gemm_stream import run_words
+
+    plan = _array_and_plan(arguments)
+    out: Path = arguments.out
+    for index, run in enumerate(plan.runs):
+        # One run is one submission; further ones get files of their own.
+        path = out if index == 0 else out.with_suffix(f".{index}{out.suffix}")
+        words = run_words(plan, run)
+        _write(path, words.astype("<u4").tobytes())
+        print(f"{path}: {len(words):,} words")
+
+
+def _disasm(arguments: argparse.Namespace) -> None:
+    from jax_npu.design.disassembly import disassemble
+
+    data = arguments.words.read_bytes()
+    if len(data) % 4:
+        raise ValueError(
+            f"{arguments.words}: instructions are 32-bit words, got {len(data)} bytes"
+        )
+    print(disassemble(np.frombuffer(data, "<u4")))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+    os.replace(file.name, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
