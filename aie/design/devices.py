@@ -31,6 +31,7 @@ class Dma:
     s2mm_control: int  # channel c is 8 c further
     mm2s_control: int
     parity: bool = False  # even channels use the lower half of the BDs, odd the upper
+    num_neighbour_channels: int = 0  # the first ones reach the tiles west and east too
 
     def num_channels(self, direction: str) -> int:
         return {"S2MM": self.num_s2mm, "MM2S": self.num_mm2s}[direction]
@@ -55,6 +56,8 @@ MAX_ITERATIONS = 64
 MAX_REPEATS = 256
 QUEUE_DEPTH = 4
 MAX_LOCK_VALUE = 63
+MAX_BUFFER_ARGUMENTS = 5  # of a run: tool versions differ beyond them
+INSTRUCTION_BYTES = 16  # of a core's longest instruction
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ MEMTILE = TileKind(
         s2mm_control=0xA0600,
         mm2s_control=0xA0630,
         parity=True,
+        num_neighbour_channels=4,
     ),
     masters={"DMA": 6, "South": 4, "North": 6},
     slaves={"DMA": 6, "South": 6, "North": 4},
