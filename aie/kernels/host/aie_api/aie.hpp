@@ -1,0 +1,224 @@
+// aie_api's names for the host's compiler, with the array's arithmetic: the kernels of this
+// folder compile against it as they do against aie_api itself. Only what they use is here.
+//
+// AIE2's bf16 mac, by accauto or accfloat. For each output the 8 products of one k-block
+// and the accumulator are aligned to the largest exponent among them, each is rounded to a
+// grid of 24 bits (to nearest even), their sum is exact, and it is rounded once to f32 (to
+// nearest even). Published measurements leave some points open. Chosen here:
+//   * The exponent of a product is the sum of its factors' exponents, although its
+//     significand may reach 4; with the largest exponent e, the grid's unit is 2^(e - 23).
+//   * Terms that are zero have no exponent and do not take part in the largest.
+//   * A denormal f32 accumulator takes part as bf16 denormals do: exponent 1, no hidden bit.
+//   * Rounding to f32 has no lower bound on the exponent; a result that is then below
+//     2^-126 is +0. An exact zero is +0, also for a negative zero accumulator.
+//   * inf + -inf, in any position, is NaN; inf times a denormal is inf. Every NaN that a
+//     mac returns is 0x7FC00000. Its payload is lost.
+// f32 -> bf16 is to nearest even or towards minus infinity, which is the state of a core
+// after power-up. Denormals are kept, overflow follows IEEE 754, NaN becomes the quiet NaN
+// of its sign. f32 loads and stores are exact.
+//
+// The tags of aie::host take other macs: `aie2p` adds one product at a time with one
+// rounding each, as IEEE's fused operation; `bfp16` and `bfp16_floor` round 8 consecutive k
+// of an operand to 8-bit mantissas with one exponent, that of the largest (mantissas
+// saturate at 127; a block with an infinity or NaN makes NaN), sum the products exactly and
+// add them to the accumulator with one rounding. These flush what is below 2^-126 to +0.
+// `fast` is the CPU's own f32, without any of these rules.
+//
+// The CPU must not flush denormals itself and must round to nearest while this runs.
+#pragma once
+
+#include "other_macs.hpp"
+
+struct bfloat16 {
+  std::uint16_t bits;
+};
+
+struct accfloat {};
+struct accauto {};
+
+namespace aie {
+
+enum class rounding_mode : unsigned { floor = 0, conv_even = 12 };
+
+inline namespace AIE_HOST_ISA {
+
+namespace host {
+struct aie2p {};
+struct bfp16 {};
+struct bfp16_floor {};
+struct fast {};
+
+inline thread_local rounding_mode rounding = rounding_mode::floor;
+
+inline std::uint16_t Round(std::uint32_t x, bool conv_even) {
+  const std::uint32_t up =
+      conv_even ? 0x7FFF + (x >> 16 & 1) : (x >> 31 ? 0xFFFF : 0);
+  const bool is_nan = (x & 0x7FFFFFFF) > kInfinity;
+  const std::uint32_t rounded = (x & 0x7FFFFFFF) == kInfinity ? x : x + up;
+  return is_nan ? (x >> 31 << 15 | 0x7FC0) : rounded >> 16;
+}
+}  // namespace host
+
+inline void set_rounding(rounding_mode mode) { host::rounding = mode; }
+inline rounding_mode get_rounding() { return host::rounding; }
+
+template <typename T, unsigned n>
+class vector {
+ public:
+  static constexpr unsigned size() { return n; }
+  T get(unsigned i) const { return values_[i]; }
+  void set(T value, unsigned i) { values_[i] = value; }
+  T* data() { return values_; }
+  const T* data() const { return values_; }
+
+ private:
+  alignas(64) T values_[n];
+};
+
+// A matrix operand is decoded once, when it is loaded, for all the macs that it enters.
+template <unsigned n>
+  requires(n >= 32)
+class vector<bfloat16, n> {
+ public:
+  static constexpr unsigned size() { return n; }
+  bfloat16 get(unsigned i) const { return {operand_.bits[i]}; }
+  const host::Operand<n>& operand() const { return operand_; }
+  host::Operand<n>& operand() { return operand_; }
+
+ private:
+  host::Operand<n> operand_;
+};
+
+template <unsigned n, typename T>
+inline vector<T, n> load_v(const T* from) {
+  vector<T, n> v;
+  if constexpr (requires { v.operand(); }) {
+    std::memcpy(v.operand().bits, from, n * sizeof(T));
+    v.operand().Decode();
+  } else {
+    std::memcpy(v.data(), from, n * sizeof(T));
+  }
+  return v;
+}
+
+template <typename T, unsigned n>
+inline void store_v(T* to, const vector<T, n>& v) {
+  if constexpr (requires { v.operand(); }) {
+    std::memcpy(to, v.operand().bits, n * sizeof(T));
+  } else {
+    std::memcpy(to, v.data(), n * sizeof(T));
+  }
+}
+
+template <typename T, unsigned n>
+inline vector<T, n> zeros() {
+  const T from[n] = {};
+  return load_v<n>(from);
+}
+
+// A (rows, cols) matrix to (cols, rows).
+template <typename T, unsigned n>
+AIE_HOST_NOINLINE vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned cols) {
+  T to[n];
+  for (unsigned i = 0; i < rows; ++i) {
+    for (unsigned j = 0; j < cols; ++j) to[j * rows + i] = v.get(i * cols + j);
+  }
+  return load_v<n>(to);
+}
+
+template <typename Tag, unsigned n>
+class accum {
+ public:
+  void from_vector(const vector<float, n>& v) { *this = accum(v); }
+
+  accum() = default;
+  explicit accum(const vector<float, n>& v) {
+    std::memcpy(lanes_, v.data(), sizeof lanes_);
+  }
+  explicit accum(const vector<bfloat16, n>& v) {
+    for (unsigned i = 0; i < n; ++i) {
+      lanes_[i] = host::Bits<float>(std::uint32_t{v.get(i).bits} << 16);
+    }
+  }
+
+  template <typename T>
+  vector<T, n> to_vector() const {
+    if constexpr (sizeof(T) == sizeof(float)) {
+      return load_v<n>(lanes_);
+    } else {
+      const bool conv_even = get_rounding() == rounding_mode::conv_even;
+      T rounded[n];
+      for (unsigned i = 0; i < n; ++i) {
+        rounded[i].bits = host::Round(host::Bits<std::uint32_t>(lanes_[i]), conv_even);
+      }
+      return load_v<n>(rounded);
+    }
+  }
+
+  float* data() { return lanes_; }
+
+ private:
+  alignas(64) float lanes_[n];
+};
+
+template <unsigned r, unsigned s, unsigned t, typename A, typename B,
+          typename Tag = accauto>
+class mmul {
+  static_assert(s == 8 && (t == 4 || t == 8));
+
+ public:
+  static constexpr unsigned M = r, K = s, N = t;
+  static constexpr unsigned size_A = r * s, size_B = s * t, size_C = r * t;
+
+  mmul() = default;
+  template <typename T>
+  explicit mmul(const vector<T, size_C>& v) : sums_(v) {
+    for (unsigned i = 0; i < size_C; ++i) {
+      float& x = sums_.data()[i];
+      if (x != x) x = host::Bits<float>(host::kNan);
+    }
+  }
+
+  void mac(const vector<A, size_A>& a, const vector<B, size_B>& b) {
+    const auto &lhs = a.operand(), &rhs = b.operand();
+    float* c = sums_.data();
+    if constexpr (kIs<host::aie2p>) {
+      host::MacSequential<r, t>(lhs, rhs, c);
+    } else if constexpr (kIs<host::bfp16> || kIs<host::bfp16_floor>) {
+      host::MacBlocks<r, t, kIs<host::bfp16_floor>>(lhs, rhs, c);
+    } else if constexpr (kIs<host::fast>) {
+      host::MacFast<r, t>(lhs, rhs, c);
+    } else {
+      Aie2(lhs, rhs, c);
+    }
+  }
+
+  template <typename T>
+  vector<T, size_C> to_vector() const {
+    return sums_.template to_vector<T>();
+  }
+
+ private:
+  template <typename T>
+  static constexpr bool kIs = __is_same(Tag, T);
+
+  static void Aie2(const host::Operand<size_A>& a, const host::Operand<size_B>& b,
+                   float* c) {
+#ifndef AIE_HOST_REFERENCE
+    if (a.finite && b.finite) [[likely]] {
+      host::MacFinite<r, t>(a, b, c);
+      return;
+    }
+#endif
+    for (unsigned lane = 0; lane < size_C; ++lane) {
+      const auto acc = host::Bits<std::uint32_t>(c[lane]);
+      c[lane] = host::Bits<float>(
+          host::MacReference(acc, a.bits + lane / t * 8, b.bits + lane % t, t));
+    }
+  }
+
+  accum<accfloat, size_C> sums_;
+};
+
+}  // namespace AIE_HOST_ISA
+}  // namespace aie

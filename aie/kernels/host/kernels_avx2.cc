@@ -1,0 +1,4 @@
+#define AIE_HOST_ISA avx2
+#include "kernels.inc"
+
+extern const AieKernels kAieKernelsAvx2 = {"avx2", RunMatmul, RunZero, RunConvert};

@@ -1,0 +1,4 @@
+#define AIE_HOST_ISA avx512
+#include "kernels.inc"
+
+extern const AieKernels kAieKernelsAvx512 = {"avx512", RunMatmul, RunZero, RunConvert};

@@ -1,0 +1,5 @@
+#define AIE_HOST_ISA reference
+#define AIE_HOST_REFERENCE
+#include "kernels.inc"
+
+extern const AieKernels kAieKernelsReference = {"reference", RunMatmul, RunZero, RunConvert};

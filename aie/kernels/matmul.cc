@@ -1,0 +1,110 @@
+// matmul_bf16_f32, matmul_bf16_bf16: C += A B on one tile in a core's memory.
+//
+// One source for the core's compiler and for the host's: sizes are arguments of an inline
+// template. The symbols below pass it DIM_M, DIM_K and DIM_N, which inlining makes
+// constants of; the host instantiates it once for all sizes. Without those macros only the
+// template is compiled. B_COL_MAJ: B comes column-major. MMUL_8X8X8: that shape instead of
+// AIE2's own 4x8x4.
+//
+// With r, s, t the shape of a matrix instruction, tiles lie as A [m/r][k/s][r][s],
+// B [k/s][n/t][s][t] or column-major [n/t][k/s][t][s], C [m/r][n/t][r][t], on 32 bytes.
+#include <aie_api/aie.hpp>
+
+#if defined(__chess__)
+#define KERNEL_PIPELINE chess_prepare_for_pipelining
+#define KERNEL_UNROLL
+#elif defined(__clang__) && defined(__AIEARCH__)
+#define KERNEL_PIPELINE
+#define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define KERNEL_PIPELINE
+#define KERNEL_UNROLL
+#endif
+
+// `unroll` x `unroll` matrix instructions share their operands' loads: 4 fill AIE2's
+// accumulators with 4x4 blocks, 2 with 8x8 blocks. m is a multiple of unroll * r, n of
+// unroll * t, k of s. `Accum` is the accumulator's tag.
+template <unsigned r, unsigned s, unsigned t, unsigned unroll, bool b_col_major,
+          typename Out, typename Accum = accauto>
+inline void Matmul(const bfloat16* __restrict a, const bfloat16* __restrict b,
+                   Out* __restrict c, unsigned m, unsigned k, unsigned n) {
+  using Mmul = aie::mmul<r, s, t, bfloat16, bfloat16, Accum>;
+  const unsigned rows = m / r, steps = k / s, cols = n / t;
+
+  for (unsigned row = 0; row < rows; row += unroll) {
+    for (unsigned col = 0; col < cols; col += unroll) {
+      Mmul sums[unroll][unroll];
+      KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
+          sums[i][j] = Mmul(aie::load_v<Mmul::size_C>(
+              c + ((row + i) * cols + col + j) * Mmul::size_C));
+        }
+      }
+
+      for (unsigned step = 0; step < steps; ++step) KERNEL_PIPELINE {
+        aie::vector<bfloat16, Mmul::size_A> lhs[unroll];
+        aie::vector<bfloat16, Mmul::size_B> rhs[unroll];
+        KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+          lhs[i] =
+              aie::load_v<Mmul::size_A>(a + ((row + i) * steps + step) * Mmul::size_A);
+        }
+        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
+          if constexpr (b_col_major) {
+            rhs[j] = aie::transpose(
+                aie::load_v<Mmul::size_B>(b + ((col + j) * steps + step) * Mmul::size_B),
+                t, s);
+          } else {
+            rhs[j] =
+                aie::load_v<Mmul::size_B>(b + (step * cols + col + j) * Mmul::size_B);
+          }
+        }
+        KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+          KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
+            sums[i][j].mac(lhs[i], rhs[j]);
+          }
+        }
+      }
+
+      KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
+          aie::store_v(c + ((row + i) * cols + col + j) * Mmul::size_C,
+                       sums[i][j].template to_vector<Out>());
+        }
+      }
+    }
+  }
+}
+
+#if defined(DIM_M) && defined(DIM_K) && defined(DIM_N)
+namespace {
+
+#ifdef MMUL_8X8X8
+constexpr unsigned kR = 8, kS = 8, kT = 8, kUnroll = 2;
+#else
+constexpr unsigned kR = 4, kS = 8, kT = 4, kUnroll = 4;
+#endif
+#ifdef B_COL_MAJ
+constexpr bool kBColMajor = true;
+#else
+constexpr bool kBColMajor = false;
+#endif
+static_assert(DIM_M % (kUnroll * kR) == 0 && DIM_K % kS == 0 &&
+                  DIM_N % (kUnroll * kT) == 0,
+              "m and n must be multiples of 16, k of 8");
+
+}  // namespace
+
+extern "C" {
+
+void matmul_bf16_f32(const bfloat16* a, const bfloat16* b, float* c) {
+  ::aie::set_rounding(aie::rounding_mode::conv_even);
+  Matmul<kR, kS, kT, kUnroll, kBColMajor>(a, b, c, DIM_M, DIM_K, DIM_N);
+}
+
+void matmul_bf16_bf16(const bfloat16* a, const bfloat16* b, bfloat16* c) {
+  ::aie::set_rounding(aie::rounding_mode::conv_even);
+  Matmul<kR, kS, kT, kUnroll, kBColMajor>(a, b, c, DIM_M, DIM_K, DIM_N);
+}
+
+}  // extern "C"
+#endif
