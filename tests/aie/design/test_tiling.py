@@ -1,0 +1,111 @@
+"""Plans: any size, few runs, and no surprise about padding."""
+
+import random
+
+import pytest
+
+from jax_npu.design import tiling
+from jax_npu.design.gemm_array import GemmArray
+from jax_npu.design.tiling import MAX_IMAGE_BYTES, MAX_RUN_SECONDS, Run, make_plan
+
+DEVICES = ["npu1", "npu2"]
+# (m, k, n) of one GPT-2 124M training step with 4 x 64 tokens
+GPT2_SHAPES = [
+    (256, 768, 2304),
+    (256, 768, 768),
+    (256, 768, 3072),
+    (256, 3072, 768),
+    (256, 2304, 768),
+    (2304, 256, 768),
+    (768, 256, 768),
+    (3072, 256, 768),
+    (768, 256, 3072),
+    (256, 768, 50304),
+    (256, 50304, 768),
+    (50304, 256, 768),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", GPT2_SHAPES)
+def test_a_gpt2_gemm_is_one_run_with_little_padding(device, shape):
+    plan = make_plan(GemmArray(device), 1, *shape)
+    assert len(plan.runs) == 1
+    assert plan.padding < 1.34
+    assert not plan.notices
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_cover_every_block_once(device, seed):
+    rng = random.Random(seed)
+    sizes = [rng.choice([1, 7, 300, 5000, 100_000]) for _ in range(3)]
+    plan = make_plan(GemmArray(device), rng.randint(1, 3), *sizes)
+    covered = {}
+    for run in plan.runs:
+        for axis, (start, size) in enumerate(zip(run.start, run.grid)):
+            assert 0 <= start < start + size <= plan.blocks[axis]
+        covered[run.start] = run.num_tiles
+    assert len(covered) == len(plan.runs)
+    assert sum(covered.values()) == plan.padded.macs // (
+        plan.array.block_m * plan.array.block_n * plan.padded_k
+    )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 1, 1), (1, 768, 50304), (50304, 768, 1), *[(100_000,) * 3]]
+    + [tuple(100_000 if i == d else 1 for i in range(3)) for d in range(3)],
+)
+def test_runs_stay_within_time_and_memory(device, shape):
+    plan = make_plan(GemmArray(device), 1, *shape)
+    for run in plan.runs:
+        share = run.num_tiles / (plan.blocks[0] * plan.blocks[1] * plan.blocks[2])
+        assert plan.seconds * share <= max(MAX_RUN_SECONDS, 2.0 * (run.num_tiles == 1))
+        _, rows, columns = run.grid
+        assert rows * plan.array.block_m * plan.padded_k * 2 <= MAX_IMAGE_BYTES
+        assert columns * plan.array.block_n * plan.padded_k * 2 <= MAX_IMAGE_BYTES
+
+
+def test_steps_visit_every_block_of_a_run_once():
+    for along in tiling.DIMENSIONS:
+        run = Run((0, 0, 0), (2, 3, 130), along)
+        points = []
+        for point, count in run.steps():
+            for i in range(count):
+                moved = list(point)
+                moved[tiling.DIMENSIONS.index(along)] += i
+                points.append(tuple(moved))
+        assert len(points) == len(set(points)) == run.num_tiles
+        assert len(list(run.steps())) == run.num_steps
+
+
+def test_a_column_vector_is_turned_to_pad_less():
+    array = GemmArray("npu2")  # blocks of 256 x 512
+    assert make_plan(array, 1, 512, 64, 1).swapped
+    assert not make_plan(array, 1, 1, 64, 512).swapped
+
+
+def test_much_padding_does_not_go_unnoticed():
+    (notice,) = make_plan(GemmArray("npu1"), 1, 1, 64, 256).notices
+    assert "256.0" in notice
+
+
+def test_batches_share_a_transfer():
+    plan = make_plan(GemmArray("npu1"), 48, 64, 64, 64)
+    assert [(run.along, run.num_steps) for run in plan.runs] == [("batch", 1)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name"),
+    [((0, 1, 1, 1), "batch"), ((1, 0, 1, 1), "m"), ((1, 1, 0, 1), "k")],
+)
+def test_empty_sizes_are_refused_by_name(sizes, name):
+    with pytest.raises(ValueError, match=f"at least 1, got {name} = 0"):
+        make_plan(GemmArray("npu1"), *sizes)
+
+
+def test_a_k_too_long_for_one_run_is_refused_with_the_way_out():
+    with pytest.raises(ValueError, match="sum products over parts of k"):
+        make_plan(GemmArray("npu1"), 1, 1, 10_000_000, 1)
