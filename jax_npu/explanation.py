@@ -57,7 +57,7 @@ class Explanation:
                 *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
                 f"{row.flops * row.calls / 1e9:.3f}",
                 f"{row.share:.1%}",
-                f"{row.lhs} x {row.rhs} -> {row.out}",
+                f"{_short(row.lhs)} x {_short(row.rhs)} -> {_short(row.out)}",
                 row.backend,
             )
         return table
@@ -83,6 +83,10 @@ def explain(function: Callable, *args: Any, **kwargs: Any) -> Explanation:
         for gemm, times in calls.items()
     )
     return Explanation(tuple(sorted(rows, key=lambda row: -row.share)))
+
+
+def _short(dtype: str) -> str:
+    return dtype.replace("bfloat", "bf").replace("float", "f")
 
 
 def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
