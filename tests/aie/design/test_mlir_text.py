@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import pytest
+
 from jax_npu.design.mlir_text import parse_module, print_module
 
 DATA = pathlib.Path(__file__).parent / "data"

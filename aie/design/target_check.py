@@ -1,0 +1,118 @@
+"""The target check: what the hardware cannot do, told before anything is built.
+
+Text that parses may still ask for a lock that a tile lacks or a stride that no field
+holds; compilers find some of that late and silicon answers the rest with garbage or a
+hang. Every limit comes from `devices`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Operation
+
+from jax_npu.design.aie_dialect import CoreOp, DeviceOp, TileOp
+from jax_npu.design.check_dma import check_dma
+from jax_npu.design.check_locks import check_core_reach, check_lock_uses, check_locks
+from jax_npu.design.check_memory import check_memory, check_programs
+from jax_npu.design.check_routes import check_flows, check_routes
+from jax_npu.design.check_sequence import check_sequences
+from jax_npu.design.devices import CORE, DEVICES
+from jax_npu.design.placed_design import PlacedDesign, Tile, Violation
+
+CHECKS = (
+    check_memory,
+    check_programs,
+    check_locks,
+    check_lock_uses,
+    check_core_reach,
+    check_dma,
+    check_flows,
+    check_routes,
+    check_sequences,
+)
+
+__all__ = ["Violation", "check_design", "require_legal"]
+
+
+def check_design(
+    module: ModuleOp,
+    is_placed: bool = True,
+    program_bytes: Mapping[str, int] | None = None,
+) -> list[Violation]:
+    """All limits that a design breaks.
+
+    `is_placed` asks for the place of every buffer, lock and BD. `program_bytes` are the
+    sizes of the objects that cores link with, by `link_with`.
+    """
+    devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
+    if not devices:
+        return [Violation(None, "device", "an aie.device", "none", "nothing to check")]
+    violations = []
+    for op in devices:
+        device = _device(op)
+        if device is None:
+            number = op.device.value.data
+            what = f"known are {', '.join(DEVICES)}"
+            violations.append(Violation(None, "device", number, "known ones", what))
+            continue
+        design = PlacedDesign(op, DEVICES[device], is_placed, dict(program_bytes or {}))
+        violations += _check_tiles(design)
+        for check in CHECKS:
+            violations += check(design)
+    return violations
+
+
+def require_legal(
+    module: ModuleOp,
+    is_placed: bool = True,
+    program_bytes: Mapping[str, int] | None = None,
+) -> None:
+    """Raise unless the hardware can do what the design asks.
+
+    Raises:
+      ValueError: with one line for each limit that is broken.
+    """
+    violations = check_design(module, is_placed, program_bytes)
+    if violations:
+        raise ValueError("\n".join(str(violation) for violation in violations))
+
+
+def _device(op: DeviceOp) -> str | None:
+    for device in DEVICES.values():
+        if device.mlir_number == op.device.value.data:
+            return device.name
+    return None
+
+
+def _check_tiles(design: PlacedDesign) -> Iterator[Violation]:
+    seen: set[Tile] = set()
+    for op in design.ops(TileOp):
+        tile = op.col.value.data, op.row.value.data
+        if not design.has(tile):
+            columns, rows = design.device.num_columns, design.device.num_rows
+            limit = f"({columns - 1}, {rows - 1})"
+            what = f"{design.device.name} has no such tile"
+            yield Violation(tile, "tile", str(tile), limit, what)
+        if tile in seen:
+            yield Violation(tile, "tile", 2, 1, "declared twice")
+        seen.add(tile)
+    cores: set[Tile] = set()
+    for tile, core in design.on_tiles(CoreOp):
+        if design.kind(tile) is not CORE:
+            kind = design.kind(tile).name
+            yield Violation(tile, "core", "a core tile", kind, core.name)
+        if tile in cores:
+            yield Violation(tile, "core", 2, 1, "two programs for one core")
+        cores.add(tile)
+    for operation in _strangers(design):
+        what = "operand is no aie.tile"
+        yield Violation(None, operation.name, "an aie.tile", "other", what)
+
+
+def _strangers(design: PlacedDesign) -> Iterator[Operation]:
+    """Operations on a tile that is no `aie.tile`."""
+    for op in design.op.walk():
+        for name in ("tile", "source", "dest"):
+            value = getattr(op, name, None) if op.name.startswith("aie.") else None
+            if value in op.operands and not isinstance(value.owner, TileOp):
+                yield op
