@@ -1,5 +1,6 @@
-// convert_f32_bf16: the f32 accumulators of a tile, rounded to the bf16 C that leaves the
-// core. DIM_M and DIM_N are the tile's sizes; without them only the template is compiled.
+// convert_f32_bf16: the f32 accumulators of a tile, rounded to the bf16 C that leaves
+// the core. DIM_M and DIM_N are the tile's sizes; without them only the template is
+// compiled.
 #include <aie_api/aie.hpp>
 
 // Rounds as the core's mode says; `size` is a multiple of 16.

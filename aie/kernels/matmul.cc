@@ -1,10 +1,10 @@
 // matmul_bf16_f32, matmul_bf16_bf16: C += A B on one tile in a core's memory.
 //
-// One source for the core's compiler and for the host's: sizes are arguments of an inline
-// template. The symbols below pass it DIM_M, DIM_K and DIM_N, which inlining makes
-// constants of; the host instantiates it once for all sizes. Without those macros only the
-// template is compiled. B_COL_MAJ: B comes column-major. MMUL_8X8X8: that shape instead of
-// AIE2's own 4x8x4.
+// One source for the core's compiler and for the host's: sizes are arguments of an
+// inline template. The symbols below pass it DIM_M, DIM_K and DIM_N, which inlining
+// makes constants of; the host instantiates it once for all sizes. Without those macros
+// only the template is compiled. B_COL_MAJ: B comes column-major. MMUL_8X8X8: that
+// shape instead of AIE2's own 4x8x4.
 //
 // With r, s, t the shape of a matrix instruction, tiles lie as A [m/r][k/s][r][s],
 // B [k/s][n/t][s][t] or column-major [n/t][k/s][t][s], C [m/r][n/t][r][t], on 32 bytes.
@@ -36,34 +36,35 @@ inline void Matmul(const bfloat16* __restrict a, const bfloat16* __restrict b,
       Mmul sums[unroll][unroll];
       KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
         KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-          sums[i][j] = Mmul(aie::load_v<Mmul::size_C>(
-              c + ((row + i) * cols + col + j) * Mmul::size_C));
+          sums[i][j] = Mmul(aie::load_v<Mmul::size_C>(c + ((row + i) * cols + col + j) *
+                                                              Mmul::size_C));
         }
       }
 
       for (unsigned step = 0; step < steps; ++step) KERNEL_PIPELINE {
-        aie::vector<bfloat16, Mmul::size_A> lhs[unroll];
-        aie::vector<bfloat16, Mmul::size_B> rhs[unroll];
-        KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
-          lhs[i] =
-              aie::load_v<Mmul::size_A>(a + ((row + i) * steps + step) * Mmul::size_A);
-        }
-        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-          if constexpr (b_col_major) {
-            rhs[j] = aie::transpose(
-                aie::load_v<Mmul::size_B>(b + ((col + j) * steps + step) * Mmul::size_B),
-                t, s);
-          } else {
-            rhs[j] =
-                aie::load_v<Mmul::size_B>(b + (step * cols + col + j) * Mmul::size_B);
+          aie::vector<bfloat16, Mmul::size_A> lhs[unroll];
+          aie::vector<bfloat16, Mmul::size_B> rhs[unroll];
+          KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+            lhs[i] = aie::load_v<Mmul::size_A>(a + ((row + i) * steps + step) *
+                                                       Mmul::size_A);
           }
-        }
-        KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
           KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-            sums[i][j].mac(lhs[i], rhs[j]);
+            if constexpr (b_col_major) {
+              rhs[j] =
+                  aie::transpose(aie::load_v<Mmul::size_B>(
+                                     b + ((col + j) * steps + step) * Mmul::size_B),
+                                 t, s);
+            } else {
+              rhs[j] =
+                  aie::load_v<Mmul::size_B>(b + (step * cols + col + j) * Mmul::size_B);
+            }
+          }
+          KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
+            KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
+              sums[i][j].mac(lhs[i], rhs[j]);
+            }
           }
         }
-      }
 
       KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
         KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {

@@ -1,7 +1,8 @@
 // The kernels for the host, as the virtual cores and the tests call them.
 //
 // One table per instruction set, all with the same bits. "reference" is AIE2's mac in
-// scalar integers, the definition of the others. A call touches no state but its buffers.
+// scalar integers, the definition of the others. A call touches no state but its
+// buffers.
 #pragma once
 
 enum AieArithmetic {
@@ -22,7 +23,8 @@ struct AieMatmul {
 
 struct AieKernels {
   const char* isa;
-  // C += A B in the layouts of matmul.cc. Returns null, or what was wrong with the call.
+  // C += A B in the layouts of matmul.cc. Returns null, or what was wrong with the
+  // call.
   const char* (*matmul)(const AieMatmul* call, const void* a, const void* b, void* c);
   // `size` elements, a multiple of 16.
   void (*zero)(int is_bf16, unsigned size, void* c);
@@ -30,7 +32,7 @@ struct AieKernels {
 };
 
 extern "C" {
-// The kernels of an instruction set ("avx512", "avx2", "portable" or "reference"), or the
-// fastest for null. Null if this CPU does not run it.
+// The kernels of an instruction set ("avx512", "avx2", "portable" or "reference"), or
+// the fastest for null. Null if this CPU does not run it.
 const AieKernels* aie_kernels(const char* isa);
 }

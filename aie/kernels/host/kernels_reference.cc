@@ -2,4 +2,5 @@
 #define AIE_HOST_REFERENCE
 #include "kernels.inc"
 
-extern const AieKernels kAieKernelsReference = {"reference", RunMatmul, RunZero, RunConvert};
+extern const AieKernels kAieKernelsReference = {"reference", RunMatmul, RunZero,
+                                                RunConvert};

@@ -1,28 +1,33 @@
-// aie_api's names for the host's compiler, with the array's arithmetic: the kernels of this
-// folder compile against it as they do against aie_api itself. Only what they use is here.
+// aie_api's names for the host's compiler, with the array's arithmetic: the kernels of
+// this folder compile against it as they do against aie_api itself. Only what they use
+// is here.
 //
-// AIE2's bf16 mac, by accauto or accfloat. For each output the 8 products of one k-block
-// and the accumulator are aligned to the largest exponent among them, each is rounded to a
-// grid of 24 bits (to nearest even), their sum is exact, and it is rounded once to f32 (to
-// nearest even). Published measurements leave some points open. Chosen here:
+// AIE2's bf16 mac, by accauto or accfloat. For each output the 8 products of one
+// k-block and the accumulator are aligned to the largest exponent among them, each is
+// rounded to a grid of 24 bits (to nearest even), their sum is exact, and it is rounded
+// once to f32 (to nearest even). Published measurements leave some points open. Chosen
+// here:
 //   * The exponent of a product is the sum of its factors' exponents, although its
-//     significand may reach 4; with the largest exponent e, the grid's unit is 2^(e - 23).
+//     significand may reach 4; with the largest exponent e, the grid's unit is 2^(e -
+//     23).
 //   * Terms that are zero have no exponent and do not take part in the largest.
-//   * A denormal f32 accumulator takes part as bf16 denormals do: exponent 1, no hidden bit.
+//   * A denormal f32 accumulator takes part as bf16 denormals do: exponent 1, no hidden
+//   bit.
 //   * Rounding to f32 has no lower bound on the exponent; a result that is then below
 //     2^-126 is +0. An exact zero is +0, also for a negative zero accumulator.
-//   * inf + -inf, in any position, is NaN; inf times a denormal is inf. Every NaN that a
+//   * inf + -inf, in any position, is NaN; inf times a denormal is inf. Every NaN that
+//   a
 //     mac returns is 0x7FC00000. Its payload is lost.
-// f32 -> bf16 is to nearest even or towards minus infinity, which is the state of a core
-// after power-up. Denormals are kept, overflow follows IEEE 754, NaN becomes the quiet NaN
-// of its sign. f32 loads and stores are exact.
+// f32 -> bf16 is to nearest even or towards minus infinity, which is the state of a
+// core after power-up. Denormals are kept, overflow follows IEEE 754, NaN becomes the
+// quiet NaN of its sign. f32 loads and stores are exact.
 //
 // The tags of aie::host take other macs: `aie2p` adds one product at a time with one
-// rounding each, as IEEE's fused operation; `bfp16` and `bfp16_floor` round 8 consecutive k
-// of an operand to 8-bit mantissas with one exponent, that of the largest (mantissas
-// saturate at 127; a block with an infinity or NaN makes NaN), sum the products exactly and
-// add them to the accumulator with one rounding. These flush what is below 2^-126 to +0.
-// `fast` is the CPU's own f32, without any of these rules.
+// rounding each, as IEEE's fused operation; `bfp16` and `bfp16_floor` round 8
+// consecutive k of an operand to 8-bit mantissas with one exponent, that of the largest
+// (mantissas saturate at 127; a block with an infinity or NaN makes NaN), sum the
+// products exactly and add them to the accumulator with one rounding. These flush what
+// is below 2^-126 to +0. `fast` is the CPU's own f32, without any of these rules.
 //
 // The CPU must not flush denormals itself and must round to nearest while this runs.
 #pragma once
@@ -51,8 +56,7 @@ struct fast {};
 inline thread_local rounding_mode rounding = rounding_mode::floor;
 
 inline std::uint16_t Round(std::uint32_t x, bool conv_even) {
-  const std::uint32_t up =
-      conv_even ? 0x7FFF + (x >> 16 & 1) : (x >> 31 ? 0xFFFF : 0);
+  const std::uint32_t up = conv_even ? 0x7FFF + (x >> 16 & 1) : (x >> 31 ? 0xFFFF : 0);
   const bool is_nan = (x & 0x7FFFFFFF) > kInfinity;
   const std::uint32_t rounded = (x & 0x7FFFFFFF) == kInfinity ? x : x + up;
   return is_nan ? (x >> 31 << 15 | 0x7FC0) : rounded >> 16;
@@ -118,7 +122,8 @@ inline vector<T, n> zeros() {
 
 // A (rows, cols) matrix to (cols, rows).
 template <typename T, unsigned n>
-AIE_HOST_NOINLINE vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned cols) {
+AIE_HOST_NOINLINE vector<T, n> transpose(const vector<T, n>& v, unsigned rows,
+                                         unsigned cols) {
   T to[n];
   for (unsigned i = 0; i < rows; ++i) {
     for (unsigned j = 0; j < cols; ++j) to[j * rows + i] = v.get(i * cols + j);

@@ -1,4 +1,5 @@
-// Vectors of the host CPU, through GCC's extension, and the name of its instruction set.
+// Vectors of the host CPU, through GCC's extension, and the name of its instruction
+// set.
 //
 // Everything of this header that is compiled once per instruction set lies in an inline
 // namespace of that name: the linker must not choose among them.
@@ -59,14 +60,55 @@ inline To Bits(From from) {
   return to;
 }
 
-// The first n elements of v, w, v, w, ...
-template <typename V, int... i>
-inline auto Joined(V v, V w, std::integer_sequence<int, i...>) {
-  return __builtin_shufflevector(v, w, i % (2 * sizeof(V) / sizeof(v[0]))...);
+// n copies of x. Nothing is subtracted: x - 0 is x, also for -0.
+template <unsigned n, typename T>
+inline Vec<T, n> Splat(T x) {
+  return x - Vec<T, n>{};
 }
-template <unsigned n, typename V>
-inline auto Join(V v, V w) {
-  return Joined(v, w, std::make_integer_sequence<int, n>());
+
+template <typename V, int... i>
+inline auto Shuffled(V v, std::integer_sequence<int, i...>) {
+  constexpr int kSize = sizeof(V) / sizeof(v[0]);
+  return __builtin_shufflevector(v, v, i % kSize...);
+}
+
+// The vector at `from`, repeated to n elements.
+template <unsigned n, typename V, typename T>
+inline Vec<T, n> Repeat(const T* from) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if constexpr (sizeof(V) == 16 && n * sizeof(T) == 64) {
+    return Bits<Vec<T, n>>(_mm512_maskz_broadcast_i32x4(0xFFFF, Load<__m128i>(from)));
+  } else if constexpr (sizeof(V) == 32 && n * sizeof(T) == 64) {
+    return Bits<Vec<T, n>>(_mm512_maskz_broadcast_i64x4(0xFF, Load<__m256i>(from)));
+  }
+#elif defined(__AVX2__)
+  if constexpr (sizeof(V) == 16 && n * sizeof(T) == 32) {
+    return Bits<Vec<T, n>>(_mm256_broadcastsi128_si256(Load<__m128i>(from)));
+  }
+#endif
+  return Shuffled(Load<V>(from), std::make_integer_sequence<int, n>());
+}
+
+// Elements converted to another type. GCC 12 splits what AVX-512 has instructions for,
+// and warns of its own unmasked intrinsics.
+template <typename To, typename From>
+inline To Convert(From from) {
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+  if constexpr (__is_same(From, Vec<float, 8>) && __is_same(To, Vec<double, 8>)) {
+    return _mm512_maskz_cvtps_pd(0xFF, from);
+  } else if constexpr (__is_same(From, Vec<std::int32_t, 8>) &&
+                       __is_same(To, Vec<std::int64_t, 8>)) {
+    return Bits<To>(_mm512_maskz_cvtepi32_epi64(0xFF, Bits<__m256i>(from)));
+  } else if constexpr (__is_same(From, Vec<std::int64_t, 8>) &&
+                       __is_same(To, Vec<std::int32_t, 8>)) {
+    return Bits<To>(_mm512_maskz_cvtepi64_epi32(0xFF, Bits<__m512i>(from)));
+  } else if constexpr (__is_same(From, Vec<std::int16_t, 8>)) {
+    return Bits<To>(_mm256_cvtepi16_epi32(Bits<__m128i>(from)));
+  } else if constexpr (__is_same(From, Vec<std::uint16_t, 8>)) {
+    return Bits<To>(_mm256_cvtepu16_epi32(Bits<__m128i>(from)));
+  }
+#endif
+  return __builtin_convertvector(from, To);
 }
 
 template <typename V>

@@ -27,7 +27,8 @@ inline float AddRounded(float acc, double x) {
 }
 
 template <unsigned r, unsigned t>
-AIE_HOST_NOINLINE void MacSequential(const Operand<r * 8>& a, const Operand<8 * t>& b, float* c) {
+AIE_HOST_NOINLINE void MacSequential(const Operand<r * 8>& a, const Operand<8 * t>& b,
+                                     float* c) {
   for (unsigned i = 0; i < r; ++i) {
     for (unsigned k = 0; k < 8; ++k) {
       const float x = static_cast<float>(a.values[i * 8 + k]);
@@ -40,7 +41,8 @@ AIE_HOST_NOINLINE void MacSequential(const Operand<r * 8>& a, const Operand<8 * 
 }
 
 template <unsigned r, unsigned t>
-AIE_HOST_NOINLINE void MacFast(const Operand<r * 8>& a, const Operand<8 * t>& b, float* c) {
+AIE_HOST_NOINLINE void MacFast(const Operand<r * 8>& a, const Operand<8 * t>& b,
+                               float* c) {
   for (unsigned i = 0; i < r; ++i) {
     for (unsigned k = 0; k < 8; ++k) {
       const float x = static_cast<float>(a.values[i * 8 + k]);
@@ -81,7 +83,8 @@ inline Block ToBlock(const std::uint16_t* bits, unsigned stride) {
 }
 
 template <unsigned r, unsigned t, bool floor>
-AIE_HOST_NOINLINE void MacBlocks(const Operand<r * 8>& a, const Operand<8 * t>& b, float* c) {
+AIE_HOST_NOINLINE void MacBlocks(const Operand<r * 8>& a, const Operand<8 * t>& b,
+                                 float* c) {
   Block columns[t];
   for (unsigned j = 0; j < t; ++j) columns[j] = ToBlock<floor>(b.bits + j, t);
   for (unsigned i = 0; i < r; ++i) {

@@ -1,5 +1,5 @@
-// AIE2's bf16 mac, one output lane at a time in integers: the definition that the vector
-// form is tested against, and the path of blocks with infinities or NaNs.
+// AIE2's bf16 mac, one output lane at a time in integers: the definition that the
+// vector form is tested against, and the path of blocks with infinities or NaNs.
 #pragma once
 
 #include "lanes.hpp"
@@ -26,8 +26,8 @@ inline std::uint32_t Normalize(std::int64_t sum, int exponent) {
   const std::uint32_t sign = sum < 0 ? 0x80000000 : 0;
   const std::int64_t magnitude = sum < 0 ? -sum : sum;
   int top = 63 - __builtin_clzll(magnitude);
-  std::int64_t significand = top <= 23 ? magnitude << (23 - top)
-                                       : ShiftRight(magnitude, top - 23);
+  std::int64_t significand =
+      top <= 23 ? magnitude << (23 - top) : ShiftRight(magnitude, top - 23);
   if (significand >> 24 != 0) {
     significand >>= 1;
     ++top;
