@@ -137,7 +137,7 @@ def test_it_prints_sizes_calls_share_types_and_backend(backend):
         "567",
         "89",
         "100.0%",
-        "float32 x float32 -> float32",
+        "f32 x f32 -> f32",
         backend,
     ):
         assert word in text
