@@ -10,14 +10,10 @@
 // B [k/s][n/t][s][t] or column-major [n/t][k/s][t][s], C [m/r][n/t][r][t], on 32 bytes.
 #include <aie_api/aie.hpp>
 
-#if defined(__chess__)
-#define KERNEL_PIPELINE chess_prepare_for_pipelining
-#define KERNEL_UNROLL
-#elif defined(__clang__) && defined(__AIEARCH__)
-#define KERNEL_PIPELINE
+// The blocks below live in registers only if loops over them are gone.
+#if defined(__clang__)
 #define KERNEL_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define KERNEL_PIPELINE
 #define KERNEL_UNROLL
 #endif
 
@@ -33,42 +29,48 @@ inline void Matmul(const bfloat16* __restrict a, const bfloat16* __restrict b,
 
   for (unsigned row = 0; row < rows; row += unroll) {
     for (unsigned col = 0; col < cols; col += unroll) {
+      const bfloat16* __restrict a_block = a + row * steps * Mmul::size_A;
+      const bfloat16* __restrict b_block =
+          b + (b_col_major ? col * steps : col) * Mmul::size_B;
+      Out* __restrict c_block = c + (row * cols + col) * Mmul::size_C;
+
       Mmul sums[unroll][unroll];
-      KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
-        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-          sums[i][j] = Mmul(aie::load_v<Mmul::size_C>(c + ((row + i) * cols + col + j) *
-                                                              Mmul::size_C));
+      KERNEL_UNROLL
+      for (unsigned i = 0; i < unroll; ++i) {
+        KERNEL_UNROLL
+        for (unsigned j = 0; j < unroll; ++j) {
+          sums[i][j] =
+              Mmul(aie::load_v<Mmul::size_C>(c_block + (i * cols + j) * Mmul::size_C));
         }
       }
 
-      for (unsigned step = 0; step < steps; ++step) KERNEL_PIPELINE {
-          aie::vector<bfloat16, Mmul::size_A> lhs[unroll];
-          aie::vector<bfloat16, Mmul::size_B> rhs[unroll];
-          KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
-            lhs[i] = aie::load_v<Mmul::size_A>(a + ((row + i) * steps + step) *
-                                                       Mmul::size_A);
-          }
-          KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-            if constexpr (b_col_major) {
-              rhs[j] =
-                  aie::transpose(aie::load_v<Mmul::size_B>(
-                                     b + ((col + j) * steps + step) * Mmul::size_B),
-                                 t, s);
-            } else {
-              rhs[j] =
-                  aie::load_v<Mmul::size_B>(b + (step * cols + col + j) * Mmul::size_B);
-            }
-          }
-          KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
-            KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-              sums[i][j].mac(lhs[i], rhs[j]);
-            }
+      for (unsigned step = 0; step < steps; ++step) {
+        aie::vector<bfloat16, Mmul::size_A> lhs[unroll];
+        aie::vector<bfloat16, Mmul::size_B> rhs[unroll];
+        KERNEL_UNROLL
+        for (unsigned i = 0; i < unroll; ++i) {
+          lhs[i] = aie::load_v<Mmul::size_A>(a_block + i * steps * Mmul::size_A);
+          if constexpr (b_col_major) {
+            rhs[i] = aie::transpose(
+                aie::load_v<Mmul::size_B>(b_block + i * steps * Mmul::size_B), t, s);
+          } else {
+            rhs[i] = aie::load_v<Mmul::size_B>(b_block + i * Mmul::size_B);
           }
         }
+        a_block += Mmul::size_A;
+        b_block += (b_col_major ? 1 : cols) * Mmul::size_B;
+        KERNEL_UNROLL
+        for (unsigned i = 0; i < unroll; ++i) {
+          KERNEL_UNROLL
+          for (unsigned j = 0; j < unroll; ++j) sums[i][j].mac(lhs[i], rhs[j]);
+        }
+      }
 
-      KERNEL_UNROLL for (unsigned i = 0; i < unroll; ++i) {
-        KERNEL_UNROLL for (unsigned j = 0; j < unroll; ++j) {
-          aie::store_v(c + ((row + i) * cols + col + j) * Mmul::size_C,
+      KERNEL_UNROLL
+      for (unsigned i = 0; i < unroll; ++i) {
+        KERNEL_UNROLL
+        for (unsigned j = 0; j < unroll; ++j) {
+          aie::store_v(c_block + (i * cols + j) * Mmul::size_C,
                        sums[i][j].template to_vector<Out>());
         }
       }
