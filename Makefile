@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*)
+NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels -type f)
+CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES))
 
 .DEFAULT_GOAL := help
 .PHONY: help install finetune test test-slow lint format clean
@@ -24,13 +25,17 @@ test-slow: $(INSTALLED) ## Run the long tests
 lint: .venv/.lint ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run --Werror xla_ffi/*.cc xla_ffi/*.h xla_ffi/*.inc
-	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	@# mypy knows packages by their folders: aie/design is installed as jax_npu.design.
+	@mkdir -p build/types/jax_npu
+	@ln -sfn $(CURDIR)/jax_npu/* $(CURDIR)/aie/design build/types/jax_npu
+	@ln -sfn $(CURDIR)/gpt2_flax build/types
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 
 format: .venv/.lint ## Format the sources
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i xla_ffi/*.cc xla_ffi/*.h xla_ffi/*.inc
+	$(BIN)/clang-format -i $(CPP)
 
 clean: ## Remove .venv and build outputs
 	rm -rf .venv build

@@ -142,4 +142,4 @@ def _by_half(
             results = branch(half)
             scf.YieldOp(*results)
     types = [value.type for value in results]
-    return list(scf.IfOp(first_half, types, *regions).results)
+    return list(scf.IfOp(first_half, types, regions[0], regions[1]).results)

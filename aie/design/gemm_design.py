@@ -49,7 +49,7 @@ C_OUT_CHANNEL = 2  # MM2S of a memtile, after A and B
 
 ELEMENT_TYPES = {"bfloat16": bf16, "float32": f32}
 
-Tiles = dict[tuple[int, int], SSAValue]
+Tiles = Mapping[tuple[int, int], SSAValue]
 Values = Mapping[str, SSAValue]
 
 
@@ -81,7 +81,10 @@ def _kernel_declarations(array: GemmArray) -> None:
         MemRefType(bf16, [array.k, array.n]),
         MemRefType(f32, [array.m, array.n]),
     )
-    kernels = {"zero_f32": [sums], "matmul_bf16_f32": [a, b, sums]}
+    kernels: dict[str, list[MemRefType]] = {
+        "zero_f32": [sums],
+        "matmul_bf16_f32": [a, b, sums],
+    }
     if array.out != "float32":
         c = MemRefType(ELEMENT_TYPES[array.out], [array.m, array.n])
         kernels["convert_f32_bf16"] = [sums, c]
@@ -201,7 +204,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
 
 def _locks(tile: SSAValue, free: Mapping[str, int], prefix: str) -> dict[str, SSAValue]:
     """For each name a semaphore of its free halves and one of its full ones."""
-    locks = {}
+    locks: dict[str, SSAValue] = {}
     for index, (name, count) in enumerate(free.items()):
         for offset, (state, init) in enumerate((("free", count), ("full", 0))):
             key = f"{name}_{state}"

@@ -130,11 +130,9 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
     writes = {op.address: op.value for _, op in stream if isinstance(op, Write)}
     parameters = []
     for position in (NUM_TILES_PARAMETER, NUM_K_STEPS_PARAMETER):
-        values = {
-            writes.get(address)
-            for address in _core_addresses(array, _parameter_offset(array, position))
-        }
-        if len(values) != 1 or None in values:
+        addresses = _core_addresses(array, _parameter_offset(array, position))
+        values = {writes[address] for address in addresses if address in writes}
+        if len(values) != 1 or any(address not in writes for address in addresses):
             raise ValueError(
                 f"parameter {position} must be one number in every core, got {values}"
             )
@@ -235,11 +233,9 @@ def _side_by_side(operands: Sequence[ShimTransfers]) -> ShimTransfers:
 
 
 def _transfer(transfers: ShimTransfers, row: int) -> ShimTransfer:
-    values = [np.asarray(field)[row].tolist() for field in transfers]
-    transfer = ShimTransfer(*values)
-    return canonical(
-        transfer._replace(sizes=tuple(transfer.sizes), strides=tuple(transfer.strides))
-    )
+    values = (np.asarray(field)[row].tolist() for field in transfers)
+    fields = (tuple(v) if isinstance(v, list) else v for v in values)
+    return canonical(ShimTransfer(*fields))
 
 
 def _sync(array: GemmArray) -> Sync:

@@ -185,13 +185,15 @@ def _runs(array: GemmArray, gemm: Gemm, k_steps: int) -> Iterator[Run]:
                 f"{_block_seconds(array, k_steps):.2f} s, or a stride past the limit; "
                 "sum products over parts of k"
             )
-        size = tuple(-(-s // 2) if d == axis else s for d, s in enumerate(size))
-    for start in itertools.product(
-        *(range(0, total, part) for total, part in zip(whole, size))
-    ):
-        grid = tuple(
-            min(part, total - first) for first, total, part in zip(start, whole, size)
+        batch, rows, columns = (
+            -(-length // 2) if d == axis else length for d, length in enumerate(size)
         )
+        size = batch, rows, columns
+    starts = (range(0, total, part) for total, part in zip(whole, size))
+    for batch, rows, columns in itertools.product(*starts):
+        start = batch, rows, columns
+        left = [total - first for total, first in zip(whole, start)]
+        grid = min(size[0], left[0]), min(size[1], left[1]), min(size[2], left[2])
         yield Run(start, grid, _best_dimension(array, k_steps * array.k, grid))
 
 
