@@ -1,0 +1,137 @@
+"""Whole kernels: layouts, order of blocks, dtypes, arithmetics, conversion, errors."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+BF16 = ml_dtypes.bfloat16
+TILES = [(64, 64, 64), (64, 64, 32), (32, 32, 32), (16, 8, 16)]  # m, k, n
+# Mean error over accumulated mass, several times what each arithmetic shows.
+ERRORS = {
+    "exact": 1e-6,
+    "sequential": 1e-6,
+    "bfp16": 5e-3,
+    "bfp16_floor": 2e-2,
+    "fast": 1e-6,
+}
+
+
+def tile(rng, m, k, n, out=np.float32):
+    a, b, c = (rng.standard_normal(s) for s in ((m, k), (k, n), (m, n)))
+    return a.astype(BF16), b.astype(BF16), c.astype(out)
+
+
+@pytest.mark.parametrize("out", [np.float32, BF16])
+@pytest.mark.parametrize("b_col_major", [False, True])
+@pytest.mark.parametrize("mmul_size", [4, 8])
+@pytest.mark.parametrize("shape", TILES)
+def test_exact_kernel_equals_the_model(
+    kernels, rng, model, assert_same_bits, shape, mmul_size, b_col_major, out
+):
+    a, b, c = tile(rng, *shape, out)
+    result = kernels.matmul(a, b, c, mmul_size, b_col_major=b_col_major)
+    assert_same_bits(result, model(a, b, c))
+
+
+@pytest.mark.parametrize("arithmetic", ["sequential", "bfp16", "bfp16_floor"])
+@pytest.mark.parametrize("b_col_major", [False, True])
+@pytest.mark.parametrize("mmul_size", [4, 8])
+def test_aie2p_kernel_equals_the_model(
+    kernels, rng, model, assert_same_bits, mmul_size, b_col_major, arithmetic
+):
+    a, b, c = tile(rng, 32, 64, 32)
+    scale = np.exp2(rng.integers(-6, 7, a.shape))
+    a = (a.astype(np.float32) * scale).astype(BF16)
+    a[:, ::13] = 0
+    a[:2] = BF16(1.9921875)  # a mantissa that rounds to 128
+    result = kernels.matmul(a, b, c, mmul_size, arithmetic, b_col_major)
+    assert_same_bits(result, model(a, b, c, arithmetic))
+
+
+@pytest.mark.parametrize("arithmetic", ["sequential", "bfp16", "bfp16_floor"])
+def test_aie2p_flushes_overflows_and_propagates_nan(kernels, arithmetic):
+    def one_product(x, y, acc):
+        a, b = np.zeros((16, 8), BF16), np.zeros((8, 16), BF16)
+        a[:, 3], b[3] = x, y
+        c = np.full((16, 16), acc, np.float32)
+        return kernels.matmul(a, b, c, arithmetic=arithmetic)[0, 0]
+
+    tiny = 2.0**-66
+    assert one_product(-tiny, tiny, 0).view(np.uint32) == 0
+    assert one_product(2.0**100, 2.0**100, 0) == np.inf
+    assert one_product(1, 1, -np.inf) == -np.inf
+    assert one_product(np.nan, 1, 0).view(np.uint32) == 0x7FC00000
+    assert one_product(np.inf, 0, 0).view(np.uint32) == 0x7FC00000
+
+
+@pytest.mark.parametrize("arithmetic", ERRORS)
+@pytest.mark.parametrize("b_col_major", [False, True])
+@pytest.mark.parametrize("mmul_size", [4, 8])
+@pytest.mark.parametrize("shape", TILES)
+def test_layouts_are_those_of_a_matrix_product(
+    kernels, rng, shape, mmul_size, b_col_major, arithmetic
+):
+    a, b, c = tile(rng, *shape)
+    result = kernels.matmul(a, b, c, mmul_size, arithmetic, b_col_major)
+    a, b, c = (x.astype(np.float64) for x in (a, b, c))
+    mass = np.abs(a) @ np.abs(b) + np.abs(c)
+    assert (np.abs(result - (a @ b + c)) / mass).mean() < ERRORS[arithmetic]
+
+
+def test_k_tiles_add_up_as_one_long_k(kernels, rng, assert_same_bits):
+    a, b, c = tile(rng, 32, 128, 32)
+    halves = kernels.matmul(a[:, :64], b[:64], c)
+    halves = kernels.matmul(a[:, 64:], b[64:], halves)
+    assert_same_bits(halves, kernels.matmul(a, b, c))
+
+
+def all_kinds_of_f32(rng):
+    ends = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    tops = np.arange(2**16, dtype=np.uint32) << 16
+    return (tops[:, None] + ends).ravel().view(np.float32)
+
+
+def test_conversion_to_nearest_even_is_that_of_ml_dtypes(
+    kernels, rng, assert_same_bits
+):
+    x = all_kinds_of_f32(rng)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        expected = x.astype(BF16)
+    assert_same_bits(kernels.convert(x, conv_even=True), expected)
+
+
+def test_floor_is_the_largest_bf16_not_above(kernels, rng, assert_same_bits):
+    x = all_kinds_of_f32(rng)
+    result = kernels.convert(x, conv_even=False)
+    assert (np.isnan(result) == np.isnan(x)).all()
+    number = ~np.isnan(x)
+    x, result = x[number], result[number]
+    assert (result.astype(np.float32) <= x).all()
+    # One step up is above: magnitudes grow away from zero on either side.
+    word = result.view(np.uint16).astype(np.int32)
+    up = np.where(word & 0x8000, np.where(word == 0x8000, 1, word - 1), word + 1)
+    above = up.astype(np.uint16).view(BF16).astype(np.float32)
+    exact = result.astype(np.float32) == x
+    assert (exact | (above > x)).all()
+
+
+@pytest.mark.parametrize("out", [np.float32, BF16])
+def test_zero_clears_the_tile(kernels, rng, out):
+    assert (
+        not kernels.zero(rng.standard_normal(48 * 16).astype(out)).view(np.uint8).any()
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((24, 8, 16), {}, "multiples of 16"),
+        ((16, 8, 24), {"mmul_size": 8}, "multiples of 16"),
+        ((16, 8, 16), {"offset_bytes": 16}, "32 bytes"),
+    ],
+)
+def test_calls_that_the_kernel_cannot_serve_are_refused(
+    fastest, rng, shape, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        fastest.matmul(*tile(rng, *shape), **options)

@@ -1,0 +1,72 @@
+"""The kernels' sources: what they include, that g++ compiles them, their symbols."""
+
+import ctypes
+import re
+import subprocess
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+KERNELS = Path(__file__).parents[3] / "aie" / "kernels"
+SOURCES = sorted(KERNELS.glob("*.cc"))
+SYMBOLS = {
+    "convert.cc": ["convert_f32_bf16"],
+    "matmul.cc": ["matmul_bf16_f32", "matmul_bf16_bf16"],
+    "zero.cc": ["zero_f32", "zero_bf16"],
+}
+
+
+def compiled(source, folder, *macros):
+    library = folder / "kernel.so"
+    flags = ["-std=c++20", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    defines = ["-D" + macro for macro in macros]
+    paths = ["-I", KERNELS / "host", source, "-o", library]
+    subprocess.run(["g++", *flags, *defines, *paths], check=True)
+    return ctypes.CDLL(str(library))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_a_kernel_includes_nothing_but_aie_api(source):
+    includes = re.findall(r"#\s*include\s*(\S+)", source.read_text())
+    assert includes == ["<aie_api/aie.hpp>"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_a_kernel_has_its_symbols(source, tmp_path):
+    library = compiled(source, tmp_path, "DIM_M=32", "DIM_K=16", "DIM_N=32")
+    for symbol in SYMBOLS[source.name]:
+        assert hasattr(library, symbol)
+
+
+@pytest.mark.parametrize("macros", [[], ["B_COL_MAJ"], ["MMUL_8X8X8"]])
+def test_the_symbol_is_the_kernel_of_its_macros(
+    fastest, rng, assert_same_bits, tmp_path, macros
+):
+    sizes = ["DIM_M=32", "DIM_K=16", "DIM_N=32"]
+    library = compiled(KERNELS / "matmul.cc", tmp_path, *sizes, *macros)
+
+    def through_symbol(call, *buffers):
+        library.matmul_bf16_f32(*(ctypes.c_void_p(x) for x in buffers))
+
+    a = rng.standard_normal((32, 16)).astype(ml_dtypes.bfloat16)
+    b = rng.standard_normal((16, 32)).astype(ml_dtypes.bfloat16)
+    c = rng.standard_normal((32, 32)).astype(np.float32)
+    options = {
+        "mmul_size": 8 if "MMUL_8X8X8" in macros else 4,
+        "b_col_major": "B_COL_MAJ" in macros,
+    }
+    expected = fastest.matmul(a, b, c, **options)
+    fastest.run_matmul = through_symbol
+    assert_same_bits(fastest.matmul(a, b, c, **options), expected)
+
+
+def test_the_symbol_rounds_to_nearest_even(rng, tmp_path):
+    library = compiled(KERNELS / "convert.cc", tmp_path, "DIM_M=16", "DIM_N=16")
+    x = rng.standard_normal(256).astype(np.float32)
+    out = np.zeros(256, ml_dtypes.bfloat16)
+    library.convert_f32_bf16(
+        ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data)
+    )
+    assert (out == x.astype(ml_dtypes.bfloat16)).all()
