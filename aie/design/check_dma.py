@@ -94,11 +94,12 @@ def _check_ids(
         owners[chain.tile, id] = str(chain)
         follower = position + 1 if position + 1 < len(ids) else chain.loops_to
         next_id = _value(bd, "next_bd_id")
-        expected = None if follower is None else ids[follower]
-        if next_id is not None and chain.fault is None and next_id != expected:
+        follows = "none" if follower is None else ids[follower]
+        if None not in (next_id, follows) and not chain.fault and next_id != follows:
             what = "next_bd_id is not the id of the BD that follows"
-            follows = "none" if expected is None else expected
-            yield Violation(chain.tile, f"BD {id} of {chain}", next_id, follows, what)
+            yield Violation(
+                chain.tile, f"BD {id} of {chain}", str(next_id), str(follows), what
+            )
 
 
 def _check_lock_uses(
