@@ -8,7 +8,7 @@ the cores' parameters: DDR is slow to start.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -234,7 +234,7 @@ def _side_by_side(operands: Sequence[ShimTransfers]) -> ShimTransfers:
 
 def _transfer(transfers: ShimTransfers, row: int) -> ShimTransfer:
     values = (np.asarray(field)[row].tolist() for field in transfers)
-    fields = (tuple(v) if isinstance(v, list) else v for v in values)
+    fields: list[Any] = [tuple(v) if isinstance(v, list) else v for v in values]
     return canonical(ShimTransfer(*fields))
 
 
