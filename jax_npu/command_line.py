@@ -98,6 +98,12 @@ def _add_size_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-b", "--batch", type=int, default=1)
     for size in "mkn":
         parser.add_argument(f"-{size}", type=int, required=True)
+    parser.add_argument(
+        "--a-order", default="mk", help="how A lies: mk or km (default: mk)"
+    )
+    parser.add_argument(
+        "--b-order", default="kn", help="how B lies: kn or nk (default: kn)"
+    )
 
 
 def _array(arguments: argparse.Namespace) -> GemmArray:
@@ -109,7 +115,7 @@ def _array(arguments: argparse.Namespace) -> GemmArray:
 
 def _array_and_plan(arguments: argparse.Namespace) -> Plan:
     a = arguments
-    return make_plan(_array(a), a.batch, a.m, a.k, a.n)
+    return make_plan(_array(a), a.batch, a.m, a.k, a.n, a.a_order, a.b_order)
 
 
 def _design(arguments: argparse.Namespace) -> None:
@@ -165,6 +171,7 @@ def _plan_table(plan: Plan) -> Table:
     )
     table = Table("", "", title=title, title_justify="left", show_header=False)
     swapped = ", as Cᵀ = Bᵀ Aᵀ" if plan.swapped else ""
+    table.add_row("operands lie as", f"A {gemm.a_order}, B {gemm.b_order}")
     table.add_row("padded", f"({padded.m}, {padded.k}, {padded.n}){swapped}")
     table.add_row("work over what was asked", f"{plan.padding:.2f}")
     table.add_row(

@@ -32,16 +32,33 @@ DIMENSIONS = ("batch", "m", "n")
 
 @dataclass(frozen=True)
 class Gemm:
-    """`batch` products (m, k) x (k, n)."""
+    """`batch` products (m, k) x (k, n).
+
+    The orders say how A and B lie, outermost dimension first. Packing reads them by
+    stride, so they change neither the images in DDR nor the runs.
+    """
 
     batch: int
     m: int
     k: int
     n: int
+    a_order: str = "mk"
+    b_order: str = "kn"
 
     @property
     def macs(self) -> int:
         return self.batch * self.m * self.k * self.n
+
+    def swapped(self) -> "Gemm":
+        """Cᵀ = Bᵀ Aᵀ of the same operands."""
+        return Gemm(
+            self.batch,
+            self.n,
+            self.k,
+            self.m,
+            {"kn": "km", "nk": "mk"}[self.b_order],
+            {"mk": "nk", "km": "kn"}[self.a_order],
+        )
 
 
 @dataclass(frozen=True)
@@ -133,24 +150,40 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=1024)
-def make_plan(array: GemmArray, batch: int, m: int, k: int, n: int) -> Plan:
+def make_plan(
+    array: GemmArray,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    a_order: str = "mk",
+    b_order: str = "kn",
+) -> Plan:
     """The plan for `batch` products (m, k) x (k, n).
 
-    Operands in any orientation make the same plan: packing reads them by stride.
+    Args:
+      array: the device, the core tile and the type of C.
+      a_order, b_order: how the operands lie: "mk" or "km", "kn" or "nk".
 
     Raises:
-      ValueError: for sizes below 1, and for a k too long for one run.
+      ValueError: for sizes below 1, orders not known, and a k too long for one run.
     """
+    for name, order, known in (("a", a_order, "mk"), ("b", b_order, "kn")):
+        if order not in (known, known[::-1]):
+            raise ValueError(
+                f"{name}_order must be {known} or {known[::-1]}, got {order!r}"
+            )
     for name, size in (("batch", batch), ("m", m), ("k", k), ("n", n)):
         if size < 1:
             raise ValueError(
                 f"a plan needs sizes of at least 1, got {name} = {size}; an empty "
                 "product is zeros and needs no NPU"
             )
-    gemm, swapped = Gemm(batch, m, k, n), False
-    turned = Gemm(batch, n, k, m)
-    if math.prod(_blocks(array, turned)) < math.prod(_blocks(array, gemm)):
-        gemm, swapped = turned, True
+    gemm = Gemm(batch, m, k, n, a_order, b_order)
+    turned = gemm.swapped()
+    swapped = math.prod(_blocks(array, turned)) < math.prod(_blocks(array, gemm))
+    if swapped:
+        gemm = turned
     k_steps = -(-k // array.k)
     return Plan(array, gemm, swapped, k_steps, tuple(_runs(array, gemm, k_steps)))
 

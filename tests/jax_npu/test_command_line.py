@@ -50,7 +50,7 @@ def test_a_plan_is_a_table_or_json(capsys):
     assert "DDR traffic" in capsys.readouterr().out
     assert main(["plan", "--device", "npu2", *SIZES, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["gemm"] == {"batch": 1, "m": 256, "k": 768, "n": 2304}
+    assert [record["gemm"][size] for size in "mkn"] == [256, 768, 2304]
     assert record["padding"] == pytest.approx(2560 / 2304)
 
 

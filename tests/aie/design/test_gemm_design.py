@@ -1,8 +1,9 @@
 """The GEMM design: legal on its device, and what the streams assume of it."""
 
+import numpy as np
 import pytest
 
-from jax_npu.design.aie_dialect import BufferOp, LockOp, TileOp
+from jax_npu.design.aie_dialect import BufferOp, DmaBdOp, LockOp, TileOp
 from jax_npu.design.gemm_array import GO_LOCK, GemmArray
 from jax_npu.design.gemm_design import gemm_design
 from jax_npu.design.mlir_text import parse_module, print_module
@@ -50,3 +51,44 @@ def test_parameters_and_go_lie_where_the_streams_write(out):
     assert len(go) == num_cores
     assert {(op.lock_id.value.data, op.init.value.data) for op in go} == {(GO_LOCK, 0)}
     assert all(isinstance(op.tile.owner, TileOp) for op in go)
+
+
+def blocks(matrix, rows, columns):
+    """[R/rows][C/columns][rows][columns]: the kernels' layout of a tile."""
+    height, width = matrix.shape
+    split = matrix.reshape(height // rows, rows, width // columns, columns)
+    return split.transpose(0, 2, 1, 3)
+
+
+def walk(bd):
+    """Elements of its buffer that a BD reads, in order."""
+    order = np.array([bd.offset.value.data])
+    for size, stride in bd.dimensions.data:
+        order = (order[:, None] + np.arange(size) * stride).reshape(-1)
+    return order
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=str)
+def test_memtiles_reorder_between_rows_and_the_kernels_blocks(array):
+    r, s, t = array.device.mmul_shape
+    bds = {
+        (bd.buffer.owner.sym_name.data, bd.offset.value.data): bd
+        for bd in gemm_design(array).walk()
+        if isinstance(bd, DmaBdOp) and bd.dimensions is not None
+    }
+    a_tile = np.arange(array.m * array.k).reshape(array.m, array.k)
+    np.testing.assert_array_equal(
+        walk(bds["l2_a_1_0", 0]), blocks(a_tile, r, s).reshape(-1)
+    )
+    b_tile = np.arange(array.k * array.n)
+    if array.b_column_major:  # blocks of (t, s)
+        expected = blocks(b_tile.reshape(array.n, array.k), t, s)
+    else:
+        expected = blocks(b_tile.reshape(array.k, array.n), s, t)
+    np.testing.assert_array_equal(walk(bds["l2_b_0_1", 0]), expected.reshape(-1))
+    length = array.m * array.n
+    for row in range(array.num_rows):
+        # what the core sends, in the order of its blocks, comes out row by row
+        sent = blocks(np.arange(length).reshape(array.m, array.n), r, t).reshape(-1)
+        order = walk(bds["l2_c_1_0", row * length]) - row * length
+        np.testing.assert_array_equal(sent[order], np.arange(length))

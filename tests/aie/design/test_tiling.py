@@ -93,3 +93,16 @@ def test_empty_sizes_are_refused_by_name(sizes, name):
 def test_a_k_too_long_for_one_run_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match="sum products over parts of k"):
         make_plan(GemmArray("npu1"), 1, 1, 10_000_000, 1)
+
+
+def test_orders_follow_the_operands_and_change_no_run():
+    array = GemmArray("npu2")
+    plain, turned = (
+        make_plan(array, 1, 512, 64, 1, *orders)
+        for orders in (("mk", "kn"), ("km", "nk"))
+    )
+    assert plain.runs == turned.runs
+    assert (plain.gemm.a_order, plain.gemm.b_order) == ("km", "nk")  # swapped
+    assert (turned.gemm.a_order, turned.gemm.b_order) == ("mk", "kn")
+    with pytest.raises(ValueError, match="b_order must be kn or nk, got 'mn'"):
+        make_plan(array, 1, 1, 1, 1, b_order="mn")
