@@ -66,7 +66,8 @@ def xrt_tree():
     if not tree:
         pytest.skip(f"${TREE_VARIABLE} names no tree made by .ci/unpack-xrt")
     try:
-        subprocess.run([f"{tree}/run", "aiebu-asm", "--help"], check=True, timeout=60)
+        command = [f"{tree}/run", "aiebu-asm", "--help"]
+        subprocess.run(command, capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         pytest.skip(f"${TREE_VARIABLE} is no working tree: {error}")
     return Path(tree)
