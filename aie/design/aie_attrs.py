@@ -124,7 +124,9 @@ def _parse_pair(parser: AttrParser, names: tuple[str, str]) -> tuple[int, int]:
     return values[0], values[1]
 
 
-def _print_pair(printer: Printer, names: tuple[str, str], pair: tuple[int, int]):
+def _print_pair(
+    printer: Printer, names: tuple[str, str], pair: tuple[int, int]
+) -> None:
     fields = ", ".join(f"{name} = {value}" for name, value in zip(names, pair))
     printer.print_string(f"<{fields}>")
 

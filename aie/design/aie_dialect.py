@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
     i64,
 )
 from xdsl.dialects.builtin import SymbolNameConstraint as SymbolName
-from xdsl.ir import Block, Dialect, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Dialect, Operation, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     ParsePropInAttrDict,
@@ -77,6 +77,11 @@ def _i32(value: int | None) -> IntegerAttr | None:
 
 def _string(value: str | None) -> StringAttr | None:
     return None if value is None else StringAttr(value)
+
+
+def element_count(type: Attribute) -> int:
+    assert isinstance(type, MemRefType)
+    return type.element_count()
 
 
 def _check_not_negative(op: IRDLOperation, *names: str) -> None:
@@ -517,11 +522,15 @@ class DmaBdOp(IRDLOperation):
             properties={
                 "offset": _i32(offset),
                 "len": _i32(length),
-                "dimensions": dims and BdDimLayoutArrayAttr(tuple(dims)),
-                "pad_dimensions": pad and BdPadLayoutArrayAttr(tuple(pad)),
+                "dimensions": BdDimLayoutArrayAttr(tuple(dims))
+                if dims is not None
+                else None,
+                "pad_dimensions": BdPadLayoutArrayAttr(tuple(pad))
+                if pad is not None
+                else None,
                 "bd_id": _i32(bd_id),
                 "next_bd_id": _i32(next_bd_id),
-                "packet": packet and PacketInfoAttr(packet),
+                "packet": PacketInfoAttr(packet) if packet is not None else None,
             },
         )
 
@@ -529,7 +538,7 @@ class DmaBdOp(IRDLOperation):
     def length(self) -> int:
         """Elements of one transfer."""
         if self.len is None:
-            return self.buffer.type.element_count()
+            return element_count(self.buffer.type)
         return self.len.value.data
 
     def verify_(self) -> None:

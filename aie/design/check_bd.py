@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from jax_npu.design.aie_dialect import DmaBdOp
+from jax_npu.design.aie_dialect import DmaBdOp, element_count
 from jax_npu.design.devices import WORD_BYTES, Dma
 from jax_npu.design.dma_chains import Chain
 from jax_npu.design.placed_design import (
@@ -12,7 +12,6 @@ from jax_npu.design.placed_design import (
     buffer_of,
     element_bytes,
     name_of,
-    num_elements,
 )
 from jax_npu.design.tile_reach import dma_reach
 
@@ -53,7 +52,7 @@ def check_bd(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> Iterator[Violat
         *dimension_breaches(dma, dims, width),
         *_padding_breaches(dma, chain.direction, dims, pads, width),
         *_extent_breaches(dims, pads, length),
-        *bounds_breaches(dims, offset, length, num_elements(bd.buffer.type)),
+        *bounds_breaches(dims, offset, length, element_count(bd.buffer.type)),
     ]:
         yield Violation(tile, f"{resource} {where}", needed, limit, what)
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from jax_npu.design.aie_dialect import BufferOp, CoreOp
+from jax_npu.design.aie_dialect import BufferOp, CoreOp, element_count
 from jax_npu.design.devices import CORE, INSTRUCTION_BYTES
 from jax_npu.design.placed_design import (
     PlacedDesign,
@@ -17,7 +17,6 @@ from jax_npu.design.placed_design import (
     Violation,
     element_bytes,
     name_of,
-    num_elements,
 )
 
 Span = tuple[int, int, str]  # first byte, number of bytes, whose
@@ -49,7 +48,7 @@ def check_programs(design: PlacedDesign) -> Iterator[Violation]:
 
 
 def num_bytes(buffer: BufferOp) -> int:
-    return num_elements(buffer.buffer.type) * element_bytes(buffer.buffer.type)
+    return element_count(buffer.buffer.type) * element_bytes(buffer.buffer.type)
 
 
 def _check_total(

@@ -9,6 +9,7 @@ from jax_npu.design.aie_dialect import (
     BufferOp,
     RuntimeSequenceOp,
     ShimDmaAllocationOp,
+    element_count,
 )
 from jax_npu.design.aiex_dialect import NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
 from jax_npu.design.check_bd import bounds_breaches, dimension_breaches, length_breaches
@@ -24,7 +25,6 @@ from jax_npu.design.placed_design import (
     Tile,
     Violation,
     element_bytes,
-    num_elements,
 )
 
 DYNAMIC = -(2**63)
@@ -83,8 +83,8 @@ def _check_memcpy(
     where = f"of BD {id} of @{name}"
     usable = SHIM.dma.bd_ids(allocation.channel_index.value.data)
     if id not in usable:
-        limit = f"{usable[0]}-{usable[-1]}"
-        yield Violation(tile, f"BD id of @{name}", id, limit, "BDs of a shim")
+        ids = f"{usable[0]}-{usable[-1]}"
+        yield Violation(tile, f"BD id of @{name}", id, ids, "BDs of a shim")
     for depth in range(3):
         for end in ("before", "after"):
             attr = op.properties.get(f"d{depth}_zero_{end}")
@@ -137,7 +137,7 @@ def _breaches(
         if step // WORD_BYTES > 2**SHIM.dma.step_bits:
             limit = 2**SHIM.dma.step_bits
             yield step // WORD_BYTES, limit, "stride of the iteration", "words"
-    yield from bounds_breaches(dims, start, 0, num_elements(op.memref.type))
+    yield from bounds_breaches(dims, start, 0, element_count(op.memref.type))
 
 
 def _is_contiguous(dims: list[tuple[int, int]]) -> bool:
@@ -178,7 +178,7 @@ def _check_parameter(design: PlacedDesign, op: NpuRtpWriteOp) -> Iterator[Violat
     for tile, buffer in design.on_tiles(BufferOp):
         if buffer.sym_name is not None and buffer.sym_name.data == name:
             type = buffer.buffer.type
-            limit = num_elements(type) * element_bytes(type) // WORD_BYTES - 1
+            limit = element_count(type) * element_bytes(type) // WORD_BYTES - 1
             index = op.index.value.data
             if index > limit:
                 what = "index of a run-time parameter, in words"

@@ -15,7 +15,7 @@ from xdsl.dialects.cf import Cf
 from xdsl.dialects.func import Func
 from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
-from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, OpResult, SSAValue
 from xdsl.irdl import IRDLOperation
 from xdsl.parser import Parser
 from xdsl.parser.generic_parser import ParserState
@@ -97,34 +97,38 @@ class _Parser(Parser):
 
     def __init__(self, context: Context, text: str, name: str):
         self.starts: dict[Operation, int] = {}
-        self.depth = 0
+        self.open: list[int] = []  # starts of the operations around
         self.verifying: Operation | None = None
         super().__init__(context, "", name)
         self._parser_state = ParserState(_Lexer(Input(text, name)))
 
     def parse_operation(self) -> Operation:
         start = self._current_token.span.start
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
+        self.open.append(start)
+        if len(self.open) > MAX_DEPTH:
             self.raise_error(f"operations are nested more than {MAX_DEPTH} deep")
         op = super().parse_operation()
-        self.depth -= 1
-        self.starts[op] = start
+        self.starts[op] = self.open.pop()
         return op
+
+    def _get_op_by_name(self, name: str) -> type[Operation]:
+        stack = self._parser_state.dialect_stack
+        op_type = self.ctx.get_optional_op(name, dialect_stack=stack)
+        if op_type is None:
+            start = self.open[-1]
+            self.raise_error(f"operation {name} is not known", start, self.pos)
+        return op_type
 
     @property
     def position_of_error(self) -> int:
         if self.verifying is None:
-            return self.pos
+            return self.open[-1] if self.open else self.pos
         return self.starts.get(self.verifying, 0)
 
     def verify(self, module: ModuleOp) -> None:
         for op in _check_scopes(module):
             self.verifying = op
             op.verify(verify_nested_ops=False)
-            for region in op.regions:
-                for block in region.blocks:
-                    block.verify()
 
 
 def _check_scopes(module: ModuleOp) -> Iterator[Operation]:
@@ -139,8 +143,8 @@ def _check_scopes(module: ModuleOp) -> Iterator[Operation]:
 
 
 def _is_visible(value: SSAValue, op: Operation, order: dict[Operation, int]) -> bool:
-    result = isinstance(value, OpResult)
-    block = value.owner.parent if result else value.owner
+    block = value.owner if isinstance(value, BlockArgument) else value.owner.parent
+    assert isinstance(block, Block)
     user: Operation | None = op
     while user is not None and (
         user.parent is None or user.parent.parent is not block.parent
@@ -148,7 +152,7 @@ def _is_visible(value: SSAValue, op: Operation, order: dict[Operation, int]) -> 
         user = user.parent_op()
     if user is None:
         return False
-    if result and user.parent is block:
+    if isinstance(value, OpResult) and user.parent is block:
         return value.op is not user and value.op in order
     return True
 

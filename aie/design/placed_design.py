@@ -90,10 +90,5 @@ def element_bytes(type: Attribute) -> int:
     return 0 if bits % 8 else bits // 8
 
 
-def num_elements(type: Attribute) -> int:
-    assert isinstance(type, MemRefType)
-    return type.element_count()
-
-
 def name_of(op: BufferOp | LockOp) -> str:
     return "?" if op.sym_name is None else op.sym_name.data

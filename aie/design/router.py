@@ -9,13 +9,14 @@ east and west, so that streams pass it straight.
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from jax_npu.design.devices import Device
 
 Tile = tuple[int, int]
 Link = tuple[Tile, str]  # leaves the tile through a bundle of its masters
 Net = tuple[Tile, Sequence[Tile]]
+Cost = Callable[[Link], float]
 
 STEPS = {"North": (0, 1), "East": (1, 0), "South": (0, -1), "West": (-1, 0)}
 OPPOSITE = {"North": "South", "South": "North", "East": "West", "West": "East"}
@@ -71,7 +72,10 @@ def route(capacities: Mapping[Link, int], nets: Sequence[Net]) -> Counter[Link]:
 
 
 def _tree(
-    capacities: Mapping[Link, int], source: Tile, destinations: Sequence[Tile], cost
+    capacities: Mapping[Link, int],
+    source: Tile,
+    destinations: Sequence[Tile],
+    cost: Cost,
 ) -> set[Link]:
     tree: set[Link] = set()
     reached = {source}
@@ -83,7 +87,7 @@ def _tree(
 
 
 def _path(
-    capacities: Mapping[Link, int], sources: set[Tile], destination: Tile, cost
+    capacities: Mapping[Link, int], sources: set[Tile], destination: Tile, cost: Cost
 ) -> list[Link]:
     """The cheapest links from any of the sources."""
     best = dict.fromkeys(sources, 0.0)

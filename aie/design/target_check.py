@@ -8,7 +8,7 @@ hang. Every limit comes from `devices`.
 from collections.abc import Iterator, Mapping
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 
 from jax_npu.design.aie_dialect import CoreOp, DeviceOp, TileOp
 from jax_npu.design.check_dma import check_dma
@@ -114,5 +114,5 @@ def _strangers(design: PlacedDesign) -> Iterator[Operation]:
     for op in design.op.walk():
         for name in ("tile", "source", "dest"):
             value = getattr(op, name, None) if op.name.startswith("aie.") else None
-            if value in op.operands and not isinstance(value.owner, TileOp):
+            if isinstance(value, SSAValue) and not isinstance(value.owner, TileOp):
                 yield op
