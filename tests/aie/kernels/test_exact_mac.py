@@ -71,7 +71,9 @@ def denormals(rng):
 
 def underflow(rng):
     a, b = bf16_of(rng, (M, 8), 50, 60), bf16_of(rng, (8, N), 60, 76)
-    return a, b, f32_of(rng, (M, N), 0, 9)
+    c = f32_of(rng, (M, N), 0, 9)
+    c[rng.random(c.shape) < 0.2] = 0
+    return a, b, c
 
 
 def overflow(rng):
@@ -80,17 +82,18 @@ def overflow(rng):
 
 
 def cancellation(rng):
-    a, b = bf16_of(rng, (M, 8), 120, 130), bf16_of(rng, (8, N), 120, 130)
-    if rng.integers(2):  # in pairs, apart from some
+    low = int(rng.integers(80, 170))
+    a, b = (bf16_of(rng, shape, low, low + 10) for shape in ((M, 8), (8, N)))
+    if rng.integers(2):  # in pairs, with and without a small accumulator
         a[:, 4:], b[4:] = -a[:, :4], b[:4]
-        return a, b, f32_of(rng, (M, N), 90, 130)
+        c = f32_of(rng, (M, N), low, low + 40)
+        c[rng.random(c.shape) < 0.2] = 0
+        return a, b, c
     c = -(a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
     return (
         a,
         b,
-        (c.view(np.int32) + rng.integers(-3, 4, c.shape))
-        .astype(np.int32)
-        .view(np.float32),
+        (c.view(np.int32) + rng.integers(-3, 4, c.shape, np.int32)).view(c.dtype),
     )
 
 
