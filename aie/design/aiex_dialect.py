@@ -10,7 +10,6 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     MemRefType,
     SymbolRefAttr,
-    i32,
     i64,
 )
 from xdsl.dialects.utils import DynamicIndexList
@@ -34,7 +33,7 @@ from jax_npu.design.aie_attrs import (
     keyword_of,
     ui32,
 )
-from jax_npu.design.aie_dialect import BOOL, I32, I64, Value
+from jax_npu.design.aie_op import BOOL, I32, I64, Value, i32_or_none
 
 UI32 = IntegerAttr.constr(ui32)
 I64_ARRAY = DenseArrayBase.constr(i64)
@@ -42,10 +41,6 @@ I64_ARRAY = DenseArrayBase.constr(i64)
 
 def _u32(value: int | None) -> IntegerAttr | None:
     return None if value is None else IntegerAttr(value, ui32)
-
-
-def _i32(value: int | None) -> IntegerAttr | None:
-    return None if value is None else IntegerAttr(value, i32)
 
 
 @irdl_op_definition
@@ -136,7 +131,7 @@ class NpuRtpWriteOp(IRDLOperation):
             properties={
                 "buffer": SymbolRefAttr(buffer),
                 "index": _u32(index),
-                "value": _i32(value),
+                "value": i32_or_none(value),
             }
         )
 
@@ -149,7 +144,7 @@ class SetLockOp(IRDLOperation):
     assembly_format = "`(` $lock `,` $value `)` attr-dict"
 
     def __init__(self, lock: Value, value: int):
-        super().__init__(operands=[lock], properties={"value": _i32(value)})
+        super().__init__(operands=[lock], properties={"value": i32_or_none(value)})
 
 
 class _Write(IRDLOperation):
@@ -179,8 +174,8 @@ class NpuWrite32Op(_Write):
             properties={
                 "address": _u32(address),
                 "value": _u32(value),
-                "column": _i32(column),
-                "row": _i32(row),
+                "column": i32_or_none(column),
+                "row": i32_or_none(row),
             }
         )
 

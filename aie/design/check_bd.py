@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from jax_npu.design.aie_dialect import DmaBdOp, element_count
+from jax_npu.design.aie_dialect import DmaBdOp
+from jax_npu.design.aie_op import element_count
 from jax_npu.design.devices import WORD_BYTES, Dma
 from jax_npu.design.dma_chains import Chain
 from jax_npu.design.placed_design import (

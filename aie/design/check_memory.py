@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
-from jax_npu.design.aie_dialect import BufferOp, CoreOp, element_count
+from jax_npu.design.aie_dialect import BufferOp, CoreOp
+from jax_npu.design.aie_op import element_count
 from jax_npu.design.devices import CORE, INSTRUCTION_BYTES
 from jax_npu.design.placed_design import (
     PlacedDesign,

@@ -9,8 +9,8 @@ from jax_npu.design.aie_dialect import (
     BufferOp,
     RuntimeSequenceOp,
     ShimDmaAllocationOp,
-    element_count,
 )
+from jax_npu.design.aie_op import element_count
 from jax_npu.design.aiex_dialect import NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
 from jax_npu.design.check_bd import bounds_breaches, dimension_breaches, length_breaches
 from jax_npu.design.devices import (

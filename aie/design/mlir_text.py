@@ -119,6 +119,12 @@ class _Parser(Parser):
             self.raise_error(f"operation {name} is not known", start, self.pos)
         return op_type
 
+    def _parse_attribute_entry(self) -> tuple[str, Attribute]:
+        name, attr = super()._parse_attribute_entry()
+        if not name.isascii():
+            self.raise_error(f"name {name!r} of an attribute is not ASCII")
+        return name, attr
+
     @property
     def position_of_error(self) -> int:
         if self.verifying is None:
