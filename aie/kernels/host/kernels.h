@@ -1,8 +1,7 @@
 // The kernels for the host, as the virtual cores and the tests call them.
 //
 // One table per instruction set, all with the same bits. "reference" is AIE2's mac in
-// scalar integers, the definition of the others. A call touches no state but its
-// buffers.
+// scalar integers, the definition of the others. Threads may call at the same time.
 #pragma once
 
 enum AieArithmetic {
@@ -23,8 +22,7 @@ struct AieMatmul {
 
 struct AieKernels {
   const char* isa;
-  // C += A B in the layouts of matmul.cc. Returns null, or what was wrong with the
-  // call.
+  // C += A B in the layouts of matmul.cc; null, or what was wrong with the call.
   const char* (*matmul)(const AieMatmul* call, const void* a, const void* b, void* c);
   // `size` elements, a multiple of 16.
   void (*zero)(int is_bf16, unsigned size, void* c);
