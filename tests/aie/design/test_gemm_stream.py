@@ -32,7 +32,7 @@ from jax_npu.design.gemm_stream import (
 from jax_npu.design.stream_check import check_stream
 from jax_npu.design.tiling import make_plan
 
-SMALL = {"m": 16, "k": 8, "n": 16}  # the smallest tile: many blocks in little memory
+SMALL = {"m": 32, "k": 8, "n": 16}  # a small tile: many blocks in little memory
 EXTREMES = [(1, 1, 1), (1, 64, 512), (512, 64, 1)] + [
     tuple(100_000 if i == d else 1 for i in range(3)) for d in range(3)
 ]
@@ -128,7 +128,7 @@ def test_every_tile_gets_its_inputs_and_c_is_written_once(
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 64, 8, 4500), (1, 4500, 8, 64), (150, 64, 8, 64), (2, 130, 8, 4300)]
+    "sizes", [(1, 128, 8, 4500), (1, 8300, 8, 64), (150, 64, 8, 64), (2, 250, 8, 4300)]
 )
 def test_more_blocks_than_a_transfer_iterates_take_several_steps(sizes, rng):
     plan = make_plan(GemmArray("npu1", **SMALL), *sizes)
