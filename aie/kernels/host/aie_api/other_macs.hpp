@@ -24,19 +24,6 @@ inline Row Fused(Row x, Row y, Row sum) {
 #endif
 }
 
-// acc + x, rounded once: the sum in double is rounded to odd first.
-inline float AddRounded(float acc, double x) {
-  const double sum = acc + x;
-  const double x_part = sum - acc;
-  const double error = (acc - (sum - x_part)) + (x - x_part);
-  std::int64_t bits = Bits<std::int64_t>(sum);
-  const bool finite = (bits >> 52 & 0x7FF) != 0x7FF;
-  if (finite && error != 0 && (bits & 1) == 0) {
-    bits += (error > 0) == (sum > 0) ? 1 : -1;
-  }
-  return static_cast<float>(Bits<double>(bits));
-}
-
 template <unsigned n>
 inline void ToF32(const std::uint16_t* bits, float* to) {
   for (unsigned i = 0; i < n; ++i) to[i] = Bits<float>(std::uint32_t{bits[i]} << 16);
@@ -145,7 +132,9 @@ AIE_HOST_NOINLINE void MacBlocks(const Operand<r * 8>& a, const Operand<8 * t>& 
     for (unsigned j = 0; j < t; ++j) {
       const std::int64_t row = rows.exponents[i * 8], column = columns.exponents[j];
       const double scale = Bits<double>((row + column - 2 * (127 + 6) + 1023) << 52);
-      const float sum = AddRounded(c[i * t + j], sums[j] * scale);
+      // One rounding: the operands have 24 and 18 bits, so that their sum is exact in
+      // double or too far from a tie for a second one to show.
+      const float sum = static_cast<float>(c[i * t + j] + sums[j] * scale);
       const float flushed = __builtin_fabsf(sum) < 0x1p-126f ? 0.0f : sum;
       const bool is_nan = row == 255 || column == 255 || sum != sum;
       c[i * t + j] = is_nan ? Bits<float>(kNan) : flushed;
