@@ -1,5 +1,9 @@
 """Whole kernels: layouts, order of blocks, dtypes, arithmetics, conversion, errors."""
 
+import ctypes
+import platform
+import subprocess
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -83,6 +87,36 @@ def test_k_tiles_add_up_as_one_long_k(kernels, rng, assert_same_bits):
     halves = kernels.matmul(a[:, :64], b[:64], c)
     halves = kernels.matmul(a[:, 64:], b[64:], halves)
     assert_same_bits(halves, kernels.matmul(a, b, c))
+
+
+@pytest.fixture(scope="module")
+def set_mxcsr(tmp_path_factory):
+    """Sets how this thread's floating point treats denormals."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("MXCSR is a register of x86")
+    folder = tmp_path_factory.mktemp("mxcsr")
+    source, library = folder / "mxcsr.c", folder / "mxcsr.so"
+    source.write_text(
+        "#include <xmmintrin.h>\nvoid set_mxcsr(unsigned x) { _mm_setcsr(x); }\n"
+    )
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", library], check=True)
+    return ctypes.CDLL(str(library)).set_mxcsr
+
+
+@pytest.mark.parametrize("arithmetic", ["exact", "sequential", "bfp16", "bfp16_floor"])
+def test_a_caller_that_flushes_denormals_changes_nothing(
+    kernels, rng, assert_same_bits, set_mxcsr, arithmetic
+):
+    a = rng.integers(0, 0x180, (16, 8), np.uint16).view(BF16)  # the half of it denormal
+    b = (rng.standard_normal((8, 16)) * 4).astype(BF16)
+    c = rng.integers(0, 0x01800000, (16, 16), np.uint32).view(np.float32)
+    expected = kernels.matmul(a, b, c, arithmetic=arithmetic)
+    set_mxcsr(0x9FC0)  # as XLA's threads have it
+    try:
+        result = kernels.matmul(a, b, c, arithmetic=arithmetic)
+    finally:
+        set_mxcsr(0x1F80)
+    assert_same_bits(result, expected)
 
 
 def all_kinds_of_f32(rng):

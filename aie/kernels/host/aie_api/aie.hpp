@@ -21,13 +21,13 @@
 //
 // The tags of aie::host select other macs, which flush what is below 2^-126 to +0:
 //   - aie2p adds one product at a time, each with one rounding, as IEEE's fused
-//     operation does.
+//     operation does. Its mean error over accumulated mass stays below 1e-6, where
+//     7e-5 was measured on silicon, with data and lengths not told.
 //   - bfp16 rounds 8 consecutive k of an operand to 8-bit mantissas, with the largest
 //     one's exponent; mantissas saturate at 127, a block with an infinity or NaN makes
-//     NaN. Products are summed exactly and added with one rounding. With operands
-//     uniform in [0, 1) and k = 768 its mean error over accumulated mass is 2.5e-4,
-//     silicon's 2.4e-4.
-//   - bfp16_floor rounds mantissas down: 1.05e-2, silicon's 9.9e-3.
+//     NaN. Products are summed exactly and added with one rounding. On operands uniform
+//     in [0, 1) and k = 768 its error is 2.5e-4, where 2.4e-4 was measured.
+//   - bfp16_floor rounds mantissas down: 1.05e-2, where 9.9e-3 was measured.
 //   - fast is the CPU's own f32, without flushing.
 //
 // The CPU must round to nearest and keep denormals while this runs.
