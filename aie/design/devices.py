@@ -168,10 +168,11 @@ class Device:
     generation: int  # in the header of an instruction stream
     triple: str
     stream_bytes_per_cycle: int
-    clock_hz: float
+    min_clock_hz: float  # the lowest power mode
     burst_code: int  # of the longest burst to DDR, the default
     mmul_shape: tuple[int, int, int]  # r, s, t of the bf16 matrix instruction
-    bf16_macs_per_cycle: int  # of one core
+    bf16_macs_per_cycle: int  # of one core, exact arithmetic
+    ddr_bytes_per_second: float  # of all shims together, in long runs
     num_rows: int = 6
 
     @property
@@ -200,10 +201,11 @@ def _npu1(name: str, num_columns: int, mlir_number: int) -> Device:
         generation=3,
         triple="aie2-none-unknown-elf",
         stream_bytes_per_cycle=4,
-        clock_hz=1.0e9,
+        min_clock_hz=0.8e9,
         burst_code=2,
         mmul_shape=(4, 8, 4),
         bf16_macs_per_cycle=128,
+        ddr_bytes_per_second=26e9,
     )
 
 
@@ -215,10 +217,11 @@ def _npu2(name: str, num_columns: int, mlir_number: int) -> Device:
         generation=4,
         triple="aie2p-none-unknown-elf",
         stream_bytes_per_cycle=8,
-        clock_hz=1.8e9,
+        min_clock_hz=0.792e9,
         burst_code=3,
         mmul_shape=(8, 8, 8),
-        bf16_macs_per_cycle=512,
+        bf16_macs_per_cycle=32,  # 512 nominal with bfp16's shared exponents
+        ddr_bytes_per_second=54e9,
     )
 
 

@@ -188,14 +188,14 @@ def _operand(
         if array.b_column_major:
             offset = (batch * n + first) * k
             sizes, strides = (plan.k_steps, array.n, array.k), (array.k, k, 1)
-        else:  # every row of B is n elements: no limit to their number here
+        else:  # rows in the outermost dimension, which has no limit to its size
             offset = batch * k * n + first
             sizes, strides = (k, 1, array.n), (n, 0, 1)
     else:
         direction, channel, element_bytes = "S2MM", C_CHANNEL, array.out_bytes
         offset = (batch * m + row * array.block_m) * n
         offset = offset + column * array.block_n + columns * array.n
-        sizes, strides = (1, array.block_m, array.n), (0, n, 1)
+        sizes, strides = (array.block_m, 1, array.n), (n, 0, 1)
     shape = np.broadcast_shapes(offset.shape, (len(points), len(columns)))
     slots = np.arange(len(points))[:, None] % STEPS_IN_FLIGHT
     elements = WORD_BYTES // element_bytes  # of a word

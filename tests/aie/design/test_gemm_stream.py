@@ -173,13 +173,23 @@ def test_amds_assembler_takes_the_streams(device, gpt2_shape, assert_aiebu_accep
 
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
-def test_random_shapes_plan_encode_verify_and_decode(device):
+@pytest.mark.parametrize("b_column_major", [False, True])
+def test_random_shapes_plan_encode_verify_and_decode(device, b_column_major):
     rng = random.Random(7)
+    array = GemmArray(device, b_column_major=b_column_major)
     for _ in range(200):
         sizes = [int(2 ** rng.uniform(0, 12)) for _ in range(3)]
-        plan = make_plan(GemmArray(device), rng.randint(1, 3), *sizes)
+        plan = make_plan(array, rng.randint(1, 3), *sizes)
         for run in plan.runs:
             check_words(plan, run)
+
+
+@pytest.mark.parametrize("tile", [(256, 8, 16), (16, 256, 16), (16, 8, 256)])
+def test_the_longest_tiles_that_fit_a_core_have_streams(tile, rng):
+    plan = make_plan(GemmArray("npu1", *tile), 1, 1100, 70, 300)
+    for run in plan.runs:
+        check_run(plan, run, rng)
+        check_words(plan, run)
 
 
 def test_the_first_inputs_go_ahead_of_the_parameters():

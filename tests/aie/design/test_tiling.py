@@ -6,7 +6,7 @@ import pytest
 
 from jax_npu.design import tiling
 from jax_npu.design.gemm_array import GemmArray
-from jax_npu.design.tiling import MAX_IMAGE_BYTES, MAX_RUN_SECONDS, Run, make_plan
+from jax_npu.design.tiling import Run, make_plan
 
 DEVICES = ["npu1", "npu2"]
 
@@ -36,20 +36,32 @@ def test_runs_cover_every_block_once(device, seed):
     )
 
 
+# Cores, multiply-adds a cycle of each (npu2: exact mode), lowest clock, DDR bytes per
+# second at 128-byte runs: the worst that a run of less than 2 s must bear.
+WORST = {
+    "npu1": (16, 0.377 * 128, 0.8e9, 16e9),
+    "npu2": (32, 0.377 * 32, 0.792e9, 34e9),
+}
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "shape",
-    [(1, 1, 1), (1, 768, 50304), (50304, 768, 1), *[(100_000,) * 3]]
+    [(1, 1, 1), (1, 768, 50304), (16384, 32768, 16384), (100_000,) * 3]
     + [tuple(100_000 if i == d else 1 for i in range(3)) for d in range(3)],
 )
 def test_runs_stay_within_time_and_memory(device, shape):
     plan = make_plan(GemmArray(device), 1, *shape)
+    num_cores, macs_per_cycle, clock_hz, ddr_rate = WORST[device]
+    block_macs = plan.array.block_m * plan.array.block_n * plan.padded_k
+    block_bytes = 2 * (plan.array.block_m + plan.array.block_n) * plan.padded_k
     for run in plan.runs:
-        share = run.num_tiles / (plan.blocks[0] * plan.blocks[1] * plan.blocks[2])
-        assert plan.seconds * share <= max(MAX_RUN_SECONDS, 2.0 * (run.num_tiles == 1))
+        macs = run.num_tiles * block_macs
+        assert macs / (num_cores * macs_per_cycle * clock_hz) < 2.0
+        assert run.num_tiles * block_bytes / ddr_rate < 2.0
         _, rows, columns = run.grid
-        assert rows * plan.array.block_m * plan.padded_k * 2 <= MAX_IMAGE_BYTES
-        assert columns * plan.array.block_n * plan.padded_k * 2 <= MAX_IMAGE_BYTES
+        assert rows * plan.array.block_m * plan.padded_k * 2 <= 1 << 30
+        assert columns * plan.array.block_n * plan.padded_k * 2 <= 1 << 30
 
 
 def test_steps_visit_every_block_of_a_run_once():
@@ -106,3 +118,17 @@ def test_orders_follow_the_operands_and_change_no_run():
     assert (turned.gemm.a_order, turned.gemm.b_order) == ("mk", "kn")
     with pytest.raises(ValueError, match="b_order must be kn or nk, got 'mn'"):
         make_plan(array, 1, 1, 1, 1, b_order="mn")
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes"),
+    [("npu1", (96, 716, 53333, 1927)), ("npu2", (2, 4359, 5144, 1695))],
+)
+def test_strides_past_the_limit_split_the_work(device, sizes):
+    plan = make_plan(GemmArray(device, b_column_major=True), *sizes)
+    assert len(plan.runs) > 1
+
+
+def test_a_product_of_too_many_runs_is_refused():
+    with pytest.raises(ValueError, match="multiply parts of it"):
+        make_plan(GemmArray("npu1"), 1, 10**20, 1, 1)
