@@ -82,10 +82,16 @@ def resolve_backend(name: str | None = None) -> str:
 @functools.cache
 def _auto() -> str:
     known = backends()
-    choice = next(name for name in ("npu", "host") if known[name].available)
+    npu, host = known["npu"], known["host"]
+    if not (npu.available or host.available):
+        raise ValueError(
+            f"backend auto needs npu or host, and neither can run here (npu: "
+            f"{npu.detail}; host: {host.detail}); mend one, or use backend xla."
+        )
+    choice = "npu" if npu.available else "host"
     reason = known[choice].detail
     if choice == "host":
-        reason += f"; npu: {known['npu'].detail}"
+        reason += f"; npu: {npu.detail}"
     print(f"jax-npu: backend auto is {choice} ({reason})", file=sys.stderr)
     return choice
 

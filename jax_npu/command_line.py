@@ -11,11 +11,9 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import rich
 from rich.table import Table
 
@@ -29,11 +27,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`; nothing more can be printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError) as error:
         print(f"jax-npu: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -133,12 +132,17 @@ def _check(arguments: argparse.Namespace) -> None:
     from jax_npu.design.mlir_text import parse_module
     from jax_npu.design.target_check import check_design
 
-    text = arguments.design.read_text(encoding="utf-8")
+    try:
+        text = arguments.design.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{arguments.design} is not text; give a design in MLIR"
+        ) from None
     violations = check_design(parse_module(text, str(arguments.design)))
     for violation in violations:
         print(violation)
     if violations:
-        raise ValueError(f"{arguments.design}: {len(violations)} violations")
+        raise ValueError(f"{arguments.design}: {len(violations)} violation(s)")
     print(f"{arguments.design}: ok")
 
 
@@ -206,20 +210,28 @@ def _insts(arguments: argparse.Namespace) -> None:
 
 def _disasm(arguments: argparse.Namespace) -> None:
     from jax_npu.design.disassembly import disassemble
+    from jax_npu.design.instructions import from_bytes
 
     data = arguments.words.read_bytes()
-    if len(data) % 4:
-        raise ValueError(
-            f"{arguments.words}: instructions are 32-bit words, got {len(data)} bytes"
-        )
-    print(disassemble(np.frombuffer(data, "<u4")))
+    try:
+        print(disassemble(from_bytes(data)))
+    except ValueError as error:
+        raise ValueError(f"{arguments.words}: {error}") from None
 
 
 def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, path)
+    """All of it or nothing, where `path` is a file; what is none is written into."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

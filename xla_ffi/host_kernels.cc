@@ -41,7 +41,7 @@ const HostKernels& SelectHostKernels() {
   }
   throw std::invalid_argument("JAX_NPU_HOST_ISA must be one that this CPU runs (" +
                               names + "), got '" + wanted +
-                              "'; unset it for the fastest.");
+                              "'; unset it for the fastest");
 }
 
 }  // namespace jax_npu

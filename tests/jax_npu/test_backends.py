@@ -204,6 +204,15 @@ def test_auto_prints_one_line_that_names_its_choice_and_why():
     assert run.stdout == ""
 
 
+def test_auto_without_a_backend_that_runs_says_why_and_what_does():
+    program = "import jax_npu; jax_npu.resolve_backend()"
+    done = run_python(program, JAX_NPU_HOST_ISA="bogus")
+    assert done.returncode == 1
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("ValueError")]
+    assert "JAX_NPU_HOST_ISA must be one" in line
+    assert "use backend xla" in line
+
+
 def test_a_backend_asked_for_prints_nothing():
     run = run_python(AUTO_TWICE, JAX_NPU_BACKEND="host")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

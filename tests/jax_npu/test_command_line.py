@@ -1,6 +1,8 @@
 """`jax-npu`: each command does its job, and bad input is one line and exit code 2."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,6 +69,7 @@ def test_a_wasteful_plan_says_so(capsys):
         (["design", "--tile", "128", "128", "128"], "do not fit"),
         (["check", "missing.mlir"], "missing.mlir"),
         (["disasm", "missing.bin"], "missing.bin"),
+        (["design", "-o", "/nowhere/design.mlir"], "/nowhere/design.mlir cannot"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr(arguments, message, capsys):
@@ -84,3 +87,35 @@ def test_what_is_no_stream_is_refused_with_its_place(content, tmp_path, capsys):
     path.write_bytes(content)
     assert main(["disasm", str(path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_output_goes_through_links_and_leaves_nothing_else(tmp_path):
+    target, link = tmp_path / "target.mlir", tmp_path / "link.mlir"
+    link.symlink_to(target)
+    assert main(["design", "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert target.read_text().startswith("module {")
+    assert sorted(tmp_path.iterdir()) == [link, target]
+    assert main(["design", "-o", str(tmp_path)]) == 2
+    assert sorted(tmp_path.iterdir()) == [link, target]
+
+
+def test_output_has_the_mode_of_the_umask(tmp_path):
+    path = tmp_path / "design.mlir"
+    path_of_touch = tmp_path / "touched"
+    path_of_touch.touch()
+    assert main(["design", "-o", str(path)]) == 0
+    assert path.stat().st_mode == path_of_touch.stat().st_mode
+
+
+def test_a_closed_pipe_is_quiet():
+    command = f"{sys.executable} -m jax_npu.command_line design | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("module {\n", "")
+
+
+def test_a_binary_file_is_no_design(tmp_path, capsys):
+    path = tmp_path / "insts.bin"
+    main(["insts", *SIZES, "-o", str(path)])
+    assert main(["check", str(path)]) == 2
+    assert f"{path} is not text" in capsys.readouterr().err
