@@ -14,6 +14,9 @@ from typing import NamedTuple
 DimPair = tuple[Sequence[int], Sequence[int]]
 DimensionNumbers = tuple[DimPair, DimPair]
 
+# More letters than any contraction has dimensions: the alphabet, then the CJK block.
+LABELS = ascii_letters + "".join(map(chr, range(0x4E00, 0xA000)))
+
 
 class Spec(NamedTuple):
     """Dimension labels of the operands and the result, one letter a dimension."""
@@ -58,9 +61,9 @@ def spec_from_dimension_numbers(
 ) -> Spec:
     """The `Spec` of `lax.dot_general`: out is batch, then lhs's, then rhs's free."""
     (lhs_contract, rhs_contract), (lhs_batch, rhs_batch) = dimension_numbers
-    lhs = ascii_letters[:lhs_ndim]
+    lhs = LABELS[:lhs_ndim]
     shared = dict(zip((*rhs_contract, *rhs_batch), (*lhs_contract, *lhs_batch)))
-    fresh = iter(ascii_letters[lhs_ndim:])
+    fresh = iter(LABELS[lhs_ndim:])
     rhs = "".join(
         lhs[shared[d]] if d in shared else next(fresh) for d in range(rhs_ndim)
     )
@@ -112,7 +115,7 @@ def spec_from_subscripts(
 
 
 def unused_label(spec: Spec) -> str:
-    return next(c for c in ascii_letters if c not in spec.lhs + spec.rhs)
+    return next(c for c in LABELS if c not in spec.lhs + spec.rhs)
 
 
 def label_sizes(

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from string import ascii_letters
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jax_npu.backend_choice import resolve_backend
 from jax_npu.contraction import (
+    LABELS,
     Spec,
     dimension_numbers_from_spec,
     spec_from_dimension_numbers,
@@ -90,7 +90,7 @@ def matmul(
     a, b = jnp.asarray(a), jnp.asarray(b)
     # raises numpy's errors
     jax.eval_shape(functools.partial(jnp.matmul, **options), a, b)
-    batch = ascii_letters[3 : 3 + max(a.ndim, b.ndim, 2) - 2]
+    batch = LABELS[3 : 3 + max(a.ndim, b.ndim, 2) - 2]
     a_batch, b_batch = (
         batch[len(batch) - a.ndim + 2 :],
         batch[len(batch) - b.ndim + 2 :],

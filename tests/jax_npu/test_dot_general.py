@@ -345,3 +345,19 @@ def test_rounding_of_operands_is_to_nearest_even(custom_call_backend):
     lhs = jnp.array([1 + half_ulp, 1 + 3 * half_ulp, 1 + 1.01 * half_ulp], F32)[:, None]
     out = jax_npu.dot_general(lhs, jnp.ones((1, 1)), ROWS_COLUMNS)
     np.testing.assert_array_equal(out[:, 0], [1, 1 + 4 * half_ulp, 1 + 2 * half_ulp])
+
+
+def test_operands_may_have_more_dimensions_than_the_alphabet_has_letters(backend, rng):
+    lhs, rhs = rng.integers(-3, 4, (2, 5)), rng.integers(-3, 4, (5, 3))
+    expected = (lhs @ rhs).astype(F32)
+    ones = (1,) * 28
+    lhs = jnp.asarray(lhs, F32).reshape(2, *ones, 5)
+    rhs = jnp.asarray(rhs, F32).reshape(5, *ones, 3)
+
+    def product(lhs, rhs):
+        return jax_npu.dot_general(lhs, rhs, (((29,), (0,)), ((), ())))
+
+    out = jax.jit(product)(lhs, rhs)
+    np.testing.assert_array_equal(out, expected.reshape(2, *ones, *ones, 3))
+    gradient = jax.grad(lambda lhs: product(lhs, rhs).sum())(lhs)
+    assert gradient.shape == lhs.shape

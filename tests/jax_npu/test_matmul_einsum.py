@@ -245,3 +245,13 @@ def test_gradient_of_einsum_is_that_of_jax_numpy(backend, rng):
 
     for actual, expected in zip(gradient(jax_npu.einsum), gradient(jnp.einsum)):
         assert_same(actual, expected)
+
+
+def test_matmul_takes_more_batch_dimensions_than_the_alphabet_has(backend, rng):
+    lhs, rhs = rng.integers(-3, 4, (2, 3, 5)), rng.integers(-3, 4, (2, 5, 4))
+    ones = (1,) * 55
+    out = jax_npu.matmul(
+        jnp.asarray(lhs, "float32").reshape(2, *ones, 3, 5),
+        jnp.asarray(rhs, "float32").reshape(2, *ones, 5, 4),
+    )
+    np.testing.assert_array_equal(out, (lhs @ rhs).reshape(2, *ones, 3, 4))

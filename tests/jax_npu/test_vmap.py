@@ -130,3 +130,14 @@ def test_a_vmapped_product_has_no_loop_and_no_transpose(custom_call_backend, rng
     product = jax.vmap(lambda a, b: jax_npu.einsum("mk,nk->mn", a, b), dims)
     jaxpr = jax.make_jaxpr(product)(*(random(rng, term) for term in terms))
     assert [eqn.primitive.name for eqn in jaxpr.eqns] == ["xdna_gemm"]
+
+
+def test_a_label_more_than_the_alphabet_has_is_right(backend, rng):
+    lhs = jnp.asarray(rng.integers(-3, 4, (4, 2, *(1,) * 24, 5)), "float32")
+    rhs = jnp.asarray(rng.integers(-3, 4, (5, *(1,) * 25, 3)), "float32")
+    numbers = (((25,), (0,)), ((), ()))
+    out = jax.vmap(lambda a: jax_npu.dot_general(a, rhs, numbers))(lhs)
+    assert out.shape == (4, 2, *(1,) * 49, 3)
+    np.testing.assert_array_equal(
+        out.reshape(4, 2, 3), lhs.reshape(4, 2, 5) @ rhs.reshape(5, 3)
+    )
