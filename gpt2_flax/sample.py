@@ -140,6 +140,7 @@ def fill(
 
 
 def choose_token(scores: Array, key: Array, temperature: float, top_k: int) -> Array:
+    scores = scores[:NUM_TOKENS]  # some vocabularies are padded beyond the tokenizer's
     best, tokens = jax.lax.top_k(scores, top_k)
     if temperature == 0:
         return tokens[0]

@@ -34,6 +34,12 @@ def test_zero_temperature_takes_the_likeliest_token():
     assert chosen == jnp.argmax(scores)
 
 
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_padding_of_the_vocabulary_is_never_chosen(temperature):
+    scores = jnp.zeros(NUM_TOKENS + 47).at[NUM_TOKENS:].set(9).at[123].set(5)
+    assert choose_token(scores, jax.random.key(0), temperature, top_k=1) == 123
+
+
 def test_top_k_and_temperature_shape_the_choice():
     scores = jnp.log(jnp.array([0.1, 0.4, 0.2, 0.3]))
     keys = jax.random.split(jax.random.key(0), 20_000)
