@@ -1,4 +1,4 @@
-"""What a training run shows while it works, and how Ctrl-C asks it to end."""
+"""What a training run shows while it works, and how a signal asks it to end."""
 
 import signal
 import threading
@@ -74,15 +74,19 @@ class StepClock:
 
 @contextmanager
 def ask_on_interrupt() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event; a second one interrupts at once, as usual."""
+    """Ctrl-C or SIGTERM sets the event; a second one acts at once, as usual."""
     asked = threading.Event()
 
     def handle(signum: int, frame: object) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, usual)
+        restore()
 
-    usual = signal.signal(signal.SIGINT, handle)
+    def restore() -> None:
+        for number, usual in usuals.items():
+            signal.signal(number, usual)
+
+    usuals = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, usual)
+        restore()

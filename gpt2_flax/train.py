@@ -216,7 +216,7 @@ def loop(
     step: int,
     state: State,
 ) -> tuple[int, State]:
-    """Goes on from `step` to the last one, or to the one that Ctrl-C falls in."""
+    """Goes on from `step` to the last one, or to the one that a signal falls in."""
     tokens_per_step = config.batch_size * config.seq_len
     with (
         run.open_checkpoints(out) as checkpoints,

@@ -260,7 +260,8 @@ def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
     assert run.latest_step(out) == 2
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(tiny_flags, out):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_resume(tiny_flags, out, number):
     command = [sys.executable, "-m", "gpt2_flax.train", *tiny_flags, "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--steps", "100000", "--backend", jax_npu.resolve_backend()],
@@ -271,7 +272,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(tiny_flags, out):
     )
     for line in process.stdout:
         if line.startswith("step 10/"):
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
