@@ -126,7 +126,13 @@ def _batch(operands, dims, *, spec, sharding, **params):
         for term, dim in zip(spec, dims)
     )
     if sharding is not None:
-        sharding = sharding.update(spec=jax.P(None, *sharding.spec))
+        parts = (
+            jax.typeof(x).sharding.spec[dim]
+            for x, dim in zip(operands, dims)
+            if dim is not None
+        )
+        part = next((part for part in parts if part is not None), None)
+        sharding = sharding.update(spec=jax.P(part, *sharding.spec))
     out = gemm_p.bind(
         *operands, spec=Spec(lhs, rhs, label + spec.out), sharding=sharding, **params
     )

@@ -264,7 +264,7 @@ def test_gradients_under_an_explicit_mesh_are_split_as_their_operands(
         np.testing.assert_array_equal(a, e)
 
 
-@pytest.mark.parametrize("out_sharding", [None, P("x")])
+@pytest.mark.parametrize("out_sharding", [None, P("x"), P("y"), P(None, "y")])
 @pytest.mark.parametrize("parts", [(), ("x",)], ids=["whole", "split"])
 def test_vmap_under_an_explicit_mesh_does_as_lax(
     backend, rng, explicit_mesh, parts, out_sharding
@@ -285,6 +285,28 @@ def test_vmap_under_an_explicit_mesh_does_as_lax(
     actual = ours(*operands)
     assert jax.typeof(actual).sharding == jax.typeof(expected).sharding
     np.testing.assert_array_equal(actual, lhs @ rhs)
+
+
+@pytest.mark.parametrize("split", [(True, True), (True, False), (False, True)])
+def test_vmap_with_an_out_sharding_keeps_the_split_of_its_dimension(
+    backend, rng, explicit_mesh, split
+):
+    operands = [
+        jax.device_put(integers(rng, 4, 8, 8), P("x") if is_split else P())
+        for is_split in split
+    ]
+
+    def product(module, dims):
+        one = lambda a, b: module.matmul(a, b, out_sharding=P("y", None))  # noqa: E731
+        return jax.jit(jax.vmap(one, dims))
+
+    dims = tuple(0 if is_split else None for is_split in split)
+    operands = [x if is_split else x[0] for x, is_split in zip(operands, split)]
+    actual = product(jax_npu, dims)(*operands)
+    expected = product(jnp, dims)(*operands)
+    assert jax.typeof(actual).sharding.spec == P("x", "y", None)
+    assert jax.typeof(actual).sharding == jax.typeof(expected).sharding
+    np.testing.assert_array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("product", ["matmul", "einsum"])
