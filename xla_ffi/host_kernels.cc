@@ -1,5 +1,6 @@
 #include "host_kernels.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,9 @@ std::vector<const HostKernels*> RunnableKernels() {
     runnable.push_back(&kAvx512Bf16Kernels);
   }
   if (avx512) runnable.push_back(&kAvx512Kernels);
+  // Intel's cores take a bf16 product at half the rate of Zen 4's: rounded f32 operands
+  // were 1.2 to 1.5 times as fast on a Xeon (family 6, model 167).
+  if (__builtin_cpu_is("intel")) std::reverse(runnable.begin(), runnable.end());
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     runnable.push_back(&kAvx2Kernels);
   }
