@@ -13,7 +13,7 @@ class InputError(ValueError):
 
 
 def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
-    """Exit code 2 for an InputError or an OSError, 130 for Ctrl-C."""
+    """Exit code 2 for what the user can mend, 130 for Ctrl-C."""
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
@@ -21,6 +21,13 @@ def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
             return main(*args, **kwargs)
         except (InputError, OSError) as e:
             print(f"gpt2-flax: {e}", file=sys.stderr)
+            return 2
+        except MemoryError as e:
+            print(
+                f"gpt2-flax: out of memory: {str(e).rstrip('.')}. A smaller "
+                "--batch-size, --seq-len or model takes less.",
+                file=sys.stderr,
+            )
             return 2
         except KeyboardInterrupt:
             print("gpt2-flax: interrupted.", file=sys.stderr)

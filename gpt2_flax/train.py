@@ -107,11 +107,10 @@ def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
     model = choose_model(config)
     schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
     optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
-    first, state = begin(config, model, optimizer, split, out, resume, overwrite)
-
     logits = logits_function(model, jax_npu.dot_general)
     train_step = make_train_step(logits, optimizer)
     validate = make_validate(logits, config, split)
+    first, state = begin(config, model, optimizer, split, out, resume, overwrite)
     num_params = sum(p.size for p in jax.tree.leaves(state.params))
     print(
         f"{num_params:,} parameters, {len(split.train):,} training tokens, "

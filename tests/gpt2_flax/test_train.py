@@ -211,6 +211,7 @@ def test_bad_flags_leave_the_run_that_was_to_be_overwritten(
         (["--lr", "nan"], "--lr must be above 0, got nan"),
         (["--seq-len", "500"], "--seq-len must not exceed them, got 500"),
         (["--data", "/nowhere"], "/nowhere is not one"),
+        (["--batch-size", 10**15], "out of memory: .*smaller --batch-size"),
         (["--resume"], "holds no run"),
         (["--weights", "/nowhere"], "drop --num-layers, --num-heads, --embed-dim"),
     ],
