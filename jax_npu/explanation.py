@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
+from jax.interpreters.partial_eval import dce_jaxpr
 from rich.table import Table
 
 from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
@@ -66,16 +67,18 @@ class Explanation:
 def explain(function: Callable, *args: Any, **kwargs: Any) -> Explanation:
     """The GEMMs that one call of `function` runs, read off its trace.
 
-    Nothing is executed. A GEMM in a `scan` counts once an iteration; one in a
-    `while_loop` counts once, and one in a branch of `cond` as if it were taken.
+    Nothing is executed. A GEMM whose result no output needs does not count. One in a
+    `scan` counts once an iteration, one in a `while_loop` once, and one in a branch of
+    `cond` as if it were taken.
 
     Args:
       function: any traceable function, jitted or not.
       args, kwargs: arrays or `jax.ShapeDtypeStruct`s.
     """
-    jaxpr = jax.jit(function).trace(*args, **kwargs).jaxpr
+    traced = jax.jit(function).trace(*args, **kwargs).jaxpr.jaxpr
+    jaxpr, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
     calls: Counter[Gemm] = Counter()
-    for gemm, times in _gemms(jaxpr.jaxpr, 1):
+    for gemm, times in _gemms(jaxpr, 1):
         calls[gemm] += times
     total = sum(gemm.flops * times for gemm, times in calls.items())
     rows = (
