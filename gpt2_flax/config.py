@@ -1,13 +1,14 @@
 """The configuration of a training run; every field is a flag of `gpt2-flax train`."""
 
 import argparse
+import math
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.errors import InputError
-from gpt2_flax.model import MODELS, GPT2Config
+from gpt2_flax.model import MODELS, SEEDS, GPT2Config
 from gpt2_flax.tokenizer import NUM_TOKENS
 from gpt2_flax.weights import read_config
 
@@ -51,10 +52,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ["steps", "batch_size", "seq_len", "eval_every", "eval_batches"]:
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ["seed", "warmup_steps", "weight_decay"]:
-            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("seed", self.seed in SEEDS, "0 to 2^63 - 1")
+        self._require("warmup_steps", self.warmup_steps >= 0, "at least 0")
         for name in ["lr", "max_grad_norm"]:
             self._require(name, getattr(self, name) > 0, "above 0")
+        for name in ["lr", "weight_decay"]:
+            holds = 0 <= getattr(self, name) < math.inf
+            self._require(name, holds, "at least 0 and finite")
 
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:

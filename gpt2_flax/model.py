@@ -22,6 +22,7 @@ DotGeneral = Callable[..., Array]  # with lax.dot_general's signature
 Params = dict[str, Any]
 LogitsFunction = Callable[[Params, ArrayLike], Array]
 
+SEEDS = range(2**63)  # that jax.random.key and NumPy take alike
 INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
 
 

@@ -17,6 +17,7 @@ from gpt2_flax import run
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import (
+    SEEDS,
     GPT2Config,
     LogitsFunction,
     Params,
@@ -82,6 +83,8 @@ def check_flags(args: argparse.Namespace) -> None:
         raise InputError(f"--num-tokens must be at least 1, got {args.num_tokens}.")
     if not 0 <= args.temperature < float("inf"):
         raise InputError(f"--temperature must be at least 0, got {args.temperature}.")
+    if args.seed not in SEEDS:
+        raise InputError(f"--seed must be 0 to 2^63 - 1, got {args.seed}.")
     if not 1 <= args.top_k <= NUM_TOKENS:
         raise InputError(f"--top-k must be 1 to {NUM_TOKENS}, got {args.top_k}.")
 

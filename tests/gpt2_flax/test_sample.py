@@ -78,6 +78,8 @@ def test_sample_goes_on_beyond_the_models_positions(config):
         (["--temperature", "-1"], "--temperature must be at least 0, got -1.0"),
         (["--temperature", "nan"], "--temperature must be at least 0, got nan"),
         (["--top-k", "0"], "--top-k must be 1 to 50257, got 0"),
+        (["--seed", "-1"], "--seed must be 0 to 2^63 - 1, got -1"),
+        (["--seed", str(2**63)], f"--seed must be 0 to 2^63 - 1, got {2**63}"),
         (["--backend", "abacus"], "got 'abacus'"),
         ([], "holds no run"),
     ],

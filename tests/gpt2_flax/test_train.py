@@ -212,6 +212,8 @@ def test_bad_flags_leave_the_run_that_was_to_be_overwritten(
         (["--seq-len", "500"], "--seq-len must not exceed them, got 500"),
         (["--data", "/nowhere"], "/nowhere is not one"),
         (["--batch-size", 10**15], "out of memory: .*smaller --batch-size"),
+        (["--seed", 2**63], f"--seed must be 0 to .*, got {2**63}"),
+        (["--lr", "inf"], "--lr must be at least 0 and finite, got inf"),
         (["--resume"], "holds no run"),
         (["--weights", "/nowhere"], "drop --num-layers, --num-heads, --embed-dim"),
     ],
