@@ -251,7 +251,8 @@ def check_finite(row: dict[str, float], last_good: int | None) -> None:
             )
             raise DivergedError(
                 f"{name} became {value} in step {row['step']}, so training stopped and "
-                f"{kept} kept. Begin anew with a lower --lr."
+                f"{kept} kept. Begin anew with a lower --lr, and --overwrite or "
+                "another --out."
             )
 
 

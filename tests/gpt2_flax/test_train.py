@@ -245,6 +245,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     line = one_line(capsys)
     assert "loss became nan in step 6" in line
     assert "the checkpoint of step 3 is kept" in line
+    assert "--overwrite" in line
     assert [row["step"] for row in run.read_metrics(out) if "loss" in row] == [
         *(1, 2, 3, 4, 5)
     ]
