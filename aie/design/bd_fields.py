@@ -1,6 +1,9 @@
 """The bits of a shim BD, and the access pattern that they describe."""
 
 from collections.abc import Sequence
+from math import prod
+
+from jax_npu.design.devices import AXCACHE
 
 # Word, lowest bit, number of bits. AMD AM025, DMA_BD0_0 .. DMA_BD0_7 of the NoC
 # module. Steps are stored less 1, and so is the iteration's wrap.
@@ -33,6 +36,14 @@ FIELDS = {
     "lock_acquire_id": (7, 0, 4),
 }
 
+UNUSED = (
+    "packet_enable",
+    "iteration_current",
+    "use_next",
+    "lock_acquire_enable",
+    "lock_release_value",
+)
+
 
 def unpack(words: Sequence[int]) -> dict[str, int]:
     """The `FIELDS` of a BD's 8 words."""
@@ -47,8 +58,40 @@ def pattern(fields: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     length, d0, d1 = (fields[name] for name in ("length", "d0_wrap", "d1_wrap"))
     inner = (1, 1, length)
     if d0:
-        inner = (-(-length // (d0 * max(d1, 1))), max(d1, 1), d0)
+        inner = (-(-length // (d0 * d1)), d1, d0) if d1 else (1, -(-length // d0), d0)
     sizes = (fields["iteration_wrap"] + 1, *inner)
     steps = (fields[f"{name}_step"] + 1 for name in ("iteration", "d2", "d1", "d0"))
     strides = [step if size > 1 else 0 for size, step in zip(sizes, steps)]
     return sizes, (*strides[:3], fields["d0_step"] + 1)
+
+
+def task_pattern(
+    where: str, words: Sequence[int], repeat: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes and strides of a task on its own, outermost its repeats.
+
+    Raises:
+      ValueError: beginning with `where`, if the task never ends (it waits for a lock
+        that nobody releases), goes on with another BD, sends packets, or moves other
+        words than its dimensions say.
+    """
+    fields = unpack(words)
+    for name in UNUSED:
+        if fields[name]:
+            raise ValueError(f"{where} sets {name}, which no transfer has")
+    if fields["axcache"] != AXCACHE:
+        raise ValueError(
+            f"{where} must have an axcache of {AXCACHE}, got {fields['axcache']}"
+        )
+    if fields["d1_wrap"] and not fields["d0_wrap"]:
+        raise ValueError(f"{where} wraps D1 at {fields['d1_wrap']}, but D0 nowhere")
+    sizes, strides = pattern(fields)
+    if prod(sizes[1:]) != fields["length"]:
+        raise ValueError(
+            f"{where} ends within a run: {fields['length']} words, {sizes=}"
+        )
+    if sizes[0] > 1 and sizes[0] != repeat:
+        raise ValueError(
+            f"{where} has {sizes[0]} iterations, but is repeated {repeat} times"
+        )
+    return (repeat, *sizes[1:]), strides

@@ -52,6 +52,8 @@ class Dma:
 
 
 BD_STRIDE_BYTES = 0x20
+LOCK_STRIDE_BYTES = 16
+AXCACHE = 2  # of every transfer of a shim
 MAX_ITERATIONS = 64
 MAX_REPEATS = 256
 QUEUE_DEPTH = 4
@@ -69,7 +71,7 @@ class TileKind:
     num_banks: int
     program_bytes: int
     num_locks: int
-    lock_address: int  # lock i is 16 i further
+    lock_address: int  # lock i is LOCK_STRIDE_BYTES i further
     dma: Dma
     # ports of the stream switch: masters leave the tile, slaves enter it
     masters: dict[str, int]
@@ -154,8 +156,9 @@ CORE = TileKind(
     slaves={"DMA": 2, "South": 6, "West": 4, "North": 4, "East": 4},
 )
 
-CORE_CONTROL_ADDRESS = 0x32000
 SHIM_CONTROLLER_ID = 15  # that mlir-aie gives to shims: a token carries it
+CONTROLLER_BITS = 0x1F00  # where a channel's control holds that id
+CONTROLLER_SHIFT = 8
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from jax_npu.design.devices import (
     CORE,
     FIRST_CORE_ROW,
+    LOCK_STRIDE_BYTES,
     QUEUE_DEPTH,
     SHIM_ROW,
     WORD_BYTES,
@@ -42,7 +43,6 @@ from jax_npu.design.instructions import (
     tile_address,
     write_words,
 )
-from jax_npu.design.registers import LOCK_STRIDE_BYTES
 from jax_npu.design.shim_bd import (
     ShimTransfer,
     ShimTransfers,

@@ -2,9 +2,12 @@
 
 from typing import NamedTuple
 
-from jax_npu.design.devices import BD_STRIDE_BYTES, WORD_BYTES, TileKind
-
-LOCK_STRIDE_BYTES = 16
+from jax_npu.design.devices import (
+    BD_STRIDE_BYTES,
+    LOCK_STRIDE_BYTES,
+    WORD_BYTES,
+    TileKind,
+)
 
 
 class Register(NamedTuple):

@@ -12,9 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jax_npu.design.bd_fields import pattern, unpack
+from jax_npu.design.bd_fields import task_pattern
 from jax_npu.design.devices import (
+    AXCACHE,
     BD_STRIDE_BYTES,
+    CONTROLLER_BITS,
+    CONTROLLER_SHIFT,
+    MAX_BUFFER_ARGUMENTS,
     MAX_ITERATIONS,
     MAX_REPEATS,
     SHIM,
@@ -35,9 +39,6 @@ from jax_npu.design.instructions import (
 )
 from jax_npu.design.registers import register_at
 
-MAX_ARGUMENT = 4  # the firmware knows the first five buffers
-AXCACHE = 2
-CONTROLLER_MASK = 0x1F00
 WORDS = 30  # of a transfer
 WORDS_WITH_TOKEN = 37
 _MASKWRITE = slice(24, 31)  # of WORDS_WITH_TOKEN, absent without a token
@@ -117,7 +118,7 @@ def operations(device: Device, transfer: ShimTransfer) -> list[Operation]:
     bd = tile_address(column, SHIM_ROW, SHIM.dma.bd_address + BD_STRIDE_BYTES * bd_id)
     offset = SHIM.dma.control_address(transfer.direction, transfer.channel)
     control = tile_address(column, SHIM_ROW, offset)
-    token = MaskWrite(control, SHIM_CONTROLLER_ID << 8, CONTROLLER_MASK)
+    token = MaskWrite(control, SHIM_CONTROLLER_ID << CONTROLLER_SHIFT, CONTROLLER_BITS)
     return [
         BlockWrite(bd, tuple(bds[0].tolist())),
         DdrPatch(bd + WORD_BYTES, transfer.argument, transfer.offset_bytes),
@@ -129,27 +130,14 @@ def operations(device: Device, transfer: ShimTransfer) -> list[Operation]:
 def transfer_words(device: Device, transfers: ShimTransfers) -> np.ndarray:
     """The words of many transfers at once, (count, 30), or (count, 37) with tokens.
 
-    Transfers with and without token mix in `flatten`.
-
     Raises:
       ValueError: naming the first transfer and field that the hardware cannot hold.
     """
     token = np.asarray(transfers.token)
     if token.any() and not token.all():
-        raise ValueError(
-            "transfers must all have a token or none; `flatten` takes both"
-        )
+        raise ValueError("transfers must all have a token or none")
     rows = _rows(device, transfers)
     return rows if token.any() else np.delete(rows, _MASKWRITE, axis=1)
-
-
-def flatten(device: Device, transfers: ShimTransfers) -> tuple[int, np.ndarray]:
-    """Number of operations and the words of many transfers in order, for `assemble`."""
-    rows = _rows(device, transfers)
-    token = np.broadcast_to(transfers.token, len(rows)).astype(bool)
-    keep = np.ones(rows.shape, bool)
-    keep[:, _MASKWRITE] = token[:, None]
-    return 3 * len(rows) + int(token.sum()), rows[keep]
 
 
 def transfers_of(stream: Sequence[Located]) -> list[tuple[int, ShimTransfer]]:
@@ -177,7 +165,11 @@ def transfers_of(stream: Sequence[Located]) -> list[tuple[int, ShimTransfer]]:
             if bd not in bds or bd not in patches:
                 raise ValueError(f"{where} is pushed, but not written and patched")
             repeat = (operation.value >> 16 & 0xFF) + 1
-            sizes, strides = _transfer_pattern(where, bds[bd], repeat)
+            if len(bds[bd]) != SHIM.dma.bd_words:
+                raise ValueError(
+                    f"{where} must be written as 8 words, got {len(bds[bd])}"
+                )
+            sizes, strides = task_pattern(where, bds[bd], repeat)
             transfer = ShimTransfer(
                 column=column,
                 direction=register.direction,
@@ -191,30 +183,6 @@ def transfers_of(stream: Sequence[Located]) -> list[tuple[int, ShimTransfer]]:
             )
             transfers.append((word, transfer))
     return transfers
-
-
-def _transfer_pattern(where: str, words: Sequence[int], repeat: int) -> tuple:
-    if len(words) != SHIM.dma.bd_words:
-        raise ValueError(f"{where} must be written as 8 words, got {len(words)}")
-    fields = unpack(words)
-    for name in (
-        "packet_enable",
-        "use_next",
-        "lock_acquire_enable",
-        "lock_release_value",
-    ):
-        if fields[name]:
-            raise ValueError(f"{where} sets {name}, which no ShimTransfer has")
-    sizes, strides = pattern(fields)
-    if np.prod(sizes[1:]) != fields["length"]:
-        raise ValueError(
-            f"{where} ends within a run: {fields['length']} words, {sizes=}"
-        )
-    if sizes[0] > 1 and sizes[0] != repeat:
-        raise ValueError(
-            f"{where} has {sizes[0]} iterations, but is repeated {repeat} times"
-        )
-    return (repeat, *sizes[1:]), strides
 
 
 def _stacked(transfers: Sequence[ShimTransfer]) -> ShimTransfers:
@@ -255,7 +223,7 @@ def _bds_and_queue(device: Device, t: ShimTransfers) -> tuple[np.ndarray, np.nda
     _check(t, "column", t.column, 0, device.num_columns - 1)
     _check(t, "channel", t.channel, 0, SHIM.dma.num_mm2s - 1)
     _check(t, "BD id", t.bd_id, 0, SHIM.dma.num_bds - 1)
-    _check(t, "argument", t.argument, 0, MAX_ARGUMENT)
+    _check(t, "argument", t.argument, 0, MAX_BUFFER_ARGUMENTS - 1)
     _check(t, "byte offset", t.offset_bytes, 0, (1 << 32) - 1)
     rest = np.asarray(t.offset_bytes) % WORD_BYTES
     _check(t, "byte offset modulo 4", rest, 0, 0)
@@ -306,7 +274,8 @@ def _rows(device: Device, t: ShimTransfers) -> np.ndarray:
     rows[:, 0], rows[:, 2], rows[:, 3], rows[:, 4:12] = 1, bd, 48, bds
     rows[:, 12], rows[:, 13], rows[:, 18] = 0x81, 48, bd + WORD_BYTES
     rows[:, 20], rows[:, 22] = t.argument, t.offset_bytes
-    rows[:, 24], rows[:, 26], rows[:, 28] = 3, control, SHIM_CONTROLLER_ID << 8
-    rows[:, 29], rows[:, 30] = CONTROLLER_MASK, 28
+    sender = SHIM_CONTROLLER_ID << CONTROLLER_SHIFT
+    rows[:, 24], rows[:, 26], rows[:, 28] = 3, control, sender
+    rows[:, 29], rows[:, 30] = CONTROLLER_BITS, 28
     rows[:, 33], rows[:, 35], rows[:, 36] = control + WORD_BYTES, queue, 24
     return rows

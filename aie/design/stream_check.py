@@ -108,7 +108,7 @@ class _Player:
     def touch(self, word: int, column: int, bd_id: int) -> None:
         for channel, tasks in self.tasks.items():
             for task in tasks:
-                if channel.column == column and bd_id in task.bds:
+                if channel.column == column and bd_id == task.bd_id:
                     raise ValueError(
                         f"word {word}: shim ({column}, 0) BD {bd_id} is rewritten, "
                         f"but {task} may be in flight"

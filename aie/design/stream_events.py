@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jax_npu.design.bd_fields import pattern, unpack
+from jax_npu.design.bd_fields import task_pattern, unpack
 from jax_npu.design.devices import (
+    CONTROLLER_BITS,
     MAX_LOCK_VALUE,
     SHIM,
     SHIM_ROW,
@@ -32,7 +33,6 @@ from jax_npu.design.instructions import (
 from jax_npu.design.registers import Register, register_at
 
 ALL_BITS = 0xFFFFFFFF
-CONTROLLER_BITS = 0x1F00
 QUEUE_BITS = 0x80FF000F  # token, repeats, BD
 
 
@@ -49,13 +49,13 @@ class Channel(NamedTuple):
 class Task:
     word: int  # of the push
     channel: Channel
-    bds: list[int]
+    bd_id: int
     num_words: int
     token: bool
     last_word: int = 0  # of all that the channel moves, counted from 1
 
     def __str__(self) -> str:
-        return f"word {self.word}: {self.channel} BD {self.bds[0]}"
+        return f"word {self.word}: {self.channel} BD {self.bd_id}"
 
 
 class Touch(NamedTuple):
@@ -157,7 +157,12 @@ class _Reader:
                 bd.patch = None
             self.touch(word, column, register.number)
         channel = Channel(column, register.direction, register.number)
-        if register.what == "control" and mask & CONTROLLER_BITS == CONTROLLER_BITS:
+        if register.what == "control":
+            if mask != CONTROLLER_BITS:
+                raise ValueError(
+                    f"word {word}: of {channel} control only the controller id may be "
+                    f"set, by a mask of {CONTROLLER_BITS:#x}, got {mask:#x}"
+                )
             self.senders.add(channel)
         if register.what == "queue":
             if mask != ALL_BITS or value & ~QUEUE_BITS:
@@ -215,22 +220,13 @@ class _Reader:
                 f"word {word}: {channel} is asked for a token before "
                 "its controller id is set"
             )
-        chain: list[int] = []
-        bd_id: int | None = value & 0xF
-        num_words = 0
-        while bd_id is not None:
-            where = f"word {word}: {channel} BD {bd_id}"
-            if bd_id in chain:
-                raise ValueError(f"{where} is chained to itself and never ends")
-            chain.append(bd_id)
-            fields = self.pushed_bd(where, channel.column, bd_id, repeat)
-            num_words += fields["length"] * repeat
-            bd_id = fields["next_bd"] if fields["use_next"] else None
-        self.events.append(Task(word, channel, chain, num_words, token))
+        bd_id = value & 0xF
+        where = f"word {word}: {channel} BD {bd_id}"
+        num_words = self.pushed_words(where, channel.column, bd_id, repeat)
+        self.events.append(Task(word, channel, bd_id, num_words, token))
 
-    def pushed_bd(
-        self, where: str, column: int, bd_id: int, repeat: int
-    ) -> dict[str, int]:
+    def pushed_words(self, where: str, column: int, bd_id: int, repeat: int) -> int:
+        """How many words a task of that BD moves."""
         bd = self.bds.get((column, bd_id), _Bd())
         if len(bd.written - {1, 2}) < SHIM.dma.bd_words - 2:
             raise ValueError(f"{where} is pushed, but was never written")
@@ -239,9 +235,13 @@ class _Reader:
         fields = unpack(bd.words)
         if not fields["valid"] or not fields["length"]:
             raise ValueError(f"{where} is pushed, but is not valid or has no length")
+        if fields["burst"] > self.device.burst_code:
+            raise ValueError(
+                f"{where} must have a burst code of 0-{self.device.burst_code}, "
+                f"got {fields['burst']}"
+            )
+        sizes, strides = task_pattern(where, bd.words, repeat)
         if self.argument_bytes is not None:
-            sizes, strides = pattern(fields)
-            sizes = (min(sizes[0], repeat), *sizes[1:])
             span = sum((size - 1) * stride for size, stride in zip(sizes, strides)) + 1
             end = bd.patch.offset_bytes + WORD_BYTES * span
             if end > self.argument_bytes[bd.patch.argument]:
@@ -249,7 +249,7 @@ class _Reader:
                     f"{where} reaches byte {end} of argument {bd.patch.argument}, "
                     f"which has {self.argument_bytes[bd.patch.argument]}"
                 )
-        return fields
+        return fields["length"] * repeat
 
     def sync(self, word: int, sync: Sync) -> None:
         if sync.row != SHIM_ROW or sync.num_rows != 1 or not sync.num_columns:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from jax_npu.design.bd_fields import pattern, unpack
 from jax_npu.design.devices import device
 from jax_npu.design.instructions import (
+    HEADER_WORDS,
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Write,
-    assemble,
     decode,
     encode,
 )
@@ -20,7 +20,6 @@ from jax_npu.design.shim_bd import (
     ShimTransfer,
     ShimTransfers,
     canonical,
-    flatten,
     in_words,
     operations,
     transfer_words,
@@ -137,13 +136,12 @@ def test_bd_visits_the_words_of_the_transfer(sizes, strides):
     assert np.prod(inner) * ((push.value >> 16) + 1) == np.prod(sizes)
 
 
-@given(st.lists(transfers(), max_size=12))
-def test_many_transfers_at_once_have_the_words_of_each(items):
-    if items:
-        num_operations, words = flatten(NPU1, stacked(items))
-        expected = [op for item in items for op in operations(NPU1, item)]
-        together = assemble(NPU1, num_operations, [words])
-        np.testing.assert_array_equal(together, encode(NPU1, expected))
+@given(st.lists(transfers(), min_size=1, max_size=12), st.booleans())
+def test_many_transfers_at_once_have_the_words_of_each(items, token):
+    items = [item._replace(token=token) for item in items]
+    rows = transfer_words(NPU1, stacked(items))
+    expected = [op for item in items for op in operations(NPU1, item)]
+    np.testing.assert_array_equal(rows.ravel(), encode(NPU1, expected)[HEADER_WORDS:])
 
 
 @pytest.mark.parametrize(("token", "num_words"), [(False, 30), (True, 37)])
@@ -151,7 +149,6 @@ def test_words_of_many_transfers_are_a_row_each(token, num_words):
     items = [TILED._replace(bd_id=i, token=token) for i in range(16)]
     rows = transfer_words(NPU1, stacked(items))
     assert rows.shape == (16, num_words)
-    np.testing.assert_array_equal(rows.ravel(), flatten(NPU1, stacked(items))[1])
 
 
 def test_rows_must_agree_on_tokens():
@@ -160,14 +157,11 @@ def test_rows_must_agree_on_tokens():
 
 
 def test_hundreds_of_transfers_take_under_a_millisecond():
-    fields = stacked(
-        [TILED._replace(bd_id=i % 16, token=i % 3 == 0) for i in range(400)]
-    )
+    fields = stacked([TILED._replace(bd_id=i % 16, token=True) for i in range(400)])
 
     def seconds():
         start = time.perf_counter()
-        num_operations, words = flatten(NPU1, fields)
-        assemble(NPU1, num_operations, [words])
+        transfer_words(NPU1, fields)
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(20)) < 1e-3
@@ -258,5 +252,10 @@ def test_pushes_that_are_no_transfer_are_refused(drop, value, message):
 def test_chained_bd_is_no_transfer():
     ops = operations(NPU1, TILED)
     ops[0] = BlockWrite(ops[0].address, (*ops[0].data[:7], 0x06000000))
-    with pytest.raises(ValueError, match="sets use_next, which no ShimTransfer has"):
+    with pytest.raises(ValueError, match="sets use_next, which no transfer has"):
         transfers_of(decode(encode(NPU1, ops))[1])
+
+
+def test_d1_without_wrap_is_stepped_to_the_end():
+    fields = unpack(operations(NPU1, TILED)[0].data) | {"d1_wrap": 0}
+    assert pattern(fields) == ((1, 1, 64, 32), (0, 0, 64, 1))

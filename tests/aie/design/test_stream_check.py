@@ -169,13 +169,57 @@ def test_bd_without_valid_bit_or_length_is_refused():
         refused(ops, ".* BD 2 is pushed, but is not valid or has no length")
 
 
-def test_chains_are_followed():
+@pytest.mark.parametrize(
+    ("index", "bits", "message"),
+    [
+        (7, 1 << 12, "sets lock_acquire_enable, which no transfer has"),
+        (7, 1 << 18, "sets lock_release_value"),
+        (7, 1 << 26 | 3 << 27, "sets use_next"),
+        (2, 1 << 30, "sets packet_enable"),
+        (6, 1 << 26, "sets iteration_current"),
+        (4, 1 << 30, "must have a burst code of 0-2, got 3"),
+        (5, 1 << 24, "must have an axcache of 2, got 3"),
+        (0, 1, r"ends within a run: 33 words, sizes=\(2, 2, 4, 8\)"),
+        (3, 8 << 20, "wraps D1 at 4, but D0 nowhere"),
+        (6, 2 << 20, "has 4 iterations, but is repeated 2 times"),
+    ],
+)
+def test_bd_that_cannot_complete_is_refused(index, bits, message):
     ops = good()
-    chained = 1 << 25 | 1 << 26 | 3 << 27
-    ops[0] = BlockWrite(ops[0].address, (*ops[0].data[:7], chained))
-    refused(ops, r"shim \(0, 0\) MM2S 0 BD 3 is pushed, but was never written")
-    ops[0] = BlockWrite(ops[0].address, (*ops[0].data[:7], 1 << 25 | 1 << 26 | 2 << 27))
-    refused(ops, ".* BD 2 is chained to itself")
+    bd, patch = ops[:2]
+    data = list(bd.data)
+    data[index] ^= bits
+    ops[:2] = [BlockWrite(bd.address, tuple(data)), patch]
+    if index == 2:  # the patch wrote it, as far as the check knows
+        ops[2:2] = [MaskWrite(bd.address + 8, bits, bits), patch]
+    refused(ops, rf"shim \(0, 0\) MM2S 0 BD 2 {message}")
+
+
+def test_longest_burst_is_the_devices_own():
+    ops = [*flat(c_of(0)), ALL_C]
+    npu2 = device("npu2_2col")
+    check_stream(encode(npu2, ops), npu2)
+    bd = ops[0]
+    burst = bd.data[4] | 3 << 30
+    ops[0] = BlockWrite(bd.address, (*bd.data[:4], burst, *bd.data[5:]))
+    check_stream(encode(npu2, ops), npu2)
+    refused(ops, r"shim \(0, 0\) S2MM 0 BD 0 must have a burst code of 0-2, got 3")
+
+
+def test_iterating_bd_is_pushed_with_its_repeats():
+    ops = flat([transfer(0, "MM2S", 1, 9)])
+    check(ops)
+    ops[-1] = Write(ops[-1].address, 9)
+    refused(ops, ".* MM2S 1 BD 9 has 2 iterations, but is repeated 1 times")
+
+
+@pytest.mark.parametrize("offset", [0x1D200, 0x1D208, 0x1D210, 0x1D218])
+def test_control_takes_a_controller_id_alone(offset):
+    check([*good(), MaskWrite(offset, 0xF00, 0x1F00)])
+    message = r"of shim \(0, 0\) (S2MM|MM2S) [01] control only the controller id"
+    refused([*good(), Write(offset, 0xF00)], message)
+    refused([*good(), MaskWrite(offset, 0xF00, 0x1F02)], message)
+    refused([*good(), MaskWrite(offset, 0x700, 0xF00)], message)
 
 
 def test_sync_for_more_tokens_than_asked_is_refused():
