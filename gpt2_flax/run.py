@@ -110,4 +110,11 @@ def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
         step = checkpoints.latest_step()
         if step is None:
             raise InputError(f"{out} has no checkpoint yet; train it first.")
-        return dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))
+        try:
+            return dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))
+        except Exception as e:  # Orbax raises no narrower class for a damaged file
+            folder = out / "checkpoints" / str(step)
+            raise InputError(
+                f"{folder} is damaged ({str(e).splitlines()[0][:200]}); delete this "
+                "folder to go on from the checkpoint before it."
+            ) from e

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from gpt2_flax import run, train
+from gpt2_flax import run, sample, train
 from gpt2_flax.__main__ import main as gpt2_flax_main
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.model import GPT2Config, init_params
@@ -131,6 +132,21 @@ def test_a_run_without_a_checkpoint_resumes_from_the_start(train_run, out, monke
             train_run("--steps", 3, "--overwrite")
     assert train_run("--resume") == 0
     assert run.read_metrics(out) == straight
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
+    train_run, out, capsys
+):
+    assert train_run("--steps", 2, "--eval-every", 1) == 0
+    params = out / "checkpoints" / "2" / "params"
+    (params / "manifest.ocdbt").write_bytes(b"")
+    for path in (params / "ocdbt.process_0" / "d").iterdir():
+        path.write_bytes(b"")
+    assert sample.main(["--out", str(out)]) == 2
+    assert f"{params.parent} is damaged" in one_line(capsys)
+    shutil.rmtree(params.parent)
+    assert run.latest_step(out) == 1
+    assert sample.main(["--out", str(out), "--num-tokens", "2"]) == 0
 
 
 def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
