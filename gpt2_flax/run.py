@@ -23,6 +23,11 @@ def read_run(out: Path) -> dict[str, Any]:
     record = find_run(out)
     if record is None:
         raise InputError(f"{out} holds no run; give the --out of one.")
+    if missing := {"train", "model", "text_sha256"} - record.keys():
+        raise InputError(
+            f"{out / 'config.json'} is damaged, without {', '.join(sorted(missing))}. "
+            "Restore it, or give another --out."
+        )
     return record
 
 
@@ -46,10 +51,15 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
 
 
 def find_run(out: Path) -> dict[str, Any] | None:
+    path = out / "config.json"
     try:
-        record = json.loads((out / "config.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except ValueError as e:
+        raise InputError(
+            f"{path} is damaged: {e}. Restore it, or give another --out."
+        ) from None
     ours = isinstance(record, dict) and record.get("program") == PROGRAM
     return record if ours else None
 

@@ -52,6 +52,8 @@ def read_config(folder: Path) -> GPT2Config:
         fields = json.loads(path.read_text())
     except ValueError as e:
         raise InputError(f"{path} is not JSON: {e}.") from None
+    if not isinstance(fields, dict):
+        raise InputError(f"{path} should be a JSON object, and is not.")
     supported = {**SUPPORTED, "n_inner": (None, 4 * fields.get("n_embd", 768))}
     for key, allowed in supported.items():
         if (value := fields.get(key, allowed[0])) not in allowed:
@@ -134,8 +136,12 @@ def read_arrays(folder: Path) -> dict[str, Any]:
             f"reading {pickled} needs torch (pip install torch); "
             "model.safetensors is read without it."
         ) from None
-    tensors = torch.load(pickled, map_location="cpu", weights_only=True)
-    return {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    try:
+        tensors = torch.load(pickled, map_location="cpu", weights_only=True)
+        return {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    except Exception as e:  # whatever pickle, zipfile or torch makes of the bytes
+        reason = str(e).split("\n")[0][:200]
+        raise InputError(f"{pickled} cannot be read: {reason}.") from e
 
 
 def theirs(path: tuple[Any, ...]) -> str:

@@ -155,6 +155,13 @@ def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
     assert run.read_metrics(out) == before
 
 
+@pytest.mark.parametrize("text", ['{"program": "gpt2', '{"program": "gpt2_flax"}'])
+def test_a_damaged_config_is_called_so(finished_run, out, capsys, text):
+    (out / "config.json").write_text(text)
+    assert train.main(["--out", str(out), "--resume"]) == 2
+    assert "config.json is damaged" in one_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -84,11 +84,23 @@ def test_missing_and_broken_files_are_named(config, folder):
     (folder / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config\.json is not JSON"):
         read_config(folder)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"config\.json should be a JSON object"):
+        read_config(folder)
     (folder / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match=r"model\.safetensors cannot be read"):
         load_params(folder, config)
     (folder / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"neither model\.safetensors nor pytorch"):
+        load_params(folder, config)
+
+
+@pytest.mark.parametrize("content", [b"", b"torn", b"PK\x03\x04torn"])
+def test_a_broken_pytorch_bin_is_named(config, folder, content):
+    pytest.importorskip("torch", reason="it reads pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(InputError, match=r"pytorch_model\.bin cannot be read"):
         load_params(folder, config)
 
 
