@@ -1,20 +1,38 @@
 """gpt2-flax train | sample | export"""
 
 import argparse
+import importlib
 import sys
 
-from gpt2_flax import export, sample, train
-
-COMMANDS = {"train": train.main, "sample": sample.main, "export": export.main}
+COMMANDS = {
+    "train": "train GPT-2 on a text",
+    "sample": "continue a text with a trained run",
+    "export": "write a run as a Hugging Face directory",
+}
+EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="gpt2-flax", description="GPT-2 in Flax; COMMAND --help tells more."
     )
-    parser.add_argument("command", choices=COMMANDS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=False)
     command = parser.parse_args(sys.argv[1:2]).command
-    return COMMANDS[command](sys.argv[2:])
+    try:
+        module = importlib.import_module(f"gpt2_flax.{command}")
+    except ModuleNotFoundError as e:
+        if (e.name or "").split(".")[0] not in EXTRA:
+            raise
+        print(
+            f"gpt2-flax: {e.name} is not installed; gpt2-flax needs the extra [gpt2]: "
+            "pip install 'jax-npu[gpt2]'",
+            file=sys.stderr,
+        )
+        return 2
+    code: int = module.main(sys.argv[2:])
+    return code
 
 
 if __name__ == "__main__":

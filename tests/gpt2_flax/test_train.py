@@ -318,6 +318,14 @@ def test_console_script_explains_each_command(monkeypatch, capsys, command):
     assert f"usage: gpt2-flax {command}" in capsys.readouterr().out
 
 
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpt2-flax", "train"])
+    monkeypatch.delitem(sys.modules, "gpt2_flax.train")
+    monkeypatch.setitem(sys.modules, "optax", None)  # as if not installed
+    assert gpt2_flax_main() == 2
+    assert "pip install 'jax-npu[gpt2]'" in one_line(capsys)
+
+
 def test_metrics_are_json_lines(finished_run, out):
     for line in (out / "metrics.jsonl").read_text().splitlines():
         assert "step" in json.loads(line)
