@@ -1,7 +1,7 @@
-"""Streams: flows join channels that exist, run and are free, along a legal route."""
+"""Streams: flows join every channel that runs, where free, along a legal route."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jax_npu.design.aie_attrs import BUNDLES, keyword_of
@@ -49,6 +49,7 @@ def check_flows(design: PlacedDesign) -> Iterator[Violation]:
                 what = f"flows from {sources[destination]} and from {source}"
                 yield Violation(destination.tile, f"port {destination}", 2, 1, what)
             sources[destination] = source
+    yield from _check_joined(design, [*circuits.items(), *packets.items()])
 
 
 def check_routes(design: PlacedDesign) -> Iterator[Violation]:
@@ -148,3 +149,18 @@ def _check_port(
     elif (port.tile, direction, port.channel) not in running:
         what = "a flow uses it, no DMA program starts it"
         yield Violation(port.tile, resource, "a program", "none", what)
+
+
+def _check_joined(
+    design: PlacedDesign, flows: Iterable[tuple[Port, list[Port]]]
+) -> Iterator[Violation]:
+    """Every channel that a program starts has a flow, or it waits forever."""
+    joined = {"MM2S": set[Port](), "S2MM": set[Port]()}
+    for source, destinations in flows:
+        joined["MM2S"].add(source)
+        joined["S2MM"].update(destinations)
+    ends = {"MM2S": "takes from it", "S2MM": "feeds it"}
+    for chain in chains(design):
+        if Port(chain.tile, "DMA", chain.channel) not in joined[chain.direction]:
+            what = f"a DMA program starts it, no flow {ends[chain.direction]}"
+            yield Violation(chain.tile, f"channel {chain}", "a flow", "none", what)

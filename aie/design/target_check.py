@@ -31,7 +31,7 @@ CHECKS = (
     check_sequences,
 )
 
-__all__ = ["Violation", "check_design", "require_legal"]
+__all__ = ["Violation", "check_design"]
 
 
 def check_design(
@@ -60,21 +60,6 @@ def check_design(
         for check in CHECKS:
             violations += check(design)
     return violations
-
-
-def require_legal(
-    module: ModuleOp,
-    is_placed: bool = True,
-    program_bytes: Mapping[str, int] | None = None,
-) -> None:
-    """Raise unless the hardware can do what the design asks.
-
-    Raises:
-      ValueError: with one line for each limit that is broken.
-    """
-    violations = check_design(module, is_placed, program_bytes)
-    if violations:
-        raise ValueError("\n".join(str(violation) for violation in violations))
 
 
 def _device(op: DeviceOp) -> str | None:
