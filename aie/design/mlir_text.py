@@ -22,7 +22,7 @@ from xdsl.parser.generic_parser import ParserState
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import ParseError, VerifyException
 from xdsl.utils.lexer import Input
-from xdsl.utils.mlir_lexer import MLIRLexer
+from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind
 
 from jax_npu.design.aie_dialect import Aie, BufferOp, LockOp, TileOp
 from jax_npu.design.aiex_dialect import Aiex
@@ -43,12 +43,17 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     parser = None
     try:
         parser = _Parser(context, text, name)
+        if parser.is_at_end:
+            parser.raise_error("expected a module, got nothing")
         module = parser.parse_module()
         for op in module.walk():
             _set_defaults(op)
         parser.verify(module)
     except ParseError as error:
-        raise _error(text, name, error.span.start, error.msg) from None
+        start = error.span.start
+        # xDSL 0.74 forgets to fill this in.
+        what = error.msg.replace("{first_char}", text[start : start + 1])
+        raise _error(text, name, start, what) from None
     except RecursionError:
         position = 0 if parser is None else parser.pos
         raise _error(text, name, position, "nested too deeply") from None
@@ -101,6 +106,10 @@ class _Parser(Parser):
         self.verifying: Operation | None = None
         super().__init__(context, "", name)
         self._parser_state = ParserState(_Lexer(Input(text, name)))
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._current_token.kind is MLIRTokenKind.EOF
 
     def parse_operation(self) -> Operation:
         start = self._current_token.span.start

@@ -51,3 +51,17 @@ def test_pretty_sample_prints_as_aie_opt_prints_it():
 def test_generic_sample_survives_to_the_letter(name):
     printed = print_module(parse_module(read(name)), generic=True)
     assert normalised(printed) == normalised(read(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "<input>:1:1: expected a module, got nothing"),
+        ("\n// a comment\n", "<input>:3:1: expected a module, got nothing"),
+        ("garbage !!", "<input>:1:9: Expected suffix identifier after !"),
+        ("module {} #", "<input>:1:11: Expected suffix identifier after #"),
+    ],
+)
+def test_text_that_is_no_module_is_told(text, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        parse_module(text)
