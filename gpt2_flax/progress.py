@@ -1,6 +1,8 @@
 """What a training run shows while it works, and how a signal asks it to end."""
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +17,22 @@ SMOOTHING = 0.9  # of the time per step; the first step compiles and does not co
 Row = dict[str, float]
 
 
+class TrainingConsole(Console):
+    """One whose reader may leave (`| head`), which asks to end as Ctrl-C does."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())  # what else is printed goes nowhere
+        signal.raise_signal(signal.SIGINT)
+
+
 @contextmanager
 def show_progress(
     first: int, steps: int, tokens_per_step: int
 ) -> Iterator[Callable[[Row], None]]:
     """Yields what shows a metrics row: in a bar on a terminal, else in log lines."""
-    console = Console()
+    console = TrainingConsole()
     progress = Progress(
         TextColumn("step {task.completed}/{task.total}"),
         BarColumn(),

@@ -310,6 +310,22 @@ def test_a_signal_saves_and_says_how_to_resume(tiny_flags, out, number):
     assert len(steps) >= 10
 
 
+def test_a_reader_that_leaves_ends_the_run_with_a_checkpoint(tiny_flags, out):
+    command = [sys.executable, "-m", "gpt2_flax.train", *tiny_flags, "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--steps", "100000", "--backend", jax_npu.resolve_backend()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == 130, errors
+    assert "Traceback" not in errors
+    assert run.latest_step(out) == run.read_metrics(out)[-1]["step"]
+
+
 @pytest.mark.parametrize("command", ["train", "sample", "export"])
 def test_console_script_explains_each_command(monkeypatch, capsys, command):
     monkeypatch.setattr(sys, "argv", ["gpt2-flax", command, "--help"])
