@@ -36,12 +36,12 @@ def show_progress(
     progress = Progress(
         TextColumn("step {task.completed}/{task.total}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s"),
+        TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
     )
-    task = progress.add_task("", total=steps, completed=first, loss=0.0, speed=0.0)
+    task = progress.add_task("", total=steps, completed=first, status="compiling")
     clock = StepClock()
 
     def show(row: Row) -> None:
@@ -52,11 +52,11 @@ def show_progress(
             return
         seconds = clock.tick()
         speed = tokens_per_step / seconds if seconds else 0.0
-        progress.update(task, completed=step, loss=row["loss"], speed=speed)
+        status = f"loss {row['loss']:.3f}  {speed:,.0f} tokens/s"
+        progress.update(task, completed=step, status=status)
         if not console.is_terminal and (step % LINES_EVERY == 0 or step == steps):
             console.print(
-                f"step {step}/{steps}  loss {row['loss']:.3f}  {speed:,.0f} tokens/s  "
-                f"{(steps - step) * seconds:.0f} s left",
+                f"step {step}/{steps}  {status}  {(steps - step) * seconds:.0f} s left",
                 highlight=False,
             )
 
