@@ -34,6 +34,12 @@ def test_loading_gives_back_what_was_saved(config, folder):
     jax.tree.map(np.testing.assert_array_equal, loaded, init_params(config, 0))
 
 
+def test_files_have_the_mode_that_the_umask_leaves(folder):
+    (folder / "plain").touch()
+    modes = {path.stat().st_mode for path in folder.iterdir()}
+    assert modes == {(folder / "plain").stat().st_mode}
+
+
 def test_names_without_prefix_and_half_precision_are_read(config, folder):
     def as_openai_did(arrays):
         for name in list(arrays):
