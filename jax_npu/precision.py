@@ -4,6 +4,10 @@ An f32 value is the sum of three bf16 parts: its rounding, the rounding of the r
 so on. A product of higher precision sums products of parts, all accumulated in f32:
 1 (one bf16 pass), 3, 6 or 9 of them (`DotAlgorithmPreset.BF16_BF16_F32_X3` and so on,
 after Henry, Tang and Heinecke, arXiv 1904.06376).
+
+Six products are as accurate as f32 while operands and results are, in magnitude,
+between about 1e-30 and 3e38. Below, lower parts are denormal and may be flushed to
+zero. An operand that rounds beyond bf16's largest finite value, 3.39e38, is infinite.
 """
 
 from typing import Any

@@ -136,8 +136,10 @@ def test_orientation_of_the_kernel_changes_no_bound(custom_call_backend, rng, sh
 
 def test_large_and_small_values_keep_the_bound(custom_call_backend, rng):
     """The third part of a value is 2^-16 of it, and may not be flushed away."""
-    for scale in (1e30, 1e-12):
-        lhs, rhs = scale * random(rng, 9, 33), random(rng, 33, 7)
+    signs = np.sign(random(rng, 33, 7))
+    for scale in (1e36, 1e30, 1e-12, 1e-30):
+        lhs = scale * (1 + abs(random(rng, 9, 33))) * np.sign(random(rng, 9, 33))
+        rhs = signs * (1 + abs(random(rng, 33, 7)))
         out = jax_npu.matmul(lhs, rhs, precision="highest")
         assert relative_error(out, "mk,kn->mn", lhs, rhs).max() < F32_ACCURATE
 
