@@ -11,6 +11,8 @@ from jax.extend.core import Primitive
 
 from jax_npu.gemm import gemm_p
 
+__all__ = ["dots_saveable", "dots_with_no_batch_dims_saveable"]
+
 
 def dots_saveable(primitive: Primitive, *avals: Any, **params: Any) -> Any:
     """Saves the result of every GEMM, on any backend."""

@@ -1,5 +1,6 @@
 """Which backend is chosen, and when a jitted function follows the choice."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -233,3 +234,11 @@ def test_importing_the_package_loads_no_extension_and_starts_no_jax_backend():
         "assert not xla_bridge._backends\n"
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_package_tells_its_version_and_only_its_own_policies():
+    assert jax_npu.__version__ == importlib.metadata.version("jax-npu")
+    names = {}
+    exec("from jax_npu.checkpoint_policies import *", names)
+    names.pop("__builtins__")
+    assert sorted(names) == ["dots_saveable", "dots_with_no_batch_dims_saveable"]
