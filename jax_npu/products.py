@@ -51,11 +51,7 @@ def dot_general(
       NotImplementedError: for a precision that is no sum of bf16 products.
     """
     backend = resolve_backend(backend)
-    options: dict[str, Any] = {
-        "precision": precision,
-        "preferred_element_type": preferred_element_type,
-        "out_sharding": out_sharding,
-    }
+    options = _options(precision, preferred_element_type, out_sharding)
     if backend == "xla":
         return lax.dot_general(lhs, rhs, dimension_numbers, **options)
     lhs, rhs = jnp.asarray(lhs), jnp.asarray(rhs)
@@ -80,11 +76,7 @@ def matmul(
     operand taller: it is one GEMM, not a loop over the batch.
     """
     backend = resolve_backend(backend)
-    options: dict[str, Any] = {
-        "precision": precision,
-        "preferred_element_type": preferred_element_type,
-        "out_sharding": out_sharding,
-    }
+    options = _options(precision, preferred_element_type, out_sharding)
     if backend == "xla":
         return jnp.matmul(a, b, **options)
     a, b = jnp.asarray(a), jnp.asarray(b)
@@ -125,11 +117,7 @@ def einsum(
     `jax.numpy.einsum`, which calls `dot_general` for each pair of operands.
     """
     backend = resolve_backend(backend)
-    options: dict[str, Any] = {
-        "precision": precision,
-        "preferred_element_type": preferred_element_type,
-        "out_sharding": out_sharding,
-    }
+    options = _options(precision, preferred_element_type, out_sharding)
     if backend == "xla":
         return jnp.einsum(subscripts, *operands, **options)
     if isinstance(subscripts, str) and len(operands) == 2:
@@ -140,6 +128,19 @@ def einsum(
     return jnp.einsum(
         subscripts, *operands, **options, _dot_general=_dot_general_on(backend)
     )
+
+
+def _options(
+    precision: lax.PrecisionLike,
+    preferred_element_type: DTypeLike | None,
+    out_sharding: OutSharding,
+) -> dict[str, Any]:
+    """The arguments that every product of lax and jax.numpy takes by keyword."""
+    return {
+        "precision": precision,
+        "preferred_element_type": preferred_element_type,
+        "out_sharding": out_sharding,
+    }
 
 
 def _contract(
