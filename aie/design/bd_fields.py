@@ -5,6 +5,9 @@ from math import prod
 
 from jax_npu.design.devices import AXCACHE
 
+# Outermost first.
+Four = tuple[int, int, int, int]
+
 # Word, lowest bit, number of bits. AMD AM025, DMA_BD0_0 .. DMA_BD0_7 of the NoC
 # module. Steps are stored less 1, and so is the iteration's wrap.
 FIELDS = {
@@ -53,21 +56,26 @@ def unpack(words: Sequence[int]) -> dict[str, int]:
     }
 
 
-def pattern(fields: dict[str, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def pattern(fields: dict[str, int]) -> tuple[Four, Four]:
     """Sizes and strides of a BD, with its iterations outermost, in canonical form."""
     length, d0, d1 = (fields[name] for name in ("length", "d0_wrap", "d1_wrap"))
-    inner = (1, 1, length)
-    if d0:
-        inner = (-(-length // (d0 * d1)), d1, d0) if d1 else (1, -(-length // d0), d0)
-    sizes = (fields["iteration_wrap"] + 1, *inner)
-    steps = (fields[f"{name}_step"] + 1 for name in ("iteration", "d2", "d1", "d0"))
-    strides = [step if size > 1 else 0 for size, step in zip(sizes, steps)]
-    return sizes, (*strides[:3], fields["d0_step"] + 1)
+    iterations = fields["iteration_wrap"] + 1
+    if not d0:
+        sizes = (iterations, 1, 1, length)
+    elif not d1:
+        sizes = (iterations, 1, -(-length // d0), d0)
+    else:
+        sizes = (iterations, -(-length // (d0 * d1)), d1, d0)
+    strides = (
+        fields["iteration_step"] + 1 if sizes[0] > 1 else 0,
+        fields["d2_step"] + 1 if sizes[1] > 1 else 0,
+        fields["d1_step"] + 1 if sizes[2] > 1 else 0,
+        fields["d0_step"] + 1,
+    )
+    return sizes, strides
 
 
-def task_pattern(
-    where: str, words: Sequence[int], repeat: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def task_pattern(where: str, words: Sequence[int], repeat: int) -> tuple[Four, Four]:
     """Sizes and strides of a task on its own, outermost its repeats.
 
     Raises:
