@@ -1,0 +1,69 @@
+#include "memory.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+
+namespace jax_npu::sim {
+namespace {
+
+constexpr int64_t kWordBytes = 4, kBits = 64, kAlignment = 64;
+
+// The bits [begin, end) of a word of bits that begins at `first`.
+uint64_t Mask(int64_t first, int64_t begin, int64_t end) {
+  const int64_t low = std::max<int64_t>(begin - first, 0);
+  const int64_t high = std::min(end - first, kBits);
+  const uint64_t below_high = high == kBits ? ~uint64_t{0} : (uint64_t{1} << high) - 1;
+  return below_high & ~((uint64_t{1} << low) - 1);
+}
+
+}  // namespace
+
+Memory::Memory(int64_t bytes)
+    : bytes_(bytes),
+      data_(static_cast<std::byte*>(std::aligned_alloc(
+          kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment))),
+      written_((bytes / kWordBytes + kBits - 1) / kBits) {
+  if (!data_) throw std::bad_alloc();
+  std::memset(data_.get(), 0, bytes);
+}
+
+void Memory::Reset() {
+  std::memset(data_.get(), 0, bytes_);
+  std::fill(written_.begin(), written_.end(), 0);
+  accesses_.clear();
+}
+
+void Memory::MarkWritten(int64_t begin, int64_t end) {
+  begin /= kWordBytes;
+  end = (end + kWordBytes - 1) / kWordBytes;
+  for (int64_t i = begin / kBits; i * kBits < end; ++i) {
+    written_[i] |= Mask(i * kBits, begin, end);
+  }
+}
+
+int64_t Memory::FirstUnwritten(int64_t begin, int64_t end) const {
+  begin /= kWordBytes;
+  end = (end + kWordBytes - 1) / kWordBytes;
+  for (int64_t i = begin / kBits; i * kBits < end; ++i) {
+    if (const uint64_t missing = ~written_[i] & Mask(i * kBits, begin, end)) {
+      return (i * kBits + std::countr_zero(missing)) * kWordBytes;
+    }
+  }
+  return -1;
+}
+
+const Memory::Access* Memory::Begin(const Access& access, Accesses::iterator* handle) {
+  for (const Access& other : accesses_) {
+    if (other.by != access.by && (other.writes || access.writes) &&
+        other.begin < access.end && access.begin < other.end) {
+      return &other;
+    }
+  }
+  accesses_.push_back(access);
+  *handle = std::prev(accesses_.end());
+  return nullptr;
+}
+
+}  // namespace jax_npu::sim

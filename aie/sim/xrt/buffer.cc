@@ -1,0 +1,138 @@
+#include "buffer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace xrt {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kBlockBytes = 4096;  // of a fingerprint
+
+size_t NumBlocks(size_t num_bytes) {
+  return (num_bytes + kBlockBytes - 1) / kBlockBytes;
+}
+
+}  // namespace
+
+Pages::Pages(size_t num_bytes) : num_bytes_(num_bytes), data_(nullptr) {
+  if (num_bytes == 0) return;
+  void* memory = mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  data_ = static_cast<std::byte*>(memory);
+}
+
+Pages::~Pages() {
+  if (data_ != nullptr) munmap(data_, num_bytes_);
+}
+
+bo_impl::bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group)
+    : size_(size),
+      flags_(flags),
+      group_(group),
+      host_pages_(userptr == nullptr ? size : 0),
+      device_pages_(size),
+      host_(userptr == nullptr ? host_pages_.data() : static_cast<std::byte*>(userptr)),
+      fingerprints_(NumBlocks(size), 0) {
+  if (size == 0) throw std::invalid_argument("a buffer must not be empty");
+  if (userptr == nullptr) return;
+  if (reinterpret_cast<uintptr_t>(userptr) % kPageBytes != 0 ||
+      size % kPageBytes != 0) {
+    throw std::invalid_argument("memory of the caller must be of whole pages");
+  }
+}
+
+void bo_impl::Sync(xclBOSyncDirection direction, size_t size, size_t offset) {
+  CheckRange("sync", size, offset);
+  if (size == 0) return;
+  if (direction == XCL_BO_SYNC_BO_TO_DEVICE) {
+    std::memcpy(device() + offset, host_ + offset, size);
+  } else {
+    std::memcpy(host_ + offset, device() + offset, size);
+  }
+  // Of a block that is synced in part, the whole counts as synced.
+  for (size_t i = offset / kBlockBytes; i < NumBlocks(offset + size); ++i) {
+    fingerprints_[i] = Fingerprint(i);
+  }
+}
+
+void bo_impl::CheckRange(const char* function, size_t size, size_t offset) const {
+  if (offset <= size_ && size <= size_ - offset) return;
+  throw std::invalid_argument(std::string(function) + " of " + std::to_string(size) +
+                              " bytes from byte " + std::to_string(offset) +
+                              " of a buffer of " + std::to_string(size_));
+}
+
+bool bo_impl::HostIsAhead() const {
+  for (size_t i = 0; i < fingerprints_.size(); ++i) {
+    if (fingerprints_[i] != Fingerprint(i)) return true;
+  }
+  return false;
+}
+
+// 0 for zeros, which both memories hold at first.
+uint64_t bo_impl::Fingerprint(size_t block) const {
+  constexpr uint64_t kFactor = 0x9E3779B97F4A7C15u;
+  constexpr size_t kNumLanes = 4;
+  const std::byte* data = host_ + block * kBlockBytes;
+  const size_t num_bytes = std::min(kBlockBytes, size_ - block * kBlockBytes);
+  uint64_t lanes[kNumLanes] = {}, words[kNumLanes];
+  size_t at = 0;
+  for (; at + sizeof words <= num_bytes; at += sizeof words) {
+    std::memcpy(words, data + at, sizeof words);
+    for (size_t i = 0; i < kNumLanes; ++i) {
+      lanes[i] = (lanes[i] ^ words[i]) * kFactor;
+      lanes[i] ^= lanes[i] >> 29;
+    }
+  }
+  uint64_t fingerprint = 0;
+  for (uint64_t lane : lanes) fingerprint = (fingerprint ^ lane) * kFactor;
+  for (; at < num_bytes; ++at) {
+    fingerprint = (fingerprint ^ static_cast<uint64_t>(data[at])) * kFactor;
+  }
+  return fingerprint;
+}
+
+bo::bo(const xrt::device&, size_t size, enum flags flags, memory_group group)
+    : handle_(std::make_shared<bo_impl>(nullptr, size, flags, group)) {}
+
+bo::bo(const hw_context&, size_t size, enum flags flags, memory_group group)
+    : handle_(std::make_shared<bo_impl>(nullptr, size, flags, group)) {}
+
+bo::bo(const xrt::device&, void* userptr, size_t size, enum flags flags,
+       memory_group group)
+    : handle_(std::make_shared<bo_impl>(userptr, size, flags, group)) {}
+
+size_t bo::size() const { return handle_->size(); }
+
+uint64_t bo::address() const { return reinterpret_cast<uint64_t>(handle_->device()); }
+
+memory_group bo::get_memory_group() const { return handle_->group(); }
+
+enum bo::flags bo::get_flags() const { return handle_->flags(); }
+
+void bo::sync(xclBOSyncDirection direction, size_t size, size_t offset) {
+  handle_->Sync(direction, size, offset);
+}
+
+void* bo::map() { return handle_->host(); }
+
+const void* bo::map() const { return handle_->host(); }
+
+void bo::write(const void* from, size_t size, size_t offset) {
+  handle_->CheckRange("write", size, offset);
+  std::memcpy(handle_->host() + offset, from, size);
+}
+
+void bo::read(void* to, size_t size, size_t offset) {
+  handle_->CheckRange("read", size, offset);
+  std::memcpy(to, handle_->host() + offset, size);
+}
+
+}  // namespace xrt

@@ -1,0 +1,61 @@
+// A buffer of the virtual XRT: two memories, and what the host has changed since they
+// were last the same.
+
+#ifndef JAX_NPU_AIE_SIM_XRT_BUFFER_H_
+#define JAX_NPU_AIE_SIM_XRT_BUFFER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "xrt/xrt_bo.h"
+
+namespace xrt {
+
+// Whole pages, zero at first and only there once they are touched.
+class Pages {
+ public:
+  explicit Pages(size_t num_bytes);
+  ~Pages();
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  size_t num_bytes_;
+  std::byte* data_;
+};
+
+class bo_impl {
+ public:
+  // `userptr`: the host's memory, or null for memory of our own.
+  bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group);
+
+  void Sync(xclBOSyncDirection direction, size_t size, size_t offset);
+  // Throws std::invalid_argument, for the function named.
+  void CheckRange(const char* function, size_t size, size_t offset) const;
+
+  // Whether the host's memory changed since the last sync of what changed.
+  bool HostIsAhead() const;
+
+  std::byte* host() const { return host_; }
+  std::byte* device() const { return device_pages_.data(); }
+  size_t size() const { return size_; }
+  bo::flags flags() const { return flags_; }
+  memory_group group() const { return group_; }
+
+ private:
+  uint64_t Fingerprint(size_t block) const;
+
+  const size_t size_;
+  const bo::flags flags_;
+  const memory_group group_;
+  Pages host_pages_, device_pages_;
+  std::byte* host_;
+  // Of each block of the host's memory at its last sync.
+  std::vector<uint64_t> fingerprints_;
+};
+
+}  // namespace xrt
+
+#endif  // JAX_NPU_AIE_SIM_XRT_BUFFER_H_

@@ -1,0 +1,152 @@
+#include "context.h"
+
+#include <stdexcept>
+#include <utility>
+
+namespace xrt {
+namespace {
+
+using jax_npu::sim::ArrayMutex;
+using jax_npu::sim::BuiltInKernels;
+using jax_npu::sim::ChecksAreOn;
+using jax_npu::sim::Configuration;
+using jax_npu::sim::DeviceBuffer;
+using jax_npu::sim::KernelTable;
+using jax_npu::sim::VirtualNpu;
+
+constexpr size_t kMaxOutstanding = 4;
+constexpr uint64_t kRunInstructions = 3;  // an opcode
+
+std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
+  const auto options = jax_npu::sim::KernelOptionsOfProcess();
+  auto array = std::make_shared<VirtualNpu>(
+      design, std::make_shared<const KernelTable>(BuiltInKernels(design, options)),
+      options.arithmetic);
+  const std::lock_guard<std::mutex> lock(ArrayMutex());
+  jax_npu::sim::AddToTrace(array);
+  return array;
+}
+
+void FillWithGarbage(bo_impl& buffer) {
+  uint32_t state = 1;
+  for (size_t i = 0; i < buffer.size(); ++i) {
+    state = state * 1664525 + 1013904223;
+    buffer.device()[i] = static_cast<std::byte>(state >> 24);
+  }
+}
+
+}  // namespace
+
+hw_context_impl::hw_context_impl(const Configuration& design)
+    : run_limit_seconds_(design.Parameter("time.run_limit_seconds")),
+      slot_(design),
+      array_(MakeArray(design)),
+      worker_([this] { Work(); }) {}
+
+hw_context_impl::~hw_context_impl() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    is_closing_ = true;
+  }
+  changed_.notify_all();
+  worker_.join();
+}
+
+void hw_context_impl::Submit(const std::shared_ptr<Command>& command) {
+  const bool checks = ChecksAreOn();
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (checks && num_outstanding_ >= kMaxOutstanding) {
+    throw run::command_error(ERT_CMD_STATE_ERROR,
+                             "a context takes 4 commands at a time and this is one "
+                             "more; wait for the first before the fifth");
+  }
+  changed_.wait(lock, [this] { return num_outstanding_ < kMaxOutstanding; });
+  ++num_outstanding_;
+  command->progress.state = ERT_CMD_STATE_QUEUED;
+  queue_.push_back(command);
+  changed_.notify_all();
+}
+
+Progress hw_context_impl::Wait(const Command& command,
+                               std::chrono::milliseconds timeout) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto is_over = [&command] { return command.progress.IsOver(); };
+  if (timeout.count() == 0) {
+    changed_.wait(lock, is_over);
+  } else {
+    changed_.wait_for(lock, timeout, is_over);
+  }
+  return command.progress;
+}
+
+Progress hw_context_impl::Look(const Command& command) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return command.progress;
+}
+
+void hw_context_impl::Work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return is_closing_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    const std::shared_ptr<Command> command = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    Progress end = Execute(command->runs);
+    lock.lock();
+    command->progress = std::move(end);
+    --num_outstanding_;
+    changed_.notify_all();
+  }
+}
+
+Progress hw_context_impl::Execute(const std::vector<Invocation>& runs) {
+  Progress progress;
+  for (const Invocation& run : runs) {
+    progress.state = Execute(run, progress.error);
+    if (progress.state != ERT_CMD_STATE_COMPLETED) break;
+    ++progress.num_completed;
+  }
+  return progress;
+}
+
+ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error) {
+  const bool checks = ChecksAreOn();
+  const auto fail = [&](ert_cmd_state state, const std::string& what) {
+    if (checks) error = what;
+    return state;
+  };
+  if (is_broken_) {
+    return fail(ERT_CMD_STATE_ABORT, "a run of this context hung; open a new context");
+  }
+  if (run.opcode != kRunInstructions) {
+    return fail(ERT_CMD_STATE_ERROR, "argument 0 (the opcode) must be 3, got " +
+                                         std::to_string(run.opcode));
+  }
+  if (run.is_in_wrong_memory) return ERT_CMD_STATE_COMPLETED;  // and nothing happens
+  if (slot_.is_one_too_many()) {
+    if (!run.data.empty()) FillWithGarbage(*run.data.back());
+    return ERT_CMD_STATE_COMPLETED;
+  }
+  std::vector<DeviceBuffer> arguments;
+  for (const auto& buffer : run.data) {
+    arguments.push_back({buffer->device(), buffer->size()});
+  }
+  const std::lock_guard<std::mutex> lock(ArrayMutex());
+  try {
+    array_->Run(reinterpret_cast<const uint32_t*>(run.instructions->device()),
+                run.num_words, arguments);
+  } catch (const std::exception& trap) {
+    is_broken_ = true;
+    return fail(ERT_CMD_STATE_TIMEOUT, trap.what());
+  }
+  jax_npu::sim::AddToReport(array_->last_run());
+  const double seconds = array_->last_run().device_seconds();
+  if (seconds <= run_limit_seconds_) return ERT_CMD_STATE_COMPLETED;
+  is_broken_ = true;
+  return fail(ERT_CMD_STATE_TIMEOUT,
+              "a run of " + std::to_string(seconds) + " s on the device, which gives " +
+                  std::to_string(run_limit_seconds_) + "; split it");
+}
+
+}  // namespace xrt

@@ -1,0 +1,81 @@
+// A context of the virtual XRT: an array with a design, and one thread that executes
+// its commands in order.
+
+#ifndef JAX_NPU_AIE_SIM_XRT_CONTEXT_H_
+#define JAX_NPU_AIE_SIM_XRT_CONTEXT_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "buffer.h"
+#include "process.h"
+#include "aie/sim/virtual_npu.h"
+#include "xrt/xrt_hw_context.h"
+#include "xrt/xrt_kernel.h"
+
+namespace xrt {
+
+// The arguments of a run when it was started.
+struct Invocation {
+  uint64_t opcode = 0, num_words = 0;
+  std::shared_ptr<bo_impl> instructions;
+  std::vector<std::shared_ptr<bo_impl>> data;
+  bool is_in_wrong_memory = false;
+};
+
+// How a command stands.
+struct Progress {
+  ert_cmd_state state = ERT_CMD_STATE_NEW;
+  size_t num_completed = 0;  // after a failure, the run that failed
+  std::string error;         // of that one, with checks
+  bool IsOver() const {
+    return state != ERT_CMD_STATE_NEW && state != ERT_CMD_STATE_QUEUED;
+  }
+};
+
+// A submission of one or several runs.
+struct Command {
+  std::vector<Invocation> runs;
+  Progress progress;  // under the context's mutex
+};
+
+class hw_context_impl {
+ public:
+  explicit hw_context_impl(const jax_npu::sim::Configuration& design);
+  // Executes what was submitted.
+  ~hw_context_impl();
+
+  // Waits while too many commands are outstanding; with checks that is an error.
+  void Submit(const std::shared_ptr<Command>& command);
+  // How the command stands when it is over, or after that time. 0: forever.
+  Progress Wait(const Command& command, std::chrono::milliseconds timeout);
+  Progress Look(const Command& command);
+
+ private:
+  void Work();
+  Progress Execute(const std::vector<Invocation>& runs);
+  ert_cmd_state Execute(const Invocation& run, std::string& error);
+
+  const double run_limit_seconds_;
+  const jax_npu::sim::ContextSlot slot_;
+  std::shared_ptr<jax_npu::sim::VirtualNpu> array_;
+  bool is_broken_ = false;  // of the worker: after a hang only a new context works
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<Command>> queue_;
+  size_t num_outstanding_ = 0;
+  bool is_closing_ = false;
+  std::thread worker_;  // last: it uses the others
+};
+
+}  // namespace xrt
+
+#endif  // JAX_NPU_AIE_SIM_XRT_CONTEXT_H_

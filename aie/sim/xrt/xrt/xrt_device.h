@@ -1,0 +1,34 @@
+// xrt::device, the virtual NPU. There is one, with index 0.
+
+#ifndef JAX_NPU_AIE_SIM_XRT_DEVICE_H_
+#define JAX_NPU_AIE_SIM_XRT_DEVICE_H_
+
+#include <memory>
+
+#include "xrt/experimental/xrt_xclbin.h"
+#include "xrt/xrt_uuid.h"
+
+namespace xrt {
+
+class device_impl;
+
+class NPU_SIM_EXPORT device {
+ public:
+  device() = default;
+  // Throws std::runtime_error for another index than 0.
+  explicit device(unsigned int index);
+  explicit device(int index) : device(static_cast<unsigned int>(index)) {}
+
+  // A hw_context of this uuid then runs the design.
+  uuid register_xclbin(const xclbin& design);
+
+  explicit operator bool() const { return handle_ != nullptr; }
+  const std::shared_ptr<device_impl>& get_handle() const { return handle_; }
+
+ private:
+  std::shared_ptr<device_impl> handle_;
+};
+
+}  // namespace xrt
+
+#endif  // JAX_NPU_AIE_SIM_XRT_DEVICE_H_
