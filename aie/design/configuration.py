@@ -6,10 +6,8 @@ bytes or in words: symbols and element types end here.
 
 from collections.abc import Iterator, Sequence
 
-from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
-from xdsl.transforms.convert_scf_to_cf import ConvertScfToCf
 
 from jax_npu.design.aie_dialect import BufferOp, CoreOp, DeviceOp, LockOp, UseLockOp
 from jax_npu.design.check_memory import num_bytes
@@ -39,8 +37,7 @@ def configuration(module: ModuleOp, is_placed: bool = True) -> str:
         more = len(violations) - 1
         rest = f" (and {more} more)" if more else ""
         raise ValueError(f"{violations[0]}{rest}")
-    module = module.clone()
-    ConvertScfToCf().apply(Context(), module)
+    module = module.clone()  # whose cores are lowered in place
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if len(devices) > 1:
         raise ValueError(f"a configuration is of one aie.device, got {len(devices)}")

@@ -1,4 +1,4 @@
-"""A core's program in cf form as the flat instructions of a configuration.
+"""A core's program as the flat instructions of a configuration.
 
 Constants are set once, at the start. Block arguments become moves, in an order that
 makes them as good as simultaneous.
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from xdsl.dialects import arith, cf, func, memref
 from xdsl.dialects.builtin import IntegerType, MemRefType
 from xdsl.ir import Block, Operation, SSAValue
+from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker
+from xdsl.transforms.convert_scf_to_cf import ForLowering, IfLowering
 
 from jax_npu.design.aie_dialect import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
 from jax_npu.design.core_calls import Kernels
@@ -51,11 +53,16 @@ def core_lines(
     locks: Mapping[LockOp, int],
     kernels: Kernels,
 ) -> list[list[object]]:
-    """The `core` item. Buffers and locks come with their indices.
+    """The `core` item. Buffers and locks come with their indices. Lowers `core` to cf.
 
     Raises:
       ValueError: naming the tile and the operation that has no counterpart.
     """
+    # The pass convert-scf-to-cf without its elimination of dead code.
+    patterns = GreedyRewritePatternApplier(
+        [IfLowering(), ForLowering()], dce_enabled=False
+    )
+    PatternRewriteWalker(patterns).rewrite_region(core.body)
     lowering = _CoreLowering(tile, buffers, locks, kernels, Slots(tile))
     lowering.lower(core)
     slots, program = lowering.slots, lowering.program
@@ -80,10 +87,8 @@ class _CoreLowering:
             label.position = len(self.program)
             for op in block.ops:
                 self._lower(op, labels)
-            if block.last_op is None:
-                raise unsupported(
-                    self.tile, core, "needs an aie.end, got an empty block"
-                )
+        if not self.program:
+            raise unsupported(self.tile, core, "needs an aie.end, got no operations")
 
     def _lower(self, op: Operation, labels: Labels) -> None:
         match op:
