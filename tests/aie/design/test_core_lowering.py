@@ -22,6 +22,7 @@ aie.device(npu1_1col) {
   %tile = aie.tile(0, 2)
   func.func private @show(i32)
   func.func private @mix(memref<8xi32>, index, memref<2x4x8xi16>)
+  func.func private @flag(i1, i8)
   func.func private @make(i32) -> i32
   func.func private @scale(f32)
   func.func private @any(memref<?xi32>)
@@ -459,6 +460,16 @@ def test_i1_is_zero_or_one_until_it_is_extended():
         func.call @show(%below32) : (i32) -> ()
         """
     assert shown(body) == [0, 1, -1, 1]
+
+
+@pytest.mark.parametrize("true", ["true", "-1 : i1", "1 : i1"])
+def test_constants_are_given_as_slots_hold_them(true):
+    body = f"""
+        %true = arith.constant {true}
+        %byte = arith.constant 255 : i8
+        func.call @flag(%true, %byte) : (i1, i8) -> ()
+        """
+    assert Machine(core_text(body)).run().trace == [("flag", 1, -1)]
 
 
 @pytest.mark.parametrize("value", [-1, 0x1234_8765, 0x7FFF_FFFF, -(2**31), 200])
