@@ -21,7 +21,11 @@ int64_t Wrapped(int64_t value, int bits) {
   return static_cast<int64_t>(static_cast<uint64_t>(value) << unused) >> unused;
 }
 
-int64_t Apply(Binary operation, int bits, int64_t a, int64_t b) {
+// A slot's number as signed arithmetic reads it: a slot holds a bit as 0 or 1.
+int64_t Signed(int64_t value, int bits) { return bits == 1 ? -value : value; }
+
+int64_t Apply(Binary operation, int bits, int64_t left, int64_t right) {
+  const int64_t a = Signed(left, bits), b = Signed(right, bits);
   const uint64_t x = a, y = b;
   const uint64_t ux = ZeroExtended(a, bits), uy = ZeroExtended(b, bits);
   const bool overflows = b == -1;  // the smallest number over -1 traps on the host
@@ -70,7 +74,8 @@ bool IsDivision(Binary operation) {
 }
 
 // arith.cmpi's predicates: eq ne slt sle sgt sge ult ule ugt uge.
-bool Holds(int predicate, int bits, int64_t a, int64_t b) {
+bool Holds(int predicate, int bits, int64_t left, int64_t right) {
+  const int64_t a = Signed(left, bits), b = Signed(right, bits);
   const uint64_t ua = ZeroExtended(a, bits), ub = ZeroExtended(b, bits);
   switch (predicate) {
     case 0:
@@ -116,12 +121,11 @@ void Core::Reset() {
   next = 0;
   pending_ = 0;
   accesses_.clear();
-  waiting = Wait::kNothing;
-  lock = nullptr;
   ContinueIn(0);
 }
 
 void Core::ContinueIn(Cycles cycles) {
+  StartWork("instructions");
   array.scheduler.In(cycles, [this] { Continue(); });
 }
 
@@ -149,6 +153,7 @@ void Core::Continue() {
     }
     if (!Act(instruction)) return;
   }
+  StartWait(Wait::kFinished, "finished");
 }
 
 bool Core::IsVisible(Op op) {
@@ -310,13 +315,13 @@ void Core::Call(const Instruction& i) {
     array.Fail(Name() + " calls " + declared.name + ": " + error.what());
   }
   const int64_t macs = kernel.macs ? kernel.macs(arguments_) : 0;
-  const Cycles cycles = array.times.kernel_call + kernel.cycles(arguments_);
   usage.macs += macs;
   array.run.macs += macs;
   ++array.run.kernel_calls;
   ++array.progress;
-  array.scheduler.In(cycles, [this, cycles, name = declared.name.c_str()] {
-    Worked(name, cycles);
+  StartWork(declared.name.c_str());
+  const Cycles cycles = array.times.kernel_call + kernel.cycles(arguments_);
+  array.scheduler.In(cycles, [this] {
     for (const auto& [memory, access] : accesses_) memory->End(access);
     accesses_.clear();
     ++next;
