@@ -25,7 +25,7 @@ LIBRARY = "libnpu_sim.so"
 ARITHMETICS = ("exact", "bfp16", "bfp16_floor", "fast")
 
 
-class Trap(RuntimeError):
+class Trap(RuntimeError):  # noqa: N818 (not a mistake of the Python program)
     """What silicon would answer with a hang or garbage."""
 
 
@@ -53,7 +53,10 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Usage:
-    """Cycles of one core, DMA channel, direction of DDR, or of the controller."""
+    """Cycles of one core, DMA channel, direction of DDR, or of the controller.
+
+    But for DDR, busy cycles and stalls make up the run.
+    """
 
     busy: int
     bytes: int

@@ -24,41 +24,40 @@ std::string Lock::Name() const {
   return name.empty() ? number : number + " '" + name + "'";
 }
 
-void Agent::StartWait(Wait wait, const char* why) {
+void Agent::StartWait(Wait wait, const char* cause) {
+  Stop();
   waiting = wait;
-  cause = why;
-  waiting_since = array.scheduler.now();
+  doing = cause;
 }
 
-void Agent::EndWait() {
-  const Cycles now = array.scheduler.now(), cycles = now - waiting_since;
-  if (waiting == Wait::kNothing) return;
-  if (cycles > 0) {
-    const auto found = std::find_if(stalls.begin(), stalls.end(),
-                                    [&](const auto& s) { return s.first == cause; });
-    if (found == stalls.end()) {
-      stalls.emplace_back(cause, cycles);
-    } else {
-      found->second += cycles;
-    }
-    array.trace.Record(track, cause, waiting_since, now);
-  }
-  waiting = Wait::kNothing;
-  lock = nullptr;
-}
+void Agent::StartWork(const char* what) { StartWait(Wait::kNothing, what); }
 
-void Agent::Worked(const char* what, Cycles cycles) {
-  usage.busy += cycles;
+void Agent::Stop() {
   const Cycles now = array.scheduler.now();
-  array.trace.Record(track, what, now - cycles, now);
+  const Cycles cycles = now - std::exchange(doing_since, now);
+  const char* did = std::exchange(doing, nullptr);
+  const bool worked = std::exchange(waiting, Wait::kNothing) == Wait::kNothing;
+  lock = nullptr;
+  if (did == nullptr || cycles == 0) return;
+  array.trace.Record(track, did, now - cycles, now);
+  if (worked) {
+    usage.busy += cycles;
+    return;
+  }
+  const auto found = std::find_if(stalls.begin(), stalls.end(),
+                                  [&](const auto& s) { return s.first == did; });
+  if (found == stalls.end()) {
+    stalls.emplace_back(did, cycles);
+  } else {
+    found->second += cycles;
+  }
 }
 
 Usage Agent::TakeUsage() {
   const Wait wait = waiting;
-  const char* why = cause;
+  const char* did = doing;
   Lock* waited = lock;
-  EndWait();
-  StartWait(wait, why);
+  StartWait(wait, did);
   lock = waited;
   Usage taken = std::exchange(usage, {});
   for (const auto& [name, cycles] : stalls) taken.stalls[name] += cycles;
@@ -280,7 +279,7 @@ void Array::SetLock(Lock& lock, int value) {
     }
     lock.value -= agent.lock_value;
     waiter = lock.queue.erase(waiter);
-    agent.EndWait();
+    agent.Stop();
     agent.Granted();
   }
 }

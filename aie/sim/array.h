@@ -39,6 +39,7 @@ enum class Wait {
   kLock,      // until `lock` holds `value`
   kStream,    // the other ends of its route are not ready
   kToken,     // the controller, for tokens
+  kLatency,   // nobody: what comes next takes a while to begin
   kFinished,  // a core at its end
 };
 
@@ -52,16 +53,17 @@ struct Agent {
 
   // Begins to wait; `cause` names the stall in the report and outlives the agent.
   void StartWait(Wait wait, const char* cause);
-  void EndWait();
-  // Counts and traces work that ends now.
-  void Worked(const char* what, Cycles cycles);
+  // Begins to work; `what` names it in the trace and outlives the agent.
+  void StartWork(const char* what);
+  // Counts and traces what the agent did until now.
+  void Stop();
   // What was counted since the last call.
   Usage TakeUsage();
 
   Array& array;
   Wait waiting = Wait::kNothing;
-  const char* cause = "";
-  Cycles waiting_since = 0;
+  const char* doing = nullptr;  // the work, or the cause of the wait
+  Cycles doing_since = 0;
   struct Lock* lock = nullptr;  // it waits for
   int lock_value = 0;
   Usage usage;  // but for its stalls
@@ -115,9 +117,8 @@ struct Channel : Agent {
 
   // Traps if the queue is full.
   void Push(const Task& task);
-  // The route has moved words, in that many cycles; an S2MM channel has the last of
-  // them after `latency` more.
-  void Moved(int64_t num_words, Cycles latency, Cycles cycles);
+  // The route has moved words; an S2MM channel has the last of them after `latency`.
+  void Moved(int64_t num_words, Cycles latency);
   // Whether a queued or running task uses that BD.
   bool Uses(int bd) const;
   // Traps if nothing has written what the running BD reads, in bytes.
@@ -168,7 +169,7 @@ struct Route {
 
   // Begins to move words if every end is ready.
   void TryMove(Array& array);
-  void Arrive(Array& array, int64_t num_words, Cycles cycles);
+  void Arrive(Array& array, int64_t num_words);
 };
 
 struct Core : Agent {

@@ -29,8 +29,6 @@ void Channel::Reset() {
   queue.clear();
   is_ready = sends_tokens = false;
   is_cold = true;
-  waiting = Wait::kNothing;
-  lock = nullptr;
   bd = -1;
   words_left = 0;
   access.reset();
@@ -60,7 +58,7 @@ void Channel::Push(const Task& task) {
 }
 
 void Channel::BeginTask() {
-  EndWait();
+  StartWait(Wait::kLatency, "setup");
   const Times& times = array.times;
   Cycles delay = times.channel_start;
   if (tile.limits == &array.limits.shim) {
@@ -108,6 +106,7 @@ std::string Channel::TaskWord() const {
 }
 
 void Channel::Granted() {
+  StartWait(Wait::kLatency, "setup");
   array.scheduler.In(array.times.lock, [this] { Ready(); });
 }
 
@@ -133,7 +132,6 @@ void Channel::Ready() {
   is_ready = true;
   StartWait(Wait::kStream, "stream");
   if (words_left == 0) {  // a BD of no words
-    EndWait();
     EndBd(0);
   } else if (route != nullptr) {
     route->TryMove(array);
@@ -149,8 +147,7 @@ void Channel::CheckWritten(int64_t begin, int64_t end) const {
   }
 }
 
-void Channel::Moved(int64_t num_words, Cycles latency, Cycles cycles) {
-  Worked("moves", cycles);
+void Channel::Moved(int64_t num_words, Cycles latency) {
   usage.bytes += num_words * kWordBytes;
   array.run.bytes[bytes_counter] += num_words * kWordBytes;
   words_left -= num_words;
@@ -163,6 +160,7 @@ void Channel::Moved(int64_t num_words, Cycles latency, Cycles cycles) {
 
 void Channel::EndBd(Cycles latency) {
   is_ready = false;
+  StartWait(Wait::kLatency, "setup");
   Bd& descriptor = tile.bds[bd];
   if (Tile* in = descriptor.memory) {
     if (access) in->memory->End(*access);

@@ -74,12 +74,12 @@ void Controller::Start(const uint32_t* words, size_t num_words) {
   word = 0;
   num_executed_ = 0;
   is_done = synced_before_ = false;
-  waiting = Wait::kNothing;
+  Stop();
   start_time = array.scheduler.now();
   CheckHeader();
   array.run.instruction_words = num_words;
+  StartWait(Wait::kLatency, "launch");
   array.scheduler.In(array.times.launch, [this] {
-    Worked("launch", array.times.launch);
     word = kHeaderWords;
     Next();
   });
@@ -114,6 +114,7 @@ void Controller::Next() {
            " operations, the stream has " + std::to_string(num_executed_));
     }
     CheckEnd();
+    Stop();
     is_done = true;
     return;
   }
@@ -176,8 +177,8 @@ Cycles Controller::WriteCycles(uint32_t address) const {
 }
 
 void Controller::Finish(size_t num_words, Cycles cycles, std::function<void()> effect) {
-  array.scheduler.In(cycles, [this, num_words, cycles, effect = std::move(effect)] {
-    Worked(NameOf(words_[word] & 0xFF), cycles);
+  StartWork(NameOf(words_[word] & 0xFF));
+  array.scheduler.In(cycles, [this, num_words, effect = std::move(effect)] {
     effect();
     word += num_words;
     Next();
@@ -202,8 +203,8 @@ void Controller::Sync() {
   Cycles cycles = array.times.sync;
   if (!synced_before_) cycles += array.times.first_sync;
   synced_before_ = true;
-  array.scheduler.In(cycles, [this, cycles] {
-    Worked("SYNC", cycles);
+  StartWork("SYNC");
+  array.scheduler.In(cycles, [this] {
     StartWait(Wait::kToken, "token");
     TokenSent();
   });
@@ -211,7 +212,6 @@ void Controller::Sync() {
 
 void Controller::TokenSent() {
   if (waiting != Wait::kToken || !TakeTokens()) return;
-  EndWait();
   word += 4;
   Next();
 }

@@ -11,8 +11,8 @@ namespace jax_npu::sim {
 
 // Cycles of one core, DMA channel, DDR direction or the controller.
 struct Usage {
-  int64_t busy = 0;                       // computing or moving words
-  std::map<std::string, int64_t> stalls;  // by cause
+  int64_t busy = 0;                       // executing or moving words
+  std::map<std::string, int64_t> stalls;  // by cause: all other cycles of the run
   int64_t bytes = 0, macs = 0;
 };
 

@@ -95,32 +95,31 @@ void Route::TryMove(Array& array) {
   }
   const Cycles now = array.scheduler.now();
   Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
-  source->EndWait();
+  source->StartWork("moves");
   if (IsShim(array, *source)) {
     done = std::max(done, DdrDone(array, *source, num_words));
   }
   for (const End& end : ends) {
-    end.channel->EndWait();
+    end.channel->StartWork("moves");
     if (IsShim(array, *end.channel)) {
       done = std::max(done, DdrDone(array, *end.channel, num_words));
     }
   }
   is_moving = true;
-  const Cycles cycles = done - now;
-  array.scheduler.In(
-      cycles, [this, &array, num_words, cycles] { Arrive(array, num_words, cycles); });
+  array.scheduler.In(done - now,
+                     [this, &array, num_words] { Arrive(array, num_words); });
 }
 
-void Route::Arrive(Array& array, int64_t num_words, Cycles cycles) {
+void Route::Arrive(Array& array, int64_t num_words) {
   is_moving = false;
   ++array.progress;
   array.transit.resize(std::max<size_t>(array.transit.size(), num_words));
   Gather(array, *source, num_words);
   for (const End& end : ends) Scatter(array, *end.channel, num_words);
   array.run.bytes["stream"] += links * num_words * kWordBytes;
-  source->Moved(num_words, 0, cycles);
+  source->Moved(num_words, 0);
   for (const End& end : ends) {
-    end.channel->Moved(num_words, end.hops * array.times.hop, cycles);
+    end.channel->Moved(num_words, end.hops * array.times.hop);
   }
   TryMove(array);
 }

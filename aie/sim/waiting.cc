@@ -65,6 +65,7 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
 std::string Told(const Agent& agent) {
   switch (agent.waiting) {
     case Wait::kNothing:
+    case Wait::kLatency:
       return agent.Name() + " is at work";
     case Wait::kTask:
       return agent.Name() + " waits for a task";

@@ -1,0 +1,107 @@
+"""Designs, instruction streams and operands for the virtual NPU."""
+
+import functools
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jax_npu.design.configuration import configuration
+from jax_npu.design.gemm_array import GemmArray
+from jax_npu.design.gemm_design import gemm_design
+from jax_npu.design.gemm_stream import run_words
+from jax_npu.design.mlir_text import parse_module
+from jax_npu.design.tiling import make_plan
+from jax_npu.simulator import Kernel, VirtualNpu
+
+BF16 = ml_dtypes.bfloat16
+SAMPLE = Path(__file__).parent.parent / "design" / "data"
+POISON = 0xA5  # every byte of C before a run
+
+
+@functools.cache
+def gemm_configuration(array):
+    return configuration(gemm_design(array))
+
+
+class Gemm:
+    """A product in one run of the array: its stream and the images in DDR."""
+
+    def __init__(self, array, batch, m, k, n):
+        self.array = array
+        self.plan = make_plan(array, batch, m, k, n)
+        (self.run,) = self.plan.runs
+        self.words = run_words(self.plan, self.run)
+        self.configuration = gemm_configuration(array)
+        size = self.plan.padded
+        self.a_shape = size.batch, size.m, size.k
+        self.b_shape = size.batch, size.k, size.n
+        self.c_shape = size.batch, size.m, size.n
+
+    def small_integers(self, rng):
+        """A and B whose products are exact in any order and arithmetic."""
+        return tuple(
+            rng.integers(-4, 5, shape).astype(BF16)
+            for shape in (self.a_shape, self.b_shape)
+        )
+
+    def buffers(self, a, b):
+        """The run's arguments; C is poisoned."""
+        if self.array.b_column_major:
+            b = b.swapaxes(1, 2)
+        dtype = {"float32": np.float32, "bfloat16": BF16}[self.array.out]
+        c = np.empty(self.c_shape, dtype)
+        c.view(np.uint8)[...] = POISON
+        return [np.ascontiguousarray(a), np.ascontiguousarray(b), c]
+
+    def npu(self, arithmetic="exact"):
+        return VirtualNpu(
+            self.configuration, arithmetic, b_column_major=self.array.b_column_major
+        )
+
+
+@pytest.fixture(scope="session")
+def make_gemm():
+    """A function of device, (batch, m, k, n) and the array's options."""
+
+    def make(device_name, sizes, **options):
+        options = {"m": 16, "k": 8, "n": 16} | options
+        return Gemm(GemmArray(device_name, **options), *sizes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_gemm(make_gemm):
+    """2 x 2 blocks of two k steps each, on npu1."""
+    return make_gemm("npu1", (1, 128, 16, 128))
+
+
+@pytest.fixture
+def scale():
+    """The kernel that the sample design calls: doubles."""
+
+    def run(x, y):
+        y[...] = (2 * x.astype(np.float32)).astype(BF16)
+
+    return Kernel("scale_bf16", run, "rw", [BF16, BF16], cycles=100)
+
+
+@pytest.fixture(scope="session")
+def sample_configuration():
+    text = (SAMPLE / "sample.lowered.generic.mlir").read_text()
+    return configuration(parse_module(text))
+
+
+@pytest.fixture(scope="session")
+def sample_words():
+    """What aie-translate 1.3 makes of the sample's runtime sequence."""
+    text = (SAMPLE / "sample.insts.hex").read_text()
+    return np.array([int(word, 16) for word in text.split()], np.uint32)
+
+
+@pytest.fixture
+def sample_buffers(rng):
+    x = rng.standard_normal((32, 16)).astype(BF16)
+    return [x, np.zeros((4, 128), BF16)]
