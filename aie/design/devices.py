@@ -175,7 +175,6 @@ class Device:
     burst_code: int  # of the longest burst to DDR, the default
     mmul_shape: tuple[int, int, int]  # r, s, t of the bf16 matrix instruction
     bf16_macs_per_cycle: int  # of one core, exact arithmetic
-    ddr_bytes_per_second: float  # of all shims together, in long runs
     num_rows: int = 6
 
     @property
@@ -208,7 +207,6 @@ def _npu1(name: str, num_columns: int, mlir_number: int) -> Device:
         burst_code=2,
         mmul_shape=(4, 8, 4),
         bf16_macs_per_cycle=128,
-        ddr_bytes_per_second=26e9,
     )
 
 
@@ -224,7 +222,6 @@ def _npu2(name: str, num_columns: int, mlir_number: int) -> Device:
         burst_code=3,
         mmul_shape=(8, 8, 8),
         bf16_macs_per_cycle=32,  # 512 nominal with bfp16's shared exponents
-        ddr_bytes_per_second=54e9,
     )
 
 

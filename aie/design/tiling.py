@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from jax_npu.design.devices import MAX_ITERATIONS, SHIM, WORD_BYTES
 from jax_npu.design.gemm_array import INPUT_BYTES, GemmArray
+from jax_npu.design.timing import DDR_RUN_OVERHEAD_BYTES, timing
 
 # A run must end within 2 s, by an estimate that is cautious but may err.
 MAX_RUN_SECONDS = 1.0
@@ -22,11 +23,6 @@ MAX_RUN_SECONDS = 1.0
 MAX_IMAGE_BYTES = 1 << 30
 # Instructions of a run: they are read over the same DDR.
 MAX_STEPS = 1 << 12
-# Share of the peak that upstream's kernel reaches with the open compiler on npu1.
-KERNEL_EFFICIENCY = 0.377
-# What a run of bytes costs DDR beyond its length: on npu2, 128-byte runs were measured
-# at 37 of 54 GB/s, 16-byte runs at 10.
-DDR_RUN_OVERHEAD_BYTES = 70
 # Beyond this a plan is no longer something to submit.
 MAX_RUNS = 1 << 18
 # A plan that multiplies more than this many times what was asked for says so.
@@ -318,18 +314,21 @@ def _block_bytes(array: GemmArray, padded_k: int) -> tuple[int, int, int]:
 
 def _block_seconds(array: GemmArray, k_steps: int) -> float:
     """Of one block of C: the slowest of cores, streams and DDR."""
-    device = array.device
-    word = device.stream_bytes_per_cycle
-    multiply = array.m * array.k * array.n / device.bf16_macs_per_cycle
-    stream_a = array.m * array.k * INPUT_BYTES / word
-    stream_b = array.k * array.n * INPUT_BYTES / word
-    stream_c = array.block_m * array.n * array.out_bytes / word
-    inputs = k_steps * max(multiply / KERNEL_EFFICIENCY, stream_a, stream_b)
-    cycles = max(inputs, stream_c)
-    runs = (array.k * INPUT_BYTES, array.n * INPUT_BYTES, array.n * array.out_bytes)
-    blocks = _block_bytes(array, k_steps * array.k)
+    m, k, n = array.m, array.k, array.n
+    times = timing(array.device_name)
+    multiply = times.matmul_exact_mkn * m * k * n + times.matmul_exact_mn * m * n
+    word = WORD_BYTES / times.cycles_per_word  # bytes a cycle
+    stream_a = m * k * INPUT_BYTES / word
+    stream_b = k * n * INPUT_BYTES / word
+    stream_c = array.block_m * n * array.out_bytes / word
+    cycles = max(k_steps * max(multiply, stream_a, stream_b), stream_c)
+    # Also on npu1, where nobody measured it: the estimate is to be cautious.
+    runs = (k * INPUT_BYTES, n * INPUT_BYTES, n * array.out_bytes)
+    blocks = _block_bytes(array, k_steps * k)
     ddr_bytes = sum(
         num_bytes * (1 + DDR_RUN_OVERHEAD_BYTES / run)
         for num_bytes, run in zip(blocks, runs)
     )
-    return max(cycles / device.min_clock_hz, ddr_bytes / device.ddr_bytes_per_second)
+    return max(
+        cycles / array.device.min_clock_hz, ddr_bytes / times.ddr_bytes_per_second
+    )

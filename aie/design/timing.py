@@ -1,19 +1,28 @@
 """How long things take on an NPU: the parameters of the virtual NPU's time model.
 
 Sources: AM020 for the tiles' DMA, measurements on silicon that others published, and
-what is said to be assumed or fitted. "Scaled" is npu1's time at npu2's clock, assumed.
+what is said to be assumed. "Scaled" is npu1's time at npu2's clock, assumed. Two
+numbers are fitted to measured GEMMs, `KERNEL_EFFICIENCY` and `NPU1_LAUNCH_SECONDS`;
+`jax-npu calibrate` compares.
 """
 
 from dataclasses import dataclass
 
-from jax_npu.design.devices import device
+from jax_npu.design.devices import WORD_BYTES, device
 
 NPU1_HZ = 1.024e9
 NPU2_HZ = 1.8e9
 SCALE = NPU2_HZ / NPU1_HZ
-# Of the ideal 128 multiply-accumulates a cycle, upstream's kernel as compiled by the
-# open compiler.
-NPU1_KERNEL_EFFICIENCY = 0.377
+# Fitted: of the device's exact multiply-accumulates a cycle, what upstream's kernel
+# reaches as the open compiler makes it. Published of npu1 is 0.377, the clock that the
+# measured GEMMs ran at is not; at 1.024 GHz they need 0.40. Assumed of npu2.
+KERNEL_EFFICIENCY = 0.40
+# Fitted: the host's part of submitting a run and waiting. With the controller's launch
+# and first sync an empty run takes 136 us; published are 150-170 on two machines.
+NPU1_LAUNCH_SECONDS = 100e-6
+# Lost between two runs of consecutive bytes in DDR. On npu2, 62 GB/s in all become the
+# published 37 with runs of 128 bytes and 10 with runs of 16. Not measured on npu1.
+DDR_RUN_OVERHEAD_BYTES = 85.0
 
 
 @dataclass(frozen=True)
@@ -45,41 +54,42 @@ class Timing:
     blockwrite_word: int  # npu1 published measurement, npu2 scaled
     patch: int  # assumed: a blockwrite of two words
     sync: int  # assumed: a write
-    # npu1 published measurement; npu2 fitted: with launch_seconds they make up the
-    # 107-116 us of a dispatch that does nothing, published measurement.
+    # npu1 published measurement; npu2 chosen such that with launch_seconds they make up
+    # the 107-116 us of a dispatch that does nothing, published measurement.
     first_sync: int
     launch: int
-    launch_seconds: (
-        float  # host: submit an empty kernel and wait, published measurement
-    )
+    # Of the host: npu1 fitted, npu2 published measurement of an empty kernel.
+    launch_seconds: float
     # DDR, published measurements.
     ddr_bytes_per_second: float  # of all shims, per direction or in all
     ddr_directions_shared: bool  # whether reads and writes share that rate
-    # Lost between two runs of consecutive bytes, fitted: 62 GB/s in all become 37 with
-    # runs of 128 bytes and 10 with runs of 16.
     ddr_run_overhead_bytes: float
-    shim_channel_bytes_per_second: float  # 0: bound by its stream alone
     # Cores.
     core_instruction: int  # of the core's own program, assumed
     kernel_call: int  # assumed
-    # A kernel call on a tile (m, k, n) takes mkn * m k n + mn * m n cycles. npu1:
-    # published measurement of upstream's kernel. npu2: exact at 32 a cycle, assumed;
-    # bfp16 fitted to published measurements of three tiles.
+    # A kernel call on a tile (m, k, n) takes mkn * m k n + mn * m n cycles. bfp16: two
+    # numbers that fit published measurements of three tiles.
     matmul_exact_mkn: float
     matmul_exact_mn: float
     matmul_bfp16_mkn: float  # 0: the device has no bfp16
     matmul_bfp16_mn: float
     zero_byte: float  # stored; assumed: one store of 256 bits a cycle
     convert_element: float  # f32 to bf16, assumed
-    run_limit_seconds: float = (
-        2.0  # the driver ends a longer run, published measurement
-    )
+    run_limit_seconds: float = 2.0  # the driver ends a longer run, published
+
+
+def _cycles_per_word(name: str) -> float:
+    return WORD_BYTES / device(name).stream_bytes_per_cycle
+
+
+def _exact_mkn(name: str) -> float:
+    return 1 / (device(name).bf16_macs_per_cycle * KERNEL_EFFICIENCY)
 
 
 TIMINGS = {
     "npu1": Timing(
         clock_hz=NPU1_HZ,
-        cycles_per_word=1.0,
+        cycles_per_word=_cycles_per_word("npu1"),
         bd_setup=4,
         channel_start=2,
         bd_chain=2,
@@ -101,14 +111,13 @@ TIMINGS = {
         sync=100,
         first_sync=8000,
         launch=28500,
-        launch_seconds=60e-6,
+        launch_seconds=NPU1_LAUNCH_SECONDS,
         ddr_bytes_per_second=27e9,
         ddr_directions_shared=False,
         ddr_run_overhead_bytes=0.0,
-        shim_channel_bytes_per_second=6.9e9,
         core_instruction=1,
         kernel_call=20,
-        matmul_exact_mkn=1 / (128 * NPU1_KERNEL_EFFICIENCY),
+        matmul_exact_mkn=_exact_mkn("npu1"),
         matmul_exact_mn=0.0,
         matmul_bfp16_mkn=0.0,
         matmul_bfp16_mn=0.0,
@@ -117,7 +126,7 @@ TIMINGS = {
     ),
     "npu2": Timing(
         clock_hz=NPU2_HZ,
-        cycles_per_word=0.5,
+        cycles_per_word=_cycles_per_word("npu2"),
         bd_setup=4,
         channel_start=2,
         bd_chain=2,
@@ -142,11 +151,10 @@ TIMINGS = {
         launch_seconds=60e-6,
         ddr_bytes_per_second=62e9,
         ddr_directions_shared=True,
-        ddr_run_overhead_bytes=85.0,
-        shim_channel_bytes_per_second=0.0,
+        ddr_run_overhead_bytes=DDR_RUN_OVERHEAD_BYTES,
         core_instruction=1,
         kernel_call=20,
-        matmul_exact_mkn=1 / 32,
+        matmul_exact_mkn=_exact_mkn("npu2"),
         matmul_exact_mn=0.0,
         matmul_bfp16_mkn=3.69e-3,
         matmul_bfp16_mn=0.155,
@@ -157,7 +165,7 @@ TIMINGS = {
 
 
 def timing(device_name: str) -> Timing:
-    """The times of a device; the first columns of an NPU are as fast as all of it.
+    """The times of a device; fewer columns of an NPU are each as fast.
 
     Raises:
       ValueError: if there is no such device.

@@ -1,6 +1,5 @@
 #include "limits.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace jax_npu::sim {
@@ -64,13 +63,8 @@ Times::Times(const Configuration& from) {
   const Reader read = {from, "time."};
   clock_hz = read["clock_hz"];
   cycles_per_word = read["cycles_per_word"];
-  // A shim's channel may be bound by its port to DDR as well.
-  const double port = read["shim_channel_bytes_per_second"];
-  const double port_cycles = port > 0 ? 4 * clock_hz / port : 0;
-  shim_cycles_per_word[kS2mm] =
-      std::max(double{read["shim_s2mm_cycles_per_word"]}, port_cycles);
-  shim_cycles_per_word[kMm2s] =
-      std::max(double{read["shim_mm2s_cycles_per_word"]}, port_cycles);
+  shim_cycles_per_word[kS2mm] = read["shim_s2mm_cycles_per_word"];
+  shim_cycles_per_word[kMm2s] = read["shim_mm2s_cycles_per_word"];
   shim_first_task[kS2mm] = read["shim_s2mm_first_task"];
   shim_first_task[kMm2s] = read["shim_mm2s_first_task"];
   shim_task[kS2mm] = read["shim_s2mm_task"];
