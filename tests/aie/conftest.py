@@ -48,22 +48,25 @@ def exact_block(acc, a, b):
 
 def sequential_block(acc, a, b):
     """One product at a time; the extended sum is exact for moderate exponents."""
+    a, b = a.astype(np.longdouble), b.astype(np.longdouble)
     for k in range(8):
-        product = a[:, k, None].astype(np.longdouble) * b[k].astype(np.longdouble)
-        acc = to_f32(acc + product)
+        with np.errstate(invalid="ignore"):
+            acc = to_f32(acc + a[:, k, None] * b[k])
     return acc
 
 
 def bfp16_block(acc, a, b, rounding=np.rint):
     def mantissas(x, axis):
         exponent = (fields(x).max(axis=axis, keepdims=True) - 127 - 6).astype(np.int32)
-        scaled = np.ldexp(x.astype(np.float64), -exponent)
-        return np.minimum(rounding(scaled), 127), exponent
+        is_finite = exponent < 255 - 127 - 6  # or the whole block is NaN
+        scaled = np.ldexp(np.where(is_finite, x, 0).astype(np.float64), -exponent)
+        scale = np.where(is_finite, 1, np.nan)
+        return np.minimum(rounding(scaled), 127) * scale, exponent
 
     (a, a_exponent), (b, b_exponent) = mantissas(a, 1), mantissas(b, 0)
-    return to_f32(
-        acc + np.ldexp((a @ b).astype(np.longdouble), a_exponent + b_exponent)
-    )
+    with np.errstate(invalid="ignore"):
+        sums = (a @ b).astype(np.longdouble)
+        return to_f32(acc + np.ldexp(sums, a_exponent + b_exponent))
 
 
 BLOCK_MODELS = {
