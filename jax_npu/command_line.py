@@ -5,6 +5,8 @@ jax-npu check design.mlir
 jax-npu plan --device npu1 -m 256 -k 768 -n 2304
 jax-npu insts --device npu1 -m 256 -k 768 -n 2304 -o insts.bin
 jax-npu disasm insts.bin
+jax-npu simulate --gemm 256 768 2304 --check
+jax-npu calibrate
 """
 
 import argparse
@@ -17,19 +19,26 @@ from pathlib import Path
 import rich
 from rich.table import Table
 
+from jax_npu.calibrate_command import add_calibrate_command
+from jax_npu.command_files import read_design, write_file
 from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
+from jax_npu.simulate_command import add_simulate_command
+from jax_npu.simulator import Trap
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; errors are one line on stderr and exit code 2."""
+    """Runs one command; errors are one line on stderr and exit code 2, traps 1."""
     arguments = _parser().parse_args(argv)
     try:
         arguments.command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # of `| head`; nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Trap as trap:
+        print(f"jax-npu: {trap}", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"jax-npu: {error}", file=sys.stderr)
         return 2
@@ -67,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     disasm = commands.add_parser("disasm", help="list instruction words, readable")
     disasm.add_argument("words", type=Path)
     disasm.set_defaults(command=_disasm)
+
+    add_simulate_command(commands)
+    add_calibrate_command(commands)
     return parser
 
 
@@ -125,20 +137,13 @@ def _design(arguments: argparse.Namespace) -> None:
     if arguments.out is None:
         print(text)
     else:
-        _write(arguments.out, text.encode())
+        write_file(arguments.out, text.encode())
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from jax_npu.design.mlir_text import parse_module
     from jax_npu.design.target_check import check_design
 
-    try:
-        text = arguments.design.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{arguments.design} is not text; give a design in MLIR"
-        ) from None
-    violations = check_design(parse_module(text, str(arguments.design)))
+    violations = check_design(read_design(arguments.design))
     for violation in violations:
         print(violation)
     if violations:
@@ -204,7 +209,7 @@ def _insts(arguments: argparse.Namespace) -> None:
         # One run is one submission; further ones get files of their own.
         path = out if index == 0 else out.with_suffix(f".{index}{out.suffix}")
         words = run_words(plan, run)
-        _write(path, words.astype("<u4").tobytes())
+        write_file(path, words.astype("<u4").tobytes())
         print(f"{path}: {len(words):,} words")
 
 
@@ -217,21 +222,6 @@ def _disasm(arguments: argparse.Namespace) -> None:
         print(disassemble(from_bytes(data)))
     except ValueError as error:
         raise ValueError(f"{arguments.words}: {error}") from None
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing, where `path` is a file; what is none is written into."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"{path} cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""What the commands read and write: designs, arrays, and files whole or not at all.
+
+bfloat16 in a .npy file has the dtype "V2", two bytes of no type: it is what
+`numpy.save` makes of an array of `ml_dtypes.bfloat16`.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+from xdsl.dialects.builtin import ModuleOp
+
+from jax_npu.design.mlir_text import parse_module
+
+BF16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def read_design(path: Path) -> ModuleOp:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text; give a design in MLIR") from None
+    return parse_module(text, str(path))
+
+
+def read_array(spec: str) -> np.ndarray:
+    """The array of FILE or FILE:DTYPE, rounded to DTYPE where it has another."""
+    name, _, suffix = spec.rpartition(":")
+    dtype = _dtype(suffix) if name else None
+    path = Path(name or spec)
+    with path.open("rb") as file:
+        try:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is no array as numpy.save writes: {error}"
+            ) from None
+    if array.dtype.kind == "V" and array.dtype.itemsize == BF16.itemsize:
+        array = array.view(BF16)
+    if dtype is not None and array.dtype != dtype:
+        if array.dtype.kind in "iu" and dtype.kind not in "iu":
+            raise ValueError(
+                f"{path} holds {array.dtype}, which is not rounded to {dtype}; bytes "
+                "of bfloat16 must have the dtype V2"
+            )
+        array = array.astype(dtype)
+    return np.array(array, order="C")  # a copy that a run may write
+
+
+def empty_array(spec: str) -> tuple[Path, np.ndarray]:
+    """The file and the zeros of FILE:DTYPE:SIZExSIZE."""
+    name, *parts = spec.rsplit(":", 2)
+    sizes = parts[1].split("x") if len(parts) == 2 else []
+    if not sizes or not all(size.isdecimal() for size in sizes):
+        raise ValueError(
+            f"an output must be FILE:DTYPE:SIZES, such as c.npy:float32:512x512, "
+            f"got {spec!r}"
+        )
+    shape = tuple(map(int, sizes))
+    dtype = _dtype(parts[0])
+    if math.prod(shape) * dtype.itemsize >= 1 << 32:
+        raise ValueError(f"output {spec} has 4 GB or more, which no transfer reaches")
+    return Path(name), np.zeros(shape, dtype)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    file = io.BytesIO()
+    np.save(file, array)
+    write_file(path, file.getvalue())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """All of it or nothing, where `path` is a file; what is none is written into."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _dtype(name: str) -> np.dtype:
+    if name == BF16.name:
+        return BF16
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype.kind not in "iufb":
+        raise ValueError(
+            f"a dtype must be bfloat16, float32, int32 or such, got {name!r}"
+        )
+    return dtype
