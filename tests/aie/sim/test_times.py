@@ -1,0 +1,116 @@
+"""Single mechanisms take the time that was published of them, on a loop over DDR.
+
+A shim's MM2S channel fills a memtile's buffer, a S2MM channel empties it: nothing
+overlaps, so every part of the run's time can be told.
+"""
+
+import numpy as np
+import pytest
+
+from jax_npu.design.configuration import configuration
+from jax_npu.design.devices import device
+from jax_npu.design.instructions import Sync, encode
+from jax_npu.design.mlir_text import parse_module
+from jax_npu.design.shim_bd import ShimTransfer, operations
+from jax_npu.design.timing import timing
+from jax_npu.simulator import VirtualNpu
+
+LOOP = """
+module {{
+  aie.device({device}) {{
+    %shim = aie.tile(0, 0)
+    %mem = aie.tile(0, 1)
+    %buffer = aie.buffer(%mem) {{sym_name = "b", address = 0 : i32}} : memref<{n}xi32>
+    %free = aie.lock(%mem, 0) {{init = 1 : i32, sym_name = "free"}}
+    %full = aie.lock(%mem, 1) {{init = 0 : i32, sym_name = "full"}}
+    aie.flow(%shim, DMA : 0, %mem, DMA : 0)
+    aie.flow(%mem, DMA : 0, %shim, DMA : 0)
+    aie.shim_dma_allocation @fill(%shim, MM2S, 0)
+    aie.shim_dma_allocation @drain(%shim, S2MM, 0)
+    %m = aie.memtile_dma(%mem) {{
+      %0 = aie.dma_start(S2MM, 0, ^in, ^next)
+    ^in:
+      aie.use_lock(%free, AcquireGreaterEqual, 1)
+      aie.dma_bd(%buffer : memref<{n}xi32>, 0, {n}) {{bd_id = 0 : i32,
+        next_bd_id = 0 : i32}}
+      aie.use_lock(%full, Release, 1)
+      aie.next_bd ^in
+    ^next:
+      %1 = aie.dma_start(MM2S, 0, ^out, ^end)
+    ^out:
+      aie.use_lock(%full, AcquireGreaterEqual, 1)
+      aie.dma_bd(%buffer : memref<{n}xi32>, 0, {n}) {{bd_id = 1 : i32,
+        next_bd_id = 1 : i32}}
+      aie.use_lock(%free, Release, 1)
+      aie.next_bd ^out
+    ^end:
+      aie.end
+    }}
+  }}
+}}
+"""
+
+
+def loop(device_name, num_words):
+    """The report of a run that copies so many words, checked to be a copy."""
+    npu = device(device_name)
+    stream = []
+    for argument, direction in enumerate(("MM2S", "S2MM")):
+        sizes, strides = (1, 1, 1, num_words), (0, 0, 0, 1)
+        stream += operations(
+            npu,
+            ShimTransfer(0, direction, 0, argument, argument, 0, sizes, strides, True),
+        )
+    stream += [Sync(0, 0, way, 0) for way in ("MM2S", "S2MM")]
+    source = np.arange(num_words, dtype=np.int32)
+    target = np.zeros_like(source)
+    text = LOOP.format(device=device_name, n=num_words)
+    report = VirtualNpu(configuration(parse_module(text))).run(
+        encode(npu, stream), [source, target]
+    )
+    np.testing.assert_array_equal(target, source)
+    return report
+
+
+DEVICES = "npu1_1col", "npu2_1col"
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_word_takes_the_published_cycles_in_and_out(name):
+    """npu1: 1.05 cycles a word from DDR and 1.00 to it, 1 on the way to a memtile."""
+    short, long = 32768, 65536
+    per_word = (loop(name, long).cycles - loop(name, short).cycles) / (long - short)
+    times = timing(name)
+    assert per_word == pytest.approx(
+        times.shim_mm2s_cycles_per_word + times.shim_s2mm_cycles_per_word, rel=1e-3
+    )
+    if name.startswith("npu1"):
+        assert per_word == pytest.approx(2.05, rel=1e-3)
+
+
+def test_cold_channels_of_npu1_begin_after_the_published_cycles():
+    usage = loop("npu1_1col", 16384).usage
+    assert usage["shim (0, 0) MM2S 0"].stalls["setup"] == pytest.approx(1330, abs=10)
+    # Its last words are still on their way when the memtile has sent them.
+    assert usage["shim (0, 0) S2MM 0"].stalls["setup"] == pytest.approx(341, abs=20)
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_the_controller_takes_the_published_cycles_an_operation(name):
+    times = timing(name)
+    transfer = (
+        times.blockwrite
+        + 8 * times.blockwrite_word
+        + times.patch
+        + times.maskwrite
+        + times.write
+    )
+    expected = 2 * transfer + 2 * times.sync + times.first_sync
+    assert loop(name, 1024).controller_cycles == expected
+
+
+def test_a_memtile_tells_late_that_it_is_done():
+    usage = loop("npu2_1col", 16384).usage["memtile (0, 1) S2MM 0"]
+    times = timing("npu2_1col")
+    late = usage.stalls["free"] - 16384 * times.cycles_per_word
+    assert late == pytest.approx(2 * times.memtile_release, abs=20)  # there and back
