@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels -type f)
+NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels aie/sim -type f)
 CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES))
 
 .DEFAULT_GOAL := help

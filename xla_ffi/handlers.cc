@@ -7,11 +7,14 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "contraction.h"
+#include "driver.h"
 #include "host_gemm.h"
 #include "host_kernels.h"
+#include "npu_gemm.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -50,25 +53,95 @@ DType DecodeDType(ffi::DataType dtype) {
   }
 }
 
+// Five numbers, then seven a run, as jax_npu/npu_plan.py writes them: see NpuPlan.
+NpuPlan DecodePlan(Int64s numbers) {
+  constexpr size_t kHead = 5;
+  static_assert(sizeof(NpuRun) == 7 * sizeof(int64_t));
+  if (numbers.size() < kHead || (numbers.size() - kHead) % 7 != 0) {
+    throw std::invalid_argument("a plan needs five numbers, and seven a run");
+  }
+  const auto* runs = reinterpret_cast<const NpuRun*>(numbers.begin() + kHead);
+  return {numbers[0],      numbers[1],
+          numbers[2],      numbers[3] != 0,
+          numbers[4] != 0, {runs, runs + (numbers.size() - kHead) / 7}};
+}
+
+Operand DecodeOperand(const ffi::AnyBuffer& buffer) {
+  return {buffer.untyped_data(), DecodeDType(buffer.element_type())};
+}
+
+Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer) {
+  return {buffer->untyped_data(), DecodeDType(buffer->element_type())};
+}
+
+// The calling thread counts as one worker of the pool.
+ParallelLoop LoopOn(ffi::ThreadPool& pool) {
+  return [&pool](int64_t num_items, std::function<void(int64_t)> body) {
+    ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
+  };
+}
+
 ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
                     ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
                     Int64s n, Int64s lhs_parts, Int64s rhs_parts) {
   try {
-    const Contraction contraction = {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k),
-                                     DecodeGroup(n)};
-    const ParallelLoop parallel = [&](int64_t num_items,
-                                      std::function<void(int64_t)> body) {
-      // The calling thread counts as one worker of the pool.
-      ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
-    };
-    HostGemm(contraction, DecodeParts(lhs_parts, rhs_parts),
-             {lhs.untyped_data(), DecodeDType(lhs.element_type())},
-             {rhs.untyped_data(), DecodeDType(rhs.element_type())},
-             {out->untyped_data(), DecodeDType(out->element_type())}, parallel);
+    HostGemm({DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
+             DecodeParts(lhs_parts, rhs_parts), DecodeOperand(lhs), DecodeOperand(rhs),
+             DecodeResult(out), LoopOn(pool));
     return ffi::Error::Success();
   } catch (const std::exception& error) {
     return ffi::Error::Internal(std::string("xdna_gemm_host: ") + error.what());
   }
+}
+
+constexpr char kSimTarget[] = "xdna_gemm_sim";
+
+template <const char* target>
+ffi::Error GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
+                   ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
+                   Int64s n, Int64s lhs_parts, Int64s rhs_parts, Int64s plan,
+                   ffi::Span<const uint32_t> words, std::string_view library,
+                   std::string_view design) {
+  try {
+    const NpuPlan decoded = DecodePlan(plan);
+    int64_t num_words = 0;
+    for (const NpuRun& run : decoded.runs) num_words += run.num_words;
+    if (num_words != static_cast<int64_t>(words.size())) {
+      throw std::invalid_argument("the runs' instructions are not as many as planned");
+    }
+    Driver& driver =
+        OpenDriver(std::string(library).c_str(), std::string(design).c_str());
+    NpuGemm(driver, decoded, words.begin(),
+            {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
+            DecodeParts(lhs_parts, rhs_parts), DecodeOperand(lhs), DecodeOperand(rhs),
+            DecodeResult(out), LoopOn(pool));
+    return ffi::Error::Success();
+  } catch (const std::exception& error) {
+    return ffi::Error::Internal(std::string(target) + ": " + error.what());
+  }
+}
+
+// What every GEMM takes.
+auto GemmBinding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<ffi::AnyBuffer>()  // lhs
+      .Arg<ffi::AnyBuffer>()  // rhs
+      .Ret<ffi::AnyBuffer>()  // out
+      .Attr<Int64s>("batch")
+      .Attr<Int64s>("m")
+      .Attr<Int64s>("k")
+      .Attr<Int64s>("n")
+      .Attr<Int64s>("lhs_parts")
+      .Attr<Int64s>("rhs_parts");
+}
+
+auto NpuGemmBinding() {
+  return GemmBinding()
+      .Attr<Int64s>("plan")
+      .Attr<ffi::Span<const uint32_t>>("words")  // of all runs
+      .Attr<std::string_view>("library")         // of the driver
+      .Attr<std::string_view>("design");         // the file that it loads
 }
 
 }  // namespace
@@ -78,22 +151,15 @@ ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
 #pragma GCC visibility push(default)
 extern "C" {
 XLA_FFI_Error* xdna_gemm_host(XLA_FFI_CallFrame* call_frame);
+XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 const char* jax_npu_host_isa(const char** error);
 }
 #pragma GCC visibility pop
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::GemmHost,
-                              xla::ffi::Ffi::Bind()
-                                  .Ctx<xla::ffi::ThreadPool>()
-                                  .Arg<xla::ffi::AnyBuffer>()  // lhs
-                                  .Arg<xla::ffi::AnyBuffer>()  // rhs
-                                  .Ret<xla::ffi::AnyBuffer>()  // out
-                                  .Attr<jax_npu::Int64s>("batch")
-                                  .Attr<jax_npu::Int64s>("m")
-                                  .Attr<jax_npu::Int64s>("k")
-                                  .Attr<jax_npu::Int64s>("n")
-                                  .Attr<jax_npu::Int64s>("lhs_parts")
-                                  .Attr<jax_npu::Int64s>("rhs_parts"));
+                              jax_npu::GemmBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::GemmNpu<jax_npu::kSimTarget>,
+                              jax_npu::NpuGemmBinding());
 
 // Name of the instruction set in use, for reports. On an error, null; `*error` then
 // says why and stays valid until the thread's next call.

@@ -68,6 +68,7 @@ const HostKernels kAvx512Bf16Kernels = {"avx512bf16",
                                         PackedPairs::kBytes,
                                         &PackStrip<PackedPairs, kMr>,
                                         &PackStrip<PackedPairs, kNr>,
-                                        &MultiplyPairs<>};
+                                        &MultiplyPairs<>,
+                                        &RoundRun};
 
 }  // namespace jax_npu

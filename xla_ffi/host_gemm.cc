@@ -6,6 +6,7 @@
 
 namespace jax_npu {
 namespace {
+#include "bf16.inc"
 
 // Sizes of the blocks that one item of work computes and packs. An f32 block of the
 // result and one block of each packed operand together fit the 1 MB L2 of Zen 4.
@@ -17,13 +18,6 @@ constexpr int64_t kBlockK = 384;
 constexpr int64_t kMinParallelWork = 1 << 18;
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-uint16_t RoundToBf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return (bits >> 16) | 0x0040;  // NaN
-  return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-}
 
 // Memory that a thread keeps between calls.
 struct Scratch {
@@ -144,7 +138,7 @@ class Gemm {
         if (out_.dtype == DType::kF32) {
           static_cast<float*>(out_.data)[at] = value;
         } else {
-          static_cast<uint16_t*>(out_.data)[at] = RoundToBf16(value);
+          static_cast<uint16_t*>(out_.data)[at] = RoundToBf16(Bits(value)) >> 16;
         }
       }
     }

@@ -1,4 +1,4 @@
-// The inner loops of the host GEMM, one set per instruction set.
+// The inner loops of GEMMs on the host, one set per instruction set.
 //
 // Each set is compiled by its own file with its own compiler flags, so nothing here may
 // be an inline function of the standard library: the linker keeps one copy of those,
@@ -24,6 +24,12 @@ struct Strip {
   int part;  // which bf16 part of an f32 value: 0 its rounding, 1 the rest's, 2 ...
 };
 
+// What stands for a value as one bf16: a part of it, see Strip::part.
+struct Bf16Choice {
+  int part;
+  bool only_finite;  // 0 for what is not finite
+};
+
 struct HostKernels {
   const char* name;
   int mr, nr;        // rows and columns of one register tile
@@ -35,6 +41,9 @@ struct HostKernels {
   // c[0:num_rows, 0:nr] += lhs * rhs, all f32, c row-major with leading dimension ldc.
   void (*multiply)(int num_rows, int64_t num_k, const void* packed_lhs,
                    const void* packed_rhs, float* c, int64_t ldc);
+  // Rounds values that are neighbours in memory.
+  void (*round)(DType dtype, const Bf16Choice& choice, const void* from, int64_t size,
+                uint16_t* to);
 };
 
 #if defined(__x86_64__)

@@ -89,8 +89,8 @@ void Check(int argument, const bo_impl& buffer) {
     throw run::command_error(
         ERT_CMD_STATE_ERROR,
         NameOf(argument) + " lies in memory group " + std::to_string(buffer.group()) +
-            ", it needs group_id(" + std::to_string(argument) + ") = " +
-            std::to_string(MemoryOf(argument)) +
+            ", it needs group_id(" + std::to_string(argument) +
+            ") = " + std::to_string(MemoryOf(argument)) +
             (argument == kInstructions ? " and be cacheable" : " and be host_only"));
   }
   if (buffer.HostIsAhead()) {

@@ -120,8 +120,8 @@ ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error
     return fail(ERT_CMD_STATE_ABORT, "a run of this context hung; open a new context");
   }
   if (run.opcode != kRunInstructions) {
-    return fail(ERT_CMD_STATE_ERROR, "argument 0 (the opcode) must be 3, got " +
-                                         std::to_string(run.opcode));
+    return fail(ERT_CMD_STATE_ERROR,
+                "argument 0 (the opcode) must be 3, got " + std::to_string(run.opcode));
   }
   if (run.is_in_wrong_memory) return ERT_CMD_STATE_COMPLETED;  // and nothing happens
   if (slot_.is_one_too_many()) {

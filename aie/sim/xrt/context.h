@@ -14,9 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "aie/sim/virtual_npu.h"
 #include "buffer.h"
 #include "process.h"
-#include "aie/sim/virtual_npu.h"
 #include "xrt/xrt_hw_context.h"
 #include "xrt/xrt_kernel.h"
 

@@ -72,8 +72,8 @@ xclbin::xclbin(const std::string& filename) {
     handle_ = std::make_shared<xclbin_impl>(jax_npu::sim::ParseConfiguration(text),
                                             UuidOf(text));
   } catch (const std::invalid_argument& error) {
-    throw std::runtime_error(filename + " is no design for the virtual NPU: " +
-                             error.what());
+    throw std::runtime_error(filename +
+                             " is no design for the virtual NPU: " + error.what());
   }
 }
 

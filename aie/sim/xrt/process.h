@@ -14,7 +14,8 @@
 namespace jax_npu::sim {
 
 // With checks, what silicon answers with garbage or a hang is an error that says what
-// went wrong. On unless $JAX_NPU_SIM_CHECKS is off or jax_npu_sim_set_checks(0) says so.
+// went wrong. On unless $JAX_NPU_SIM_CHECKS is off or jax_npu_sim_set_checks(0) says
+// so.
 bool ChecksAreOn();
 
 // $JAX_NPU_SIM_ARITHMETIC, or exact.

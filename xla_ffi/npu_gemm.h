@@ -1,0 +1,40 @@
+// A GEMM on the NPU: packs images of the operands, runs streams, unpacks the result.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_GEMM_H_
+#define JAX_NPU_XLA_FFI_NPU_GEMM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "contraction.h"
+#include "driver.h"
+#include "host_gemm.h"
+
+namespace jax_npu {
+
+// One submission: a grid of blocks of C from `start` on, each (batch, row, column).
+struct NpuRun {
+  int64_t start[3], grid[3];
+  int64_t num_words;  // of its instructions
+};
+
+// What aie/design/tiling.py plans. The images of a run, by its grid (batch, rows,
+// columns): A (batch, rows * block_m, padded_k) and B (batch, padded_k, columns *
+// block_n) in bf16, C (batch, rows * block_m, columns * block_n) in f32, all row-major.
+struct NpuPlan {
+  int64_t block_m, block_n, padded_k;
+  bool b_column_major;  // B's image is (batch, columns * block_n, padded_k)
+  bool swapped;         // the array computes Cᵀ = Bᵀ Aᵀ
+  std::vector<NpuRun> runs;
+};
+
+// out = lhs rhs, summed over k and over `parts`; `words` are the instructions of all
+// runs, one after the other.
+void NpuGemm(Driver& driver, const NpuPlan& plan, const uint32_t* words,
+             const Contraction& contraction, const PartPairs& parts, Operand lhs,
+             Operand rhs, Result out, const ParallelLoop& parallel);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_NPU_GEMM_H_

@@ -1,0 +1,130 @@
+#include "npu_pack.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace jax_npu {
+namespace {
+
+// Sides of the tiles that are transposed: of f32, two lines of the cache.
+constexpr int64_t kTile = 32;
+
+// Neighbours both in a matrix and in memory.
+struct Stretch {
+  int64_t first, offset, size;
+};
+
+std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
+  std::vector<Stretch> stretches;
+  for (int64_t i = 0; i < size; ++i) {
+    if (i > 0 && offsets[i] == offsets[i - 1] + 1) {
+      ++stretches.back().size;
+    } else {
+      stretches.push_back({i, offsets[i], 1});
+    }
+  }
+  return stretches;
+}
+
+// Which direction of a matrix is better followed through memory.
+struct Order {
+  explicit Order(const Places& places)
+      : down(StretchesOf(places.rows, places.num_rows)),
+        across(StretchesOf(places.columns, places.num_columns)),
+        goes_down(down.size() * places.num_columns < across.size() * places.num_rows) {}
+  std::vector<Stretch> down, across;
+  bool goes_down;
+};
+
+int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+// Calls f(first row, its offset, number of rows, first column, number of columns).
+template <typename Function>
+void ForEachTile(const std::vector<Stretch>& down, int64_t num_columns,
+                 const Function& f) {
+  for (const Stretch& stretch : down) {
+    for (int64_t r = 0; r < stretch.size; r += kTile) {
+      for (int64_t c = 0; c < num_columns; c += kTile) {
+        f(stretch.first + r, stretch.offset + r, std::min(kTile, stretch.size - r), c,
+          std::min(kTile, num_columns - c));
+      }
+    }
+  }
+}
+
+// to[i][j] = from[j][i]
+template <typename T>
+void Transpose(const T (&from)[kTile][kTile], int64_t num_rows, int64_t num_columns,
+               T* to, int64_t stride) {
+  for (int64_t i = 0; i < num_rows; ++i) {
+    for (int64_t j = 0; j < num_columns; ++j) to[i * stride + j] = from[j][i];
+  }
+}
+
+}  // namespace
+
+void PackImage(const void* data, DType dtype, const Places& places,
+               const Bf16Choice& choice, uint16_t* image, int64_t stride) {
+  const auto round = SelectHostKernels().round;
+  const auto at = [&](int64_t element) {
+    return static_cast<const char*>(data) + element * NumBytes(dtype);
+  };
+  const Order order(places);
+  if (order.goes_down) {
+    ForEachTile(order.down, places.num_columns,
+                [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
+                    int64_t num_columns) {
+                  uint16_t tile[kTile][kTile];
+                  for (int64_t c = 0; c < num_columns; ++c) {
+                    round(dtype, choice, at(offset + places.columns[column + c]),
+                          num_rows, tile[c]);
+                  }
+                  Transpose(tile, num_rows, num_columns, image + row * stride + column,
+                            stride);
+                });
+    return;
+  }
+  for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
+    for (const Stretch& stretch : order.across) {
+      round(dtype, choice, at(places.rows[row] + stretch.offset), stretch.size,
+            image + stretch.first);
+    }
+  }
+}
+
+void UnpackImage(const float* image, int64_t stride, const Places& places, DType dtype,
+                 void* data) {
+  const auto round = SelectHostKernels().round;
+  const auto store = [&](const float* values, int64_t size, int64_t element) {
+    char* to = static_cast<char*>(data) + element * NumBytes(dtype);
+    if (dtype == DType::kF32) {
+      std::memcpy(to, values, size * sizeof(float));
+    } else {
+      round(DType::kF32, {0, false}, values, size, reinterpret_cast<uint16_t*>(to));
+    }
+  };
+  const Order order(places);
+  if (order.goes_down) {
+    ForEachTile(order.down, places.num_columns,
+                [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
+                    int64_t num_columns) {
+                  float tile[kTile][kTile];
+                  for (int64_t r = 0; r < num_rows; ++r) {
+                    const float* from = image + (row + r) * stride + column;
+                    for (int64_t c = 0; c < num_columns; ++c) tile[c][r] = from[c];
+                  }
+                  for (int64_t c = 0; c < num_columns; ++c) {
+                    store(tile[c], num_rows, offset + places.columns[column + c]);
+                  }
+                });
+    return;
+  }
+  for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
+    for (const Stretch& stretch : order.across) {
+      store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
+    }
+  }
+}
+
+}  // namespace jax_npu
