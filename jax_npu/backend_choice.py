@@ -11,6 +11,16 @@ import jax
 from jax_npu import ffi
 
 ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
+DEVICE_VARIABLE = "JAX_NPU_DEVICE"
+ARITHMETIC_VARIABLE = "JAX_NPU_SIM_ARITHMETIC"
+
+# NPUs that there is a design for, and the arithmetics that the virtual one computes in.
+DEVICES = {
+    "npu1": ("exact", "fast"),
+    "npu2": ("exact", "bfp16", "bfp16_floor", "fast"),
+}
+# Of the backends whose custom call runs an NPU's instructions.
+DRIVERS = {"sim": "libnpu_sim.so"}
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -30,8 +40,8 @@ def backends() -> dict[str, Backend]:
     return {
         entry.name: entry
         for entry in (
-            Backend("npu", False, "this version of jax-npu has no NPU driver"),
-            Backend("sim", False, "this version of jax-npu has no virtual NPU"),
+            Backend("npu", False, "this version of jax-npu is not built against XRT"),
+            _sim(),
             _host(),
             Backend("xla", True, "stock jax.lax.dot_general, no custom call"),
         )
@@ -79,6 +89,15 @@ def resolve_backend(name: str | None = None) -> str:
     return wanted
 
 
+def npu_device() -> str:
+    """The NPU to run on: `$JAX_NPU_DEVICE`, or npu1. Read when a program is lowered.
+
+    Raises:
+      ValueError: if the variable names none.
+    """
+    return _chosen(DEVICE_VARIABLE, tuple(DEVICES))
+
+
 @functools.cache
 def _auto() -> str:
     known = backends()
@@ -94,6 +113,27 @@ def _auto() -> str:
         reason += f"; npu: {npu.detail}"
     print(f"jax-npu: backend auto is {choice} ({reason})", file=sys.stderr)
     return choice
+
+
+def _chosen(variable: str, known: tuple[str, ...]) -> str:
+    """The environment variable's value, or the first known one."""
+    value = os.environ.get(variable) or known[0]
+    if value not in known:
+        raise ValueError(
+            f"{variable} must be one of {', '.join(known)}, got {value!r}; correct or "
+            "unset it"
+        )
+    return value
+
+
+def _sim() -> Backend:
+    try:
+        ffi.library_path(DRIVERS["sim"])
+        device = npu_device()
+        arithmetic = _chosen(ARITHMETIC_VARIABLE, DEVICES[device])
+    except (OSError, ValueError) as error:
+        return Backend("sim", False, str(error))
+    return Backend("sim", True, f"virtual {device}, {arithmetic} arithmetic")
 
 
 def _host() -> Backend:

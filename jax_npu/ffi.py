@@ -11,6 +11,19 @@ import jax_npu
 LIBRARY = "libxla_ffi.so"
 
 
+def library_path(name: str) -> Path:
+    """Where a shared object that was compiled with the package lies.
+
+    Raises:
+      OSError: if it was not built.
+    """
+    # An editable install keeps what was compiled apart from the sources.
+    for folder in jax_npu.__path__:
+        if (path := Path(folder) / name).exists():
+            return path
+    raise OSError(f"{name} was not built; install the project with pip")
+
+
 @functools.cache
 def load() -> ctypes.CDLL:
     """The shared object of `xla_ffi/`.
@@ -18,11 +31,7 @@ def load() -> ctypes.CDLL:
     Raises:
       OSError: if it was not built or cannot be loaded.
     """
-    # An editable install keeps what was compiled apart from the sources.
-    for folder in jax_npu.__path__:
-        if (path := Path(folder) / LIBRARY).exists():
-            return ctypes.CDLL(str(path))
-    raise OSError(f"{LIBRARY} was not built; install the project with pip")
+    return ctypes.CDLL(str(library_path(LIBRARY)))
 
 
 @functools.cache

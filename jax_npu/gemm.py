@@ -18,7 +18,9 @@ from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
 from jax_npu import ffi
+from jax_npu.backend_choice import DRIVERS, npu_device
 from jax_npu.contraction import (
+    Axes,
     Spec,
     contraction_axes,
     out_shape,
@@ -141,11 +143,13 @@ def _batch(operands, dims, *, spec, sharding, **params):
 
 def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
     """The custom call on the operands of one device."""
+    result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
+    axes = contraction_axes(spec, lhs.shape, rhs.shape)
+    if backend in DRIVERS and 0 in axes.sizes:
+        return jnp.zeros(result.shape, result.dtype)  # no plan has nothing to do
     target = f"xdna_gemm_{backend}"
     ffi.register(target)
-    axes = contraction_axes(spec, lhs.shape, rhs.shape)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
-    result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
     flat = {role: _int64s(sum(loops, ())) for role, loops in axes._asdict().items()}
     return jax.ffi.ffi_call(target, result)(
         lhs,
@@ -153,7 +157,20 @@ def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
         **flat,
         lhs_parts=_int64s(i for i, _ in pairs),
         rhs_parts=_int64s(j for _, j in pairs),
+        **(_npu_attributes(axes, len(pairs), backend) if backend in DRIVERS else {}),
     )
+
+
+def _npu_attributes(axes: Axes, num_passes: int, backend: str) -> dict[str, Any]:
+    from jax_npu import npu_plan  # the array's program: for lowering only
+
+    device = npu_device()
+    batch, m, k, n = axes.sizes
+    # Several passes are one product with a longer k.
+    return npu_plan.plan_attributes(device, batch, m, num_passes * k, n) | {
+        "library": str(ffi.library_path(DRIVERS[backend])),
+        "design": str(npu_plan.simulated_design(device)),
+    }
 
 
 def _int64s(values):

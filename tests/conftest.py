@@ -9,7 +9,7 @@ import pytest
 
 import jax_npu
 
-BACKENDS = ("xla", "host")
+BACKENDS = ("xla", "host", "sim")
 if chosen := os.environ.get("JAX_NPU_BACKEND"):
     BACKENDS = (jax_npu.resolve_backend(chosen),)
 CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")

@@ -1,0 +1,96 @@
+"""What a custom call on an NPU carries: plan, instructions, and paths of the design.
+
+One static design per device serves every GEMM, so a shape costs nothing but its plan
+and its instruction words, which are made here when a program is lowered.
+"""
+
+import functools
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from jax_npu.design.gemm_array import GemmArray
+from jax_npu.design.gemm_stream import run_words
+from jax_npu.design.tiling import Plan, make_plan
+
+TILE = (64, 64, 64)  # (m, k, n) of one core
+
+
+@functools.cache
+def gemm_array(device: str) -> GemmArray:
+    """The design that runs every GEMM on that device."""
+    return GemmArray(device, *TILE)
+
+
+@functools.lru_cache(maxsize=256)
+def plan_attributes(
+    device: str, batch: int, m: int, k: int, n: int
+) -> dict[str, np.ndarray]:
+    """`plan` and `words` of `xla_ffi/handlers.cc`, for `batch` products.
+
+    Raises:
+      ValueError: for a k too long for one run of the array.
+    """
+    plan = make_plan(gemm_array(device), batch, m, k, n)
+    words = [run_words(plan, run) for run in plan.runs]
+    return {
+        "plan": _plan_numbers(plan, [len(part) for part in words]),
+        "words": np.concatenate(words),
+    }
+
+
+def _plan_numbers(plan: Plan, num_words: list[int]) -> np.ndarray:
+    """Flat, in the order of `NpuPlan` and `NpuRun` in `xla_ffi/npu_gemm.h`."""
+    array = plan.array
+    assert array.out == "float32"  # what npu_gemm.cc unpacks
+    numbers = [
+        array.block_m,
+        array.block_n,
+        plan.padded_k,
+        int(array.b_column_major),
+        int(plan.swapped),
+    ]
+    for run, count in zip(plan.runs, num_words):
+        numbers += [*run.start, *run.grid, count]
+    return np.array(numbers, np.int64)
+
+
+@functools.cache
+def simulated_design(device: str) -> Path:
+    """The file with the design as the virtual NPU loads it, in the user's cache.
+
+    Its name tells device and content, so it is written once and never changed.
+
+    Raises:
+      OSError: if the cache cannot be written.
+    """
+    from jax_npu.design.configuration import configuration
+    from jax_npu.design.gemm_design import gemm_design
+
+    content = configuration(gemm_design(gemm_array(device))).encode()
+    name = f"{device}-{hashlib.sha256(content).hexdigest()[:16]}.cfg"
+    return _write_once(_cache_folder() / name, content)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jax-npu"
+
+
+def _write_once(path: Path, content: bytes) -> Path:
+    try:
+        if path.exists() and path.read_bytes() == content:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise OSError(
+            f"the design cannot be kept in {path.parent}: {error.strerror}; set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from None
+    return path
