@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
+from jax_npu.design.instructions import from_bytes
 from jax_npu.design.mlir_text import parse_module
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
@@ -23,6 +24,14 @@ def read_design(path: Path) -> ModuleOp:
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not text; give a design in MLIR") from None
     return parse_module(text, str(path))
+
+
+def read_words(path: Path) -> np.ndarray:
+    data = path.read_bytes()
+    try:
+        return from_bytes(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def read_array(spec: str) -> np.ndarray:

@@ -20,7 +20,7 @@ import rich
 from rich.table import Table
 
 from jax_npu.calibrate_command import add_calibrate_command
-from jax_npu.command_files import read_design, write_file
+from jax_npu.command_files import read_design, read_words, write_file
 from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
@@ -215,11 +215,10 @@ def _insts(arguments: argparse.Namespace) -> None:
 
 def _disasm(arguments: argparse.Namespace) -> None:
     from jax_npu.design.disassembly import disassemble
-    from jax_npu.design.instructions import from_bytes
 
-    data = arguments.words.read_bytes()
+    words = read_words(arguments.words)
     try:
-        print(disassemble(from_bytes(data)))
+        print(disassemble(words))
     except ValueError as error:
         raise ValueError(f"{arguments.words}: {error}") from None
 

@@ -23,6 +23,7 @@ from jax_npu.command_files import (
     empty_array,
     read_array,
     read_design,
+    read_words,
     write_array,
     write_file,
 )
@@ -30,7 +31,6 @@ from jax_npu.design.aie_dialect import DeviceOp
 from jax_npu.design.configuration import configuration
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.gemm_design import gemm_design
-from jax_npu.design.instructions import from_bytes
 from jax_npu.design.tiling import make_plan
 from jax_npu.simulated_gemm import (
     largest_error,
@@ -121,7 +121,7 @@ def _simulate_design(arguments: argparse.Namespace) -> None:
                 f"{arguments.design} is for {device.device_name}, not for "
                 f"{arguments.device}; leave --device out, or give the design for it"
             )
-    words = from_bytes(arguments.words.read_bytes())
+    words = read_words(arguments.words)
     outputs, buffers = [], []
     for flag, spec in arguments.buffers or []:
         if flag == "--out":
@@ -162,12 +162,9 @@ def _simulate_gemm(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--batch and --repeat must be at least 1, got {batch}, {repeat}"
         )
-    array = GemmArray(
-        device,
-        *(arguments.tile or (64, 64, 64)),
-        out=arguments.c_type or "float32",
-        b_column_major=arguments.b_column_major,
-    )
+    m, k, n = arguments.tile or (64, 64, 64)
+    out = arguments.c_type or "float32"
+    array = GemmArray(device, m, k, n, out, arguments.b_column_major)
     plan = make_plan(array, batch, *arguments.gemm)
     a, b = random_operands(plan)
     text = configuration(gemm_design(array))

@@ -10,6 +10,7 @@ from jax_npu.simulator import Report
 
 CORE = re.compile(r"core \(\d+, \d+\)")
 NUM_CAUSES = 4  # of a kind's stalls in the table, the largest
+LEAST_SHARE = 1e-3
 LEVELS = {"ddr": "DDR", "l2": "memtiles (L2)", "l1": "cores (L1)"}
 
 
@@ -81,15 +82,13 @@ def report_table(report: Report, title: str) -> Table:
     )
     for level, name in LEVELS.items():
         read, written = (
-            report.bytes.get(f"{level}_{way}", 0) / 1e6 for way in ("read", "write")
+            _kb(report.bytes.get(f"{level}_{way}", 0)) for way in ("read", "write")
         )
-        table.add_row(f"{name}, MB", f"{read:.2f} read, {written:.2f} written")
-    table.add_row(
-        "streams, MB times hops", f"{report.bytes.get('stream', 0) / 1e6:.2f}"
-    )
+        table.add_row(name, f"{read} read, {written} written")
+    table.add_row("streams, times hops", _kb(report.bytes.get("stream", 0)))
     for kind, causes in stalls(report).items():
-        largest = list(causes.items())[:NUM_CAUSES]
-        told = ", ".join(f"{cause} {share:.1%}" for cause, share in largest)
+        largest = [item for item in causes.items() if item[1] >= LEAST_SHARE]
+        told = ", ".join(f"{name} {share:.1%}" for name, share in largest[:NUM_CAUSES])
         table.add_row(f"{kind} waits", told)
     busiest = report.busiest
     table.add_row("busiest", f"{busiest}, {report.utilisation(busiest):.1%}")
@@ -98,6 +97,10 @@ def report_table(report: Report, title: str) -> Table:
 
 def _us(seconds: float) -> str:
     return f"{seconds * 1e6:,.1f} us"
+
+
+def _kb(num_bytes: int) -> str:
+    return f"{num_bytes / 1e3:,.1f} kB"
 
 
 def _kind(name: str) -> str:
