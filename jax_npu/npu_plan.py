@@ -37,12 +37,12 @@ def plan_attributes(
     plan = make_plan(gemm_array(device), batch, m, k, n)
     words = [run_words(plan, run) for run in plan.runs]
     return {
-        "plan": _plan_numbers(plan, [len(part) for part in words]),
+        "plan": plan_numbers(plan, [len(part) for part in words]),
         "words": np.concatenate(words),
     }
 
 
-def _plan_numbers(plan: Plan, num_words: list[int]) -> np.ndarray:
+def plan_numbers(plan: Plan, num_words: list[int]) -> np.ndarray:
     """Flat, in the order of `NpuPlan` and `NpuRun` in `xla_ffi/npu_gemm.h`."""
     array = plan.array
     assert array.out == "float32"  # what npu_gemm.cc unpacks
