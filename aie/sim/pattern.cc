@@ -1,6 +1,7 @@
 #include "pattern.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace jax_npu::sim {
 namespace {
@@ -26,16 +27,29 @@ std::vector<Dimension> Simplified(int64_t length, std::vector<Dimension> dimensi
   return simple;
 }
 
+// Whether words that lie apart by the strides leave no gaps.
+bool IsDense(std::vector<Dimension> dimensions) {
+  const auto stride = [](const Dimension& d) { return std::abs(d.stride); };
+  std::sort(
+      dimensions.begin(), dimensions.end(),
+      [&](const Dimension& a, const Dimension& b) { return stride(a) < stride(b); });
+  int64_t extent = 1;
+  for (const Dimension& d : dimensions) {
+    if (d.size > 1 && stride(d) > extent) return false;
+    extent += (d.size - 1) * stride(d);
+  }
+  return true;
+}
+
 }  // namespace
 
 Pattern::Pattern(int64_t base, int64_t length, const std::vector<Dimension>& dimensions)
     : base_(base), length_(length) {
   const std::vector<Dimension> simple = Simplified(length, dimensions);
-  int64_t reach = 0, visited = 1, lowest = 0;
+  int64_t reach = 0, lowest = 0;
   for (const Dimension& d : simple) {
     const int64_t span = (d.size - 1) * d.stride;
     (span < 0 ? lowest : reach) += span;
-    visited *= d.size;
     padded_ |= d.before != 0 || d.after != 0;
   }
   begin_ = base + lowest;
@@ -49,7 +63,7 @@ Pattern::Pattern(int64_t base, int64_t length, const std::vector<Dimension>& dim
     outer_.push_back(
         {d->before + d->size + d->after, d->stride, d->before, d->after, 0});
   }
-  is_dense_ = visited == end_ - begin_;
+  is_dense_ = IsDense(simple);
   row_ = base - inner_before_;
   for (const Level& level : outer_) row_ -= level.before * level.stride;
 }
