@@ -194,6 +194,7 @@ struct Core : Agent {
   void Store(const Instruction& instruction);
   void Call(const Instruction& instruction);
   int64_t Address(const Instruction& instruction) const;
+  void CheckRace(const Instruction& instruction, int64_t address, bool writes) const;
   void ContinueIn(Cycles cycles);
 
   Cycles pending_ = 0;  // of instructions executed since the last event

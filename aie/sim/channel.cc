@@ -115,19 +115,18 @@ void Channel::Ready() {
     Memory& memory = *in->memory;
     const int64_t begin = pattern.begin() * kWordBytes,
                   end = pattern.end() * kWordBytes;
-    // Of others than dense patterns only the words themselves are looked at.
-    if (pattern.is_dense()) {
-      if (direction == kMm2s) CheckWritten(begin, end);
-      Memory::Accesses::iterator handle;
-      if (const auto* other =
-              memory.Begin({begin, end, direction == kS2mm, this}, &handle)) {
-        array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
-                   std::to_string(begin) + " to " + std::to_string(end) + " of " +
-                   in->Name() + " while " + other->by->Name() +
-                   (other->writes ? " writes" : " reads") + " them");
-      }
-      access = handle;
+    // The words of others than dense patterns are looked at as they are read.
+    if (pattern.is_dense() && direction == kMm2s) CheckWritten(begin, end);
+    Memory::Access wanted = {begin, end, direction == kS2mm, this, {}};
+    if (!pattern.is_dense()) wanted.words = pattern;
+    Memory::Accesses::iterator handle;
+    if (const auto* other = memory.Begin(wanted, &handle)) {
+      array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
+                 std::to_string(begin) + " to " + std::to_string(end) + " of " +
+                 in->Name() + " while " + other->by->Name() +
+                 (other->writes ? " writes" : " reads") + " there");
     }
+    access = handle;
   }
   is_ready = true;
   StartWait(Wait::kStream, "stream");

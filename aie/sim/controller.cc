@@ -276,6 +276,11 @@ void Controller::Write(uint32_t address, uint32_t value, uint32_t mask) {
   const bool is_shim = tile.limits == &limits.shim;
   if (offset % 4 != 0) Fail("address " + Hex(address) + " is no multiple of 4");
   if (tile.limits == &limits.core && offset < tile.limits->memory_bytes) {
+    if (const auto* other =
+            tile.memory->Conflict({offset, offset + 4, true, this, {}})) {
+      Fail("writes byte " + std::to_string(offset) + " of " + tile.Name() + " while " +
+           other->by->Name() + (other->writes ? " writes" : " reads") + " it");
+    }
     uint32_t& word = tile.memory->words()[offset / 4];
     word = (word & ~mask) | (value & mask);
     tile.memory->MarkWritten(offset, offset + 4);

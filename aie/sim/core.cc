@@ -250,6 +250,18 @@ int64_t Core::Address(const Instruction& i) const {
   return buffer.address + offset;
 }
 
+void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
+  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+  const Memory& memory = *array.At(buffer.tile).memory;
+  if (const auto* other =
+          memory.Conflict({address, address + i.element_bytes, writes, this, {}})) {
+    array.Fail(Name() + (writes ? " writes byte " : " reads byte ") +
+               std::to_string(address - buffer.address) + " of buffer " + buffer.name +
+               " while " + other->by->Name() + (other->writes ? " writes" : " reads") +
+               " it");
+  }
+}
+
 void Core::Load(const Instruction& i) {
   const BufferInfo& buffer = array.configuration.buffers[i.buffer];
   Memory& memory = *array.At(buffer.tile).memory;
@@ -258,6 +270,7 @@ void Core::Load(const Instruction& i) {
     array.Fail(Name() + " reads byte " + std::to_string(address - buffer.address) +
                " of buffer " + buffer.name + ", which nothing has written");
   }
+  CheckRace(i, address, false);
   int64_t value = 0;
   std::memcpy(&value, memory.data() + address, i.element_bytes);
   const int bits = 8 * i.element_bytes;
@@ -268,6 +281,7 @@ void Core::Load(const Instruction& i) {
 void Core::Store(const Instruction& i) {
   Memory& memory = *array.At(array.configuration.buffers[i.buffer].tile).memory;
   const int64_t address = Address(i);
+  CheckRace(i, address, true);
   std::memcpy(memory.data() + address, &slots[i.left], i.element_bytes);
   memory.MarkWritten(address, address + i.element_bytes);
   pending_ += array.times.core_instruction;
@@ -299,7 +313,8 @@ void Core::Call(const Instruction& i) {
     if (kernel.accesses[a] != Access::kNone) {
       Memory::Accesses::iterator handle;
       const bool writes = Writes(kernel.accesses[a]);
-      if (const auto* other = in.memory->Begin({begin, end, writes, this}, &handle)) {
+      if (const auto* other =
+              in.memory->Begin({begin, end, writes, this, {}}, &handle)) {
         array.Fail(where + (writes ? "writes" : "reads") + " buffer " + buffer.name +
                    " while " + other->by->Name() +
                    (other->writes ? " writes" : " reads") + " it");

@@ -8,8 +8,11 @@
 #include <cstdlib>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "pattern.h"
 
 namespace jax_npu::sim {
 
@@ -22,6 +25,7 @@ class Memory {
     int64_t begin, end;  // bytes
     bool writes;
     const Agent* by;
+    std::optional<Pattern> words;  // where only some between them are meant
   };
   using Accesses = std::list<Access>;
 
@@ -37,6 +41,8 @@ class Memory {
   // Byte offset of the first word in the range that was never written, or -1.
   int64_t FirstUnwritten(int64_t begin, int64_t end) const;
 
+  // One that this would race with, or null.
+  const Access* Conflict(const Access& access) const;
   // Adds an access, or returns the one that it races with.
   const Access* Begin(const Access& access, Accesses::iterator* handle);
   void End(Accesses::iterator handle) { accesses_.erase(handle); }
