@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels aie/sim -type f)
-CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES))
+CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES)) $(shell find tests -name '*.cc')
 
 .DEFAULT_GOAL := help
 .PHONY: help install finetune test test-slow lint format clean

@@ -1,6 +1,8 @@
 """Fixtures of every folder: the backend under test, random data, the reference."""
 
 import os
+import subprocess
+from pathlib import Path
 
 import jax.numpy as jnp
 import ml_dtypes
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 
 import jax_npu
+
+TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
 BACKENDS = ("xla", "host", "sim")
 if chosen := os.environ.get("JAX_NPU_BACKEND"):
@@ -32,6 +36,26 @@ def custom_call_backend(request):
     """`backend` without stock XLA."""
     with jax_npu.backend(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def xrt_tree():
+    """The tree of `.ci/unpack-xrt`, named by $JAX_NPU_XRT_TREE."""
+    tree = os.environ.get(TREE_VARIABLE)
+    if not tree:
+        pytest.skip(f"${TREE_VARIABLE} names no tree made by .ci/unpack-xrt")
+    try:
+        command = [f"{tree}/run", "aiebu-asm", "--help"]
+        subprocess.run(command, capture_output=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"${TREE_VARIABLE} is no working tree: {error}")
+    return Path(tree)
+
+
+@pytest.fixture(scope="session")
+def xrt_headers(xrt_tree):
+    """The folder of XRT's headers, in that tree."""
+    return xrt_tree / "usr" / "include"
 
 
 @pytest.fixture

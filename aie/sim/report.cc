@@ -19,6 +19,7 @@ void Write(std::ostream& out, const Numbers& numbers) {
 
 void Report::Add(const Report& run) {
   device = run.device;
+  arithmetic = run.arithmetic;
   clock_hz = run.clock_hz;
   runs += run.runs;
   cycles += run.cycles;

@@ -12,7 +12,7 @@ namespace xrt {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr size_t kBlockBytes = 4096;  // of a fingerprint
+constexpr size_t kBlockBytes = 256;  // of a fingerprint
 
 size_t NumBlocks(size_t num_bytes) {
   return (num_bytes + kBlockBytes - 1) / kBlockBytes;

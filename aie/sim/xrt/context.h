@@ -63,7 +63,6 @@ class hw_context_impl {
   Progress Execute(const std::vector<Invocation>& runs);
   ert_cmd_state Execute(const Invocation& run, std::string& error);
 
-  const double run_limit_seconds_;
   const jax_npu::sim::ContextSlot slot_;
   std::shared_ptr<jax_npu::sim::VirtualNpu> array_;
   bool is_broken_ = false;  // of the worker: after a hang only a new context works

@@ -1,6 +1,5 @@
 """Instruction streams to test with, and AMD's aiebu-asm as a second opinion."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -21,7 +20,6 @@ from jax_npu.design.instructions import (
 from jax_npu.design.shim_bd import ShimTransfer, operations
 
 DATA = Path(__file__).parent / "data"
-TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
 
 # (m, k, n) of one training step of GPT-2 124M with 4 x 64 tokens
@@ -57,20 +55,6 @@ def sample_words():
 def random_stream():
     """A function of device and generator: a random stream that keeps every rule."""
     return _random_stream
-
-
-@pytest.fixture(scope="session")
-def xrt_tree():
-    """The tree of `.ci/unpack-xrt`, named by $JAX_NPU_XRT_TREE."""
-    tree = os.environ.get(TREE_VARIABLE)
-    if not tree:
-        pytest.skip(f"${TREE_VARIABLE} names no tree made by .ci/unpack-xrt")
-    try:
-        command = [f"{tree}/run", "aiebu-asm", "--help"]
-        subprocess.run(command, capture_output=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"${TREE_VARIABLE} is no working tree: {error}")
-    return Path(tree)
 
 
 @pytest.fixture

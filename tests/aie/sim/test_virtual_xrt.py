@@ -1,0 +1,250 @@
+"""The virtual XRT as a C++ program sees it: what is right, and each of silicon's traps.
+
+Every trap is tested as the behaviour, and as the error that the checks make of it.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jax_npu.design.devices import device
+from jax_npu.design.instructions import Sync, encode
+from jax_npu.simulator import library_path
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = Path(__file__).parent / "virtual_xrt_main.cc"
+COMPILE = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror"]
+COMPLETED, ERROR, ABORT, TIMEOUT = "4", "5", "6", "8"
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("virtual_xrt") / "main"
+    library = library_path()
+    headers = ["-I", ROOT / "aie" / "sim" / "xrt"]
+    link = [library, f"-Wl,-rpath,{library.parent}"]
+    subprocess.run([*COMPILE, *headers, PROGRAM, "-o", path, *link], check=True)
+    return path
+
+
+class Folder:
+    """What the program reads, and the two results that C may have."""
+
+    def __init__(self, path, gemm, rng):
+        self.path, self.gemm = path, gemm
+        a, b = gemm.small_integers(rng)
+        images = dict(zip("abc", gemm.buffers(a, b)))
+        self.untouched = images["c"].copy()
+        self.right = a.astype(np.float32) @ b.astype(np.float32)
+        for name, image in images.items():
+            image.tofile(path / name)
+        gemm.words.astype("<u4").tofile(path / "words")
+        never = encode(device(gemm.array.device_name), [Sync(0, 0, "S2MM", 0)])
+        np.asarray(never, "<u4").tofile(path / "hang")
+        self.write_design(gemm.configuration)
+
+    def write_design(self, text):
+        (self.path / "design").write_text(text)
+
+    @property
+    def c(self):
+        c = np.fromfile(self.path / "c", np.float32).reshape(self.right.shape)
+        if np.array_equal(c, self.right):
+            return "right"
+        bits = c.view(np.uint32), self.untouched.view(np.uint32)
+        return "untouched" if np.array_equal(*bits) else "wrong"
+
+
+@pytest.fixture
+def folder(tmp_path, small_gemm, rng):
+    return Folder(tmp_path, small_gemm, rng)
+
+
+@pytest.fixture
+def run(program, folder):
+    """A function of a case: the lines that it printed, and how C is."""
+
+    def run(case, checks="on", **environment):
+        done = subprocess.run(
+            [program, case, folder.path],
+            env={**os.environ, "JAX_NPU_SIM_CHECKS": checks, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        return done.stdout.splitlines(), folder.c
+
+    return run
+
+
+@pytest.fixture(params=["on", "off"])
+def either(request):
+    return request.param
+
+
+def test_a_run_completes_with_the_product(run, either):
+    assert run("right", either) == ([COMPLETED], "right")
+
+
+def test_a_run_can_be_started_again(run, either):
+    assert run("twice", either) == ([COMPLETED, COMPLETED], "right")
+
+
+def test_a_list_runs_in_order_as_one_command(run, either):
+    assert run("list", either) == ([COMPLETED], "right")
+
+
+def test_the_host_sees_nothing_before_its_sync(run, either):
+    assert run("c_before_its_sync", either) == ([COMPLETED, "untouched"], "right")
+
+
+@pytest.mark.parametrize("case", ["wrong_group", "wrong_flags"])
+def test_a_wrong_memory_group_completes_and_does_nothing(run, case):
+    assert run(case, "off") == ([COMPLETED], "untouched")
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("wrong_group", "argument 3 (data buffer 0) lies in memory group "),
+        ("wrong_flags", "argument 1 (the instructions) lies in memory group "),
+        ("a_changed_after_its_sync", "argument 3 (data buffer 0) was changed since"),
+        ("instructions_never_synced", "argument 1 (the instructions) was changed"),
+        ("b_synced_in_part", "argument 4 (data buffer 1) was changed since"),
+        ("long_list", "a list takes 24 runs, this one has 25"),
+        ("wrong_opcode", "argument 0 (the opcode) must be 3, got 1"),
+    ],
+)
+def test_checks_refuse_what_would_go_wrong_and_say_why(run, case, message):
+    (line,), _ = run(case)
+    assert line.startswith(message)
+
+
+def test_a_forgotten_sync_computes_with_old_data(run):
+    # The host's change never reached the device, which has the original.
+    assert run("a_changed_after_its_sync", "off") == ([COMPLETED], "right")
+    assert run("b_synced_in_part", "off")[0] == [COMPLETED]
+
+
+def test_b_synced_in_part_is_zero_beyond(run):
+    assert run("b_synced_in_part", "off") == ([COMPLETED], "wrong")
+
+
+def test_instructions_that_were_never_synced_do_not_run(run):
+    lines, c = run("instructions_never_synced", "off")
+    assert (lines, c) == ([TIMEOUT], "untouched")
+
+
+def test_the_fifth_command_waits_for_the_first(run):
+    assert run("five_commands", "off") == ([COMPLETED], "right")
+
+
+def test_checks_refuse_a_fifth_command(program, tmp_path, make_gemm, rng):
+    # Each command takes much longer than submitting all.
+    Folder(tmp_path, make_gemm("npu1", (1, 256, 64, 256)), rng)
+    command = [program, "five_commands", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("a context takes 4 commands at a time")
+
+
+def test_a_wrong_opcode_is_an_error(run):
+    assert run("wrong_opcode", "off") == ([ERROR], "untouched")
+
+
+def test_a_hang_is_a_timeout(run):
+    assert run("hang", "off") == ([TIMEOUT], "untouched")
+    assert run("hang_waited_for_with_wait2", "off")[0] == [
+        f"{TIMEOUT} the run ended with state {TIMEOUT}"
+    ]
+
+
+def test_checks_tell_what_hung(run):
+    (line,), c = run("hang")
+    assert "shim (0, 0)" in line
+    assert c == "untouched"
+    assert run("hang_waited_for_with_wait2")[0] == [f"{TIMEOUT} {line}"]
+
+
+def test_after_a_hang_only_a_new_context_works(run):
+    assert run("after_a_hang", "off") == ([TIMEOUT, ABORT, COMPLETED], "right")
+    (_, line, last), c = run("after_a_hang")
+    assert line == "a run of this context hung; open a new context"
+    assert (last, c) == (COMPLETED, "right")
+
+
+def test_a_list_tells_which_run_failed(run):
+    (line,), _ = run("list_with_a_hang")
+    assert line.startswith(f"{TIMEOUT} ")
+    assert "shim (0, 0)" in line
+    (line,), _ = run("list_with_a_hang", "off")
+    assert line == f"{TIMEOUT} the run ended with state {TIMEOUT}"
+
+
+def test_a_list_takes_no_run_of_another_context(run, either):
+    (line,), _ = run("list_of_another_context", either)
+    assert "is of another context" in line
+
+
+def test_a_run_beyond_the_time_limit_is_a_timeout(run, folder):
+    lines = folder.gemm.configuration.splitlines()
+    limit = "param time.run_limit_seconds "
+    assert any(line.startswith(limit) for line in lines)
+    short = [f"{limit}1e-9" if line.startswith(limit) else line for line in lines]
+    folder.write_design("\n".join(short) + "\n")
+    assert run("right", "off")[0] == [TIMEOUT]
+    (line,), _ = run("right")
+    assert "of device time" in line
+
+
+def test_a_third_context_computes_garbage(run):
+    assert run("three_contexts", "off") == ([COMPLETED, COMPLETED], "wrong")
+
+
+def test_checks_refuse_a_third_context(run):
+    lines, _ = run("three_contexts")
+    assert lines[0] == COMPLETED
+    assert lines[1].startswith("a third context in a process computes garbage")
+
+
+def test_contexts_that_were_closed_do_not_count(run, either):
+    lines, c = run("contexts_one_after_the_other", either)
+    assert (lines, c) == ([COMPLETED] * 8, "right")
+
+
+def test_npu1_has_six_contexts(run):
+    (line,), _ = run("seven_contexts", "off")
+    assert line.startswith("all 6 contexts of npu1 are taken")
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("no_device", "No such device with index '1'"),
+        ("no_design", "is no design for the virtual NPU"),
+        ("no_kernel", "No such kernel 'GEMM'"),
+        ("sync_beyond_the_buffer", "bytes from byte 4 of a buffer of"),
+    ],
+)
+def test_what_is_not_there_is_an_error(run, either, case, message):
+    (line,), _ = run(case, either)
+    assert message in line
+
+
+def test_the_program_is_one_for_the_real_xrt_too(xrt_headers):
+    subprocess.run(
+        [*COMPILE, "-isystem", xrt_headers, "-fsyntax-only", PROGRAM], check=True
+    )
+
+
+def test_a_bad_switch_is_named(program, folder):
+    done = subprocess.run(
+        [program, "right", folder.path],
+        env={**os.environ, "JAX_NPU_SIM_CHECKS": "perhaps"},
+        capture_output=True,
+        text=True,
+    )
+    assert "JAX_NPU_SIM_CHECKS must be on or off, got perhaps" in done.stderr
