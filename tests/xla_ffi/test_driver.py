@@ -1,0 +1,253 @@
+"""The driver: the one file on XRT, and what it does when things go wrong."""
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu import ffi, npu_plan
+from jax_npu.backend_choice import DRIVERS
+from jax_npu.design.tiling import make_plan
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / "xla_ffi" / "driver.cc"
+TARGET = "xdna_gemm_sim"
+
+needs_sim = pytest.mark.skipif(
+    not jax_npu.backends()["sim"].available, reason="sim cannot run here"
+)
+
+
+def test_driver_cc_alone_includes_xrt():
+    folders = ("aie", "gpt2_flax", "jax_npu", "xla_ffi")
+    sources = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".cc", ".h", ".hpp", ".inc"}
+    ]
+    virtual = ROOT / "aie" / "sim" / "xrt"
+    assert [
+        path
+        for path in sources
+        if virtual not in path.parents
+        and re.search(r"#\s*include\s*[<\"](xrt|experimental)/", path.read_text())
+    ] == [DRIVER]
+
+
+@pytest.mark.parametrize("standard", ["c++17", "c++20"])
+def test_driver_cc_compiles_against_the_real_xrt(xrt_headers, standard):
+    command = ["g++", f"-std={standard}", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        [*command, "-isystem", xrt_headers, "-fsyntax-only", DRIVER], check=True
+    )
+
+
+MAIN = """
+#include "driver.h"
+#include <cstdio>
+#include <exception>
+int main() {
+  try {
+    jax_npu_open_driver("design.xclbin");
+  } catch (const std::exception& error) {
+    std::puts(error.what());
+  }
+}
+"""
+
+
+def test_the_real_xrt_says_that_there_is_no_npu(xrt_tree, xrt_headers, tmp_path):
+    source, program = tmp_path / "main.cc", tmp_path / "main"
+    source.write_text(MAIN)
+    libraries = xrt_tree / "usr" / "lib" / "x86_64-linux-gnu"
+    command = ["g++", "-std=c++17", "-isystem", xrt_headers, "-I", DRIVER.parent]
+    link = ["-L", libraries, "-lxrt_coreutil", "-l:libuuid.so.1"]
+    link += ["-Wl,--allow-shlib-undefined", "-o", program]
+    subprocess.run([*command, source, DRIVER, *link], check=True)
+    if any(Path("/dev/accel").glob("accel*")):
+        pytest.skip("there may be an NPU here")
+    loader = libraries / "ld-linux-x86-64.so.2"
+    done = subprocess.run(
+        [loader, "--library-path", libraries, program], capture_output=True, text=True
+    )
+    assert "the NPU does not open:  No such device with index '0'; " in done.stdout
+    assert "amdxdna" in done.stdout
+
+
+def multiply(**changes):
+    """A product of ones through the custom call, with some attributes changed."""
+    axes = {"batch": [], "m": [4, 4, 0, 4], "k": [4, 1, 4, 0], "n": [4, 0, 1, 1]}
+    attributes = {
+        **{name: np.array(axis, np.int64) for name, axis in axes.items()},
+        "lhs_parts": np.zeros(1, np.int64),
+        "rhs_parts": np.zeros(1, np.int64),
+        **npu_plan.plan_attributes("npu1", 1, 4, 4, 4),
+        "library": str(ffi.library_path(DRIVERS["sim"])),
+        "design": str(npu_plan.simulated_design("npu1")),
+    }
+    ffi.register(TARGET)
+    ones = jnp.ones((4, 4))
+    call = jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct((4, 4), jnp.float32))
+    return np.asarray(call(ones, ones, **(attributes | changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"library": "/nowhere/libnpu.so"},
+            "the driver does not load: /nowhere/libnpu",
+        ),
+        ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
+        ({"plan": np.zeros(6, np.int64)}, "a plan needs five numbers, and seven a run"),
+        ({"words": np.zeros(3, np.uint32)}, "not as many as planned"),
+    ],
+)
+def test_bad_attributes_are_errors_in_one_line(changes, message):
+    with pytest.raises(Exception, match=f"{TARGET}: .*{message}"):
+        multiply(**changes)
+
+
+@needs_sim
+def test_a_second_design_in_a_process_is_refused(tmp_path):
+    multiply()
+    other = tmp_path / "other.cfg"
+    with pytest.raises(Exception, match=r"cannot load .*other.cfg too; use one device"):
+        multiply(design=str(other))
+    np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
+
+
+@needs_sim
+def test_a_run_that_hangs_is_an_error_and_the_next_one_works():
+    hanging = npu_plan.plan_attributes("npu1", 1, 4, 4, 4)["words"].copy()
+    hanging[-1] ^= 1 << 24  # waits for the tokens of another channel
+    for _ in range(3):
+        with pytest.raises(
+            Exception, match=rf"{TARGET}: the run failed: .*shim \(0, 0\)"
+        ):
+            multiply(words=hanging)
+        np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
+
+
+def run_python(program, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+PRODUCT = """
+import ctypes, jax.numpy as jnp, numpy as np, jax_npu
+from jax_npu import ffi
+from jax_npu.backend_choice import DRIVERS
+library = ctypes.CDLL(str(ffi.library_path(DRIVERS["sim"])))
+library.jax_npu_sim_report.restype = ctypes.c_char_p
+x = np.random.default_rng(0).integers(-4, 5, (65, 65)).astype(np.float32)
+def product():
+    np.testing.assert_array_equal(jax_npu.matmul(x, x, backend="sim"), x @ x)
+"""
+
+
+@needs_sim
+@pytest.mark.parametrize(
+    ("device", "arithmetic"),
+    [("npu1", "exact"), ("npu1", "fast"), ("npu2", "exact"), ("npu2", "bfp16")],
+)
+def test_device_and_arithmetic_are_those_of_the_environment(device, arithmetic):
+    program = f"""{PRODUCT}
+entry = jax_npu.backends()["sim"]
+assert entry.detail == "virtual {device}, {arithmetic} arithmetic", entry
+product()
+print(library.jax_npu_sim_report().decode())
+"""
+    done = run_python(program, JAX_NPU_DEVICE=device, JAX_NPU_SIM_ARITHMETIC=arithmetic)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["device"], report["arithmetic"]) == (device, arithmetic)
+    assert report["runs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"JAX_NPU_DEVICE": "npu3"}, "JAX_NPU_DEVICE must be one of npu1, npu2, got"),
+        (
+            {"JAX_NPU_SIM_ARITHMETIC": "bfp16"},
+            "JAX_NPU_SIM_ARITHMETIC must be one of exact, fast, got 'bfp16'",
+        ),
+    ],
+)
+def test_a_device_or_arithmetic_that_is_not_there_makes_sim_unavailable(
+    monkeypatch, environment, message
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    entry = jax_npu.backends()["sim"]
+    assert not entry.available
+    assert message in entry.detail
+
+
+@needs_sim
+def test_the_report_is_of_the_process_and_can_be_cleared():
+    library = ctypes.CDLL(str(ffi.library_path(DRIVERS["sim"])))
+    library.jax_npu_sim_report.restype = ctypes.c_char_p
+    library.jax_npu_sim_clear_report()
+    assert json.loads(library.jax_npu_sim_report())["runs"] == 0
+    macs = make_plan(npu_plan.gemm_array("npu1"), 1, 4, 4, 4).padded.macs
+    for count in (1, 2):
+        multiply()
+        report = json.loads(library.jax_npu_sim_report())
+        assert (report["runs"], report["macs"]) == (count, count * macs)
+
+
+@needs_sim
+def test_a_trace_is_written_at_the_end_of_the_process(tmp_path):
+    trace = tmp_path / "trace.json"
+    done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(trace))
+    assert done.returncode == 0, done.stderr
+    assert "core (0, 2)" in json.dumps(json.loads(trace.read_text()))
+
+
+@needs_sim
+def test_a_trace_that_cannot_be_written_says_so(tmp_path):
+    path = tmp_path / "missing" / "trace.json"
+    done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(path))
+    assert f"the trace cannot be written to {path}" in done.stderr
+
+
+@needs_sim
+def test_a_device_without_a_context_left_is_an_error():
+    done = run_python(
+        f"{PRODUCT}\nlibrary.jax_npu_sim_set_other_contexts(6)\nproduct()"
+    )
+    assert "the NPU does not open: all 6 contexts of npu1 are taken" in done.stderr
+
+
+@needs_sim
+def test_the_design_is_kept_in_the_users_cache(tmp_path):
+    for _ in range(2):
+        done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        (design,) = (tmp_path / "jax-npu").iterdir()
+        assert design.read_text().startswith("jax-npu-configuration 1\ndevice npu1\n")
+        design.write_text("damaged")  # is written anew
+
+
+@needs_sim
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "jax-npu").write_text("in the way")
+    done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
+    assert "set XDG_CACHE_HOME to a folder that can be written" in done.stderr
