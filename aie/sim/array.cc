@@ -297,6 +297,7 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
     for (auto& channels : tile.channels) {
       for (auto& channel : channels) channel->BeginRun();
     }
+    for (Bd& bd : tile.bds) bd.is_patched = false;  // with the buffers of a run before
   }
 }
 

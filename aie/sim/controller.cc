@@ -10,6 +10,7 @@ constexpr size_t kHeaderWords = 4;
 constexpr uint32_t kVersion = 0x0100;  // minor 1, major 0
 constexpr uint32_t kAllBits = 0xFFFFFFFF;
 constexpr uint32_t kMaxBdWords = 8;
+constexpr uint32_t kQueueBits = 0x80FF000F;  // token, repeats, BD
 
 enum Opcode : uint32_t {
   kWrite = 0x00,
@@ -312,6 +313,9 @@ void Controller::Write(uint32_t address, uint32_t value, uint32_t mask) {
       const uint32_t control = tile.limits->control[direction] + 8 * channel->number;
       if (!is_shim || (offset != control && offset != control + 4)) continue;
       if (offset == control + 4) {
+        if (mask != kAllBits || (value & ~kQueueBits) != 0) {
+          Fail(channel->Name() + " is pushed " + Hex(value) + ", which is no task");
+        }
         WriteQueue(*channel, value);
       } else if (mask != limits.controller_bits) {
         Fail("of " + channel->Name() +
@@ -345,6 +349,7 @@ void Controller::WriteBd(Tile& tile, int id, int bd_word, uint32_t value,
   bd.words.resize(kMaxBdWords);
   bd.words[bd_word] = (bd.words[bd_word] & ~mask) | (value & mask);
   bd.written |= 1u << bd_word;
+  bd.is_defined = false;
   if (bd_word == 1 || bd_word == 2) bd.is_patched = false;
 }
 
@@ -406,6 +411,8 @@ void Controller::DecodeBd(Tile& tile, int id, const std::string& where) const {
          array.configuration.device + " has 0 to " +
          std::to_string(array.limits.burst_code));
   }
+  // Once: how far the iterations are is the BD's own, from push to push.
+  if (bd.is_defined) return;
   const int64_t length = w[0], d0 = Bits(w[3], 20, 10), d1 = Bits(w[4], 20, 10);
   if (length == 0) Fail(where + " has no length");
   if (d0 == 0 && d1 != 0) Fail(where + " wraps D1, but not D0");
