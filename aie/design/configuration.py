@@ -123,4 +123,5 @@ def _route_lines(design: PlacedDesign) -> Iterator[Words]:
 
 
 def _word(name: str) -> str:
-    return "_".join(name.split()) or "?"
+    """One word, which may stand in a report's JSON as it is."""
+    return "_".join(name.replace('"', "'").replace("\\", "/").split()) or "?"

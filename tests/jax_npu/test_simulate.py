@@ -116,6 +116,16 @@ def assert_is_chrome_trace(path):
         assert event["dur"] > 0
 
 
+def test_names_may_hold_what_json_escapes(sample, capsys):
+    path = Path("design.mlir")
+    path.write_text(
+        path.read_text().replace('sym_name = "go"', r'sym_name = "g\22\5Co"')
+    )
+    assert main([*sample, *IN, *OUT, "--json", "--trace", "t.json"]) == 0
+    assert "g'/o" in json.loads(capsys.readouterr().out)["stalls"]["core"]
+    assert_is_chrome_trace(Path("t.json"))
+
+
 def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys):
     small = ["--out", "y.npy:bfloat16:4x12", "--trace", "t.json"]
     assert main([*sample, *IN, *small]) == 1
