@@ -1,6 +1,7 @@
 """Simulated times stay close to measured ones, and what is compared is told."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from jax_npu.calibrate_command import (
 )
 from jax_npu.command_line import main
 from jax_npu.design import timing
+
+README = Path(__file__).parents[2] / "aie/sim/README.md"
 
 # The model's promise. It has two fitted numbers for the five rows.
 LARGEST_ERROR = 0.10
@@ -28,6 +31,15 @@ def test_every_expressible_row_is_close(comparisons):
     assert len(errors) == 5
     assert max(map(abs, errors)) <= LARGEST_ERROR
     assert mean_absolute_error(comparisons) <= MEAN_ERROR
+
+
+def test_the_readme_tells_what_the_command_prints(comparisons):
+    text = README.read_text()
+    for one in comparisons:
+        if one.error is not None:
+            row = f"{one.measurement.microseconds:,.0f} | {one.microseconds:,.0f} | "
+            assert f"{row}{one.error:+.1%} |" in text
+    assert f"mean absolute error is {mean_absolute_error(comparisons):.1%}" in text
 
 
 def test_what_the_generator_cannot_express_says_why(comparisons):
