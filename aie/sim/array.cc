@@ -119,6 +119,9 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
         info.next >= tile.limits->num_bds) {
       Inconsistent(tile.Name() + " has no BD " + std::to_string(info.id));
     }
+    if (tile.limits == &limits.shim) {
+      Inconsistent("BDs of " + tile.Name() + " are written by the stream alone");
+    }
     Bd& bd = tile.bds[info.id];
     bd.is_defined = true;
     bd.memory = &At(info.memory);
@@ -132,6 +135,13 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
     bd.release = info.release_lock < 0 ? nullptr : locks[info.release_lock];
     bd.release_value = info.release_value;
     bd.dimensions = info.dimensions;
+  }
+  for (const BdInfo& info : configuration.bds) {
+    const Tile& tile = At(info.tile);
+    if (info.next >= 0 && !tile.bds[info.next].is_defined) {
+      Inconsistent(tile.Name() + " BD " + std::to_string(info.id) + " leads to BD " +
+                   std::to_string(info.next) + ", which is not defined");
+    }
   }
   const auto channel = [&](TileAt at, Direction direction, int number) {
     Tile& tile = At(at);
@@ -179,6 +189,23 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
         Inconsistent(tile.Name() + " calls " + called.name + " with " +
                      std::to_string(called.arguments.size()) + " arguments, it has " +
                      std::to_string(kernel->second.accesses.size()));
+      }
+      for (size_t i = 0; i < called.arguments.size(); ++i) {
+        const Instruction::Argument& argument = instruction.arguments[i];
+        const std::string where = tile.Name() + " calls " + called.name +
+                                  " with argument " + std::to_string(i);
+        const bool accesses = kernel->second.accesses[i] != Access::kNone;
+        if (argument.is_buffer != (called.arguments[i] >= 0) ||
+            (accesses && !argument.is_buffer)) {
+          Inconsistent(where + ", which is a buffer to one of them and not to all");
+        }
+        if (!argument.is_buffer) continue;
+        const BufferInfo& buffer = configuration.buffers[argument.index];
+        const int64_t bytes = configuration.types[called.arguments[i]].Bytes();
+        if (buffer.bytes != bytes) {
+          Inconsistent(where + " of " + std::to_string(bytes) + " bytes, buffer " +
+                       buffer.name + " has " + std::to_string(buffer.bytes));
+        }
       }
     }
     tile.core = std::make_unique<Core>(*this, tile, info);

@@ -93,6 +93,9 @@ void Channel::BeginBd(int id) {
                std::to_string(pattern.end() * kWordBytes) + " of " + where +
                ", which has " + std::to_string(bytes) + TaskWord());
   }
+  if (direction == kS2mm && pattern.has_pads()) {
+    array.Fail(BdName() + " pads what it receives, which only MM2S channels can");
+  }
   if (descriptor.acquire == nullptr) {
     Ready();
   } else if (array.Acquire(*descriptor.acquire, descriptor.acquire_value, *this)) {

@@ -202,6 +202,20 @@ class Parser {
 
   int Slot(Line& line) { return line.Item(num_slots_); }
 
+  static int Bits(Line& line) {
+    const int bits = line.Take();
+    if (bits < 1 || bits > 64) line.Fail("has numbers of 1 to 64 bits");
+    return bits;
+  }
+
+  static int ElementBytes(Line& line) {
+    const int bytes = line.Take();
+    if (bytes != 1 && bytes != 2 && bytes != 4 && bytes != 8) {
+      line.Fail("accesses 1, 2, 4 or 8 bytes");
+    }
+    return bytes;
+  }
+
   Instruction Decode(Line& line) {
     const std::string name = line.Word();
     Instruction i;
@@ -212,14 +226,14 @@ class Parser {
     } else if (name == "binary") {
       i.op = Op::kBinary;
       i.binary = BinaryNamed(line);
-      i.bits = line.Take();
+      i.bits = Bits(line);
       i.result = Slot(line);
       i.left = Slot(line);
       i.right = Slot(line);
     } else if (name == "compare") {
       i.op = Op::kCompare;
       i.predicate = line.Item(10);
-      i.bits = line.Take();
+      i.bits = Bits(line);
       i.result = Slot(line);
       i.left = Slot(line);
       i.right = Slot(line);
@@ -232,8 +246,8 @@ class Parser {
     } else if (name == "cast") {
       i.op = Op::kCast;
       i.is_signed = line.Take() != 0;
-      i.from_bits = line.Take();
-      i.bits = line.Take();
+      i.from_bits = Bits(line);
+      i.bits = Bits(line);
       i.result = Slot(line);
       i.left = Slot(line);
     } else if (name == "move") {
@@ -244,14 +258,14 @@ class Parser {
       i.op = Op::kLoad;
       i.result = Slot(line);
       i.buffer = line.Item(result_.buffers.size());
-      i.element_bytes = line.Take();
+      i.element_bytes = ElementBytes(line);
       i.is_signed = line.Take() != 0;
       Indices(line, i);
     } else if (name == "store") {
       i.op = Op::kStore;
       i.left = Slot(line);
       i.buffer = line.Item(result_.buffers.size());
-      i.element_bytes = line.Take();
+      i.element_bytes = ElementBytes(line);
       Indices(line, i);
     } else if (name == "acquire" || name == "release") {
       i.op = name == "acquire" ? Op::kAcquire : Op::kRelease;
@@ -307,6 +321,19 @@ class Parser {
 };
 
 }  // namespace
+
+// The first number in an element's name is that of its bits.
+int64_t TypeInfo::Bytes() const {
+  const size_t digits = element.find_first_of("0123456789");
+  int64_t bits = 0;
+  for (size_t i = digits; i < element.size() && element[i] >= '0' && element[i] <= '9';
+       ++i) {
+    bits = 10 * bits + (element[i] - '0');
+  }
+  int64_t bytes = bits / 8;
+  for (const int64_t size : shape) bytes *= size;
+  return bytes;
+}
 
 double Configuration::Parameter(const std::string& name) const {
   const auto found = parameters.find(name);

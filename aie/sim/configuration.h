@@ -110,6 +110,8 @@ struct RouteInfo {
 struct TypeInfo {
   std::string element;
   std::vector<int64_t> shape;
+
+  int64_t Bytes() const;
 };
 
 struct KernelInfo {

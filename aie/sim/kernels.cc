@@ -12,7 +12,11 @@ namespace {
 using Arguments = std::vector<KernelArgument>;
 
 // Rows and columns of a matrix, or of one in blocks: [rows/r][cols/s][r][s].
-std::pair<int64_t, int64_t> MatrixShape(const KernelArgument& argument) {
+std::pair<int64_t, int64_t> MatrixShape(const KernelArgument& argument,
+                                        const std::string& element) {
+  if (argument.type == nullptr || argument.type->element != element) {
+    throw std::invalid_argument("the kernel takes a buffer of " + element + " here");
+  }
   const auto& shape = argument.type->shape;
   if (shape.size() == 2) return {shape[0], shape[1]};
   if (shape.size() == 4) return {shape[0] * shape[2], shape[1] * shape[3]};
@@ -24,10 +28,10 @@ struct Sizes {
   int64_t m, k, n;
 };
 
-Sizes MatmulSizes(const Arguments& arguments) {
-  const auto [m, k] = MatrixShape(arguments[0]);
-  const auto [rows, n] = MatrixShape(arguments[2]);
-  const auto [b_rows, b_columns] = MatrixShape(arguments[1]);
+Sizes MatmulSizes(const Arguments& arguments, bool bf16_out) {
+  const auto [m, k] = MatrixShape(arguments[0], "bf16");
+  const auto [rows, n] = MatrixShape(arguments[2], bf16_out ? "bf16" : "f32");
+  const auto [b_rows, b_columns] = MatrixShape(arguments[1], "bf16");
   if (rows != m || b_rows * b_columns != k * n) {
     throw std::invalid_argument("the kernel's operands do not fit each other");
   }
@@ -77,7 +81,7 @@ KernelTable BuiltInKernels(const Configuration& configuration,
     matmul.accesses = {Access::kRead, Access::kRead, Access::kReadWrite};
     call.bf16_out = bf16_out;
     matmul.run = [&host, call](const Arguments& arguments) {
-      const Sizes sizes = MatmulSizes(arguments);
+      const Sizes sizes = MatmulSizes(arguments, call.bf16_out);
       AieMatmul sized = call;
       sized.m = sizes.m;
       sized.k = sizes.k;
@@ -86,12 +90,12 @@ KernelTable BuiltInKernels(const Configuration& configuration,
           host.matmul(&sized, arguments[0].data, arguments[1].data, arguments[2].data);
       if (error != nullptr) throw std::invalid_argument(error);
     };
-    matmul.cycles = [per_mkn, per_mn](const Arguments& arguments) {
-      const auto [m, k, n] = MatmulSizes(arguments);
+    matmul.cycles = [per_mkn, per_mn, bf16_out](const Arguments& arguments) {
+      const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
       return Rounded(per_mn * m * n + per_mkn * m * k * n);
     };
-    matmul.macs = [](const Arguments& arguments) {
-      const auto [m, k, n] = MatmulSizes(arguments);
+    matmul.macs = [bf16_out](const Arguments& arguments) {
+      const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
       return m * k * n;
     };
 

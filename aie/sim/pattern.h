@@ -24,6 +24,7 @@ class Pattern {
   int64_t end() const { return end_; }
   // Whether every word from begin to end is visited, so that the two say it all.
   bool is_dense() const { return is_dense_; }
+  bool has_pads() const { return padded_; }
   // Words that lie in a row, at most.
   int64_t run() const { return run_; }
 
