@@ -48,6 +48,9 @@ def read_array(spec: str) -> np.ndarray:
             ) from None
     if array.dtype.kind == "V" and array.dtype.itemsize == BF16.itemsize:
         array = array.view(BF16)
+    if array.dtype.kind not in "iufbV":
+        raise ValueError(f"{path} holds {array.dtype}, which no buffer of a run does")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if dtype is not None and array.dtype != dtype:
         if array.dtype.kind in "iu" and dtype.kind not in "iu":
             raise ValueError(

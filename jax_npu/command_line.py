@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     except Trap as trap:
         print(f"jax-npu: {trap}", file=sys.stderr)
         return 1
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         print(f"jax-npu: {error}", file=sys.stderr)
         return 2
     return 0

@@ -69,8 +69,9 @@ def test_a_foreign_design_runs_with_kernels_of_its_own(sample, x, suffix, capsys
         assert told in out
 
 
-def test_floats_are_rounded_to_the_dtype_asked_for(sample, x):
-    np.save("x32.npy", x.astype(np.float32))
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
+def test_floats_are_rounded_to_the_dtype_asked_for(sample, x, dtype):
+    np.save("x32.npy", np.asfortranarray(x.astype(dtype)))
     assert main([*sample, "--in", "x32.npy:bfloat16", *OUT]) == 0
     y = np.load("y.npy").view(BF16)
     np.testing.assert_array_equal(y.astype(np.float32), expected(x))
@@ -142,6 +143,7 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
         (["--in", "nothing.npy"], "nothing.npy"),
         (["--in", "insts.bin"], "insts.bin is no array as numpy.save writes"),
         (["--in", "x.npy:complex64"], "a dtype must be"),
+        (["--in", "text.npy"], "text.npy holds <U2"),
         (["--in", "ints.npy:bfloat16"], "ints.npy holds int32"),
         (["--out", "y.npy"], "must be FILE:DTYPE:SIZES"),
         (["--out", "y.npy:float32:4by4"], "must be FILE:DTYPE:SIZES"),
@@ -159,6 +161,7 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
 def test_bad_input_is_one_line(sample, more, message, capsys):
     Path("empty.py").touch()
     np.save("ints.npy", np.zeros(4, np.int32))
+    np.save("text.npy", np.array(["ab"]))
     assert main([*sample, *more]) in (1, 2)
     err = capsys.readouterr().err
     assert message in err
