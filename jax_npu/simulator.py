@@ -10,16 +10,14 @@ XRT's interface.
 import ctypes
 import functools
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-import jax_npu
+from jax_npu import ffi
 
 LIBRARY = "libnpu_sim.so"
 ARITHMETICS = ("exact", "bfp16", "bfp16_floor", "fast")
@@ -135,7 +133,10 @@ class VirtualNpu:
         kernels: Sequence[Kernel] = (),
     ) -> None:
         self._library = library()
-        self._callbacks = [_callback(kernel) for kernel in kernels]  # kept alive
+        self._raised: list[BaseException] = []  # by kernels
+        self._callbacks = [  # kept alive
+            _callback(kernel, self._raised) for kernel in kernels
+        ]
         infos = (_KernelInfo * len(kernels))(
             *(
                 _KernelInfo(
@@ -163,13 +164,18 @@ class VirtualNpu:
         """Executes a stream on its buffers, in place, and reports this run.
 
         Raises:
-          Trap: where silicon would hang or give garbage. Only `reset` helps then.
-          ValueError: if a buffer is not contiguous.
+          Trap: where silicon would hang or give garbage, or a kernel raises, which is
+            then its cause. Only `reset` helps then.
+          ValueError: if a buffer is not contiguous, writeable and on 4 bytes.
         """
         stream = np.ascontiguousarray(words, np.uint32)
         for index, buffer in enumerate(buffers):
-            if not buffer.flags.c_contiguous or not buffer.flags.writeable:
-                raise ValueError(f"buffer {index} must be contiguous and writeable")
+            flags = buffer.flags
+            if not (flags.c_contiguous and flags.writeable) or buffer.ctypes.data % 4:
+                raise ValueError(
+                    f"buffer {index} must be contiguous, writeable and on 4 bytes"
+                )
+        self._raised.clear()
         count = len(buffers)
         failed = self._library.npu_sim_run(
             self._sim,
@@ -180,7 +186,9 @@ class VirtualNpu:
             count,
         )
         if failed:
-            raise Trap(self._error())
+            if interrupts := [e for e in self._raised if not isinstance(e, Exception)]:
+                raise interrupts[0]
+            raise Trap(self._error()) from next(iter(self._raised), None)
         return self.report(of_all_runs=False)
 
     def reset(self) -> None:
@@ -226,7 +234,7 @@ class _KernelInfo(ctypes.Structure):
     )
 
 
-def _callback(kernel: Kernel) -> Any:
+def _callback(kernel: Kernel, raised: list[BaseException]) -> Any:
     if len(kernel.accesses) != len(kernel.dtypes):
         raise ValueError(
             f"kernel {kernel.name} must have a dtype for each access, got "
@@ -247,9 +255,8 @@ def _callback(kernel: Kernel) -> Any:
     def guarded(data: Any, sizes: Any, scalars: Any) -> int:
         try:
             return call(data, sizes, scalars)
-        except Exception:
-            # C++ cannot carry it; the traceback goes where ctypes would print it.
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # C++ cannot carry it
+            raised.append(error)
             return 1
 
     return _CALLBACK(guarded)
@@ -262,8 +269,7 @@ def library() -> ctypes.CDLL:
     Raises:
       OSError: if it was not built or cannot be loaded.
     """
-    path = library_path()
-    loaded = ctypes.CDLL(str(path))
+    loaded = ctypes.CDLL(str(ffi.library_path(LIBRARY)))
     pointer, text, integer = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     signatures = {
         "npu_sim_error": (text, []),
@@ -292,16 +298,3 @@ def library() -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
     return loaded
-
-
-def library_path() -> Path:
-    """Where `LIBRARY` lies.
-
-    Raises:
-      OSError: if it was not built.
-    """
-    # An editable install keeps what was compiled apart from the sources.
-    for folder in jax_npu.__path__:
-        if (path := Path(folder) / LIBRARY).exists():
-            return path
-    raise OSError(f"{LIBRARY} was not built; install the project with pip")

@@ -9,13 +9,22 @@ template <typename Numbers>
 void Write(std::ostream& out, const Numbers& numbers) {
   const char* separator = "{";
   for (const auto& [name, number] : numbers) {
-    out << separator << '"' << name << "\":" << number;
+    out << separator << Quoted(name) << ':' << number;
     separator = ",";
   }
   out << (numbers.empty() ? "{}" : "}");
 }
 
 }  // namespace
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+  }
+  return quoted + '"';
+}
 
 void Report::Add(const Report& run) {
   device = run.device;
@@ -41,8 +50,8 @@ void Report::Add(const Report& run) {
 std::string Report::Json() const {
   std::ostringstream out;
   out.precision(15);
-  out << "{\"device\":\"" << device << "\",\"arithmetic\":\"" << arithmetic
-      << "\",\"clock_hz\":" << clock_hz << ",\"runs\":" << runs
+  out << "{\"device\":" << Quoted(device) << ",\"arithmetic\":" << Quoted(arithmetic)
+      << ",\"clock_hz\":" << clock_hz << ",\"runs\":" << runs
       << ",\"cycles\":" << cycles << ",\"controller_cycles\":" << controller_cycles
       << ",\"submission_seconds\":" << submission_seconds
       << ",\"device_seconds\":" << device_seconds() << ",\"macs\":" << macs
@@ -52,7 +61,7 @@ std::string Report::Json() const {
   out << ",\"usage\":";
   const char* separator = "{";
   for (const auto& [name, one] : usage) {
-    out << separator << '"' << name << "\":{\"busy\":" << one.busy
+    out << separator << Quoted(name) << ":{\"busy\":" << one.busy
         << ",\"bytes\":" << one.bytes << ",\"macs\":" << one.macs << ",\"stalls\":";
     Write(out, one.stalls);
     out << '}';

@@ -16,6 +16,9 @@ struct Usage {
   int64_t bytes = 0, macs = 0;
 };
 
+// As a string of JSON.
+std::string Quoted(const std::string& text);
+
 struct Report {
   std::string device, arithmetic;
   double clock_hz = 0;

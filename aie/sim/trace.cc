@@ -3,6 +3,8 @@
 #include <map>
 #include <sstream>
 
+#include "report.h"
+
 namespace jax_npu::sim {
 
 int Trace::AddTrack(const std::string& group, const std::string& name) {
@@ -34,8 +36,8 @@ std::string Trace::Json(double clock_hz) const {
   }
   const double us = 1e6 / clock_hz;
   for (const Event& event : events_) {
-    out << separator << "{\"ph\":\"X\",\"name\":\"" << event.name
-        << "\",\"pid\":" << groups.at(tracks_[event.track].group)
+    out << separator << "{\"ph\":\"X\",\"name\":" << Quoted(event.name)
+        << ",\"pid\":" << groups.at(tracks_[event.track].group)
         << ",\"tid\":" << event.track << ",\"ts\":" << event.begin * us
         << ",\"dur\":" << (event.end - event.begin) * us << "}";
     separator = ",\n";
