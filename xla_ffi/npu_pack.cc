@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 namespace jax_npu {
@@ -53,12 +54,57 @@ void ForEachTile(const std::vector<Stretch>& down, int64_t num_columns,
   }
 }
 
-// to[i][j] = from[j][i]
 template <typename T>
-void Transpose(const T (&from)[kTile][kTile], int64_t num_rows, int64_t num_columns,
-               T* to, int64_t stride) {
-  for (int64_t i = 0; i < num_rows; ++i) {
-    for (int64_t j = 0; j < num_columns; ++j) to[i * stride + j] = from[j][i];
+struct Lanes {
+  static constexpr int kNum = 16 / sizeof(T);
+  using Index = std::conditional_t<sizeof(T) == 2, int16_t, int32_t>;
+  typedef T Vector __attribute__((vector_size(16)));
+  typedef Index Mask __attribute__((vector_size(16)));
+};
+
+// A square as large as a vector is long: each pass deals the rows of its two halves
+// like two packs of cards.
+template <typename T>
+void TransposeSquare(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+  using Vector = typename Lanes<T>::Vector;
+  constexpr int kNum = Lanes<T>::kNum;
+  typename Lanes<T>::Mask low, high;
+  for (int i = 0; i < kNum; ++i) {
+    low[i] = i / 2 + i % 2 * kNum;
+    high[i] = low[i] + kNum / 2;
+  }
+  Vector rows[kNum], dealt[kNum];
+  for (int i = 0; i < kNum; ++i) {
+    std::memcpy(&rows[i], from + i * from_stride, sizeof(Vector));
+  }
+  for (int pass = 1; pass < kNum; pass *= 2) {
+    for (int i = 0; i < kNum / 2; ++i) {
+      dealt[2 * i] = __builtin_shuffle(rows[i], rows[i + kNum / 2], low);
+      dealt[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kNum / 2], high);
+    }
+    std::copy(dealt, dealt + kNum, rows);
+  }
+  for (int i = 0; i < kNum; ++i) {
+    std::memcpy(to + i * to_stride, &rows[i], sizeof(Vector));
+  }
+}
+
+// to[j][i] = from[i][j]
+template <typename T>
+void Transpose(const T* from, int64_t from_stride, int64_t num_rows,
+               int64_t num_columns, T* to, int64_t to_stride) {
+  constexpr int64_t kNum = Lanes<T>::kNum;
+  const int64_t rows = num_rows / kNum * kNum, columns = num_columns / kNum * kNum;
+  for (int64_t j = 0; j < columns; j += kNum) {
+    for (int64_t i = 0; i < rows; i += kNum) {
+      TransposeSquare(from + i * from_stride + j, from_stride, to + j * to_stride + i,
+                      to_stride);
+    }
+  }
+  for (int64_t j = 0; j < num_columns; ++j) {
+    for (int64_t i = j < columns ? rows : 0; i < num_rows; ++i) {
+      to[j * to_stride + i] = from[i * from_stride + j];
+    }
   }
 }
 
@@ -80,8 +126,8 @@ void PackImage(const void* data, DType dtype, const Places& places,
                     round(dtype, choice, at(offset + places.columns[column + c]),
                           num_rows, tile[c]);
                   }
-                  Transpose(tile, num_rows, num_columns, image + row * stride + column,
-                            stride);
+                  Transpose(tile[0], kTile, num_columns, num_rows,
+                            image + row * stride + column, stride);
                 });
     return;
   }
@@ -110,10 +156,8 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   float tile[kTile][kTile];
-                  for (int64_t r = 0; r < num_rows; ++r) {
-                    const float* from = image + (row + r) * stride + column;
-                    for (int64_t c = 0; c < num_columns; ++c) tile[c][r] = from[c];
-                  }
+                  Transpose(image + row * stride + column, stride, num_rows,
+                            num_columns, tile[0], kTile);
                   for (int64_t c = 0; c < num_columns; ++c) {
                     store(tile[c], num_rows, offset + places.columns[column + c]);
                   }
