@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 from pathlib import Path
 
 import jax
@@ -14,14 +15,19 @@ LIBRARY = "libxla_ffi.so"
 def library_path(name: str) -> Path:
     """Where a shared object that was compiled with the package lies.
 
+    `$JAX_NPU_LIBRARY_DIR` names a folder to take all of them from instead: of a build
+    with sanitizers, for one.
+
     Raises:
       OSError: if it was not built.
     """
     # An editable install keeps what was compiled apart from the sources.
-    for folder in jax_npu.__path__:
+    other = os.environ.get("JAX_NPU_LIBRARY_DIR")
+    for folder in [other] if other else jax_npu.__path__:
         if (path := Path(folder) / name).exists():
             return path
-    raise OSError(f"{name} was not built; install the project with pip")
+    where = f" into {other}" if other else ""
+    raise OSError(f"{name} was not built{where}; install the project with pip")
 
 
 @functools.cache
