@@ -16,7 +16,7 @@ from jax_npu.design.gemm_array import GemmArray
 from jax_npu.design.gemm_stream import run_words
 from jax_npu.design.tiling import Plan, make_plan
 
-# (m, k, n) of one core: that of Rösti & Franz (arXiv 2504.03083). It leaves room for two
+# (m, k, n) of one core: that of Rösti & Franz (arXiv 2504.03083). It has room for two
 # buffers of C in f32, and pads a training step half as much as 64 x 64 x 64.
 TILE = (64, 64, 32)
 
