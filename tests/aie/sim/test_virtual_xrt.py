@@ -12,7 +12,8 @@ import pytest
 
 from jax_npu.design.devices import device
 from jax_npu.design.instructions import Sync, encode
-from jax_npu.simulator import library_path
+from jax_npu.ffi import library_path
+from jax_npu.simulator import LIBRARY
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).parent / "virtual_xrt_main.cc"
@@ -23,7 +24,7 @@ COMPLETED, ERROR, ABORT, TIMEOUT = "4", "5", "6", "8"
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
     path = tmp_path_factory.mktemp("virtual_xrt") / "main"
-    library = library_path()
+    library = library_path(LIBRARY)
     headers = ["-I", ROOT / "aie" / "sim" / "xrt"]
     link = [library, f"-Wl,-rpath,{library.parent}"]
     subprocess.run([*COMPILE, *headers, PROGRAM, "-o", path, *link], check=True)
