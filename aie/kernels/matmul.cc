@@ -2,9 +2,9 @@
 //
 // One source for the core's compiler and for the host's: sizes are arguments of an
 // inline template. The symbols below pass it DIM_M, DIM_K and DIM_N, which inlining
-// makes constants of; the host instantiates it once for all sizes. Without those macros
-// only the template is compiled. B_COL_MAJ: B comes column-major. MMUL_8X8X8: that
-// shape instead of AIE2's own 4x8x4.
+// makes constants of; the host instantiates it once for all sizes, as the reference of
+// its own form for whole tiles. Without those macros only the template is compiled.
+// B_COL_MAJ: B comes column-major. MMUL_8X8X8: that shape instead of AIE2's own 4x8x4.
 //
 // With r, s, t the shape of a matrix instruction, tiles lie as A [m/r][k/s][r][s],
 // B [k/s][n/t][s][t] or column-major [n/t][k/s][t][s], C [m/r][n/t][r][t], on 32 bytes.

@@ -1,7 +1,9 @@
 // The kernels for the host, as the virtual cores and the tests call them.
 //
-// One table per instruction set, all with the same bits. "reference" is AIE2's mac in
-// scalar integers, the definition of the others. Threads may call at the same time.
+// One table per instruction set. "reference" is matmul.cc itself over scalar macs, the
+// definition of the others: they have its bits, but for kAieFast. That adds in the
+// order that suits the CPU, NaNs and infinities arise as in f32, and what AVX512-BF16
+// has instructions for flushes denormals. Threads may call at the same time.
 #pragma once
 
 enum AieArithmetic {
@@ -9,7 +11,7 @@ enum AieArithmetic {
   kAieSequential,  // AIE2P, one product at a time
   kAieBfp16,       // AIE2P through bfp16, blocks rounded to nearest even
   kAieBfp16Floor,  // the same, blocks rounded down
-  kAieFast,        // the CPU's f32
+  kAieFast,        // the CPU's own bf16 product with f32 sums
 };
 
 struct AieMatmul {
@@ -30,7 +32,7 @@ struct AieKernels {
 };
 
 extern "C" {
-// The kernels of an instruction set ("avx512", "avx2", "portable" or "reference"), or
-// the fastest for null. Null if this CPU does not run it.
+// The kernels of an instruction set ("avx512", "avx512bf16", "avx2", "portable" or
+// "reference"), or the fastest for null. Null if this CPU does not run it.
 const AieKernels* aie_kernels(const char* isa);
 }

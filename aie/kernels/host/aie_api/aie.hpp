@@ -80,39 +80,16 @@ class vector {
   alignas(64) T values_[n];
 };
 
-// A matrix operand is decoded once, when it is loaded, for all the macs that it enters.
-template <unsigned n>
-  requires(n >= 32)
-class vector<bfloat16, n> {
- public:
-  static constexpr unsigned size() { return n; }
-  bfloat16 get(unsigned i) const { return {operand_.bits[i]}; }
-  const host::Operand<n>& operand() const { return operand_; }
-  host::Operand<n>& operand() { return operand_; }
-
- private:
-  host::Operand<n> operand_;
-};
-
 template <unsigned n, typename T>
 inline vector<T, n> load_v(const T* from) {
   vector<T, n> v;
-  if constexpr (requires { v.operand(); }) {
-    std::memcpy(v.operand().bits, from, n * sizeof(T));
-    v.operand().Decode();
-  } else {
-    std::memcpy(v.data(), from, n * sizeof(T));
-  }
+  std::memcpy(v.data(), from, n * sizeof(T));
   return v;
 }
 
 template <typename T, unsigned n>
 inline void store_v(T* to, const vector<T, n>& v) {
-  if constexpr (requires { v.operand(); }) {
-    std::memcpy(to, v.operand().bits, n * sizeof(T));
-  } else {
-    std::memcpy(to, v.data(), n * sizeof(T));
-  }
+  std::memcpy(to, v.data(), n * sizeof(T));
 }
 
 template <typename T, unsigned n>
@@ -123,8 +100,7 @@ inline vector<T, n> zeros() {
 
 // A (rows, cols) matrix to (cols, rows).
 template <typename T, unsigned n>
-AIE_HOST_NOINLINE vector<T, n> transpose(const vector<T, n>& v, unsigned rows,
-                                         unsigned cols) {
+inline vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned cols) {
   T to[n];
   for (unsigned i = 0; i < rows; ++i) {
     for (unsigned j = 0; j < cols; ++j) to[j * rows + i] = v.get(i * cols + j);
@@ -186,16 +162,12 @@ class mmul {
   }
 
   void mac(const vector<A, size_A>& a, const vector<B, size_B>& b) {
-    const auto &lhs = a.operand(), &rhs = b.operand();
-    float* c = sums_.data();
-    if constexpr (kIs<host::aie2p>) {
-      host::MacSequential<r, t>(lhs, rhs, c);
-    } else if constexpr (kIs<host::bfp16> || kIs<host::bfp16_floor>) {
-      host::MacBlocks<r, t, kIs<host::bfp16_floor>>(lhs, rhs, c);
-    } else if constexpr (kIs<host::fast>) {
-      host::MacFast<r, t>(lhs, rhs, c);
-    } else {
-      Aie2(lhs, rhs, c);
+    std::uint16_t lhs[size_A], rhs[size_B];
+    std::memcpy(lhs, a.data(), sizeof lhs);
+    std::memcpy(rhs, b.data(), sizeof rhs);
+    for (unsigned lane = 0; lane < size_C; ++lane) {
+      float& sum = sums_.data()[lane];
+      sum = Mac(sum, lhs + lane / t * 8, rhs + lane % t);
     }
   }
 
@@ -208,18 +180,16 @@ class mmul {
   template <typename T>
   static constexpr bool kIs = __is_same(Tag, T);
 
-  static void Aie2(const host::Operand<size_A>& a, const host::Operand<size_B>& b,
-                   float* c) {
-#ifndef AIE_HOST_REFERENCE
-    if (a.finite && b.finite) [[likely]] {
-      host::MacFinite<r, t>(a, b, c);
-      return;
-    }
-#endif
-    for (unsigned lane = 0; lane < size_C; ++lane) {
-      const auto acc = host::Bits<std::uint32_t>(c[lane]);
-      c[lane] = host::Bits<float>(
-          host::MacReference(acc, a.bits + lane / t * 8, b.bits + lane % t, t));
+  static float Mac(float acc, const std::uint16_t* a, const std::uint16_t* b) {
+    if constexpr (kIs<host::aie2p>) {
+      return host::MacSequential(acc, a, b, t);
+    } else if constexpr (kIs<host::bfp16> || kIs<host::bfp16_floor>) {
+      return host::MacBlocks(acc, a, b, t, kIs<host::bfp16_floor>);
+    } else if constexpr (kIs<host::fast>) {
+      return host::MacFast(acc, a, b, t);
+    } else {
+      const auto bits = host::Bits<std::uint32_t>(acc);
+      return host::Bits<float>(host::MacReference(bits, a, b, t));
     }
   }
 

@@ -1,12 +1,29 @@
 // AIE2's bf16 mac, one output lane at a time in integers: the definition that the
 // vector form is tested against, and the path of blocks with infinities or NaNs.
+//
+// Everything that is compiled once per instruction set lies in an inline namespace of
+// that name: the linker must not choose among them.
 #pragma once
 
-#include "lanes.hpp"
+#include <cstdint>
+#include <cstring>
+
+#ifndef AIE_HOST_ISA
+#define AIE_HOST_ISA portable
+#endif
 
 namespace aie {
 inline namespace AIE_HOST_ISA {
 namespace host {
+
+// The same bits as another type.
+template <typename To, typename From>
+inline To Bits(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
 
 constexpr std::uint32_t kInfinity = 0x7F800000;
 constexpr std::uint32_t kNan = 0x7FC00000;

@@ -1,0 +1,203 @@
+// A tile's blocks to matrices in plain order, and back: A and B by panels of 8 k, C
+// whole, in f32.
+#pragma once
+
+#include "../kernels.h"
+#include "vectors.hpp"
+
+namespace aie {
+inline namespace AIE_HOST_ISA {
+namespace host {
+
+// Of 8 k of some rows of A, or of some columns of B. By bits: kinds of both operands
+// that are or-ed give kZero where a mac adds nothing.
+enum Kind : std::uint8_t { kDense = 0, kZero = 1, kNotFinite = 2 };
+
+// Of rows of `num_words` words of 4 bf16 each.
+inline Kind KindOf(const std::uint16_t* bits, unsigned rows, std::size_t row_stride,
+                   unsigned num_words) {
+  constexpr std::uint64_t kEach = 0x0001000100010001;
+  std::uint64_t any = 0, carries = 0;
+  for (unsigned row = 0; row < rows; ++row) {
+    for (unsigned i = 0; i < num_words; ++i) {
+      const auto word = Load<std::uint64_t>(bits + row * row_stride + 4 * i);
+      any |= word;
+      carries |= (word & kEach * 0x7F80) + kEach * 0x80;  // into the sign, from 255
+    }
+  }
+  if (carries & kEach * 0x8000) return kNotFinite;
+  return any & kEach * 0x7FFF ? kDense : kZero;
+}
+
+// Eight rows of 8 words to eight columns, which lie `stride` words apart.
+inline void Transpose(const std::uint16_t* from, std::uint16_t* to,
+                      std::size_t stride) {
+  using Row = Vec<std::uint16_t, 8>;
+  Row rows[8];
+  for (unsigned i = 0; i < 8; ++i) rows[i] = Load<Row>(from + 8 * i);
+  for (unsigned round = 0; round < 3; ++round) {
+    Row next[8];
+    for (unsigned i = 0; i < 4; ++i) {
+      next[2 * i] =
+          __builtin_shufflevector(rows[i], rows[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      next[2 * i + 1] =
+          __builtin_shufflevector(rows[i], rows[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    std::memcpy(rows, next, sizeof rows);
+  }
+  for (unsigned i = 0; i < 8; ++i) Store(to + i * stride, rows[i]);
+}
+
+// 8 k of matrices with many columns lie as [columns / strip][8][strip].
+template <std::size_t strip>
+inline std::size_t StripOffset(std::size_t column) {
+  return column / strip * 8 * strip + column % strip;
+}
+
+constexpr std::size_t kStrip = 2 * kLanes;  // of B
+
+inline std::size_t Padded(std::size_t n) { return (n + kStrip - 1) / kStrip * kStrip; }
+
+// That of all their elements.
+inline Kind KindOfAll(const Kind* kinds, std::size_t size) {
+  unsigned any = 0, all = kZero;
+  for (std::size_t i = 0; i < size; ++i) {
+    any |= kinds[i];
+    all &= kinds[i];
+  }
+  return static_cast<Kind>(all | (any & kNotFinite));
+}
+
+// 8 k of A and B as bits.
+struct Panel {
+  std::size_t m, n;        // n is padded by columns of zeros
+  const std::uint16_t* a;  // [m][8]
+  const std::uint16_t* b;  // (8, n), in strips
+  const Kind* a_kinds;     // [m]
+  const Kind* b_kinds;     // [n / kLanes]
+};
+
+class Gatherer {
+ public:
+  template <unsigned rt>
+  Panel Gather(const AieMatmul& call, const std::uint16_t* a, const std::uint16_t* b,
+               std::size_t step) {
+    const std::size_t m = call.m, n = call.n, padded = Padded(n), steps = call.k / 8;
+    std::uint16_t* rows = a_.AtLeast(m * 8);
+    GatherRows<rt>(a, m, steps, step, rows);
+    std::uint16_t* columns = b_.AtLeast(8 * padded);
+    if (n != padded) {
+      const std::size_t last = 8 * (padded - kStrip);
+      std::memset(columns + last, 0, 8 * kStrip * sizeof *columns);
+    }
+    if (call.b_col_major) {
+      GatherTransposed<rt>(b, n, steps, step, columns);
+    } else {
+      GatherColumns<rt>(b, n, step, columns);
+    }
+
+    Kind* a_kinds = a_kinds_.AtLeast(m);
+    for (std::size_t i = 0; i < m; ++i) a_kinds[i] = KindOf(rows + i * 8, 1, 8, 2);
+    Kind* b_kinds = b_kinds_.AtLeast(padded / kLanes);
+    for (std::size_t j = 0; j < padded; j += kLanes) {
+      b_kinds[j / kLanes] =
+          KindOf(columns + StripOffset<kStrip>(j), 8, kStrip, kLanes / 4);
+    }
+    return {m, padded, rows, columns, a_kinds, b_kinds};
+  }
+
+ private:
+  template <unsigned rt>
+  static void GatherRows(const std::uint16_t* blocks, std::size_t m, std::size_t steps,
+                         std::size_t step, std::uint16_t* rows) {
+    for (std::size_t i = 0; i < m; i += rt) {
+      std::memcpy(rows + i * 8, blocks + (i * steps + step * rt) * 8, rt * 16);
+    }
+  }
+
+  template <unsigned rt>
+  static void GatherColumns(const std::uint16_t* blocks, std::size_t n,
+                            std::size_t step, std::uint16_t* columns) {
+    const std::uint16_t* block = blocks + step * n * 8;
+    for (std::size_t j = 0; j < n; j += rt, block += 8 * rt) {
+      for (unsigned k = 0; k < 8; ++k) {
+        std::memcpy(columns + StripOffset<kStrip>(j) + k * kStrip, block + k * rt,
+                    rt * 2);
+      }
+    }
+  }
+
+  template <unsigned rt>
+  static void GatherTransposed(const std::uint16_t* blocks, std::size_t n,
+                               std::size_t steps, std::size_t step,
+                               std::uint16_t* columns) {
+    for (std::size_t j = 0; j < n; j += 8) {
+      std::uint16_t rows[64];
+      for (std::size_t part = 0; part < 8; part += rt) {
+        std::memcpy(rows + part * 8, blocks + ((j + part) * steps + step * rt) * 8,
+                    rt * 16);
+      }
+      Transpose(rows, columns + StripOffset<kStrip>(j), kStrip);
+    }
+  }
+
+  Buffer<std::uint16_t> a_, b_;
+  Buffer<Kind> a_kinds_, b_kinds_;
+};
+
+// Calls move(position in C's blocks, position in plain order) for each rt columns.
+template <unsigned rt, typename Move>
+inline void ForRuns(std::size_t m, std::size_t n, Move move) {
+  const std::size_t padded = Padded(n);
+  for (std::size_t i = 0; i < m; ++i) {
+    const std::size_t first = i / rt * n * rt + i % rt * rt;
+    for (std::size_t j = 0; j < n; j += rt) move(first + j * rt, i * padded + j);
+  }
+}
+
+// C in plain order, (m, padded n).
+template <unsigned rt>
+inline void LoadC(const AieMatmul& call, const void* c, float* sums) {
+  if (call.bf16_out) {
+    const auto* bits = static_cast<const std::uint16_t*>(c);
+    ForRuns<rt>(call.m, call.n, [=](std::size_t from, std::size_t to) {
+      std::uint32_t words[rt];
+      for (unsigned j = 0; j < rt; ++j) words[j] = std::uint32_t{bits[from + j]} << 16;
+      std::memcpy(sums + to, words, sizeof words);
+    });
+  } else {
+    const auto* values = static_cast<const float*>(c);
+    ForRuns<rt>(call.m, call.n, [=](std::size_t from, std::size_t to) {
+      std::memcpy(sums + to, values + from, rt * sizeof(float));
+    });
+  }
+}
+
+// Rounds to nearest even where C is bf16. All NaNs become one. `sums` is lost.
+template <unsigned rt>
+inline void StoreC(const AieMatmul& call, float* sums, void* c) {
+  const std::size_t size = call.m * Padded(call.n);
+  auto* rounded = reinterpret_cast<std::uint16_t*>(sums);  // behind what is to be read
+  for (std::size_t i = 0; i < size; i += kLanes) {
+    const F32 sum = Load<F32>(sums + i);
+    const I32 word = sum == sum ? Bits<I32>(sum) : I32{} + std::int32_t(kNan);
+    if (call.bf16_out) {
+      Store(rounded + i, Convert<U16>((word + 0x7FFF + (word >> 16 & 1)) >> 16));
+    } else {
+      Store(sums + i, word);
+    }
+  }
+  if (call.bf16_out) {
+    ForRuns<rt>(call.m, call.n, [=](std::size_t to, std::size_t from) {
+      std::memcpy(static_cast<std::uint16_t*>(c) + to, rounded + from, rt * 2);
+    });
+  } else {
+    ForRuns<rt>(call.m, call.n, [=](std::size_t to, std::size_t from) {
+      std::memcpy(static_cast<float*>(c) + to, sums + from, rt * sizeof(float));
+    });
+  }
+}
+
+}  // namespace host
+}  // namespace AIE_HOST_ISA
+}  // namespace aie
