@@ -10,7 +10,7 @@ import pytest
 import jax_npu
 
 LIBRARY = "libaie_kernels.so"
-INSTRUCTION_SETS = ("avx512", "avx2", "portable", "reference")
+INSTRUCTION_SETS = ("avx512", "avx512bf16", "avx2", "portable", "reference")
 ARITHMETICS = ("exact", "sequential", "bfp16", "bfp16_floor", "fast")
 BF16 = ml_dtypes.bfloat16
 
@@ -131,6 +131,11 @@ def kernels(request):
     if not table:
         pytest.skip(f"this CPU does not run {request.param}")
     return Kernels(table.contents)
+
+
+@pytest.fixture
+def reference():
+    return Kernels(load().aie_kernels(b"reference").contents)
 
 
 @pytest.fixture

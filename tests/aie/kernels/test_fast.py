@@ -1,0 +1,54 @@
+"""Fast is close to float64, and the other arithmetics have the reference's bits."""
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+BF16 = ml_dtypes.bfloat16
+TILES = [(64, 64, 64), (16, 8, 16), (48, 24, 80), (32, 72, 48), (80, 40, 16)]  # m, k, n
+F32_STEP = 2.0**-24  # of one rounding, relative
+BF16_STEP = 2.0**-8
+
+
+@pytest.mark.parametrize("out", [np.float32, BF16])
+@pytest.mark.parametrize("b_col_major", [False, True])
+@pytest.mark.parametrize("mmul_size", [4, 8])
+@pytest.mark.parametrize("shape", TILES)
+def test_fast_error_is_that_of_f32_sums(
+    kernels, rng, shape, mmul_size, b_col_major, out
+):
+    m, k, n = shape
+    a, b = (rng.standard_normal(s).astype(BF16) for s in ((m, k), (k, n)))
+    c = rng.standard_normal((m, n)).astype(out)
+    result = kernels.matmul(a, b, c, mmul_size, "fast", b_col_major)
+    a, b, c = (x.astype(np.float64) for x in (a, b, c))
+    exact, mass = a @ b + c, np.abs(a) @ np.abs(b) + np.abs(c)
+    bound = 2 * k * F32_STEP * mass  # a product and a sum are rounded for each k
+    if out == BF16:
+        bound += BF16_STEP * (np.abs(exact) + bound)
+    assert (np.abs(result.astype(np.float64) - exact) <= bound).all()
+
+
+def test_fast_rounds_a_bf16_c_once_a_call(kernels):
+    a, b = np.full((16, 64), 2.0**-4, BF16), np.full((64, 16), 2.0**-4, BF16)
+    c = np.full((16, 16), 256, BF16)  # whose last place is 2
+    # 64 products of 2^-8 add up to a quarter of 1, and only 1 would be a tie.
+    assert (kernels.matmul(a, b, c, arithmetic="fast") == 256).all()
+    assert (kernels.matmul(a * BF16(4), b * BF16(2), c, arithmetic="fast") == 258).all()
+
+
+@pytest.mark.parametrize("arithmetic", ["exact", "sequential", "bfp16", "bfp16_floor"])
+@pytest.mark.parametrize("b_col_major", [False, True])
+@pytest.mark.parametrize("mmul_size", [4, 8])
+@pytest.mark.parametrize("shape", TILES)
+def test_other_arithmetics_equal_the_reference(
+    kernels, reference, rng, assert_same_bits, shape, mmul_size, b_col_major, arithmetic
+):
+    m, k, n = shape
+    words = (rng.integers(2**16, size=s, dtype=np.uint16) for s in ((m, k), (k, n)))
+    a, b = (x.view(BF16) for x in words)
+    c = rng.integers(2**32, size=(m, n), dtype=np.uint32).view(np.float32)
+    options = mmul_size, arithmetic, b_col_major
+    assert_same_bits(
+        kernels.matmul(a, b, c, *options), reference.matmul(a, b, c, *options)
+    )
