@@ -65,6 +65,7 @@ void Channel::BeginTask() {
     delay = (is_cold ? times.shim_first_task : times.shim_task)[direction];
     is_cold = false;
   }
+  bd = queue.front().bd;
   repeats_left = queue.front().repeats;
   array.scheduler.In(delay + times.bd_setup, [this] { BeginBd(queue.front().bd); });
 }
