@@ -154,9 +154,15 @@ def test_no_bd_can_go_to_another_place(products, survivors_of_design):
 
 
 def test_no_lock_can_begin_with_another_value(products, survivors_of_design):
-    survivors = survivors_of_design(other_inits(products.gemms[0].configuration))
-    # One half less of a double buffer makes the array slower, not wrong.
-    assert [name for name in survivors if not name.endswith("free begins with 1")] == []
+    assert survivors_of_design(other_inits(products.gemms[0].configuration)) == []
+
+
+def test_one_half_of_a_double_buffer_is_right_too(products):
+    lines = products.gemms[0].configuration.splitlines()
+    for i, words in enumerate(map(str.split, lines)):
+        if is_free_lock(words):
+            lines[i] = " ".join([*words[:4], "1", words[5]])
+    assert products.survive(VirtualNpu("\n".join(lines)))
 
 
 def test_no_operation_can_be_left_out(products, survivors_of_stream):
@@ -172,23 +178,22 @@ def test_no_operation_can_be_left_out(products, survivors_of_stream):
     assert survivors_of_stream(mutate) == []
 
 
-def test_no_operation_can_be_changed(products, survivors_of_stream):
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_no_operation_can_be_changed(products, survivors_of_stream, step):
     device = products.gemms[0].array.device
 
     def mutate(words):
         _, stream = decode(words)
         operations = [operation for _, operation in stream]
         for i, (word, operation) in enumerate(stream):
-            for changed in others(operation):
+            for changed in list(others(operation))[i % step :: step]:
                 mutant = [*operations[:i], changed, *operations[i + 1 :]]
                 yield f"{changed} of word {word}", encode(device, mutant)
 
     assert survivors_of_stream(mutate) == []
 
 
-@pytest.mark.parametrize(
-    "step", [37, pytest.param(1, id="all", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("step", [37, pytest.param(7, marks=pytest.mark.slow)])
 def test_no_bit_can_be_flipped(products, survivors_of_stream, rng, step):
     def mutate(words):
         for word in range(0, len(words), step):
@@ -267,9 +272,14 @@ def other_inits(text):
     for i, words in enumerate(map(str.split, text.splitlines())):
         for step in (-1, 1) if words[0] == "lock" else ():
             init = int(words[4]) + step
-            if init >= 0:
+            # One half less of a double buffer is slower, not wrong.
+            if init >= 0 and not (step < 0 and is_free_lock(words)):
                 mutant = replaced(text, i, [*words[:4], str(init), words[5]])
                 yield f"{words[5]} begins with {init}", mutant
+
+
+def is_free_lock(words):
+    return words[0] == "lock" and words[5].endswith("_free")
 
 
 def others(operation):
