@@ -263,7 +263,7 @@ def test_sample_retiles_and_scales(
         assert report.bytes["ddr_read"] == report.bytes["ddr_write"] == 1024
 
 
-def broadcast_and_join(name, kernel):
+def broadcast_and_join(name, kernel, edit=str):
     adders = {
         side: ADDER.replace("NAME", side.lower()).replace("FIRST", first)
         for side, first in (("LEFT", "100"), ("RIGHT", "-1000"))
@@ -271,7 +271,7 @@ def broadcast_and_join(name, kernel):
     text = BROADCAST_AND_JOIN.replace("DEVICE", name)
     for side, adder in adders.items():
         text = text.replace(side, adder)
-    return VirtualNpu(configuration(parse_module(text)), kernels=[kernel])
+    return VirtualNpu(configuration(parse_module(edit(text))), kernels=[kernel])
 
 
 def adder(function):
@@ -327,6 +327,52 @@ def test_cores_share_memory_and_compute(name, rng):
         quotients = np.trunc(tripled.astype(np.float64) / -7).astype(np.int64)
         np.testing.assert_array_equal(y, np.abs(quotients).swapaxes(1, 2))
         assert report.kernel_calls == 0
+
+
+def test_rows_that_two_channels_write_at_once_are_a_race():
+    def overlap(text):
+        return text.replace("memref<10x2x8xi32>, 8, 80", "memref<10x2x8xi32>, 7, 80")
+
+    npu = broadcast_and_join("npu1", adder(np.add), overlap)
+    x, y = np.zeros((2, 8, 6), np.int32), np.zeros((2, 10, 2, 8), np.int32)
+    with pytest.raises(
+        Trap,
+        match=r"memtile \(0, 1\) S2MM 2 BD 2 writes bytes 4124 to \d+ of memtile "
+        r"\(0, 1\) while memtile \(0, 1\) S2MM 1 writes there",
+    ):
+        npu.run(stream("npu1", *failing_transfers()), [x, y])
+
+
+@pytest.mark.parametrize(
+    ("lock", "what"),
+    [
+        (
+            "x_free",
+            r"core \(0, 2\) reads byte \d+ of buffer x while core \(0, 2\) S2MM",
+        ),
+        (
+            "y_full",
+            r"core \(0, 3\) MM2S 0 BD 0 reads byte 1024 of core \(0, 3\), which ",
+        ),
+    ],
+)
+def test_dma_that_does_not_wait_for_a_core(lock, what):
+    text = NEIGHBOURS.replace("DEVICE", "npu1").replace(
+        f"aie.use_lock(%{lock}, AcquireGreaterEqual, 1)\n      aie.dma_bd", "aie.dma_bd"
+    )
+    npu = VirtualNpu(configuration(parse_module(text)))
+    x, y = np.zeros((3, 16), np.int32), np.zeros((3, 16), np.int32)
+    fills = [linear("MM2S", 0, 8 + i, 0, 16, 64 * i) for i in range(3)]
+    words = stream(
+        "npu1",
+        linear("S2MM", 0, 0, 1, 48),
+        *fills,
+        Write(tile_address(0, 2, 8192), 3),
+        Write(tile_address(0, 2, 0x1F040), 1),
+        Sync(0, 0, "S2MM", 0),
+    )
+    with pytest.raises(Trap, match=what):
+        npu.run(words, [x, y])
 
 
 def test_iterations_of_a_bd_go_on_from_push_to_push(name, rng):
