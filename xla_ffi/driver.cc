@@ -9,13 +9,13 @@
 #include <xrt/xrt_kernel.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <list>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace jax_npu {
 namespace {
@@ -31,13 +31,16 @@ constexpr int kMaxArguments = 5;
 constexpr size_t kMaxIdleBytes = size_t{64} << 20;
 constexpr size_t kMaxStreamBytes = size_t{32} << 20;
 
-size_t NumBytes(const xrt::bo& bo) { return bo ? bo.size() : 0; }
-
 // Up to a quarter more, so that buffers of similar sizes are one.
 size_t RoundUpSize(size_t num_bytes) {
   size_t step = 4096;
   while (8 * step < num_bytes) step *= 2;
   return (num_bytes + step - 1) / step * step;
+}
+
+// Whether there is room, but not so much that it had better serve others.
+bool Fits(const xrt::bo& bo, size_t num_bytes) {
+  return bo && bo.size() >= num_bytes && bo.size() <= 2 * RoundUpSize(num_bytes);
 }
 
 std::string Describe(ert_cmd_state state) {
@@ -67,15 +70,13 @@ xrt::device OpenDevice() {
 class Session {
  public:
   Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
-      : device_(device), context_(device, design), kernel_(context_, kernel) {
-    for (int i = 0; i < kMaxArguments; ++i) arguments_.emplace_back();
-  }
+      : device_(device), context_(device, design), kernel_(context_, kernel) {}
 
   xrt::bo& Argument(int argument) { return arguments_.at(argument); }
 
   xrt::bo& Reserve(int argument, size_t num_bytes) {
     xrt::bo& bo = Argument(argument);
-    if (NumBytes(bo) >= num_bytes && NumBytes(bo) <= 2 * num_bytes) return bo;
+    if (Fits(bo, num_bytes)) return bo;
     if (bo) idle_.push_front({argument, std::move(bo)});
     bo = TakeIdle(argument, num_bytes);
     DropIdle();
@@ -106,11 +107,10 @@ class Session {
     xrt::bo bo;
   };
 
-  // An idle buffer of the argument that is large enough and not far too large, or none.
+  // An idle buffer of the argument that fits, or none.
   xrt::bo TakeIdle(int argument, size_t num_bytes) {
     for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
-      const size_t size = NumBytes(idle->bo);
-      if (idle->argument == argument && size >= num_bytes && size <= 2 * num_bytes) {
+      if (idle->argument == argument && Fits(idle->bo, num_bytes)) {
         xrt::bo bo = std::move(idle->bo);
         idle_.erase(idle);
         return bo;
@@ -122,40 +122,47 @@ class Session {
   void DropIdle() {
     size_t total = 0;
     for (auto idle = idle_.begin(); idle != idle_.end();) {
-      total += NumBytes(idle->bo);
+      total += idle->bo.size();
       idle = total > kMaxIdleBytes ? idle_.erase(idle) : std::next(idle);
     }
   }
 
+  struct LoadedStream {
+    xrt::bo bo;
+    size_t num_bytes;
+  };
+
   // The stream on the device: the one that is there, or a new one.
   xrt::bo& Stream(const uint32_t* words, size_t num_words) {
     const size_t num_bytes = num_words * sizeof(uint32_t);
-    const auto known = std::find_if(streams_.begin(), streams_.end(), [&](xrt::bo& bo) {
-      return bo.size() == num_bytes && std::memcmp(bo.map(), words, num_bytes) == 0;
-    });
+    const auto known =
+        std::find_if(streams_.begin(), streams_.end(), [&](auto& stream) {
+          return stream.num_bytes == num_bytes &&
+                 std::memcmp(stream.bo.map(), words, num_bytes) == 0;
+        });
     if (known != streams_.end()) {
       streams_.splice(streams_.begin(), streams_, known);
-      return streams_.front();
+      return streams_.front().bo;
     }
     xrt::bo bo(device_, num_bytes, xrt::bo::flags::cacheable,
                kernel_.group_id(kInstructionArgument));
     std::memcpy(bo.map(), words, num_bytes);
     bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
-    streams_.push_front(std::move(bo));
+    streams_.push_front({std::move(bo), num_bytes});
     stream_bytes_ += num_bytes;
     while (stream_bytes_ > kMaxStreamBytes && streams_.size() > 1) {
-      stream_bytes_ -= streams_.back().size();
+      stream_bytes_ -= streams_.back().num_bytes;
       streams_.pop_back();
     }
-    return streams_.front();
+    return streams_.front().bo;
   }
 
   xrt::device device_;
   xrt::hw_context context_;
   xrt::kernel kernel_;
-  std::vector<xrt::bo> arguments_;
-  std::list<IdleBuffer> idle_;  // latest first
-  std::list<xrt::bo> streams_;  // latest first
+  std::array<xrt::bo, kMaxArguments> arguments_;
+  std::list<IdleBuffer> idle_;       // latest first
+  std::list<LoadedStream> streams_;  // latest first
   size_t stream_bytes_ = 0;
   xrt::run run_;
 };
