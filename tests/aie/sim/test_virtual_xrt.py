@@ -145,8 +145,8 @@ def test_the_fifth_command_waits_for_the_first(run):
 
 
 def test_checks_refuse_a_fifth_command(program, tmp_path, make_gemm, rng):
-    # Each command takes much longer than submitting all.
-    Folder(tmp_path, make_gemm("npu1", (1, 256, 64, 256)), rng)
+    # The first command takes much longer than submitting the others.
+    Folder(tmp_path, make_gemm("npu1", (1, 256, 256, 256)), rng)
     command = [program, "five_commands", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("a context takes 4 commands at a time")

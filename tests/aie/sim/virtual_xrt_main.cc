@@ -183,10 +183,11 @@ const std::map<std::string, Case> kCases = {
      }},
     {"five_commands",
      [](Product& p, auto&) {
-       std::vector<xrt::runlist> lists;  // which take long enough
+       std::vector<xrt::runlist> lists;
        for (int i = 0; i < 5; ++i) {
          lists.emplace_back(p.context);
-         for (int j = 0; j < 24; ++j) lists.back().add(p.Prepared(p.words));
+         const int num_runs = i == 0 ? 24 : 1;  // the first takes its time
+         for (int j = 0; j < num_runs; ++j) lists.back().add(p.Prepared(p.words));
        }
        Print([&] {
          for (auto& list : lists) list.execute();
