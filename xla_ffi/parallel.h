@@ -12,6 +12,17 @@
 #include <mutex>
 #include <utility>
 
+// XLA's pool is not instrumented: the thread sanitizer has to be told that a task begins
+// after it was scheduled.
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
+#define JAX_NPU_TASK_BEGINS(state) __tsan_acquire(state)
+#else
+#define JAX_NPU_TASK_SCHEDULED(state)
+#define JAX_NPU_TASK_BEGINS(state)
+#endif
+
 namespace jax_npu {
 
 // Calls body(i) for every i in [0, num_items), on at most num_workers threads.
@@ -56,7 +67,11 @@ void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,
   state->num_items = num_items;
   const int64_t num_helpers = std::min(num_workers, num_items) - 1;
   for (int64_t i = 0; i < num_helpers; ++i) {
-    pool.Schedule([state] { state->Work(); });
+    JAX_NPU_TASK_SCHEDULED(state.get());
+    pool.Schedule([state] {
+      JAX_NPU_TASK_BEGINS(state.get());
+      state->Work();
+    });
   }
   state->Work();
   std::unique_lock<std::mutex> lock(state->mutex);
