@@ -1,13 +1,12 @@
 """The compiled kernels, called on matrices in plain order."""
 
 import ctypes
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-import jax_npu
+from jax_npu.ffi import library_path
 
 LIBRARY = "libaie_kernels.so"
 INSTRUCTION_SETS = ("avx512", "avx512bf16", "avx2", "portable", "reference")
@@ -115,13 +114,10 @@ class Kernels:
 
 
 def load():
-    for folder in jax_npu.__path__:
-        if (path := Path(folder) / LIBRARY).exists():
-            library = ctypes.CDLL(str(path))
-            library.aie_kernels.restype = ctypes.POINTER(Table)
-            library.aie_kernels.argtypes = (ctypes.c_char_p,)
-            return library
-    raise OSError(f"{LIBRARY} was not built; install the project with pip")
+    library = ctypes.CDLL(str(library_path(LIBRARY)))
+    library.aie_kernels.restype = ctypes.POINTER(Table)
+    library.aie_kernels.argtypes = (ctypes.c_char_p,)
+    return library
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)

@@ -1,0 +1,120 @@
+// A GEMM through packing, driver and virtual NPU, without JAX:
+//
+//   npu_gemm_main DESIGN PLAN THREADS REPEATS
+//
+// PLAN holds m, k and n, the numbers of an NpuPlan and of its runs, and the words of
+// all runs. Every thread multiplies matrices of small whole numbers, whose products are
+// exact, again and again. Exits with 1 and one line if a result is wrong.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <functional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "contraction.h"
+#include "driver.h"
+#include "npu_gemm.h"
+
+namespace {
+
+using jax_npu::Axis;
+using jax_npu::DType;
+
+struct Problem {
+  int64_t m, k, n;
+  jax_npu::NpuPlan plan;
+  std::vector<uint32_t> words;
+};
+
+Problem ReadProblem(const char* path) {
+  std::ifstream file(path);
+  Problem p;
+  size_t num_runs, num_words = 0;
+  file >> p.m >> p.k >> p.n >> p.plan.block_m >> p.plan.block_n >> p.plan.padded_k >>
+      p.plan.b_column_major >> p.plan.swapped >> num_runs;
+  for (size_t i = 0; i < num_runs; ++i) {
+    jax_npu::NpuRun run;
+    for (int64_t& x : run.start) file >> x;
+    for (int64_t& x : run.grid) file >> x;
+    file >> run.num_words;
+    num_words += run.num_words;
+    p.plan.runs.push_back(run);
+  }
+  p.words.resize(num_words);
+  for (uint32_t& word : p.words) file >> word;
+  if (!file) throw std::runtime_error("the plan is not complete");
+  return p;
+}
+
+std::vector<float> RandomMatrix(int64_t size, std::mt19937& random) {
+  std::uniform_int_distribution<int> digits(-4, 4);
+  std::vector<float> matrix(size);
+  for (float& x : matrix) x = static_cast<float>(digits(random));
+  return matrix;
+}
+
+std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& random) {
+  const auto a = RandomMatrix(p.m * p.k, random), b = RandomMatrix(p.k * p.n, random);
+  std::vector<float> c(p.m * p.n, NAN);
+  const Axis m = {p.m, p.k, 0, p.n}, k = {p.k, 1, p.n, 0}, n = {p.n, 0, 1, 1};
+  const jax_npu::Contraction contraction = {
+      jax_npu::ExpandAxes(nullptr, 0), jax_npu::ExpandAxes(&m, 1),
+      jax_npu::ExpandAxes(&k, 1), jax_npu::ExpandAxes(&n, 1)};
+  const jax_npu::ParallelLoop serial = [](int64_t count, auto body) {
+    for (int64_t i = 0; i < count; ++i) body(i);
+  };
+  jax_npu::NpuGemm(driver, p.plan, p.words.data(), contraction, {{0, 0}},
+                   {a.data(), DType::kF32}, {b.data(), DType::kF32},
+                   {c.data(), DType::kF32}, serial);
+  for (int64_t i = 0; i < p.m; ++i) {
+    for (int64_t j = 0; j < p.n; ++j) {
+      float sum = 0;
+      for (int64_t l = 0; l < p.k; ++l) sum += a[i * p.k + l] * b[l * p.n + j];
+      if (c[i * p.n + j] != sum) {
+        return "element (" + std::to_string(i) + ", " + std::to_string(j) + ") is " +
+               std::to_string(c[i * p.n + j]) + ", not " + std::to_string(sum);
+      }
+    }
+  }
+  return "";
+}
+
+std::string Run(const Problem& problem, const char* design, int seed, int repeats) {
+  try {
+    std::mt19937 random(seed);
+    for (int i = 0; i < repeats; ++i) {
+      const std::string wrong = Multiply(*jax_npu_open_driver(design), problem, random);
+      if (!wrong.empty()) return wrong;
+    }
+    return "";
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  const Problem problem = ReadProblem(arguments[2]);
+  const int num_threads = std::atoi(arguments[3]), repeats = std::atoi(arguments[4]);
+  std::vector<std::string> wrong(num_threads);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < num_threads; ++i) {
+    threads.emplace_back([&, i] { wrong[i] = Run(problem, arguments[1], i, repeats); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::string& text : wrong) {
+    if (text.empty()) continue;
+    std::printf("%s\n", text.c_str());
+    return 1;
+  }
+  std::printf("right\n");
+  return 0;
+}

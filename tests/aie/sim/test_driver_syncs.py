@@ -1,0 +1,127 @@
+"""Every copy between the host's and the device's memory is needed, and is made.
+
+The driver and what packs for it are compiled with one sync left out at a time; two
+products on other operands must then be wrong, or refused where the checks are on.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jax_npu.design.gemm_stream import run_words
+from jax_npu.design.tiling import make_plan
+from jax_npu.ffi import library_path
+from jax_npu.npu_plan import gemm_array, simulated_design
+from jax_npu.simulator import LIBRARY
+
+ROOT = Path(__file__).parents[3]
+MAIN = Path(__file__).parent / "npu_gemm_main.cc"
+SOURCES = [
+    ROOT / "xla_ffi" / f"{name}.cc"
+    for name in ("contraction", "driver", "npu_gemm", "npu_pack")
+]
+SIZES = (70, 90, 300)  # m, k, n: two runs' worth of padding in each dimension
+SYNC = re.compile(r"^ *\S*(\.|_\.|->)(sync|SyncToDevice|SyncFromDevice)\(.*\);$", re.M)
+
+
+COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT / "xla_ffi"]
+# Of the packing kernels, which are no part of what is tested: by the files' names.
+FLAGS = {
+    "kernels": [],
+    "portable": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
+}
+FLAGS["avx512bf16"] = [*FLAGS["avx512"], "-mavx512bf16"]
+
+
+@pytest.fixture(scope="session")
+def packing(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packing")
+    for name, flags in FLAGS.items():
+        source, out = ROOT / "xla_ffi" / f"host_{name}.cc", folder / f"{name}.o"
+        subprocess.run([*COMPILE, *flags, "-c", source, "-o", out], check=True)
+    return sorted(folder.iterdir())
+
+
+def compile_program(folder, sources, packing):
+    library, out = library_path(LIBRARY), folder / "main"
+    command = [*COMPILE, "-I", ROOT / "aie" / "sim" / "xrt", MAIN, *sources, *packing]
+    command += ["-o", out, library, f"-Wl,-rpath,{library.parent}", "-pthread"]
+    subprocess.run(command, check=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def plan_file(tmp_path_factory):
+    plan = make_plan(gemm_array("npu1"), 1, *SIZES)
+    words = [run_words(plan, run) for run in plan.runs]
+    numbers = [*SIZES, plan.array.block_m, plan.array.block_n, plan.padded_k]
+    numbers += [int(plan.array.b_column_major), int(plan.swapped), len(plan.runs)]
+    for run, stream in zip(plan.runs, words):
+        numbers += [*run.start, *run.grid, len(stream)]
+    for stream in words:
+        numbers += stream.tolist()
+    path = tmp_path_factory.mktemp("plan") / "plan"
+    path.write_text(" ".join(map(str, numbers)))
+    return path
+
+
+def run(program, plan_file, checks="on", threads=1, repeats=2):
+    command = [program, simulated_design("npu1"), plan_file, str(threads), str(repeats)]
+    return subprocess.run(
+        command,
+        env={"JAX_NPU_SIM_CHECKS": checks},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory, packing):
+    return compile_program(tmp_path_factory.mktemp("driver"), SOURCES, packing)
+
+
+@pytest.mark.parametrize("checks", ["on", "off"])
+def test_the_driver_as_it_is_gives_right_products(program, plan_file, checks):
+    done = run(program, plan_file, checks)
+    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
+
+
+def test_threads_may_multiply_at_the_same_time(program, plan_file):
+    done = run(program, plan_file, threads=8, repeats=5)
+    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
+
+
+def syncs():
+    """(source, its text with one sync left out) for each sync."""
+    for source in SOURCES:
+        text = source.read_text()
+        for found in SYNC.finditer(text):
+            line = text.count("\n", 0, found.start()) + 1
+            mutant = text[: found.start()] + text[found.end() :]
+            yield pytest.param(source, mutant, id=f"{source.name}:{line}")
+
+
+def test_every_sync_is_found():
+    """In the driver: to and from the device, and a stream's; above it: both ways."""
+    assert [Path(p.id.split(":")[0]).stem for p in syncs()] == [
+        *["driver"] * 3,
+        *["npu_gemm"] * 2,
+    ]
+
+
+@pytest.mark.parametrize(("source", "mutant"), list(syncs()))
+def test_a_product_without_one_sync_is_wrong(
+    tmp_path, plan_file, packing, source, mutant
+):
+    path = tmp_path / source.name
+    path.write_text(mutant)
+    sources = [path if other == source else other for other in SOURCES]
+    program = compile_program(tmp_path, sources, packing)
+    for checks in ("on", "off"):
+        done = run(program, plan_file, checks)
+        assert done.returncode == 1, f"checks {checks}: {done.stdout}"
