@@ -1,7 +1,8 @@
 #include "npu_gemm.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
+#include <functional>
 #include <mutex>
 #include <utility>
 
@@ -9,6 +10,7 @@
 
 namespace jax_npu {
 namespace {
+#include "bf16.inc"
 
 constexpr int kA = 0, kB = 1, kC = 2, kNumArguments = 3;
 
@@ -189,6 +191,42 @@ class Gemm {
   Window loaded_[2] = {};
 };
 
+// The largest biased exponent of the finite values.
+uint32_t LargestExponent(Operand operand, int64_t size) {
+  constexpr uint32_t kMask = 0x7F800000u;
+  uint32_t largest = 0;
+  const auto scan = [&](const auto* data) {
+    for (int64_t i = 0; i < size; ++i) {
+      const uint32_t exponent = LoadBits(data + i) & kMask;
+      largest = std::max(largest, exponent == kMask ? 0 : exponent);
+    }
+  };
+  if (operand.dtype == DType::kF32) {
+    scan(static_cast<const float*>(operand.data));
+  } else {
+    scan(static_cast<const uint16_t*>(operand.data));
+  }
+  return largest >> 23;
+}
+
+// The product of first parts comes last, which is most accurate. But where a sum of
+// lower products may overflow, it comes first: an infinity of the wrong sign would
+// stay.
+PartPairs Ordered(PartPairs parts, const Contraction& contraction, Operand lhs,
+                  Operand rhs) {
+  if (parts.size() == 1) return parts;
+  const int64_t k = contraction.k.size(), batch = contraction.batch.size();
+  const double largest = LargestExponent(lhs, batch * contraction.m.size() * k) +
+                         LargestExponent(rhs, batch * contraction.n.size() * k) +
+                         std::log2(parts.size() * k);
+  // Both exponents have a bias of 127, mantissas are below 2, and one of the factors is
+  // at most 2^-8 of its value.
+  if (largest - 2 * 127 + 2 - 8 >= 127) {
+    std::rotate(parts.begin(), parts.end() - 1, parts.end());
+  }
+  return parts;
+}
+
 PartPairs Swapped(PartPairs parts) {
   for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
   return parts;
@@ -206,7 +244,8 @@ void NpuGemm(Driver& driver, const NpuPlan& plan, const uint32_t* words,
                    rhs, lhs, out, parallel);
   }
   const std::lock_guard<std::mutex> lock(driver.mutex);
-  Gemm gemm(driver, plan, contraction, parts, lhs, rhs, out, parallel);
+  Gemm gemm(driver, plan, contraction, Ordered(parts, contraction, lhs, rhs), lhs, rhs,
+            out, parallel);
   for (const NpuRun& run : plan.runs) {
     gemm.Compute(run, words);
     words += run.num_words;

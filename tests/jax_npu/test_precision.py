@@ -182,6 +182,19 @@ def test_overflow_of_a_sum_of_finite_products_is_infinite(backend, precision):
     np.testing.assert_array_equal(out, [[np.inf]])
 
 
+@every_precision
+def test_an_overflow_has_the_sign_of_the_products(custom_call_backend, rng, precision):
+    """Lower parts have either sign, and their products overflow too."""
+    signs = np.sign(random(rng, 9, 1)), np.sign(random(rng, 1, 7))
+    lhs, rhs = 1 + rng.random((9, 33)), 1 + rng.random((33, 7))
+    out = jax_npu.matmul(
+        (3e36 * lhs * signs[0]).astype(F32),
+        (3e36 * rhs * signs[1]).astype(F32),
+        precision=precision,
+    )
+    np.testing.assert_array_equal(out, signs[0] * signs[1] * np.inf)
+
+
 def test_lax_takes_the_same_precisions_on_xla(rng):
     lhs, rhs = random(rng, 3, 4), random(rng, 4, 5)
     for precision in (None, "high", Precision.HIGHEST):

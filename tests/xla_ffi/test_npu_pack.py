@@ -225,6 +225,8 @@ def check(run_recorded, subscripts, lhs, rhs, out_dtype=F32, passes=1, **options
     )
     spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
+    if len(pairs) > 1:  # lower products of such operands may overflow: they come later
+        pairs = [pairs[-1], *pairs[:-1]]
     a, b = matrices(spec, lhs, rhs)
     a = passes_of(a, [(i, i + j > 0) for i, j in pairs], axis=2)
     b = passes_of(b, [(j, i + j > 0) for i, j in pairs], axis=1)
@@ -263,6 +265,20 @@ def test_higher_precision_is_a_longer_k(run_recorded, rng, subscripts, passes, d
     terms = subscripts.split("->")[0].split(",")
     lhs, rhs = (operand(rng, term, t) for term, t in zip(terms, dtypes))
     check(run_recorded, subscripts, lhs, rhs, passes=passes)
+
+
+def test_the_smallest_products_come_first_where_nothing_overflows(run_recorded, rng):
+    lhs = rng.standard_normal((SIZES["m"], SIZES["k"])).astype(F32)
+    rhs = rng.standard_normal((SIZES["k"], SIZES["n"])).astype(F32)
+    _, plan, (a,), (b,), _ = run_recorded("mk,kn->mn", lhs, rhs, passes=3)
+    order = part_pairs(3, lhs.dtype, rhs.dtype)
+    assert order[-1] == (0, 0)
+    lhs = passes_of(lhs[None], [(i, False) for i, _ in order], axis=2)
+    rhs = passes_of(rhs[None], [(j, False) for _, j in order], axis=1)
+    if plan.swapped:
+        lhs, rhs = rhs.swapaxes(1, 2), lhs.swapaxes(1, 2)
+    for actual, image in zip((a, b), expected_images(plan, plan.runs[0], lhs, rhs)):
+        assert_same(actual, image)
 
 
 @pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->nm", "bmk,bkn->bmn"])
