@@ -6,7 +6,7 @@ NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels 
 CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES)) $(shell find tests -name '*.cc')
 
 .DEFAULT_GOAL := help
-.PHONY: help install finetune test test-slow lint format clean
+.PHONY: help install finetune test test-slow test-sanitized lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,10 +17,14 @@ finetune: $(INSTALLED) ## Train GPT-2 on Python's documentation; ARGS="--model g
 	$(BIN)/gpt2-flax train --out runs/$$(date +%Y%m%d-%H%M%S) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests on every backend, or on $$JAX_NPU_BACKEND; ARGS go to pytest
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the long tests
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+
+test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, undefined and thread sanitizers
+	.ci/sanitize address,undefined
+	.ci/sanitize thread
 
 lint: .venv/.lint ## Check style and types
 	$(BIN)/ruff check
