@@ -12,8 +12,8 @@
 #include <mutex>
 #include <utility>
 
-// XLA's pool is not instrumented: the thread sanitizer has to be told that a task begins
-// after it was scheduled.
+// XLA's pool is not instrumented: the thread sanitizer has to be told that a task
+// begins after it was scheduled.
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 #define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
