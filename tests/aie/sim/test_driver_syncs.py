@@ -4,6 +4,7 @@ The driver and what packs for it are compiled with one sync left out at a time; 
 products on other operands must then be wrong, or refused where the checks are on.
 """
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -73,7 +74,7 @@ def run(program, plan_file, checks="on", threads=1, repeats=2):
     command = [program, simulated_design("npu1"), plan_file, str(threads), str(repeats)]
     return subprocess.run(
         command,
-        env={"JAX_NPU_SIM_CHECKS": checks},
+        env={**os.environ, "JAX_NPU_SIM_CHECKS": checks},
         capture_output=True,
         text=True,
         timeout=120,
