@@ -1,4 +1,4 @@
-"""gpt2-flax train | sample | export"""
+"""gpt2-flax train | sample | bench | export"""
 
 import argparse
 import importlib
@@ -7,6 +7,7 @@ import sys
 COMMANDS = {
     "train": "train GPT-2 on a text",
     "sample": "continue a text with a trained run",
+    "bench": "time training steps on backends side by side",
     "export": "write a run as a Hugging Face directory",
 }
 EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
