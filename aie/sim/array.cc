@@ -286,10 +286,10 @@ bool Array::Acquire(Lock& lock, int value, Agent& agent) {
   return false;
 }
 
-void Array::Release(Lock& lock, int value, const std::string& by) {
+void Array::Release(Lock& lock, int value, const Agent& by) {
   const int sum = lock.value + value;
   if (sum < 0 || sum > limits.max_lock_value) {
-    Fail(by + " releases " + lock.Name() + " by " + std::to_string(value) +
+    Fail(by.Name() + " releases " + lock.Name() + " by " + std::to_string(value) +
          ", which brings it to " + std::to_string(sum) + ": a lock holds 0 to " +
          std::to_string(limits.max_lock_value));
   }

@@ -268,7 +268,7 @@ struct Array {
   Tile& At(TileAt at);
   // Takes `value` from a lock, or makes the agent wait for it.
   bool Acquire(Lock& lock, int value, Agent& agent);
-  void Release(Lock& lock, int value, const std::string& by);
+  void Release(Lock& lock, int value, const Agent& by);
   void SetLock(Lock& lock, int value);
   void Reset();
   void BeginRun(std::vector<DeviceBuffer> arguments);

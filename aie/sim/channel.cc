@@ -181,7 +181,7 @@ void Channel::EndBd(Cycles latency) {
     const Cycles delay =
         latency + times.lock + (in_memtile ? times.memtile_release : 0);
     array.scheduler.In(delay, [this, released, value = descriptor.release_value] {
-      array.Release(*released, value, Name());
+      array.Release(*released, value, *this);
     });
   }
   if (descriptor.next >= 0) {

@@ -223,7 +223,7 @@ bool Core::Act(const Instruction& i) {
       pending_ += array.times.lock;
       break;
     case Op::kRelease:
-      array.Release(*array.locks[i.lock], i.value, Name());
+      array.Release(*array.locks[i.lock], i.value, *this);
       pending_ += array.times.lock;
       break;
     case Op::kCall:
@@ -302,11 +302,11 @@ void Core::Call(const Instruction& i) {
     const BufferInfo& buffer = array.configuration.buffers[index];
     const Tile& in = array.At(buffer.tile);
     const int64_t begin = buffer.address, end = begin + buffer.bytes;
-    const std::string where = Name() + " calls " + declared.name + ", which ";
+    const auto where = [&] { return Name() + " calls " + declared.name + ", which "; };
     if (Reads(kernel.accesses[a])) {
       const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
       if (unwritten >= 0) {
-        array.Fail(where + "reads byte " + std::to_string(unwritten - begin) +
+        array.Fail(where() + "reads byte " + std::to_string(unwritten - begin) +
                    " of buffer " + buffer.name + ", which nothing has written");
       }
     }
@@ -315,7 +315,7 @@ void Core::Call(const Instruction& i) {
       const bool writes = Writes(kernel.accesses[a]);
       if (const auto* other =
               in.memory->Begin({begin, end, writes, this, {}}, &handle)) {
-        array.Fail(where + (writes ? "writes" : "reads") + " buffer " + buffer.name +
+        array.Fail(where() + (writes ? "writes" : "reads") + " buffer " + buffer.name +
                    " while " + other->by->Name() +
                    (other->writes ? " writes" : " reads") + " it");
       }
