@@ -181,8 +181,9 @@ void Core::Compute(const Instruction& i) {
       slots[i.result] = slot(i.left);
       return;
     case Op::kCast:
-      slots[i.result] = Wrapped(
-          i.is_signed ? slot(i.left) : ZeroExtended(slot(i.left), i.from_bits), i.bits);
+      slots[i.result] = Wrapped(i.is_signed ? Signed(slot(i.left), i.from_bits)
+                                            : ZeroExtended(slot(i.left), i.from_bits),
+                                i.bits);
       return;
     case Op::kBinary:
       if (IsDivision(i.binary) && slot(i.right) == 0) {

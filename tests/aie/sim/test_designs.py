@@ -306,8 +306,16 @@ def test_broadcast_pads_and_joins(name, rng):
     assert npu.run(words, [x, y]).cycles == report.cycles
 
 
-def test_cores_share_memory_and_compute(name, rng):
-    text = NEIGHBOURS.replace("DEVICE", name)
+SELECTED = "%magnitude = arith.select %negative, %opposite, %v : i32"
+BY_MASK = """%mask = arith.extsi %negative : i1 to i32
+            %flipped = arith.xori %v, %mask : i32
+            %magnitude = arith.subi %flipped, %mask : i32"""
+
+
+@pytest.mark.parametrize("magnitude", [SELECTED, BY_MASK], ids=["select", "mask"])
+def test_cores_share_memory_and_compute(name, magnitude, rng):
+    assert SELECTED in NEIGHBOURS
+    text = NEIGHBOURS.replace("DEVICE", name).replace(SELECTED, magnitude)
     npu = VirtualNpu(configuration(parse_module(text)))
     count, go = tile_address(0, 2, 8192), tile_address(0, 2, 0x1F040)
     for rounds in 1, 3, 2:
