@@ -70,6 +70,21 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
       limits(configuration),
       times(configuration),
       kernels(std::move(table)) {
+  MakeTiles();
+  LoadLocks();
+  CheckBuffers();
+  LoadBds();
+  LoadRoutes();
+  CheckStarts();
+  for (const CoreInfo& info : configuration.cores) LoadCore(info);
+  controller = std::make_unique<Controller>(*this);
+  AddTracks();
+  run.device = total.device = configuration.device;
+  run.clock_hz = total.clock_hz = times.clock_hz;
+  Reset();
+}
+
+void Array::MakeTiles() {
   // Locks and tiles are pointed at: they must not move once they are made.
   tiles.resize(limits.num_columns * limits.num_rows);
   for (int column = 0; column < limits.num_columns; ++column) {
@@ -93,6 +108,9 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
       }
     }
   }
+}
+
+void Array::LoadLocks() {
   for (const LockInfo& info : configuration.locks) {
     Tile& tile = At(info.tile);
     if (info.id < 0 || info.id >= tile.limits->num_locks || info.init < 0 ||
@@ -105,6 +123,9 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
     lock.name = info.name;
     locks.push_back(&lock);
   }
+}
+
+void Array::CheckBuffers() {
   for (const BufferInfo& info : configuration.buffers) {
     const Tile& tile = At(info.tile);
     if (info.address < 0 || info.bytes < 0 ||
@@ -113,6 +134,9 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
                    tile.Name());
     }
   }
+}
+
+void Array::LoadBds() {
   for (const BdInfo& info : configuration.bds) {
     Tile& tile = At(info.tile);
     if (info.id < 0 || info.id >= tile.limits->num_bds ||
@@ -143,16 +167,20 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
                    std::to_string(info.next) + ", which is not defined");
     }
   }
-  const auto channel = [&](TileAt at, Direction direction, int number) {
-    Tile& tile = At(at);
-    if (number < 0 || number >= tile.limits->num_channels[direction]) {
-      Inconsistent(tile.Name() + " has no such channel " + std::to_string(number));
-    }
-    return tile.channels[direction][number].get();
-  };
+}
+
+Channel& Array::ChannelAt(TileAt at, Direction direction, int number) {
+  Tile& tile = At(at);
+  if (number < 0 || number >= tile.limits->num_channels[direction]) {
+    Inconsistent(tile.Name() + " has no such channel " + std::to_string(number));
+  }
+  return *tile.channels[direction][number];
+}
+
+void Array::LoadRoutes() {
   for (const RouteInfo& info : configuration.routes) {
-    Channel* source = channel(info.from, kMm2s, info.from_channel);
-    Channel* end = channel(info.to, kS2mm, info.to_channel);
+    Channel* source = &ChannelAt(info.from, kMm2s, info.from_channel);
+    Channel* end = &ChannelAt(info.to, kS2mm, info.to_channel);
     if (end->route != nullptr) Inconsistent(end->Name() + " has two sources");
     if (source->route == nullptr) {
       routes.push_back(std::make_unique<Route>());
@@ -163,8 +191,11 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
     end->route->ends.push_back({end, info.hops});
     end->route->links += info.hops;
   }
+}
+
+void Array::CheckStarts() {
   for (const StartInfo& info : configuration.starts) {
-    channel(info.tile, info.direction, info.channel);  // that it exists
+    ChannelAt(info.tile, info.direction, info.channel);  // that it exists
     const Tile& tile = At(info.tile);
     if (info.bd < 0 || info.bd >= tile.limits->num_bds ||
         !tile.bds[info.bd].is_defined) {
@@ -172,45 +203,51 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
                    ", which is not defined");
     }
   }
-  for (const CoreInfo& info : configuration.cores) {
-    Tile& tile = At(info.tile);
-    if (tile.limits != &limits.core || tile.core) {
-      Inconsistent(tile.Name() + " is given a program that it cannot hold");
-    }
-    for (const Instruction& instruction : info.program) {
-      if (instruction.op != Op::kCall) continue;
-      const KernelInfo& called = configuration.kernels[instruction.kernel];
-      const auto kernel = kernels->find(called.name);
-      if (kernel == kernels->end()) {
-        Inconsistent(tile.Name() + " calls " + called.name +
-                     ", a kernel that is not registered");
-      }
-      if (kernel->second.accesses.size() != called.arguments.size()) {
-        Inconsistent(tile.Name() + " calls " + called.name + " with " +
-                     std::to_string(called.arguments.size()) + " arguments, it has " +
-                     std::to_string(kernel->second.accesses.size()));
-      }
-      for (size_t i = 0; i < called.arguments.size(); ++i) {
-        const Instruction::Argument& argument = instruction.arguments[i];
-        const std::string where = tile.Name() + " calls " + called.name +
-                                  " with argument " + std::to_string(i);
-        const bool accesses = kernel->second.accesses[i] != Access::kNone;
-        if (argument.is_buffer != (called.arguments[i] >= 0) ||
-            (accesses && !argument.is_buffer)) {
-          Inconsistent(where + ", which is a buffer to one of them and not to all");
-        }
-        if (!argument.is_buffer) continue;
-        const BufferInfo& buffer = configuration.buffers[argument.index];
-        const int64_t bytes = configuration.types[called.arguments[i]].Bytes();
-        if (buffer.bytes != bytes) {
-          Inconsistent(where + " of " + std::to_string(bytes) + " bytes, buffer " +
-                       buffer.name + " has " + std::to_string(buffer.bytes));
-        }
-      }
-    }
-    tile.core = std::make_unique<Core>(*this, tile, info);
+}
+
+void Array::LoadCore(const CoreInfo& info) {
+  Tile& tile = At(info.tile);
+  if (tile.limits != &limits.core || tile.core) {
+    Inconsistent(tile.Name() + " is given a program that it cannot hold");
   }
-  controller = std::make_unique<Controller>(*this);
+  for (const Instruction& instruction : info.program) {
+    if (instruction.op == Op::kCall) CheckCall(tile, instruction);
+  }
+  tile.core = std::make_unique<Core>(*this, tile, info);
+}
+
+void Array::CheckCall(const Tile& tile, const Instruction& instruction) const {
+  const KernelInfo& called = configuration.kernels[instruction.kernel];
+  const auto kernel = kernels->find(called.name);
+  if (kernel == kernels->end()) {
+    Inconsistent(tile.Name() + " calls " + called.name +
+                 ", a kernel that is not registered");
+  }
+  if (kernel->second.accesses.size() != called.arguments.size()) {
+    Inconsistent(tile.Name() + " calls " + called.name + " with " +
+                 std::to_string(called.arguments.size()) + " arguments, it has " +
+                 std::to_string(kernel->second.accesses.size()));
+  }
+  for (size_t i = 0; i < called.arguments.size(); ++i) {
+    const Instruction::Argument& argument = instruction.arguments[i];
+    const std::string where =
+        tile.Name() + " calls " + called.name + " with argument " + std::to_string(i);
+    const bool accesses = kernel->second.accesses[i] != Access::kNone;
+    if (argument.is_buffer != (called.arguments[i] >= 0) ||
+        (accesses && !argument.is_buffer)) {
+      Inconsistent(where + ", which is a buffer to one of them and not to all");
+    }
+    if (!argument.is_buffer) continue;
+    const BufferInfo& buffer = configuration.buffers[argument.index];
+    const int64_t bytes = configuration.types[called.arguments[i]].Bytes();
+    if (buffer.bytes != bytes) {
+      Inconsistent(where + " of " + std::to_string(bytes) + " bytes, buffer " +
+                   buffer.name + " has " + std::to_string(buffer.bytes));
+    }
+  }
+}
+
+void Array::AddTracks() {
   controller->track = trace.AddTrack("controller", controller->Name());
   for (Agent* agent : Agents()) {
     if (agent == controller.get()) continue;
@@ -218,9 +255,6 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
     agent->track = trace.AddTrack(dma ? std::string(dma->tile.kind) + " DMA" : "cores",
                                   agent->Name());
   }
-  run.device = total.device = configuration.device;
-  run.clock_hz = total.clock_hz = times.clock_hz;
-  Reset();
 }
 
 Tile& Array::At(TileAt at) {

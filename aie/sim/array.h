@@ -295,6 +295,19 @@ struct Array {
   int64_t progress = 0;  // words moved, kernels called, operations executed
   Report run, total;
   std::vector<uint32_t> transit;  // words on their way
+
+ private:
+  // Of the configuration, each checked as it is taken.
+  void MakeTiles();
+  void LoadLocks();
+  void CheckBuffers();
+  void LoadBds();
+  void LoadRoutes();
+  void CheckStarts();
+  void LoadCore(const CoreInfo& info);
+  void CheckCall(const Tile& tile, const Instruction& instruction) const;
+  Channel& ChannelAt(TileAt at, Direction direction, int number);
+  void AddTracks();
 };
 
 }  // namespace jax_npu::sim
