@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "faults.h"
+
 namespace xrt {
 namespace {
 
@@ -99,15 +101,26 @@ uint64_t bo_impl::Fingerprint(size_t block) const {
   return fingerprint;
 }
 
+namespace {
+
+std::shared_ptr<bo_impl> MakeBuffer(void* userptr, size_t size, bo::flags flags,
+                                    memory_group group) {
+  jax_npu::sim::CountCall("CREATE_BO");
+  jax_npu::sim::CountBuffer(flags == bo::flags::host_only, userptr, size);
+  return std::make_shared<bo_impl>(userptr, size, flags, group);
+}
+
+}  // namespace
+
 bo::bo(const xrt::device&, size_t size, enum flags flags, memory_group group)
-    : handle_(std::make_shared<bo_impl>(nullptr, size, flags, group)) {}
+    : handle_(MakeBuffer(nullptr, size, flags, group)) {}
 
 bo::bo(const hw_context&, size_t size, enum flags flags, memory_group group)
-    : handle_(std::make_shared<bo_impl>(nullptr, size, flags, group)) {}
+    : handle_(MakeBuffer(nullptr, size, flags, group)) {}
 
 bo::bo(const xrt::device&, void* userptr, size_t size, enum flags flags,
        memory_group group)
-    : handle_(std::make_shared<bo_impl>(userptr, size, flags, group)) {}
+    : handle_(MakeBuffer(userptr, size, flags, group)) {}
 
 size_t bo::size() const { return handle_->size(); }
 
@@ -118,6 +131,7 @@ memory_group bo::get_memory_group() const { return handle_->group(); }
 enum bo::flags bo::get_flags() const { return handle_->flags(); }
 
 void bo::sync(xclBOSyncDirection direction, size_t size, size_t offset) {
+  jax_npu::sim::CountCall("SYNC_BO");
   handle_->Sync(direction, size, offset);
 }
 
@@ -136,3 +150,5 @@ void bo::read(void* to, size_t size, size_t offset) {
 }
 
 }  // namespace xrt
+
+int64_t jax_npu_sim_num_buffers() { return xrt::LiveBuffer::count; }

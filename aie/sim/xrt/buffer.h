@@ -4,6 +4,7 @@
 #ifndef JAX_NPU_AIE_SIM_XRT_BUFFER_H_
 #define JAX_NPU_AIE_SIM_XRT_BUFFER_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -24,6 +25,15 @@ class Pages {
  private:
   size_t num_bytes_;
   std::byte* data_;
+};
+
+// Counts itself.
+struct LiveBuffer {
+  LiveBuffer() { ++count; }
+  ~LiveBuffer() { --count; }
+  LiveBuffer(const LiveBuffer&) = delete;
+  LiveBuffer& operator=(const LiveBuffer&) = delete;
+  static inline std::atomic<int64_t> count = 0;
 };
 
 class bo_impl {
@@ -47,6 +57,7 @@ class bo_impl {
  private:
   uint64_t Fingerprint(size_t block) const;
 
+  const LiveBuffer live_;
   const size_t size_;
   const bo::flags flags_;
   const memory_group group_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "context.h"
+#include "faults.h"
 #include "xrt/experimental/xrt_kernel.h"
 #include "xrt/xrt_kernel.h"
 
@@ -173,6 +174,7 @@ Invocation run_impl::Arguments() const {
 
 Progress run_impl::Wait(std::chrono::milliseconds timeout) const {
   if (!command) throw std::runtime_error("the run was never started");
+  jax_npu::sim::CountCall("WAIT_CMD");
   return kernel->context->Wait(*command, timeout);
 }
 
@@ -180,6 +182,7 @@ void run::start() {
   if (state() == ERT_CMD_STATE_QUEUED) {
     throw std::runtime_error("the run is still executing and cannot be started");
   }
+  jax_npu::sim::CountCall("EXEC_CMD");
   auto command = std::make_shared<Command>();
   command->runs.push_back(handle_->Arguments());
   handle_->kernel->context->Submit(command);
@@ -232,6 +235,7 @@ void runlist::execute() {
     throw std::runtime_error("a list takes 24 runs, this one has " +
                              std::to_string(handle_->runs.size()) + "; use several");
   }
+  jax_npu::sim::CountCall("EXEC_CMD");
   auto command = std::make_shared<Command>();
   for (const run& run : handle_->runs) {
     command->runs.push_back(run.get_handle()->Arguments());
@@ -242,6 +246,7 @@ void runlist::execute() {
 
 std::cv_status runlist::wait(const std::chrono::milliseconds& timeout) const {
   if (!handle_->command) return std::cv_status::no_timeout;
+  jax_npu::sim::CountCall("WAIT_CMD");
   const Progress progress = handle_->context->Wait(*handle_->command, timeout);
   if (progress.state == ERT_CMD_STATE_COMPLETED) return std::cv_status::no_timeout;
   if (!progress.IsOver()) return std::cv_status::timeout;

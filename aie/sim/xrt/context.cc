@@ -1,5 +1,7 @@
 #include "context.h"
 
+#include <cerrno>
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -11,6 +13,7 @@ using jax_npu::sim::BuiltInKernels;
 using jax_npu::sim::ChecksAreOn;
 using jax_npu::sim::Configuration;
 using jax_npu::sim::DeviceBuffer;
+using jax_npu::sim::Fault;
 using jax_npu::sim::KernelTable;
 using jax_npu::sim::VirtualNpu;
 
@@ -27,12 +30,37 @@ std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
   return array;
 }
 
-void FillWithGarbage(bo_impl& buffer) {
-  uint32_t state = 1;
+void FillWithGarbage(bo_impl& buffer, uint32_t state = 1) {
   for (size_t i = 0; i < buffer.size(); ++i) {
     state = state * 1664525 + 1013904223;
     buffer.device()[i] = static_cast<std::byte>(state >> 24);
   }
+}
+
+// Flips high bits of one word: one that changed since `before`, or that is not zero, so
+// that it is one of the result, if there is such a word.
+void SpoilAWord(bo_impl& buffer, const std::vector<uint32_t>& before, uint64_t random) {
+  std::vector<uint32_t> words(before.size());
+  if (words.empty()) return;
+  std::memcpy(words.data(), buffer.device(), words.size() * sizeof words[0]);
+  std::vector<size_t> candidates;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] != before[i]) candidates.push_back(i);
+  }
+  for (size_t i = 0; before == words && i < words.size(); ++i) {
+    if (words[i] != 0) candidates.push_back(i);
+  }
+  const size_t i = candidates.empty() ? random % words.size()
+                                      : candidates[random % candidates.size()];
+  // An exponent's highest bit, and any of those after it.
+  words[i] ^= uint32_t{1} << 30 | (static_cast<uint32_t>(random >> 40) & 0xF) << 26;
+  std::memcpy(buffer.device() + i * sizeof words[i], &words[i], sizeof words[i]);
+}
+
+std::vector<uint32_t> WordsOf(const bo_impl& buffer) {
+  std::vector<uint32_t> words(buffer.size() / sizeof(uint32_t));
+  std::memcpy(words.data(), buffer.device(), words.size() * sizeof(uint32_t));
+  return words;
 }
 
 }  // namespace
@@ -58,10 +86,22 @@ void hw_context_impl::Submit(const std::shared_ptr<Command>& command) {
                              "more; wait for the first before the fifth");
   }
   changed_.wait(lock, [this] { return num_outstanding_ < kMaxOutstanding; });
+  DrawFates(*command);
   ++num_outstanding_;
   command->progress.state = ERT_CMD_STATE_QUEUED;
   queue_.push_back(command);
   changed_.notify_all();
+}
+
+void hw_context_impl::DrawFates(Command& command) {
+  for (Invocation& run : command.runs) {
+    if (is_evicted_) break;
+    run.fate = jax_npu::sim::NextRun();
+    if (run.fate.fault != Fault::kEvicted) continue;
+    jax_npu::sim::Happened(Fault::kEvicted);
+    is_evicted_ = true;
+  }
+  if (is_evicted_) jax_npu::sim::ThrowIoctlError("EXEC_CMD", ENOENT);
 }
 
 Progress hw_context_impl::Wait(const Command& command,
@@ -108,9 +148,45 @@ Progress hw_context_impl::Execute(const std::vector<Invocation>& runs) {
 }
 
 ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error) {
+  const auto [fault, random] = run.fate;
+  if (fault == Fault::kNone || is_broken_) return ExecuteFaultless(run, error);
+  jax_npu::sim::Happened(fault);
+  bo_impl* output = run.data.empty() ? nullptr : run.data.back().get();
+  switch (fault) {
+    case Fault::kError:
+      return ERT_CMD_STATE_ERROR;
+    case Fault::kUntouched:
+      return ERT_CMD_STATE_COMPLETED;
+    case Fault::kGarbage:
+    case Fault::kWrong: {
+      std::vector<uint32_t> before;
+      if (output != nullptr) before = WordsOf(*output);
+      const ert_cmd_state state = ExecuteFaultless(run, error);
+      if (state != ERT_CMD_STATE_COMPLETED || output == nullptr) return state;
+      if (fault == Fault::kWrong) {
+        SpoilAWord(*output, before, random);
+      } else {
+        FillWithGarbage(*output, static_cast<uint32_t>(random));
+      }
+      return state;
+    }
+    case Fault::kStuck: {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [this] { return is_closing_; });
+      break;
+    }
+    default:
+      break;
+  }
+  is_broken_ = is_broken_by_fault_ = true;
+  return fault == Fault::kTimeout ? ERT_CMD_STATE_TIMEOUT : ERT_CMD_STATE_ABORT;
+}
+
+ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run,
+                                                std::string& error) {
   const bool checks = ChecksAreOn();
   const auto fail = [&](ert_cmd_state state, const std::string& what) {
-    if (checks) error = what;
+    if (checks && !is_broken_by_fault_) error = what;
     return state;
   };
   if (is_broken_) {

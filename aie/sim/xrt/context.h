@@ -16,6 +16,7 @@
 
 #include "aie/sim/virtual_npu.h"
 #include "buffer.h"
+#include "faults.h"
 #include "process.h"
 #include "xrt/xrt_hw_context.h"
 #include "xrt/xrt_kernel.h"
@@ -28,6 +29,7 @@ struct Invocation {
   std::shared_ptr<bo_impl> instructions;
   std::vector<std::shared_ptr<bo_impl>> data;
   bool is_in_wrong_memory = false;
+  jax_npu::sim::Fate fate;
 };
 
 // How a command stands.
@@ -52,7 +54,8 @@ class hw_context_impl {
   // Executes what was submitted.
   ~hw_context_impl();
 
-  // Waits while too many commands are outstanding; with checks that is an error.
+  // Waits while too many commands are outstanding; with checks that is an error. Throws
+  // std::system_error when the context is evicted.
   void Submit(const std::shared_ptr<Command>& command);
   // How the command stands when it is over, or after that time. 0: forever.
   Progress Wait(const Command& command, std::chrono::milliseconds timeout);
@@ -62,16 +65,20 @@ class hw_context_impl {
   void Work();
   Progress Execute(const std::vector<Invocation>& runs);
   ert_cmd_state Execute(const Invocation& run, std::string& error);
+  ert_cmd_state ExecuteFaultless(const Invocation& run, std::string& error);
+  void DrawFates(Command& command);
 
   const jax_npu::sim::ContextSlot slot_;
   std::shared_ptr<jax_npu::sim::VirtualNpu> array_;
-  bool is_broken_ = false;  // of the worker: after a hang only a new context works
+  // Of the worker: after a hang only a new context works. One without a cause has no
+  // error to tell, as on silicon.
+  bool is_broken_ = false, is_broken_by_fault_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Command>> queue_;
   size_t num_outstanding_ = 0;
-  bool is_closing_ = false;
+  bool is_closing_ = false, is_evicted_ = false;
   std::thread worker_;  // last: it uses the others
 };
 

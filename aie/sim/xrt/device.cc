@@ -9,6 +9,7 @@
 
 #include "aie/sim/configuration.h"
 #include "context.h"
+#include "faults.h"
 #include "xrt/experimental/xrt_xclbin.h"
 #include "xrt/xrt_device.h"
 #include "xrt/xrt_hw_context.h"
@@ -88,17 +89,21 @@ device::device(unsigned int index) {
     throw std::runtime_error("No such device with index '" + std::to_string(index) +
                              "'");
   }
+  jax_npu::sim::CountOpening();
   static const auto the_device = std::make_shared<device_impl>();
   handle_ = the_device;
 }
 
 uuid device::register_xclbin(const xclbin& design) {
+  jax_npu::sim::CountCall("GET_INFO");
   const std::lock_guard<std::mutex> lock(handle_->mutex);
   handle_->designs.insert_or_assign(design.get_uuid(), design);
   return design.get_uuid();
 }
 
 hw_context::hw_context(const device& device, const uuid& xclbin_id) {
+  jax_npu::sim::CountCall("CREATE_HWCTX");
+  jax_npu::sim::CountContext();
   xclbin design;
   {
     const std::lock_guard<std::mutex> lock(device.get_handle()->mutex);

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "faults.h"
+
 namespace jax_npu::sim {
 namespace {
 
@@ -139,4 +141,9 @@ void jax_npu_sim_set_checks(int on) {
 void jax_npu_sim_set_other_contexts(int count) {
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   TheProcess().num_other_contexts = count;
+}
+
+int64_t jax_npu_sim_num_contexts() {
+  const std::lock_guard<std::mutex> lock(ArrayMutex());
+  return TheProcess().num_contexts;
 }
