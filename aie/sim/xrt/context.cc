@@ -43,12 +43,10 @@ void SpoilAWord(bo_impl& buffer, const std::vector<uint32_t>& before, uint64_t r
   std::vector<uint32_t> words(before.size());
   if (words.empty()) return;
   std::memcpy(words.data(), buffer.device(), words.size() * sizeof words[0]);
+  const bool is_changed = words != before;
   std::vector<size_t> candidates;
   for (size_t i = 0; i < words.size(); ++i) {
-    if (words[i] != before[i]) candidates.push_back(i);
-  }
-  for (size_t i = 0; before == words && i < words.size(); ++i) {
-    if (words[i] != 0) candidates.push_back(i);
+    if (words[i] != (is_changed ? before[i] : 0)) candidates.push_back(i);
   }
   const size_t i = candidates.empty() ? random % words.size()
                                       : candidates[random % candidates.size()];

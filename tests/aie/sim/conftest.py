@@ -1,6 +1,7 @@
-"""Designs, instruction streams and operands for the virtual NPU."""
+"""Designs, streams, operands and a program of XRT for the virtual NPU."""
 
 import functools
+import subprocess
 from pathlib import Path
 
 import ml_dtypes
@@ -8,15 +9,20 @@ import numpy as np
 import pytest
 
 from jax_npu.design.configuration import configuration
+from jax_npu.design.devices import device
 from jax_npu.design.gemm_array import GemmArray
 from jax_npu.design.gemm_design import gemm_design
 from jax_npu.design.gemm_stream import run_words
+from jax_npu.design.instructions import Sync, encode
 from jax_npu.design.mlir_text import parse_module
 from jax_npu.design.tiling import make_plan
-from jax_npu.simulator import Kernel, VirtualNpu
+from jax_npu.ffi import library_path
+from jax_npu.simulator import LIBRARY, Kernel, VirtualNpu
 
 BF16 = ml_dtypes.bfloat16
 SAMPLE = Path(__file__).parent.parent / "design" / "data"
+ROOT = Path(__file__).parents[3]
+PROGRAM = Path(__file__).parent / "virtual_xrt_main.cc"
 POISON = 0xA5  # every byte of C before a run
 
 
@@ -106,3 +112,63 @@ def sample_words():
 def sample_buffers(rng):
     x = rng.standard_normal((32, 16)).astype(BF16)
     return [x, np.zeros((4, 128), BF16)]
+
+
+@pytest.fixture(scope="session")
+def compile_program():
+    """Compiles the C++ program with these options."""
+    command = ["g++", "-std=c++17", "-pthread", "-Wall", "-Wextra", "-Werror", PROGRAM]
+    return lambda *options: subprocess.run([*command, *options], check=True)
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory, compile_program):
+    path = tmp_path_factory.mktemp("virtual_xrt") / "main"
+    library = library_path(LIBRARY)
+    headers = ["-I", ROOT / "aie" / "sim" / "xrt"]
+    link = [library, f"-Wl,-rpath,{library.parent}"]
+    compile_program(*headers, "-o", path, *link)
+    return path
+
+
+class Folder:
+    """What the program reads, and the two results that C may have."""
+
+    def __init__(self, path, gemm, rng):
+        self.path, self.gemm = path, gemm
+        a, b = gemm.small_integers(rng)
+        images = dict(zip("abc", gemm.buffers(a, b)))
+        self.untouched = images["c"].copy()
+        self.right = a.astype(np.float32) @ b.astype(np.float32)
+        for name, image in images.items():
+            image.tofile(path / name)
+        gemm.words.astype("<u4").tofile(path / "words")
+        never = encode(device(gemm.array.device_name), [Sync(0, 0, "S2MM", 0)])
+        np.asarray(never, "<u4").tofile(path / "hang")
+        self.write_design(gemm.configuration)
+
+    def write_design(self, text):
+        (self.path / "design").write_text(text)
+
+    @property
+    def c(self):
+        c = np.fromfile(self.path / "c", np.float32).reshape(self.right.shape)
+        if np.array_equal(c, self.right):
+            return "right"
+        bits = c.view(np.uint32), self.untouched.view(np.uint32)
+        return "untouched" if np.array_equal(*bits) else "wrong"
+
+
+@pytest.fixture
+def make_folder(tmp_path, rng):
+    return lambda gemm: Folder(tmp_path, gemm, rng)
+
+
+@pytest.fixture
+def folder(make_folder, small_gemm):
+    return make_folder(small_gemm)
+
+
+@pytest.fixture(params=["on", "off"])
+def either(request):
+    return request.param

@@ -5,63 +5,10 @@ Every trap is tested as the behaviour, and as the error that the checks make of 
 
 import os
 import subprocess
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from jax_npu.design.devices import device
-from jax_npu.design.instructions import Sync, encode
-from jax_npu.ffi import library_path
-from jax_npu.simulator import LIBRARY
-
-ROOT = Path(__file__).parents[3]
-PROGRAM = Path(__file__).parent / "virtual_xrt_main.cc"
-COMPILE = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror"]
 COMPLETED, ERROR, ABORT, TIMEOUT = "4", "5", "6", "8"
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    path = tmp_path_factory.mktemp("virtual_xrt") / "main"
-    library = library_path(LIBRARY)
-    headers = ["-I", ROOT / "aie" / "sim" / "xrt"]
-    link = [library, f"-Wl,-rpath,{library.parent}"]
-    subprocess.run([*COMPILE, *headers, PROGRAM, "-o", path, *link], check=True)
-    return path
-
-
-class Folder:
-    """What the program reads, and the two results that C may have."""
-
-    def __init__(self, path, gemm, rng):
-        self.path, self.gemm = path, gemm
-        a, b = gemm.small_integers(rng)
-        images = dict(zip("abc", gemm.buffers(a, b)))
-        self.untouched = images["c"].copy()
-        self.right = a.astype(np.float32) @ b.astype(np.float32)
-        for name, image in images.items():
-            image.tofile(path / name)
-        gemm.words.astype("<u4").tofile(path / "words")
-        never = encode(device(gemm.array.device_name), [Sync(0, 0, "S2MM", 0)])
-        np.asarray(never, "<u4").tofile(path / "hang")
-        self.write_design(gemm.configuration)
-
-    def write_design(self, text):
-        (self.path / "design").write_text(text)
-
-    @property
-    def c(self):
-        c = np.fromfile(self.path / "c", np.float32).reshape(self.right.shape)
-        if np.array_equal(c, self.right):
-            return "right"
-        bits = c.view(np.uint32), self.untouched.view(np.uint32)
-        return "untouched" if np.array_equal(*bits) else "wrong"
-
-
-@pytest.fixture
-def folder(tmp_path, small_gemm, rng):
-    return Folder(tmp_path, small_gemm, rng)
 
 
 @pytest.fixture
@@ -80,11 +27,6 @@ def run(program, folder):
         return done.stdout.splitlines(), folder.c
 
     return run
-
-
-@pytest.fixture(params=["on", "off"])
-def either(request):
-    return request.param
 
 
 def test_a_run_completes_with_the_product(run, either):
@@ -144,10 +86,10 @@ def test_the_fifth_command_waits_for_the_first(run):
     assert run("five_commands", "off") == ([COMPLETED], "right")
 
 
-def test_checks_refuse_a_fifth_command(program, tmp_path, make_gemm, rng):
+def test_checks_refuse_a_fifth_command(program, make_folder, make_gemm):
     # The first command takes much longer than submitting the others.
-    Folder(tmp_path, make_gemm("npu1", (1, 256, 256, 256)), rng)
-    command = [program, "five_commands", tmp_path]
+    folder = make_folder(make_gemm("npu1", (1, 256, 256, 256)))
+    command = [program, "five_commands", folder.path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("a context takes 4 commands at a time")
 
@@ -235,10 +177,8 @@ def test_what_is_not_there_is_an_error(run, either, case, message):
     assert message in line
 
 
-def test_the_program_is_one_for_the_real_xrt_too(xrt_headers):
-    subprocess.run(
-        [*COMPILE, "-isystem", xrt_headers, "-fsyntax-only", PROGRAM], check=True
-    )
+def test_the_program_is_one_for_the_real_xrt_too(compile_program, xrt_headers):
+    compile_program("-isystem", xrt_headers, "-fsyntax-only")
 
 
 def test_a_bad_switch_is_named(program, folder):

@@ -3,8 +3,9 @@
 //   virtual_xrt_main CASE FOLDER
 //
 // FOLDER holds design, words, hang (a stream that never ends), a and b; after the case
-// the host's memory of C is in c, with as many bytes as c had. Prints a line a run: its
-// state, or what was thrown. Compiles against the real XRT too.
+// the host's memory of C is in c, with as many bytes as c had, and what the virtual XRT
+// counted is in counts. Prints a line a run: its state, or what was thrown. Compiles
+// against the real XRT too.
 
 #include <xrt/experimental/xrt_kernel.h>
 #include <xrt/experimental/xrt_xclbin.h>
@@ -13,7 +14,11 @@
 #include <xrt/xrt_hw_context.h>
 #include <xrt/xrt_kernel.h>
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
@@ -22,7 +27,17 @@
 #include <iterator>
 #include <map>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
+
+// Of the virtual XRT.
+extern "C" {
+__attribute__((weak)) const char* jax_npu_sim_faults_json();
+__attribute__((weak)) const char* jax_npu_sim_set_faults(const char* spec);
+__attribute__((weak)) int64_t jax_npu_sim_num_buffers();
+__attribute__((weak)) int64_t jax_npu_sim_num_contexts();
+}
 
 namespace {
 
@@ -84,6 +99,8 @@ struct Product {
 void Print(const std::function<ert_cmd_state()>& run) {
   try {
     std::cout << run() << std::endl;
+  } catch (const std::system_error& error) {
+    std::cout << "errno " << error.code().value() << " " << error.what() << std::endl;
   } catch (const std::exception& error) {
     std::cout << error.what() << std::endl;
   }
@@ -263,7 +280,153 @@ const std::map<std::string, Case> kCases = {
          return ERT_CMD_STATE_COMPLETED;
        });
      }},
+    {"three_runs_and_one_in_a_new_context",
+     [](Product& p, auto& folder) {
+       for (int i = 0; i < 3; ++i) Print([&] { return p.Start().wait(); });
+       Product fresh(folder);
+       Print([&] { return fresh.Start().wait(); });
+       p.c = fresh.c;
+     }},
+    {"waited_for_with_wait2",
+     [](Product& p, auto&) {
+       xrt::run run = p.Start();
+       try {
+         run.wait2();
+       } catch (const xrt::run::command_error& error) {
+         std::cout << error.get_command_state() << std::endl;
+       }
+     }},
+    {"list_with_a_fault",
+     [](Product& p, auto&) {
+       xrt::runlist list(p.context);
+       for (int i = 0; i < 3; ++i) list.add(p.Prepared(p.words));
+       list.execute();
+       try {
+         list.wait();
+       } catch (const xrt::runlist::command_error& error) {
+         std::cout << error.get_command_state() << std::endl;
+       }
+     }},
+    {"list_that_is_not_taken",
+     [](Product& p, auto&) {
+       xrt::runlist list(p.context);
+       for (int i = 0; i < 3; ++i) list.add(p.Prepared(p.words));
+       Print([&] { return list.execute(), list.state(); });
+     }},
+    {"waits_of_20_ms",
+     [](Product& p, auto&) {
+       constexpr std::chrono::milliseconds kTime{20};
+       xrt::run run = p.Start();
+       for (int i = 0; i < 3; ++i) Print([&] { return run.wait(kTime); });
+       const bool timeout = run.wait2(kTime) == std::cv_status::timeout;
+       std::cout << (timeout ? "timeout" : "no timeout") << std::endl;
+       Print([&] { return run.state(); });
+     }},
+    {"waits_of_20_ms_for_a_list",
+     [](Product& p, auto&) {
+       constexpr std::chrono::milliseconds kTime{20};
+       xrt::runlist list(p.context);
+       for (int i = 0; i < 3; ++i) list.add(p.Prepared(p.words));
+       list.execute();
+       for (int i = 0; i < 2; ++i) {
+         const bool timeout = list.wait(kTime) == std::cv_status::timeout;
+         std::cout << (timeout ? "timeout" : "no timeout") << std::endl;
+       }
+     }},
+    {"sixty_runs",
+     [](Product& p, auto&) {
+       for (int i = 0; i < 60; ++i) Print([&] { return p.Start().wait(); });
+     }},
+    {"forty_buffers",
+     [](Product& p, auto&) {
+       alignas(4096) static char pages[4096];
+       const int group = p.kernel.group_id(3);
+       for (int i = 0; i < 40; ++i) {
+         Print([&] {
+           if (i % 2 == 0) xrt::bo(p.device, 4096, xrt::bo::flags::host_only, group);
+           if (i % 2 == 1) {
+             xrt::bo(p.device, pages, 4096, xrt::bo::flags::host_only, group);
+           }
+           return ERT_CMD_STATE_COMPLETED;
+         });
+       }
+     }},
+    {"eight_contexts",
+     [](Product&, auto& folder) {
+       for (int i = 0; i < 8; ++i) {
+         Print([&] { return Product(folder), ERT_CMD_STATE_COMPLETED; });
+       }
+     }},
+    {"two_runs_of_a_c_with_room",
+     [](Product& p, auto& folder) {
+       Bytes content = Read(folder + "/c");
+       content.resize(8 * content.size());
+       p.c = p.Buffer(content, 5);
+       for (int i = 0; i < 2; ++i) Print([&] { return p.Start().wait(); });
+     }},
+    {"sums_of_c",
+     [](Product& p, auto&) {
+       for (int i = 0; i < 3; ++i) {
+         p.Start().wait();
+         p.c.sync(XCL_BO_SYNC_BO_FROM_DEVICE);
+         const auto* words = p.c.map<uint32_t*>();
+         uint32_t sum = 0;
+         for (size_t j = 0; j < p.c.size() / 4; ++j) sum = 31 * sum + words[j];
+         std::cout << sum << std::endl;
+       }
+     }},
+    {"every_call",
+     [](Product& p, auto& folder) {
+       const auto completed = ERT_CMD_STATE_COMPLETED;
+       const xrt::xclbin design(folder + "/design");
+       xrt::run run = p.Start();
+       xrt::runlist list(p.context);
+       list.add(p.Prepared(p.words));
+       run.wait();
+       list.execute();
+       list.wait();
+       if (jax_npu_sim_set_faults != nullptr) jax_npu_sim_set_faults("gone@1");
+       Print([&] { return xrt::device(0), completed; });
+       Print([&] { return p.device.register_xclbin(design), completed; });
+       Print([&] { return xrt::hw_context(p.device, design.get_uuid()), completed; });
+       Print([&] { return p.Buffer(Bytes(4096), 3), completed; });
+       Print([&] { return p.a.sync(XCL_BO_SYNC_BO_TO_DEVICE), completed; });
+       Print([&] { return run.start(), completed; });
+       Print([&] { return run.wait(); });
+       Print([&] { return run.wait2(), completed; });
+       Print([&] { return list.execute(), completed; });
+       Print([&] { return list.wait(), completed; });
+       if (jax_npu_sim_set_faults != nullptr) jax_npu_sim_set_faults("");
+       Print([&] { return run.start(), run.wait(); });
+     }},
+    {"threads",
+     [](Product& p, auto& folder) {
+       std::map<int, std::atomic<int>> counts;
+       for (int state = 0; state < 9; ++state) counts[state] = 0;
+       const auto work = [&] {
+         xrt::bo c = p.Buffer(Read(folder + "/c"), 5);
+         for (int i = 0; i < 20; ++i) {
+           ++counts.at(
+               p.kernel(kRunInstructions, p.words, p.words.size() / 4, p.a, p.b, c)
+                   .wait());
+           if (jax_npu_sim_faults_json != nullptr) jax_npu_sim_faults_json();
+         }
+       };
+       std::vector<std::thread> threads;
+       for (int i = 0; i < 4; ++i) threads.emplace_back(work);
+       for (auto& thread : threads) thread.join();
+       for (const auto& [state, count] : counts) {
+         if (count != 0) std::cout << state << " " << count << std::endl;
+       }
+     }},
 };
+
+void WriteCounts(const std::string& folder) {
+  if (jax_npu_sim_faults_json == nullptr) return;
+  std::ofstream(folder + "/counts")
+      << "[" << jax_npu_sim_faults_json() << ", " << jax_npu_sim_num_buffers() << ", "
+      << jax_npu_sim_num_contexts() << "]";
+}
 
 }  // namespace
 
@@ -277,7 +440,9 @@ int main(int, char** arguments) {
         .write(product.c.map<char*>(), static_cast<std::streamsize>(product.c.size()));
   } catch (const std::exception& error) {
     std::cout << "unexpected: " << error.what() << std::endl;
+    WriteCounts(folder);
     return 1;
   }
+  WriteCounts(folder);
   return 0;
 }
