@@ -7,6 +7,7 @@ jax-npu insts --device npu1 -m 256 -k 768 -n 2304 -o insts.bin
 jax-npu disasm insts.bin
 jax-npu simulate --gemm 256 768 2304 --check
 jax-npu calibrate
+jax-npu build --device npu1
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import rich
 from rich.table import Table
 
+from jax_npu.build_command import add_build_command
 from jax_npu.calibrate_command import add_calibrate_command
 from jax_npu.command_files import read_design, read_words, write_file
 from jax_npu.design.devices import DEVICES
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_simulate_command(commands)
     add_calibrate_command(commands)
+    add_build_command(commands)
     return parser
 
 

@@ -7,11 +7,12 @@ and its instruction words, which are made here when a program is lowered.
 import functools
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from jax_npu.cache import cache_folder, write_once
+from jax_npu.design.artifact import check_artifact
 from jax_npu.design.gemm_array import GemmArray
 from jax_npu.design.gemm_stream import run_words
 from jax_npu.design.tiling import Plan, make_plan
@@ -19,6 +20,8 @@ from jax_npu.design.tiling import Plan, make_plan
 # (m, k, n) of one core: that of Rösti & Franz (arXiv 2504.03083). It has room for two
 # buffers of C in f32, and pads a training step half as much as 64 x 64 x 64.
 TILE = (64, 64, 32)
+
+DESIGN_VARIABLE = "JAX_NPU_DESIGN"  # a folder that `jax-npu build` made
 
 
 @functools.cache
@@ -74,25 +77,43 @@ def simulated_design(device: str) -> Path:
 
     content = configuration(gemm_design(gemm_array(device))).encode()
     name = f"{device}-{hashlib.sha256(content).hexdigest()[:16]}.cfg"
-    return _write_once(_cache_folder() / name, content)
+    return write_once(cache_folder() / name, content)
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "jax-npu"
+def designs_folder() -> Path:
+    """Where `jax-npu build` keeps what it built, a folder each."""
+    return cache_folder() / "designs"
 
 
-def _write_once(path: Path, content: bytes) -> Path:
-    try:
-        if path.exists() and path.read_bytes() == content:
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise OSError(
-            f"the design cannot be kept in {path.parent}: {error.strerror}; set "
-            "XDG_CACHE_HOME to a folder that can be written"
-        ) from None
-    return path
+def built_design(device: str) -> Path:
+    """The xclbin for that NPU: in `$JAX_NPU_DESIGN`, or the newest of the cache's.
+
+    It is looked for once a process: an NPU's contexts are few, and one is kept.
+
+    Raises:
+      FileNotFoundError: if none is built.
+      ValueError: if what is built is not what streams are made for now.
+    """
+    return _built_design(device, os.environ.get(DESIGN_VARIABLE) or None)
+
+
+@functools.cache
+def _built_design(device: str, chosen: str | None) -> Path:
+    if chosen is not None:
+        try:
+            return check_artifact(Path(chosen), gemm_array(device))
+        except ValueError as error:
+            raise ValueError(f"{error}, or unset {DESIGN_VARIABLE}") from None
+    built = list(designs_folder().glob(f"{device}-*/"))
+    built.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    refusals = []
+    for folder in built:
+        try:
+            return check_artifact(folder, gemm_array(device))
+        except ValueError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    raise FileNotFoundError(
+        f"no design for {device} is built; run: jax-npu build --device {device}"
+    )

@@ -1,0 +1,53 @@
+"""The user's cache: where it is, and files that are written whole or not at all."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jax-npu"
+
+
+def make_folder(path: Path) -> Path:
+    """Makes a folder of the cache.
+
+    Raises:
+      OSError: if it cannot be made or written to.
+    """
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return path
+
+
+def write_once(path: Path, content: bytes) -> Path:
+    """The path of a file with that content, written unless it is there already.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
+    with _explained(path.parent):
+        if path.exists() and path.read_bytes() == content:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    return path
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"the design cannot be kept in {folder}: {error.strerror}; set "
+            "XDG_CACHE_HOME to a folder that can be written"
+        ) from None
