@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,19 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 import jax_npu
 from jax_npu.backend_choice import DEVICES, npu_device
 from jax_npu.cache import make_folder
+from jax_npu.compilers import (
+    KERNELS_SOURCE,
+    LOWERED_FILE,
+    PLACEHOLDERS,
+    Compilers,
+    aiecc_command,
+    environment,
+    find_compilers,
+    kernel_command,
+    kernel_sources,
+    locate,
+    to_install,
+)
 from jax_npu.design.artifact import (
     FORMAT,
     MLIR_FILE,
@@ -39,21 +53,9 @@ from jax_npu.design.artifact import (
 )
 from jax_npu.design.gemm_array import GemmArray
 from jax_npu.npu_plan import designs_folder, gemm_array
-from jax_npu.toolchain import (
-    KERNELS_SOURCE,
-    LOWERED_FILE,
-    PLACEHOLDERS,
-    Toolchain,
-    aiecc_command,
-    environment,
-    find_toolchain,
-    kernel_command,
-    kernel_sources,
-    locate,
-    to_install,
-)
 
 LOG_FILE = "build.log"
+STEPS = "compile the kernels", "compile the array, some minutes"
 TOLD_LINES = 20  # of what a tool that failed wrote
 T = TypeVar("T")
 
@@ -65,7 +67,7 @@ class Build:
     array: GemmArray
     text: str
     sources: dict[str, bytes]
-    tools: Toolchain
+    tools: Compilers
 
     @property
     def name(self) -> str:
@@ -103,8 +105,8 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
       OSError: if tools are missing or fail, or the cache cannot be written.
       ValueError: if mlir-aie is of a version that designs are not written for.
     """
-    tools = _timed(console, "find mlir-aie and Peano", find_toolchain)
-    text = _timed(console, "make the design", lambda: design_text(array))
+    tools = _timed(console, "find mlir-aie and Peano", find_compilers)
+    text = _timed(console, "make the design", partial(design_text, array))
     build = Build(array, text, kernel_sources(), tools)
     folder = make_folder(designs_folder()) / build.name
     replace = force
@@ -155,7 +157,7 @@ def _dry_run(array: GemmArray) -> None:
         print(shlex.join(command))
 
 
-def _commands(array: GemmArray, tools: Toolchain) -> list[list[str]]:
+def _commands(array: GemmArray, tools: Compilers) -> list[list[str]]:
     return [kernel_command(array, tools), aiecc_command(tools)]
 
 
@@ -184,12 +186,8 @@ def _make(build: Build, work: Path, console: Console) -> Path:
     includes = "".join(f'#include "{name}"\n' for name in build.sources)
     (work / KERNELS_SOURCE).write_text(includes, encoding="utf-8")
     try:
-        compile_kernels, run_aiecc = _commands(build.array, build.tools)
-        for what, command in (
-            ("compile the kernels", compile_kernels),
-            ("compile the array, some minutes", run_aiecc),
-        ):
-            _timed(console, what, lambda c=command: _run(c, build.tools, work))
+        for what, command in zip(STEPS, _commands(build.array, build.tools)):
+            _timed(console, what, partial(_run, command, build.tools, work))
         return _collect(build, work)
     except (OSError, ValueError) as error:
         kept = _kept_log(work.parent / build.name)
@@ -202,7 +200,7 @@ def _kept_log(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def _run(command: list[str], tools: Toolchain, work: Path) -> None:
+def _run(command: list[str], tools: Compilers, work: Path) -> None:
     with (work / LOG_FILE).open("ab") as log:
         log.write(f"$ {shlex.join(command)}\n".encode())
         log.flush()

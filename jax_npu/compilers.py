@@ -60,7 +60,7 @@ KERNEL_FLAGS = (
 
 
 @dataclass(frozen=True)
-class Toolchain:
+class Compilers:
     """Where the tools are: programs, and the folders of mlir-aie and of Peano."""
 
     aiecc: Path
@@ -72,7 +72,7 @@ class Toolchain:
 
 # What a dry run shows for tools that are not there; also what the cache's key sees,
 # because where a tool lies changes nothing of what it makes.
-PLACEHOLDERS = Toolchain(
+PLACEHOLDERS = Compilers(
     aiecc=Path("<mlir-aie>/bin/aiecc"),
     mlir_aie=Path("<mlir-aie>"),
     peano=Path("<peano>"),
@@ -80,7 +80,7 @@ PLACEHOLDERS = Toolchain(
 )
 
 
-def find_toolchain() -> Toolchain:
+def find_compilers() -> Compilers:
     """The tools to build with.
 
     Raises:
@@ -106,18 +106,19 @@ def find_toolchain() -> Toolchain:
     return replace(tools, versions=versions)
 
 
-def locate() -> tuple[Toolchain, list[str]]:
+def locate() -> tuple[Compilers, list[str]]:
     """The tools, with placeholders for those that are missing, and their names."""
     aiecc = _aiecc()
-    found = {
-        "aiecc": aiecc,
-        "mlir_aie": aiecc and aiecc.resolve().parents[1],
-        "peano": _peano(aiecc),
-        "xclbinutil": _xclbinutil(aiecc),
-    }
-    missing = [name for name in INSTALL if found[name] is None]
-    paths = {name: path for name, path in found.items() if path is not None}
-    return replace(PLACEHOLDERS, **paths), missing
+    peano = _peano(aiecc)
+    xclbinutil = _xclbinutil(aiecc)
+    found = {"aiecc": aiecc, "peano": peano, "xclbinutil": xclbinutil}
+    tools = Compilers(
+        aiecc=aiecc or PLACEHOLDERS.aiecc,
+        mlir_aie=aiecc.resolve().parents[1] if aiecc else PLACEHOLDERS.mlir_aie,
+        peano=peano or PLACEHOLDERS.peano,
+        xclbinutil=xclbinutil or PLACEHOLDERS.xclbinutil,
+    )
+    return tools, [name for name in INSTALL if found[name] is None]
 
 
 def to_install(missing: list[str]) -> str:
@@ -128,7 +129,7 @@ def to_install(missing: list[str]) -> str:
     )
 
 
-def kernel_command(array: GemmArray, tools: Toolchain) -> list[str]:
+def kernel_command(array: GemmArray, tools: Compilers) -> list[str]:
     """Compiles the kernels for one core tile, in the folder of the build."""
     macros = [f"DIM_M={array.m}", f"DIM_K={array.k}", f"DIM_N={array.n}"]
     if array.b_column_major:
@@ -151,7 +152,7 @@ def kernel_command(array: GemmArray, tools: Toolchain) -> list[str]:
     ]
 
 
-def aiecc_command(tools: Toolchain) -> list[str]:
+def aiecc_command(tools: Compilers) -> list[str]:
     """Makes the xclbin of the design, in the folder of the build.
 
     No --aie-generate-npu-insts: that translates runtime sequences, and the design has
@@ -175,7 +176,7 @@ def aiecc_command(tools: Toolchain) -> list[str]:
     ]
 
 
-def environment(tools: Toolchain) -> dict[str, str]:
+def environment(tools: Compilers) -> dict[str, str]:
     """For `aiecc`, which looks for xclbinutil on PATH."""
     path = os.environ.get("PATH", os.defpath)
     return os.environ | {"PATH": f"{path}{os.pathsep}{tools.xclbinutil.parent}"}
