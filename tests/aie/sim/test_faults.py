@@ -279,6 +279,12 @@ def test_threads_share_the_counts(meet):
     assert met.happened == {"error": 20}
 
 
+def test_threads_share_the_end_of_a_context(meet):
+    # What was submitted before still runs, and the rest is refused: state 0 here.
+    met = meet("threads", "evicted@30")
+    assert met.lines == ["0 51", f"{COMPLETED} 29"]
+
+
 @pytest.mark.parametrize("fault", [*FAULTS[:-1], "run"])
 @pytest.mark.parametrize("at", ["@1", "@2", "/2,seed=1", "@1+"])
 def test_nothing_is_left_over(meet, fault, at):
