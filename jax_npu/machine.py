@@ -1,9 +1,13 @@
 """What the machine has, read from the files below a root folder.
 
 Every fact comes from a file, so the tree of another machine, or of a test, can be
-examined in place of this one. No link is followed out of the root by its absolute path.
+examined in place of this one.
 """
 
+import getpass
+import os
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +46,43 @@ class Npu:
         return f"{AMD:04x}:{self.device:04x}"
 
 
+@dataclass(frozen=True)
+class Node:
+    """A device file and who may open it."""
+
+    path: str
+    uid: int
+    gid: int
+    mode: int
+    group: str  # name of gid, or its number
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom access is asked for."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Chip, kernel and limits; what could not be read is None or empty."""
+
+    npu: Npu | None
+    distribution: tuple[str, str]  # ID and VERSION_ID of os-release
+    kernel: str
+    module_installed: bool
+    module_loaded: bool
+    firmware_files: tuple[str, ...]
+    node: Node | None
+    groups: dict[str, frozenset[str]]  # of /etc/group: name -> members
+    memlock: str | None  # soft limit in bytes, or "unlimited"
+    memlock_configured: bool  # unlimited by /etc/security
+    cpu_flags: frozenset[str]
+
+
 def npus(root: Path = ROOT) -> list[Npu]:
     """The NPUs that there is a design for, by PCI address."""
     folders = sorted((root / "sys/bus/pci/devices").glob("*"))
@@ -51,6 +92,35 @@ def npus(root: Path = ROOT) -> list[Npu]:
 def chip(root: Path = ROOT) -> str | None:
     """`"npu1"`, `"npu2"`, or None without one; the first on the PCI bus."""
     return next((npu.kind for npu in npus(root)), None)
+
+
+def examine(root: Path = ROOT) -> Machine:
+    """Reads all facts; of several NPUs those of the first."""
+    npu = next(iter(npus(root)), None)
+    kernel = text(root / "proc/sys/kernel/osrelease") or ""
+    groups = _groups(root)
+    return Machine(
+        npu=npu,
+        distribution=_distribution(root),
+        kernel=kernel,
+        module_installed=_module_installed(root, kernel),
+        module_loaded=(root / "sys/module/amdxdna").is_dir(),
+        firmware_files=_firmware_files(root, npu),
+        node=_node(root, npu),
+        groups={name: members for name, (_, members) in groups.items()},
+        memlock=_memlock(root),
+        memlock_configured=_memlock_configured(root),
+        cpu_flags=_cpu_flags(root),
+    )
+
+
+def this_user() -> User:
+    """Who runs this process, with the groups that its login gave it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, in containers
+        name = str(os.getuid())
+    return User(name, os.getuid(), frozenset({os.getgid(), *os.getgroups()}))
 
 
 def text(path: Path) -> str | None:
@@ -85,3 +155,82 @@ def _hexadecimal(path: Path) -> int | None:
         return int(text(path) or "", 16)
     except ValueError:
         return None
+
+
+def _distribution(root: Path) -> tuple[str, str]:
+    lines = (text(root / "etc/os-release") or "").splitlines()
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    name, version = (
+        fields.get(key, "").strip("\"'").lower() for key in ("ID", "VERSION_ID")
+    )
+    return name, version
+
+
+def _module_installed(root: Path, kernel: str) -> bool:
+    folders = ("kernel/drivers/accel/amdxdna", "updates", "updates/dkms", "extra")
+    return bool(kernel) and any(
+        any((root / base / kernel / folder).glob("amdxdna.ko*"))
+        for base in ("lib/modules", "usr/lib/modules")
+        for folder in folders  # the kernel's own, then where DKMS puts it
+    )
+
+
+def _firmware_files(root: Path, npu: Npu | None) -> tuple[str, ...]:
+    """What the driver could load: npu.sbin, npu_7.sbin, also compressed."""
+    if npu is None:
+        return ()
+    folders = [f"{npu.device:04x}_{npu.revision:02x}"]
+    if npu.revision == 0x20:  # the kernel's driver gives Krackan that of Strix
+        folders.append(f"{npu.device:04x}_10")
+    return tuple(
+        f"{folder}/{path.name}"
+        for base in ("lib/firmware/amdnpu", "usr/lib/firmware/amdnpu")
+        for folder in folders
+        for path in sorted((root / base / folder).glob("npu*.sbin*"))
+    )
+
+
+def _node(root: Path, npu: Npu | None) -> Node | None:
+    name = (npu and npu.node) or "accel0"
+    try:
+        status = (root / "dev/accel" / name).stat()
+    except OSError:
+        return None
+    named = {gid: group for group, (gid, _) in _groups(root).items()}
+    return Node(
+        path=f"/dev/accel/{name}",
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mode=stat.S_IMODE(status.st_mode),
+        group=named.get(status.st_gid, str(status.st_gid)),
+    )
+
+
+def _groups(root: Path) -> dict[str, tuple[int, frozenset[str]]]:
+    """Name -> number and members."""
+    groups = {}
+    for line in (text(root / "etc/group") or "").splitlines():
+        fields = line.split(":")
+        if len(fields) == 4 and fields[2].isdecimal():
+            members = frozenset(filter(None, fields[3].split(",")))
+            groups[fields[0]] = (int(fields[2]), members)
+    return groups
+
+
+def _memlock(root: Path) -> str | None:
+    limits = text(root / "proc/self/limits") or ""
+    found = re.search(r"^Max locked memory\s+(\d+|unlimited)", limits, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _memlock_configured(root: Path) -> bool:
+    security = root / "etc/security"
+    files = [security / "limits.conf", *security.glob("limits.d/*.conf")]
+    line = re.compile(r"^\s*[^#\s]+\s+(-|soft)\s+memlock\s+unlimited", re.MULTILINE)
+    return any(line.search(text(path) or "") for path in files)
+
+
+def _cpu_flags(root: Path) -> frozenset[str]:
+    information = text(root / "proc/cpuinfo") or ""
+    found = re.search(r"^flags\s*:(.*)", information, re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()

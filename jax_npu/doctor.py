@@ -1,0 +1,119 @@
+"""The diagnosis: can a backend run on this machine, and if not, what mends it.
+
+Pure: facts in, findings and a verdict out. `machine`, `software` and `installation`
+read the facts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jax_npu.backend_choice import Backend
+from jax_npu.finding import MISSING, Finding
+from jax_npu.installation import Installation
+from jax_npu.machine import Machine, User
+from jax_npu.machine_checks import (
+    check_chip,
+    check_device_file,
+    check_driver,
+    check_firmware,
+    check_group,
+    check_memlock,
+    not_needed,
+)
+from jax_npu.software import Interpreter, Software
+from jax_npu.software_checks import (
+    check_build,
+    check_host,
+    check_plugin,
+    check_pyxrt,
+    check_xrt,
+)
+
+BACKENDS = ("npu", "sim", "host", "xla", "auto")
+HOST_CHECKS = ("xla ffi", "cpu")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is looked at; `installation` is None for the tree of another machine."""
+
+    machine: Machine
+    user: User
+    software: Software
+    interpreter: Interpreter
+    installation: Installation | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    backend: str
+    can_run: bool
+    verdict: str
+    checks: tuple[Finding, ...]
+
+
+def diagnose(
+    facts: Facts, backend: str, known: Mapping[str, Backend] | None = None
+) -> Diagnosis:
+    """Checks everything and decides for one backend.
+
+    Args:
+      known: `jax_npu.backends()`, which has the last word; None leaves it to the facts.
+
+    Raises:
+      ValueError: if there is no such backend.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}; pass "
+            "another one with --backend, or correct $JAX_NPU_BACKEND"
+        )
+    checks = check(facts)
+    choice = backend
+    if backend == "auto":
+        npu_runs, _ = _judge(checks, "npu", known)
+        choice = "npu" if npu_runs else "host"
+    can_run, reason = _judge(checks, choice, known)
+    verdict = f"backend {backend} {'can' if can_run else 'cannot'} run"
+    if choice != backend:
+        verdict += f", on {choice}"
+        if can_run and choice == "host":
+            _, why_not_npu = _judge(checks, "npu", known)
+            reason = why_not_npu and f"for npu {why_not_npu}"
+    if reason:
+        verdict += f": {reason}"
+    return Diagnosis(backend, can_run, verdict, tuple(checks))
+
+
+def check(facts: Facts) -> list[Finding]:
+    """All findings, in the order in which they are mended."""
+    machine, tools = facts.machine, facts.software
+    for_npu = [
+        check_driver(machine),
+        check_firmware(machine),
+        check_device_file(machine),
+        check_group(machine, facts.user),
+        check_memlock(machine),
+        check_xrt(machine, tools.xrt),
+        check_plugin(machine, tools),
+        check_pyxrt(machine, tools, facts.interpreter),
+        *check_build(machine, tools, facts.installation),
+    ]
+    if machine.npu is None:
+        for_npu = [not_needed(finding) for finding in for_npu]
+    return [check_chip(machine), *for_npu, *check_host(machine, facts.installation)]
+
+
+def _judge(
+    checks: list[Finding], backend: str, known: Mapping[str, Backend] | None
+) -> tuple[bool, str]:
+    """Whether the backend runs, and if not, what to do first or why."""
+    names = {"npu": [one.name for one in checks], "host": HOST_CHECKS}
+    relevant = [one for one in checks if one.name in names.get(backend, ())]
+    first = next((one for one in relevant if one.status == MISSING), None)
+    todo = f"first do: {first.remedy}" if first else ""
+    if known is None:
+        return first is None, todo
+    if known[backend].available:
+        return True, ""
+    return False, todo or known[backend].detail

@@ -1,0 +1,94 @@
+"""`jax-npu doctor`: what this machine lacks for a backend, and what mends it."""
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from jax_npu.backend_choice import ENVIRONMENT_VARIABLE, backends
+from jax_npu.compilers import PEANO_VARIABLE
+from jax_npu.doctor import BACKENDS, Diagnosis, Facts, diagnose
+from jax_npu.finding import MISSING, OK, SKIPPED, WARNING, Finding
+from jax_npu.installation import inspect_installation
+from jax_npu.machine import ROOT, chip, examine, this_user
+from jax_npu.software import find_software, this_interpreter
+
+STYLES = {OK: "green", MISSING: "bold red", WARNING: "yellow", SKIPPED: "dim"}
+MARGIN = 21  # of what was found: after status and name
+
+
+def add_doctor_command(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor", help="show what a backend lacks here, and the commands that mend it"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help=f"to decide for (default: ${ENVIRONMENT_VARIABLE}, else auto)",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=ROOT,
+        help="tree of another machine: its files alone decide (default: /)",
+    )
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(command=_doctor)
+
+
+def read_facts(root: Path = ROOT) -> Facts:
+    """Of this machine, or of the tree of another, without what is installed here."""
+    interpreter = this_interpreter()
+    peano = os.environ.get(PEANO_VARIABLE, "")
+    here = root.resolve() == ROOT
+    return Facts(
+        machine=examine(root),
+        user=this_user(),
+        software=find_software(interpreter, root, peano),
+        interpreter=interpreter,
+        installation=inspect_installation(chip(root)) if here else None,
+    )
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    root: Path = arguments.root
+    if not root.is_dir():
+        raise ValueError(f"--root must be a folder, got {root}; leave it out for /")
+    backend = arguments.backend or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    facts = read_facts(root)
+    diagnosis = diagnose(facts, backend, backends() if facts.installation else None)
+    if arguments.json:
+        print(json.dumps(_record(diagnosis), indent=2))
+    else:
+        _print_report(diagnosis)
+    return 0 if diagnosis.can_run else 1
+
+
+def _record(diagnosis: Diagnosis) -> dict:
+    return {
+        "verdict": diagnosis.verdict,
+        "can_run": diagnosis.can_run,
+        "backend": diagnosis.backend,
+        "checks": [asdict(finding) for finding in diagnosis.checks],
+    }
+
+
+def _print_report(diagnosis: Diagnosis) -> None:
+    """One or two lines a finding. Commands are left whole, to be copied."""
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in diagnosis.checks:
+        console.print(_line(finding))
+        if finding.remedy:
+            console.print(Text(f"{'':{MARGIN}}{finding.remedy}", style="bold"))
+    style = STYLES[OK if diagnosis.can_run else MISSING]
+    console.print(Text(diagnosis.verdict, style=style))
+
+
+def _line(finding: Finding) -> Text:
+    status = (f"{finding.status:8}", STYLES[finding.status])
+    return Text.assemble(status, f"{finding.name:{MARGIN - 8}}", finding.found)

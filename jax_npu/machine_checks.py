@@ -1,0 +1,137 @@
+"""What chip, kernel and limits mean for the NPU: facts in, findings out."""
+
+import re
+from dataclasses import replace
+
+from jax_npu import remedies
+from jax_npu.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
+from jax_npu.machine import Machine, User
+
+FIRST_KERNEL = (6, 14)  # Linux with the driver amdxdna
+# XRT's driver maps the NPU's heap when it opens the device: mmap of 64 MiB, locked.
+HEAP_BYTES = 64 << 20
+
+
+def check_chip(machine: Machine) -> Finding:
+    npu = machine.npu
+    if npu is None:
+        found = "no AMD XDNA NPU on the PCI bus; the BIOS can hide it"
+        return Finding("chip", MISSING, found, remedies.ENABLE_IN_BIOS)
+    found = f"{npu.kind}, {npu.name}, {npu.pci_id} at {npu.address}"
+    return Finding("chip", OK, found)
+
+
+def not_needed(finding: Finding) -> Finding:
+    """A finding about something that has no use without a chip."""
+    if finding.status == OK:
+        return finding
+    return replace(finding, status=SKIPPED, remedy="")
+
+
+def check_driver(machine: Machine) -> Finding:
+    bound = machine.npu.driver if machine.npu else None
+    if bound and bound.startswith("amdxdna"):  # also amdxdna_legacy
+        return Finding("driver", OK, f"{bound}, Linux {machine.kernel}")
+    return Finding("driver", MISSING, *_unbound(machine, bound))
+
+
+def _unbound(machine: Machine, bound: str | None) -> tuple[str, str]:
+    """What stands in the driver's way, and the remedy."""
+    if bound and machine.npu:
+        address, drivers = machine.npu.address, "/sys/bus/pci/drivers"
+        command = (
+            f"echo {address} | sudo tee {drivers}/{bound}/unbind; "
+            f"{remedies.LOAD_MODULE}; echo {address} | sudo tee {drivers}/amdxdna/bind"
+        )
+        return f"the chip is bound to {bound}, not to amdxdna", command
+    if machine.module_loaded:
+        return "amdxdna is loaded and did not take the chip", remedies.RELOAD_MODULE
+    if machine.module_installed:
+        return f"amdxdna is not loaded, Linux {machine.kernel}", remedies.LOAD_MODULE
+    if _kernel_version(machine) < FIRST_KERNEL:
+        found = f"Linux {machine.kernel or 'unknown'}; amdxdna came with 6.14"
+        return found, remedies.newer_kernel(machine.distribution)
+    found = f"Linux {machine.kernel} was built without amdxdna"
+    return found, remedies.driver_module(machine.distribution)
+
+
+def _kernel_version(machine: Machine) -> tuple[int, int]:
+    found = re.match(r"(\d+)\.(\d+)", machine.kernel)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def check_firmware(machine: Machine) -> Finding:
+    npu, files = machine.npu, machine.firmware_files
+    if npu and npu.firmware:
+        return Finding("firmware", OK, f"{npu.firmware}, running")
+    if files:
+        return Finding("firmware", OK, f"amdnpu/{files[0]}")
+    if check_driver(machine).status == OK:
+        return Finding("firmware", OK, "loaded by the driver, version not told")
+    remedy = remedies.firmware(machine.distribution)
+    return Finding("firmware", MISSING, "no npu.sbin in /lib/firmware/amdnpu", remedy)
+
+
+def check_device_file(machine: Machine) -> Finding:
+    node = machine.node
+    if node:
+        found = f"{node.path}, group {node.group}, mode {node.mode:04o}"
+        return Finding("device file", OK, found)
+    if check_driver(machine).status == MISSING:
+        return Finding("device file", SKIPPED, "comes with the driver")
+    found = "the driver made no /dev/accel/accel0"
+    return Finding("device file", MISSING, found, remedies.RELOAD_MODULE)
+
+
+def check_group(machine: Machine, user: User) -> Finding:
+    node = machine.node
+    if user.uid == 0:
+        return Finding("group", OK, "root may open every device file")
+    if node is None:
+        return _usual_group(machine, user)
+    if _may_open(node.mode, user.uid == node.uid, node.gid in user.gids):
+        who = f"group {node.group}" if node.gid in user.gids else f"mode {node.mode:o}"
+        return Finding("group", OK, f"{user.name} may open it, by {who}")
+    if node.mode & 0o060 != 0o060 or node.group == "root":
+        found = f"group {node.group} with mode {node.mode:04o} lets only root open it"
+        return Finding("group", MISSING, found, remedies.NODE_ACCESS)
+    if user.name in machine.groups.get(node.group, ()):
+        found = f"{user.name} is in group {node.group}, this login is older than that"
+        return Finding("group", MISSING, found, f"newgrp {node.group}")
+    found = f"{user.name} is not in group {node.group}"
+    return Finding("group", MISSING, found, _join(user, node.group))
+
+
+def _usual_group(machine: Machine, user: User) -> Finding:
+    """Before there is a device file: udev's rules give it to render."""
+    if user.name in machine.groups.get("render", ()):
+        return Finding("group", OK, f"{user.name} is in group render")
+    found = f"{user.name} is not in group render, which it belongs to as a rule"
+    return Finding("group", WARNING, found, _join(user, "render"))
+
+
+def _join(user: User, group: str) -> str:
+    return f"sudo usermod -aG {group} {user.name}{RELOGIN}"
+
+
+def _may_open(mode: int, is_owner: bool, is_member: bool) -> bool:
+    """The kernel asks the first class that fits, and no other."""
+    shift = 6 if is_owner else 3 if is_member else 0
+    return mode >> shift & 0o6 == 0o6
+
+
+def check_memlock(machine: Machine) -> Finding:
+    limit = machine.memlock
+    if limit == "unlimited":
+        return Finding("memlock", OK, limit)
+    configured = machine.memlock_configured
+    command = remedies.MEMLOCK_SYSTEMD if configured else remedies.MEMLOCK
+    remedy = f"{command}{RELOGIN}"
+    if limit is None:
+        return Finding("memlock", WARNING, "unknown: no /proc/self/limits", remedy)
+    mebibytes = f"{int(limit) / 2**20:,.0f} MiB"
+    if int(limit) < HEAP_BYTES:
+        found = f"{mebibytes}; the NPU's heap alone locks 64 MiB"
+        return Finding("memlock", MISSING, found, remedy)
+    found = f"{mebibytes}; buffers beyond that will fail"
+    return Finding("memlock", WARNING, found, remedy)

@@ -1,0 +1,102 @@
+"""The commands that mend a machine, by Linux distribution.
+
+A package is named only where the distribution is known to have it; elsewhere the remedy
+is the page of AMD's driver that tells how to build it.
+"""
+
+XDNA_README = "https://github.com/amd/xdna-driver#readme"
+
+# What to install -> packages of (Debian and Ubuntu, Fedora, Arch).
+PACKAGES: dict[str, tuple[str, str | None, str]] = {
+    "runtime": ("libxrt2 libxrt-npu2", "xrt", "xrt xrt-plugin-amdxdna"),
+    "headers": ("libxrt-dev", "xrt-devel", "xrt"),
+    "bindings": ("python3-xrt", "python3-xrt", "xrt"),
+    "utilities": ("libxrt-utils", None, "xrt"),
+}
+DEBIAN_TESTING = ""  # VERSION_ID of testing and unstable
+BACKPORTS = {"13": "trixie-backports"}
+FEDORA_WITH_XRT = 46
+UBUNTU_WITH_XRT = 26.04
+
+MEMLOCK_FILE = "/etc/security/limits.d/99-amdxdna.conf"
+MEMLOCK = f"echo '* - memlock unlimited' | sudo tee {MEMLOCK_FILE}"
+SYSTEMD_FILE = "/etc/systemd/system/user@.service.d/memlock.conf"
+# A desktop's terminals take their limits from systemd, which reads no limits.d.
+MEMLOCK_SYSTEMD = (
+    f"sudo mkdir -p {SYSTEMD_FILE.rpartition('/')[0]} && "
+    f"printf '[Service]\\nLimitMEMLOCK=infinity\\n' | sudo tee {SYSTEMD_FILE}"
+)
+UDEV_RULE = 'SUBSYSTEM=="accel", KERNEL=="accel*", GROUP="render", MODE="0660"'
+NODE_ACCESS = (
+    f"echo '{UDEV_RULE}' | sudo tee /etc/udev/rules.d/99-amdxdna.rules && "
+    "sudo udevadm control --reload && "
+    "sudo udevadm trigger --subsystem-match=accel --action=add"
+)
+LOAD_MODULE = "sudo modprobe amdxdna"
+RELOAD_MODULE = "sudo modprobe -r amdxdna; sudo modprobe amdxdna"
+ENABLE_IN_BIOS = "sudo systemctl reboot --firmware-setup"
+
+REINSTALL = "pip install --force-reinstall --no-deps ."
+
+
+def install(what: str, distribution: tuple[str, str]) -> str:
+    """A command for one of `PACKAGES`, or where to read how it is built."""
+    apt, dnf, pacman = PACKAGES[what]
+    name, version = distribution
+    if name == "ubuntu":
+        ppa = "sudo add-apt-repository -y ppa:amd-team/xrt && "
+        old = _number(version) < UBUNTU_WITH_XRT
+        return f"{ppa if old else ''}sudo apt install {apt}"
+    if name == "debian" and (version in BACKPORTS or version == DEBIAN_TESTING):
+        return f"sudo apt install {_backports(version)}{apt}"
+    if dnf and name == "fedora" and _number(version) >= FEDORA_WITH_XRT:
+        return f"sudo dnf install {dnf}"
+    if name == "arch":
+        return f"sudo pacman -S {pacman}"
+    return f"see {XDNA_README}"
+
+
+def newer_kernel(distribution: tuple[str, str]) -> str:
+    """To Linux 6.14 or newer."""
+    name, version = distribution
+    commands = {"fedora": "sudo dnf upgrade --refresh", "arch": "sudo pacman -Syu"}
+    if version in BACKPORTS or version == DEBIAN_TESTING:
+        commands["debian"] = f"sudo apt install {_backports(version)}linux-image-amd64"
+    if version == "24.04":
+        commands["ubuntu"] = "sudo apt install linux-generic-hwe-24.04"
+    command = commands.get(name)
+    return f"{command} && sudo reboot" if command else f"see {XDNA_README}"
+
+
+def driver_module(distribution: tuple[str, str]) -> str:
+    """For a kernel that is new enough and was built without the driver."""
+    if distribution[0] == "ubuntu":
+        return (
+            "sudo add-apt-repository -y ppa:amd-team/xrt && "
+            "sudo apt install amdxdna-dkms && sudo reboot"
+        )
+    return f"see {XDNA_README}"
+
+
+def firmware(distribution: tuple[str, str]) -> str:
+    name, version = distribution
+    debian = f"sudo apt install {_backports(version)}firmware-amd-graphics"
+    commands = {
+        "ubuntu": "sudo apt install --reinstall linux-firmware",
+        "debian": debian,  # of non-free-firmware
+        "fedora": "sudo dnf reinstall linux-firmware",
+        "arch": "sudo pacman -S linux-firmware-amd",
+    }
+    command = commands.get(name)
+    return f"{command} && sudo reboot" if command else f"see {XDNA_README}"
+
+
+def _backports(version: str) -> str:
+    return f"-t {BACKPORTS[version]} " if version in BACKPORTS else ""
+
+
+def _number(version: str) -> float:
+    try:
+        return float(version)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,148 @@
+"""What XRT, the compilers and this installation mean: facts in, findings out."""
+
+import re
+from collections.abc import Iterator
+
+from jax_npu import remedies
+from jax_npu.compilers import INSTALL
+from jax_npu.design.artifact import MLIR_AIE, is_supported
+from jax_npu.finding import MISSING, OK, WARNING, Finding
+from jax_npu.installation import ISA_VARIABLE, Installation
+from jax_npu.machine import Machine
+from jax_npu.npu_plan import DESIGN_VARIABLE
+from jax_npu.software import Interpreter, Library, Software
+
+TESTED_XRT = (2, 25)
+CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16")  # of the host GEMM
+
+
+def check_xrt(machine: Machine, xrt: Library | None) -> Finding:
+    if xrt is None:
+        remedy = remedies.install("runtime", machine.distribution)
+        return Finding("xrt", MISSING, "no libxrt_coreutil.so.2", remedy)
+    found = f"{xrt.version} in {xrt.folder}"
+    version = _version(xrt)
+    if version and version < TESTED_XRT:
+        found += f"; tested with {TESTED_XRT[0]}.{TESTED_XRT[1]}"
+        return Finding("xrt", WARNING, found, f"see {remedies.XDNA_README}")
+    return Finding("xrt", OK, found)
+
+
+def check_plugin(machine: Machine, tools: Software) -> Finding:
+    name, xrt, plugin = "xrt plugin", tools.xrt, tools.plugin
+    remedy = remedies.install("runtime", machine.distribution)
+    if plugin is None:
+        found = "no libxrt_driver_xdna.so.2, XRT's part for NPUs"
+        return Finding(name, MISSING, found, remedy)
+    found = f"{plugin.version} in {plugin.folder}"
+    versions = (_version(plugin), xrt and _version(xrt))
+    if all(versions) and versions[0] != versions[1]:
+        return Finding(name, WARNING, f"{found}, not of the same XRT", remedy)
+    if xrt and xrt.folder != plugin.folder:
+        return Finding(name, WARNING, f"{found}, not beside XRT", remedy)
+    return Finding(name, OK, found)
+
+
+def _version(library: Library) -> tuple[int, int] | None:
+    """Major and minor, where the files tell."""
+    found = re.match(r"(\d+)\.(\d+)", library.version)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def check_pyxrt(machine: Machine, tools: Software, interpreter: Interpreter) -> Finding:
+    """Optional: without it jax_npu.devices() reads sysfs."""
+    this = f"Python {interpreter.version}"
+    if not tools.pyxrt:
+        remedy = remedies.install("bindings", machine.distribution)
+        return Finding("pyxrt", WARNING, "not installed; optional", remedy)
+    for one in tools.pyxrt:
+        if one.python in (None, interpreter.version):
+            folder = one.path.rpartition("/")[0]
+            if folder in interpreter.path:
+                return Finding("pyxrt", OK, f"for this {this}")
+            found = f"for this {this}, which does not look in its folder; optional"
+            remedy = f"ln -s {one.path} {interpreter.site_packages}/"
+            return Finding("pyxrt", WARNING, found, remedy)
+    other = tools.pyxrt[0].python
+    found = f"for Python {other}, this is {this}; optional"
+    remedy = f"python{other} -m venv --system-site-packages .venv"
+    return Finding("pyxrt", WARNING, found, remedy)
+
+
+def check_build(
+    machine: Machine, tools: Software, installation: Installation | None
+) -> Iterator[Finding]:
+    """What was built for the NPU, and the compilers, which nothing else needs."""
+    status = WARNING
+    if installation:
+        yield _npu_library(machine, installation)
+        if installation.design.problem:
+            status = MISSING
+    yield _mlir_aie(tools.mlir_aie, status)
+    if tools.peano:
+        yield Finding("peano", OK, tools.peano)
+    else:
+        found = "not installed; compiles the cores' kernels"
+        yield Finding("peano", status, found, INSTALL["peano"])
+    yield _xclbinutil(machine, tools.xclbinutil, status)
+    if installation:
+        yield _design(machine, installation)
+
+
+def _npu_library(machine: Machine, installation: Installation) -> Finding:
+    part = installation.npu_library
+    if not part.problem:
+        return Finding("npu library", OK, part.detail)
+    headers = remedies.install("headers", machine.distribution)
+    joint = " ; then " if headers.startswith("see") else " && "
+    remedy = f"{headers}{joint}{remedies.REINSTALL}  # in jax-npu's sources"
+    return Finding("npu library", MISSING, "not built: XRT's headers missing", remedy)
+
+
+def _mlir_aie(version: str | None, status: str) -> Finding:
+    if version is None:
+        found = "not installed; builds the design"
+        return Finding("mlir-aie", status, found, INSTALL["aiecc"])
+    if not is_supported(version):
+        found = f"{version}; the design is written for {MLIR_AIE}"
+        return Finding("mlir-aie", status, found, INSTALL["aiecc"])
+    return Finding("mlir-aie", OK, version)
+
+
+def _xclbinutil(machine: Machine, path: str | None, status: str) -> Finding:
+    if path:
+        return Finding("xclbinutil", OK, path)
+    remedy = remedies.install("utilities", machine.distribution)
+    return Finding("xclbinutil", status, "not installed; packs the design", remedy)
+
+
+def _design(machine: Machine, installation: Installation) -> Finding:
+    part = installation.design
+    if not part.problem:
+        return Finding("design", OK, part.detail)
+    kind = machine.npu.kind if machine.npu else "npu1"
+    remedy = f"jax-npu build --device {kind}"
+    if installation.chosen_design:
+        remedy = f"unset {DESIGN_VARIABLE}"
+    return Finding("design", MISSING, part.problem.partition(";")[0], remedy)
+
+
+def check_host(
+    machine: Machine, installation: Installation | None
+) -> Iterator[Finding]:
+    """XLA's side and the CPU's, which every custom call needs."""
+    features = ", ".join(flag for flag in CPU_FLAGS if flag in machine.cpu_flags)
+    features = features or ("no AVX2" if machine.cpu_flags else "unknown features")
+    if installation is None:
+        yield Finding("cpu", OK, features)
+        return
+    ffi, isa = installation.ffi, installation.host_isa
+    status = MISSING if ffi.problem else OK
+    yield Finding("xla ffi", status, ffi.problem or ffi.detail, ffi.remedy)
+    if isa.problem:
+        yield Finding("cpu", MISSING, isa.problem, f"unset {ISA_VARIABLE}")
+    elif installation.forced_isa:
+        found = f"{features}; host GEMM forced to {isa.detail}"
+        yield Finding("cpu", WARNING, found, f"unset {ISA_VARIABLE}")
+    else:
+        yield Finding("cpu", OK, f"{features}; host GEMM: {isa.detail}")
