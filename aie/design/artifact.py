@@ -87,7 +87,7 @@ def read_artifact(folder: Path, device: str) -> Artifact:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise _refusal(path, f"cannot be read: {error.strerror}", device) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _refusal(path, "is damaged: it is no JSON", device) from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         came = record.get("format") if isinstance(record, dict) else None
