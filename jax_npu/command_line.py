@@ -8,6 +8,7 @@ jax-npu disasm insts.bin
 jax-npu simulate --gemm 256 768 2304 --check
 jax-npu calibrate
 jax-npu build --device npu1
+jax-npu doctor
 """
 
 import argparse
@@ -26,6 +27,7 @@ from jax_npu.command_files import read_design, read_words, write_file
 from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
+from jax_npu.doctor_command import add_doctor_command
 from jax_npu.simulate_command import add_simulate_command
 from jax_npu.simulator import Trap
 
@@ -33,8 +35,9 @@ from jax_npu.simulator import Trap
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; errors are one line on stderr and exit code 2, traps 1."""
     arguments = _parser().parse_args(argv)
+    exit_code = 0
     try:
-        arguments.command(arguments)
+        exit_code = arguments.command(arguments) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # of `| head`; nothing more can be printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError, MemoryError) as error:
         print(f"jax-npu: {error}", file=sys.stderr)
         return 2
-    return 0
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_simulate_command(commands)
     add_calibrate_command(commands)
     add_build_command(commands)
+    add_doctor_command(commands)
     return parser
 
 
