@@ -5,6 +5,11 @@ INSTALLED := .venv/.installed
 NATIVE_SOURCES := CMakeLists.txt $(wildcard xla_ffi/*) $(shell find aie/kernels aie/sim -type f)
 CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES)) $(shell find tests -name '*.cc')
 
+# Where the machine has no XRT, Debian's is unpacked to build and test against.
+ifeq ($(wildcard /usr/include/xrt /opt/xilinx/xrt),)
+export JAX_NPU_XRT_TREE ?= $(CURDIR)/build/xrt
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help install finetune test test-slow test-sanitized lint format clean
 
@@ -44,9 +49,11 @@ format: .venv/.lint ## Format the sources
 clean: ## Remove .venv and build outputs
 	rm -rf .venv build
 
-$(INSTALLED): pyproject.toml Makefile $(NATIVE_SOURCES)
+$(INSTALLED): pyproject.toml Makefile .ci/unpack-xrt $(NATIVE_SOURCES)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
 	  f"jax-npu needs Python >= 3.11, {sys.executable} is {v[0]}.{v[1]}; run make PYTHON=python3.11 ...")'
+	@if [ -n "$$JAX_NPU_XRT_TREE" ] && ! .ci/unpack-xrt "$$JAX_NPU_XRT_TREE"; then \
+	  echo "backend npu is not built, and its tests are skipped"; fi
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[gpt2,test]'
 	@# For its two vocabulary files only; what it depends on does not install everywhere.

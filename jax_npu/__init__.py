@@ -4,19 +4,24 @@ from importlib import metadata as _metadata
 
 from jax_npu import checkpoint_policies
 from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
+from jax_npu.devices import Device, devices
 from jax_npu.explanation import explain
+from jax_npu.npu_events import npu_events
 from jax_npu.products import dot_general, einsum, matmul
 
 __all__ = [
     "Backend",
+    "Device",
     "__version__",
     "backend",
     "backends",
     "checkpoint_policies",
+    "devices",
     "dot_general",
     "einsum",
     "explain",
     "matmul",
+    "npu_events",
     "resolve_backend",
 ]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import jax
 
 from jax_npu import ffi
+from jax_npu.machine import chip
 
 ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
 DEVICE_VARIABLE = "JAX_NPU_DEVICE"
@@ -19,8 +20,9 @@ DEVICES = {
     "npu1": ("exact", "fast"),
     "npu2": ("exact", "bfp16", "bfp16_floor", "fast"),
 }
-# Of the backends whose custom call runs an NPU's instructions.
-DRIVERS = {"sim": "libnpu_sim.so"}
+# Of the backends whose custom call runs an NPU's instructions. The first is there where
+# XRT was when the project was built.
+DRIVERS = {"npu": "libnpu_xrt.so", "sim": "libnpu_sim.so"}
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -40,7 +42,7 @@ def backends() -> dict[str, Backend]:
     return {
         entry.name: entry
         for entry in (
-            Backend("npu", False, "this version of jax-npu is not built against XRT"),
+            _npu(),
             _sim(),
             _host(),
             Backend("xla", True, "stock jax.lax.dot_general, no custom call"),
@@ -89,13 +91,36 @@ def resolve_backend(name: str | None = None) -> str:
     return wanted
 
 
-def npu_device() -> str:
-    """The NPU to run on: `$JAX_NPU_DEVICE`, or npu1. Read when a program is lowered.
+def npu_device(backend: str = "sim") -> str:
+    """The NPU that `backend` runs on; read when a program is lowered.
+
+    `$JAX_NPU_DEVICE`; or else, of backend `npu`, the chip that is there, and npu1 of
+    any other.
 
     Raises:
-      ValueError: if the variable names none.
+      ValueError: if the variable names none, or not the chip that is there.
     """
-    return _chosen(DEVICE_VARIABLE, tuple(DEVICES))
+    found = chip() if backend == "npu" else None
+    if found is None or os.environ.get(DEVICE_VARIABLE):
+        device = _chosen(DEVICE_VARIABLE, tuple(DEVICES))
+        if found not in (None, device):
+            raise ValueError(
+                f"{DEVICE_VARIABLE} is {device}, and the chip here is {found}; correct "
+                "or unset it"
+            )
+        return device
+    return found
+
+
+def npu_arithmetic(backend: str, device: str) -> str:
+    """The arithmetic of `backend`: a name in `DEVICES`.
+
+    Raises:
+      ValueError: if `$JAX_NPU_SIM_ARITHMETIC` names none of the device's.
+    """
+    if backend == "sim":
+        return _chosen(ARITHMETIC_VARIABLE, DEVICES[device])
+    return "exact" if device == "npu1" else "bfp16"
 
 
 @functools.cache
@@ -126,11 +151,33 @@ def _chosen(variable: str, known: tuple[str, ...]) -> str:
     return value
 
 
+def _npu() -> Backend:
+    try:
+        library = ffi.library_path(DRIVERS["npu"])
+    except OSError:
+        return Backend(
+            "npu",
+            False,
+            "this jax-npu was built without XRT; install XRT with its headers and then "
+            "jax-npu again, see 'jax-npu doctor'",
+        )
+    if error := ffi.device_error(library):
+        return Backend("npu", False, error)
+    from jax_npu.npu_plan import built_design  # the array's program: where there is one
+
+    try:
+        device = npu_device("npu")
+        design = built_design(device)
+    except (OSError, ValueError) as error:
+        return Backend("npu", False, str(error))
+    return Backend("npu", True, f"{device} through XRT, design {design.parent.name}")
+
+
 def _sim() -> Backend:
     try:
         ffi.library_path(DRIVERS["sim"])
         device = npu_device()
-        arithmetic = _chosen(ARITHMETIC_VARIABLE, DEVICES[device])
+        arithmetic = npu_arithmetic("sim", device)
     except (OSError, ValueError) as error:
         return Backend("sim", False, str(error))
     return Backend("sim", True, f"virtual {device}, {arithmetic} arithmetic")

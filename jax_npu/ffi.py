@@ -46,6 +46,18 @@ def register(target: str) -> None:
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(load()[target]), "cpu")
 
 
+@functools.cache
+def device_error(library: Path) -> str | None:
+    """Why a driver library opens no NPU, or None. Asked once a process."""
+    try:
+        function = ctypes.CDLL(str(library)).jax_npu_device_error
+    except OSError as error:
+        return f"XRT does not load ({error}); install it, see 'jax-npu doctor'"
+    function.restype = ctypes.c_char_p
+    error = function()
+    return None if error is None else " ".join(error.decode().split())
+
+
 def host_isa() -> str:
     """Instruction set of the host GEMM: the fastest here, or `$JAX_NPU_HOST_ISA`.
 

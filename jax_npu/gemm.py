@@ -18,7 +18,7 @@ from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
 from jax_npu import ffi
-from jax_npu.backend_choice import DRIVERS, npu_device
+from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
 from jax_npu.contraction import (
     Axes,
     Spec,
@@ -27,6 +27,7 @@ from jax_npu.contraction import (
     unused_label,
 )
 from jax_npu.precision import part_pairs
+from jax_npu.verification import check_attributes
 
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
 
@@ -164,12 +165,17 @@ def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
 def _npu_attributes(axes: Axes, num_passes: int, backend: str) -> dict[str, Any]:
     from jax_npu import npu_plan  # the array's program: for lowering only
 
-    device = npu_device()
+    device = npu_device(backend)
     batch, m, k, n = axes.sizes
     # Several passes are one product with a longer k.
-    return npu_plan.plan_attributes(device, batch, m, num_passes * k, n) | {
+    plan = npu_plan.plan_attributes(device, batch, m, num_passes * k, n)
+    padded_k = int(plan["plan"][2])
+    find = npu_plan.built_design if backend == "npu" else npu_plan.simulated_design
+    return {
+        **plan,
         "library": str(ffi.library_path(DRIVERS[backend])),
-        "design": str(npu_plan.simulated_design(device)),
+        "design": str(find(device)),
+        **check_attributes(device, npu_arithmetic(backend, device), padded_k),
     }
 
 

@@ -55,8 +55,6 @@ def xrt_tree():
 @pytest.fixture(scope="session")
 def xrt_headers(xrt_tree):
     """The folder of XRT's headers, in that tree."""
-    if not Path("/usr/include/uuid/uuid.h").exists():
-        pytest.skip("XRT's headers need Debian's uuid-dev")
     return xrt_tree / "usr" / "include"
 
 

@@ -2,6 +2,7 @@
 
 #include "driver.h"
 
+#include <xrt/experimental/xrt_kernel.h>
 #include <xrt/experimental/xrt_xclbin.h>
 #include <xrt/xrt_bo.h>
 #include <xrt/xrt_device.h>
@@ -9,12 +10,17 @@
 #include <xrt/xrt_kernel.h>
 
 #include <algorithm>
-#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <list>
-#include <memory>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace jax_npu {
@@ -25,22 +31,24 @@ namespace {
 constexpr const char* kKernelName = "MLIR_AIE";
 constexpr unsigned kRunInstructions = 3;  // an opcode
 constexpr int kInstructionArgument = 1, kFirstDataArgument = 3;
-constexpr int kMaxArguments = 5;
 
-// Of buffers that no argument uses, and of streams, kept for the next run.
+// Of buffers that nobody uses, and of streams, kept for the next run.
 constexpr size_t kMaxIdleBytes = size_t{64} << 20;
 constexpr size_t kMaxStreamBytes = size_t{32} << 20;
+
+// The device ends a run after 2 s. One that it does not end is given up after this time
+// for each run of its command: long, for the virtual NPU computes on the host.
+std::chrono::milliseconds MaxRunTime() {
+  const char* seconds = std::getenv("JAX_NPU_WATCHDOG_SECONDS");
+  return std::chrono::milliseconds(
+      static_cast<int64_t>(1000 * (seconds == nullptr ? 120 : std::atof(seconds))));
+}
 
 // Up to a quarter more, so that buffers of similar sizes are one.
 size_t RoundUpSize(size_t num_bytes) {
   size_t step = 4096;
   while (8 * step < num_bytes) step *= 2;
   return (num_bytes + step - 1) / step * step;
-}
-
-// Whether there is room, but not so much that it had better serve others.
-bool Fits(const xrt::bo& bo, size_t num_bytes) {
-  return bo && bo.size() >= num_bytes && bo.size() <= 2 * RoundUpSize(num_bytes);
 }
 
 std::string Describe(ert_cmd_state state) {
@@ -56,50 +64,129 @@ std::string Describe(ert_cmd_state state) {
   }
 }
 
+// What to do about an errno of the kernel's driver.
+std::string Remedy(int code) {
+  switch (code) {
+    case ENODEV:
+    case ENXIO:
+      return "the NPU is gone; reload its driver with 'sudo modprobe -r amdxdna && "
+             "sudo "
+             "modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'";
+    case ENOENT:
+      return "the NPU took the context away for another program; close other programs "
+             "that use it";
+    case ENOMEM:
+    case EAGAIN:
+      return "the memory that may be locked is used up; raise it with 'ulimit -l "
+             "unlimited', see 'jax-npu doctor'";
+    case EINVAL:
+      return "all contexts of the NPU may be taken, or the design is for another chip; "
+             "close other programs that use it, and see 'jax-npu doctor'";
+    case EACCES:
+    case EPERM:
+      return "the device may not be opened; add yourself to the group render, see "
+             "'jax-npu doctor'";
+    default:
+      return "see 'jax-npu doctor' and dmesg";
+  }
+}
+
+// Calls the function; what it throws is told as a failure of `what`.
+template <typename Function>
+auto Attempt(const char* what, const Function& function) -> decltype(function()) {
+  try {
+    return function();
+  } catch (const std::system_error& error) {
+    throw std::runtime_error(std::string(what) + ": " + error.what() + "; " +
+                             Remedy(std::abs(error.code().value())));
+  } catch (const std::exception& error) {
+    throw std::runtime_error(std::string(what) + ": " + error.what());
+  }
+}
+
 xrt::device OpenDevice() {
   try {
     return xrt::device(0);
   } catch (const std::exception& error) {
     throw std::runtime_error(std::string(error.what()) +
                              "; the NPU needs Linux 6.14 or newer with the driver "
-                             "amdxdna, and a user in the group render");
+                             "amdxdna, and a user in the group render: see 'jax-npu "
+                             "doctor'");
   }
 }
 
-// A context, and what lives in it: after a failed run all of it is made anew.
+// Runs that were submitted together, and what they need until they are over.
+struct Command {
+  std::list<xrt::run> runs;
+  std::vector<xrt::bo> streams;
+  xrt::runlist list;  // where they are several
+};
+
+// A context, and what lives in it: after a failure all of it is made anew.
 class Session {
  public:
   Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
       : device_(device), context_(device, design), kernel_(context_, kernel) {}
 
-  xrt::bo& Argument(int argument) { return arguments_.at(argument); }
-
-  xrt::bo& Reserve(int argument, size_t num_bytes) {
-    xrt::bo& bo = Argument(argument);
-    if (Fits(bo, num_bytes)) return bo;
-    if (bo) idle_.push_front({argument, std::move(bo)});
-    bo = TakeIdle(argument, num_bytes);
-    DropIdle();
-    if (!bo) {
-      bo = xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
-                   kernel_.group_id(kFirstDataArgument + argument));
+  // A buffer of the pool that fits, or a new one.
+  xrt::bo Take(int argument, size_t num_bytes) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
+        const size_t size = idle->bo.size();
+        if (idle->argument != argument || size < num_bytes) continue;
+        if (size > 2 * RoundUpSize(num_bytes)) continue;  // had better serve others
+        xrt::bo bo = std::move(idle->bo);
+        idle_.erase(idle);
+        return bo;
+      }
     }
-    return bo;
+    const auto make = [&] {
+      return xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
+                     kernel_.group_id(kFirstDataArgument + argument));
+    };
+    try {
+      return make();
+    } catch (const std::exception&) {
+      DropIdle(0);  // which may be what there is too little memory for
+      return make();
+    }
   }
 
-  void Start(const uint32_t* words, size_t num_words, int num_arguments) {
-    xrt::run run(kernel_);
-    run.set_arg(0, kRunInstructions);
-    run.set_arg(kInstructionArgument, Stream(words, num_words));
-    run.set_arg(2, static_cast<uint32_t>(num_words));
-    for (int i = 0; i < num_arguments; ++i) {
-      run.set_arg(kFirstDataArgument + i, Argument(i));
+  void GiveBack(int argument, xrt::bo bo) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      idle_.push_front({argument, std::move(bo)});
     }
-    run.start();
-    run_ = std::move(run);
+    DropIdle(kMaxIdleBytes);
   }
 
-  ert_cmd_state Wait() { return run_.wait(); }
+  std::shared_ptr<Command> Start(
+      const std::vector<Invocation>& runs,
+      const std::function<const xrt::bo&(NpuBuffer&, int)>& bo_of) {
+    auto command = std::make_shared<Command>();
+    for (const Invocation& run : runs) {
+      xrt::run& started = command->runs.emplace_back(kernel_);
+      const xrt::bo& stream =
+          command->streams.emplace_back(Stream(run.words, run.num_words));
+      started.set_arg(0, kRunInstructions);
+      started.set_arg(kInstructionArgument, stream);
+      started.set_arg(2, static_cast<uint32_t>(run.num_words));
+      int index = 0;
+      for (const auto& argument : run.arguments) {
+        started.set_arg(kFirstDataArgument + index, bo_of(*argument, index));
+        ++index;
+      }
+    }
+    if (command->runs.size() == 1) {
+      command->runs.front().start();
+    } else {
+      command->list = xrt::runlist(context_);
+      for (const xrt::run& run : command->runs) command->list.add(run);
+      command->list.execute();
+    }
+    return command;
+  }
 
  private:
   struct IdleBuffer {
@@ -107,23 +194,16 @@ class Session {
     xrt::bo bo;
   };
 
-  // An idle buffer of the argument that fits, or none.
-  xrt::bo TakeIdle(int argument, size_t num_bytes) {
-    for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
-      if (idle->argument == argument && Fits(idle->bo, num_bytes)) {
-        xrt::bo bo = std::move(idle->bo);
-        idle_.erase(idle);
-        return bo;
-      }
-    }
-    return {};
-  }
-
-  void DropIdle() {
+  // Keeps the latest, up to that many bytes.
+  void DropIdle(size_t max_bytes) {
+    std::list<IdleBuffer> dropped;  // ends without the lock
+    const std::lock_guard<std::mutex> lock(mutex_);
     size_t total = 0;
     for (auto idle = idle_.begin(); idle != idle_.end();) {
+      const auto next = std::next(idle);
       total += idle->bo.size();
-      idle = total > kMaxIdleBytes ? idle_.erase(idle) : std::next(idle);
+      if (total > max_bytes) dropped.splice(dropped.end(), idle_, idle);
+      idle = next;
     }
   }
 
@@ -133,7 +213,7 @@ class Session {
   };
 
   // The stream on the device: the one that is there, or a new one.
-  xrt::bo& Stream(const uint32_t* words, size_t num_words) {
+  const xrt::bo& Stream(const uint32_t* words, size_t num_words) {
     const size_t num_bytes = num_words * sizeof(uint32_t);
     const auto known =
         std::find_if(streams_.begin(), streams_.end(), [&](auto& stream) {
@@ -160,11 +240,55 @@ class Session {
   xrt::device device_;
   xrt::hw_context context_;
   xrt::kernel kernel_;
-  std::array<xrt::bo, kMaxArguments> arguments_;
+  std::mutex mutex_;                 // of idle_
   std::list<IdleBuffer> idle_;       // latest first
   std::list<LoadedStream> streams_;  // latest first
   size_t stream_bytes_ = 0;
-  xrt::run run_;
+};
+
+class XrtBuffer : public NpuBuffer {
+ public:
+  XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes)
+      : session_(session),
+        argument_(argument),
+        num_bytes_(num_bytes),
+        bo_(session->Take(argument, num_bytes)) {}
+
+  ~XrtBuffer() override {
+    if (const auto session = session_.lock()) {
+      session->GiveBack(argument_, std::move(bo_));
+    }
+  }
+
+  std::byte* data() override { return bo_.map<std::byte*>(); }
+
+  void SyncToDevice(size_t num_bytes) override {
+    Attempt("no copy to the NPU",
+            [&] { bo_.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, 0); });
+  }
+
+  void SyncFromDevice(size_t num_bytes) override {
+    Attempt("no copy from the NPU",
+            [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0); });
+  }
+
+  // The memory in a session: a copy where it was made for an earlier one.
+  const xrt::bo& In(const std::shared_ptr<Session>& session, int argument) {
+    if (session_.lock() == session && argument == argument_) return bo_;
+    xrt::bo bo = session->Take(argument, num_bytes_);
+    std::memcpy(bo.map(), bo_.map(), num_bytes_);
+    bo.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes_, 0);
+    bo_ = std::move(bo);
+    session_ = session;
+    argument_ = argument;
+    return bo_;
+  }
+
+ private:
+  std::weak_ptr<Session> session_;
+  int argument_;
+  size_t num_bytes_;
+  xrt::bo bo_;
 };
 
 class XrtDriver : public Driver {
@@ -176,69 +300,81 @@ class XrtDriver : public Driver {
     }
     if (kernel_.empty()) {
       throw std::runtime_error(design_path + " has no kernel " + kKernelName +
-                               "; build the design with mlir-aie");
+                               "; build the design with 'jax-npu build'");
     }
     design_ = device_.register_xclbin(design);
-    OpenSession();
   }
 
-  std::byte* Buffer(int argument, size_t num_bytes) override {
+  std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) override {
+    const std::shared_ptr<Session> current = session();
     return Attempt("no memory for the NPU", [&] {
-      return session().Reserve(argument, num_bytes).map<std::byte*>();
+      return std::make_shared<XrtBuffer>(current, argument, num_bytes);
     });
   }
 
-  void SyncToDevice(int argument, size_t num_bytes) override {
-    Attempt("no copy to the NPU", [&] {
-      session().Argument(argument).sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, 0);
+  int64_t Start(const std::vector<Invocation>& runs) override {
+    const std::shared_ptr<Session> current = session();
+    const auto command = Attempt("the NPU takes no run", [&] {
+      return current->Start(runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
+        return static_cast<XrtBuffer&>(buffer).In(current, argument);
+      });
     });
+    commands_[++latest_command_] = command;
+    return latest_command_;
   }
 
-  void SyncFromDevice(int argument, size_t num_bytes) override {
-    Attempt("no copy from the NPU", [&] {
-      session().Argument(argument).sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0);
-    });
+  void Wait(int64_t number) override {
+    const std::shared_ptr<Command> command = commands_.at(number);
+    Attempt("the run failed", [&] { Finish(*command); });
+    commands_.erase(number);
   }
 
-  void Start(const uint32_t* words, size_t num_words, int num_arguments) override {
-    Attempt("the NPU takes no run",
-            [&] { session().Start(words, num_words, num_arguments); });
-  }
-
-  void Wait() override {
-    Attempt("the run failed", [&] {
-      const ert_cmd_state state = session().Wait();
-      if (state == ERT_CMD_STATE_COMPLETED) return;
-      throw std::runtime_error("it ended with state " + Describe(state) +
-                               "; try again, and look into dmesg");
-    });
+  void Reset() override {
+    commands_.clear();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    session_.reset();
   }
 
  private:
-  void OpenSession() {
-    session_ = std::make_unique<Session>(device_, design_, kernel_);
-  }
-
-  Session& session() {
-    if (!session_) OpenSession();
-    return *session_;
-  }
-
-  // A context that failed once may never work again: it is closed.
-  template <typename Function>
-  auto Attempt(const char* what, const Function& function) -> decltype(function()) {
-    try {
-      return function();
-    } catch (const std::exception& error) {
-      session_.reset();
-      throw std::runtime_error(std::string(what) + ": " + error.what());
+  static void Finish(Command& command) {
+    static const std::chrono::milliseconds max_run_time = MaxRunTime();
+    ert_cmd_state state = ERT_CMD_STATE_COMPLETED;
+    std::string detail;
+    if (command.runs.size() == 1) {
+      state = command.runs.front().wait(max_run_time);
+    } else {
+      try {
+        const auto end = command.list.wait(max_run_time * command.runs.size());
+        if (end == std::cv_status::timeout) state = ERT_CMD_STATE_TIMEOUT;
+      } catch (const xrt::runlist::command_error& error) {
+        state = error.get_command_state();
+        detail = std::string(" (") + error.what() + ")";
+      }
     }
+    if (state != ERT_CMD_STATE_COMPLETED) {
+      throw std::runtime_error("it ended with state " + Describe(state) + detail +
+                               "; look into dmesg, and see 'jax-npu doctor'");
+    }
+  }
+
+  std::shared_ptr<Session> session() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!session_) {
+      session_ = Attempt("no context on the NPU", [&] {
+        return std::make_shared<Session>(device_, design_, kernel_);
+      });
+    }
+    return session_;
   }
 
   xrt::device device_;
   xrt::uuid design_;
   std::string kernel_;
-  std::unique_ptr<Session> session_;
+  std::mutex mutex_;  // of session_
+  std::shared_ptr<Session> session_;
+  // Of the thread that starts and waits.
+  std::map<int64_t, std::shared_ptr<Command>> commands_;
+  int64_t latest_command_ = 0;
 };
 
 }  // namespace
@@ -251,11 +387,8 @@ jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
   static jax_npu::Driver* driver = nullptr;  // ends with the process
   const std::lock_guard<std::mutex> lock(mutex);
   if (driver == nullptr) {
-    try {
-      driver = new jax_npu::XrtDriver(design_path);
-    } catch (const std::exception& error) {
-      throw std::runtime_error(std::string("the NPU does not open: ") + error.what());
-    }
+    driver = jax_npu::Attempt("the NPU does not open",
+                              [&] { return new jax_npu::XrtDriver(design_path); });
     opened = design_path;
   } else if (opened != design_path) {
     throw std::runtime_error("this process runs the design " + opened +
@@ -263,5 +396,16 @@ jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
                              " too; use one device in a process");
   }
   return driver;
+}
+
+const char* jax_npu_device_error() {
+  static thread_local std::string message;
+  try {
+    jax_npu::OpenDevice();
+    return nullptr;
+  } catch (const std::exception& error) {
+    message = error.what();
+    return message.c_str();
+  }
 }
 #pragma GCC visibility pop

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "contraction.h"
 #include "driver.h"
@@ -54,16 +55,20 @@ DType DecodeDType(ffi::DataType dtype) {
 }
 
 // Five numbers, then seven a run, as jax_npu/npu_plan.py writes them: see NpuPlan.
-NpuPlan DecodePlan(Int64s numbers) {
+NpuPlan DecodePlan(Int64s numbers, size_t num_words) {
   constexpr size_t kHead = 5;
   static_assert(sizeof(NpuRun) == 7 * sizeof(int64_t));
-  if (numbers.size() < kHead || (numbers.size() - kHead) % 7 != 0) {
+  if (numbers.size() < kHead + 7 || (numbers.size() - kHead) % 7 != 0) {
     throw std::invalid_argument("a plan needs five numbers, and seven a run");
   }
-  const auto* runs = reinterpret_cast<const NpuRun*>(numbers.begin() + kHead);
-  return {numbers[0],      numbers[1],
-          numbers[2],      numbers[3] != 0,
-          numbers[4] != 0, {runs, runs + (numbers.size() - kHead) / 7}};
+  const auto* first = reinterpret_cast<const NpuRun*>(numbers.begin() + kHead);
+  const std::vector<NpuRun> runs(first, first + (numbers.size() - kHead) / 7);
+  int64_t num_planned = 0;
+  for (const NpuRun& run : runs) num_planned += run.num_words;
+  if (num_planned != static_cast<int64_t>(num_words)) {
+    throw std::invalid_argument("the runs' instructions are not as many as planned");
+  }
+  return {numbers[0], numbers[1], numbers[2], numbers[3] != 0, numbers[4] != 0, runs};
 }
 
 Operand DecodeOperand(const ffi::AnyBuffer& buffer) {
@@ -81,44 +86,64 @@ ParallelLoop LoopOn(ffi::ThreadPool& pool) {
   };
 }
 
+ffi::Error ToError(const char* target, const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& raised) {
+    return ffi::Error::Internal(std::string(target) + ": " + raised.what());
+  }
+}
+
 ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
                     ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
                     Int64s n, Int64s lhs_parts, Int64s rhs_parts) {
+  JAX_NPU_CALL_BEGINS();
   try {
     HostGemm({DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
              DecodeParts(lhs_parts, rhs_parts), DecodeOperand(lhs), DecodeOperand(rhs),
              DecodeResult(out), LoopOn(pool));
+    JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
-  } catch (const std::exception& error) {
-    return ffi::Error::Internal(std::string("xdna_gemm_host: ") + error.what());
+  } catch (...) {
+    return ToError("xdna_gemm_host", std::current_exception());
   }
 }
 
-constexpr char kSimTarget[] = "xdna_gemm_sim";
+constexpr char kNpuTarget[] = "xdna_gemm_npu", kSimTarget[] = "xdna_gemm_sim";
 
+// Packs and returns; the future is there when the NPU has computed. Nothing that XLA
+// passes but the operands' and the result's memory lives that long.
 template <const char* target>
-ffi::Error GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
-                   ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
-                   Int64s n, Int64s lhs_parts, Int64s rhs_parts, Int64s plan,
-                   ffi::Span<const uint32_t> words, std::string_view library,
-                   std::string_view design) {
+ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
+                    ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
+                    Int64s n, Int64s lhs_parts, Int64s rhs_parts, Int64s plan,
+                    ffi::Span<const uint32_t> words, std::string_view library,
+                    std::string_view design, std::string_view check, bool strict,
+                    double tolerance, int64_t tolerance_k_block) {
+  JAX_NPU_CALL_BEGINS();
+  ffi::Promise promise;
+  ffi::Future future(promise);
+  const auto done = [promise](std::exception_ptr error) mutable {
+    JAX_NPU_CALL_ENDS();
+    if (error) return promise.SetError(ToError(target, error));
+    promise.SetAvailable();
+  };
   try {
-    const NpuPlan decoded = DecodePlan(plan);
-    int64_t num_words = 0;
-    for (const NpuRun& run : decoded.runs) num_words += run.num_words;
-    if (num_words != static_cast<int64_t>(words.size())) {
-      throw std::invalid_argument("the runs' instructions are not as many as planned");
-    }
-    Driver& driver =
-        OpenDriver(std::string(library).c_str(), std::string(design).c_str());
-    NpuGemm(driver, decoded, words.begin(),
-            {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
-            DecodeParts(lhs_parts, rhs_parts), DecodeOperand(lhs), DecodeOperand(rhs),
-            DecodeResult(out), LoopOn(pool));
-    return ffi::Error::Success();
-  } catch (const std::exception& error) {
-    return ffi::Error::Internal(std::string(target) + ": " + error.what());
+    NpuGemm(OpenDriver(std::string(library).c_str(), std::string(design).c_str()),
+            {DecodePlan(plan, words.size()),
+             {words.begin(), words.end()},
+             {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
+             DecodeParts(lhs_parts, rhs_parts),
+             DecodeOperand(lhs),
+             DecodeOperand(rhs),
+             DecodeResult(out),
+             {ParseCheckMode(check), strict, {tolerance, tolerance_k_block}}},
+            LoopOn(pool), done);
+  } catch (...) {
+    auto failed = done;
+    failed(std::current_exception());
   }
+  return future;
 }
 
 // What every GEMM takes.
@@ -141,7 +166,11 @@ auto NpuGemmBinding() {
       .Attr<Int64s>("plan")
       .Attr<ffi::Span<const uint32_t>>("words")  // of all runs
       .Attr<std::string_view>("library")         // of the driver
-      .Attr<std::string_view>("design");         // the file that it loads
+      .Attr<std::string_view>("design")          // the file that it loads
+      .Attr<std::string_view>("check")           // see CheckPolicy
+      .Attr<bool>("strict")
+      .Attr<double>("tolerance")
+      .Attr<int64_t>("tolerance_k_block");
 }
 
 }  // namespace
@@ -151,6 +180,7 @@ auto NpuGemmBinding() {
 #pragma GCC visibility push(default)
 extern "C" {
 XLA_FFI_Error* xdna_gemm_host(XLA_FFI_CallFrame* call_frame);
+XLA_FFI_Error* xdna_gemm_npu(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 const char* jax_npu_host_isa(const char** error);
 }
@@ -158,6 +188,8 @@ const char* jax_npu_host_isa(const char** error);
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::GemmHost,
                               jax_npu::GemmBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::GemmNpu<jax_npu::kNpuTarget>,
+                              jax_npu::NpuGemmBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::GemmNpu<jax_npu::kSimTarget>,
                               jax_npu::NpuGemmBinding());
 

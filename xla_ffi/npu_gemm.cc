@@ -1,194 +1,256 @@
 #include "npu_gemm.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
-#include <functional>
+#include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
 #include <utility>
 
-#include "npu_pack.h"
+#include "npu_events.h"
+#include "npu_images.h"
+#include "npu_queue.h"
 
 namespace jax_npu {
 namespace {
 #include "bf16.inc"
 
-constexpr int kA = 0, kB = 1, kC = 2, kNumArguments = 3;
+constexpr int kA = 0, kB = 1, kC = 2;
+constexpr int kMaxAllocations = 4;  // attempts
+// Of the images that wait for the NPU, in a process: packing more would only take
+// memory.
+constexpr size_t kMaxWaitingBytes = size_t{256} << 20;
 
-constexpr int64_t kStripRows = 64;  // of an image, packed as one item of work
-// Elements below which another thread costs more than it brings.
-constexpr int64_t kMinParallelSize = 1 << 16;
-
-const void* At(const void* data, DType dtype, int64_t element) {
-  return static_cast<const char*>(data) + element * (dtype == DType::kF32 ? 4 : 2);
-}
-
-// An operand of the array's GEMM, and how its image lies. Its free dimension is m or n.
-struct Source {
-  Operand operand;
-  const Offsets &batch, &free, &k;
-  std::vector<Bf16Choice> parts;  // one pass over k each
-  bool k_is_rows;                 // of the image
-};
-
-// The part of an image that a run needs: all of k, and of the free dimension a range.
-struct Window {
-  int64_t first_batch, num_batches;
-  int64_t first, size;  // of the free dimension, size with padding
-  int64_t padded_k;
-
-  bool operator==(const Window& other) const {
-    return first_batch == other.first_batch && num_batches == other.num_batches &&
-           first == other.first && size == other.size;
-  }
-};
-
-void FillZero(uint16_t* image, int64_t num_rows, int64_t first, int64_t end,
-              int64_t stride) {
-  for (int64_t row = 0; row < num_rows; ++row) {
-    std::fill(image + row * stride + first, image + row * stride + end, 0);
-  }
-}
-
-// Rows [first, end) of one batch entry's image (free, k).
-void PackAlongK(const Source& source, const Window& window, const void* data,
-                int64_t first, int64_t end, uint16_t* image) {
-  const int64_t num_free = static_cast<int64_t>(source.free.size());
-  const int64_t num_k = static_cast<int64_t>(source.k.size());
-  const int64_t left = num_free - window.first - first;
-  const int64_t num_rows = std::clamp<int64_t>(left, 0, end - first);
-  int64_t column = 0;
-  for (const Bf16Choice& part : source.parts) {
-    PackImage(
-        data, source.operand.dtype,
-        {source.free.data() + window.first + first, num_rows, source.k.data(), num_k},
-        part, image + column, window.padded_k);
-    column += num_k;
-  }
-  FillZero(image, num_rows, column, window.padded_k, window.padded_k);
-  FillZero(image + num_rows * window.padded_k, end - first - num_rows, 0,
-           window.padded_k, window.padded_k);
-}
-
-// Rows [first, end) of one batch entry's image (k, free).
-void PackAcrossK(const Source& source, const Window& window, const void* data,
-                 int64_t first, int64_t end, uint16_t* image) {
-  const int64_t num_free = static_cast<int64_t>(source.free.size());
-  const int64_t num_k = static_cast<int64_t>(source.k.size());
-  const int64_t num_columns = std::min(num_free - window.first, window.size);
-  int64_t row = first;
-  while (row < end && row / num_k < static_cast<int64_t>(source.parts.size())) {
-    const int64_t k = row % num_k, num_rows = std::min(num_k - k, end - row);
-    PackImage(
-        data, source.operand.dtype,
-        {source.k.data() + k, num_rows, source.free.data() + window.first, num_columns},
-        source.parts[row / num_k], image, window.size);
-    FillZero(image, num_rows, num_columns, window.size, window.size);
-    image += num_rows * window.size;
-    row += num_rows;
-  }
-  FillZero(image, end - row, 0, window.size, window.size);
-}
-
-// Calls f(item) for every item, in parallel where there is enough to do.
-void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel,
-             const std::function<void(int64_t)>& f) {
-  if (total_size >= kMinParallelSize) return parallel(num_items, f);
-  for (int64_t item = 0; item < num_items; ++item) f(item);
-}
-
-void Pack(const Source& source, const Window& window, uint16_t* image,
-          const ParallelLoop& parallel) {
-  const int64_t num_rows = source.k_is_rows ? window.padded_k : window.size;
-  const int64_t num_columns = source.k_is_rows ? window.size : window.padded_k;
-  const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
-  ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
-          parallel, [&](int64_t item) {
-            const int64_t batch = item / num_strips;
-            const int64_t first = item % num_strips * kStripRows;
-            const int64_t end = std::min(first + kStripRows, num_rows);
-            const void* data = At(source.operand.data, source.operand.dtype,
-                                  source.batch[window.first_batch + batch]);
-            uint16_t* strip = image + (batch * num_rows + first) * num_columns;
-            (source.k_is_rows ? PackAcrossK : PackAlongK)(source, window, data, first,
-                                                          end, strip);
-          });
-}
-
-class Gemm {
+// Lets as many bytes in at a time, or one request that is larger.
+class Gate {
  public:
-  Gemm(Driver& driver, const NpuPlan& plan, const Contraction& contraction,
-       const PartPairs& parts, Operand lhs, Operand rhs, Result out,
-       const ParallelLoop& parallel)
+  void Enter(size_t num_bytes) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] {
+      return num_bytes_ == 0 || num_bytes_ + num_bytes <= kMaxWaitingBytes;
+    });
+    num_bytes_ += num_bytes;
+  }
+
+  void Leave(size_t num_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    num_bytes_ -= num_bytes;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t num_bytes_ = 0;
+};
+
+Gate& TheGate() {
+  static Gate& gate = *new Gate;  // ends with the process
+  return gate;
+}
+
+void RunSerially(int64_t num_items, const std::function<void(int64_t)>& body) {
+  for (int64_t i = 0; i < num_items; ++i) body(i);
+}
+
+// Lives until its last run is done; they share it.
+class Gemm : public std::enable_shared_from_this<Gemm> {
+ public:
+  Gemm(Driver& driver, NpuGemmRequest request,
+       std::function<void(std::exception_ptr)> done)
       : driver_(driver),
-        plan_(plan),
-        contraction_(contraction),
-        a_{lhs, contraction.batch.lhs, contraction.m.lhs, contraction.k.lhs, {}, false},
-        b_{rhs, contraction.batch.rhs, contraction.n.rhs, contraction.k.rhs,
-           {},  !plan.b_column_major},
-        out_(out),
-        parallel_(parallel) {
-    for (const auto& [lhs_part, rhs_part] : parts) {
+        queue_(QueueOf(driver)),
+        request_(std::move(request)),
+        a_{request_.lhs,
+           request_.contraction.batch.lhs,
+           request_.contraction.m.lhs,
+           request_.contraction.k.lhs,
+           {},
+           false},
+        b_{request_.rhs,
+           request_.contraction.batch.rhs,
+           request_.contraction.n.rhs,
+           request_.contraction.k.rhs,
+           {},
+           !request_.plan.b_column_major},
+        done_(std::move(done)),
+        num_unfinished_(request_.plan.runs.size()) {
+    for (const auto& [lhs_part, rhs_part] : request_.parts) {
       // Infinity times a lower part, which may be 0 or of either sign, is not what
       // infinity times the value is: the product of first parts alone decides.
-      const bool only_finite = parts.size() > 1 && lhs_part + rhs_part > 0;
+      const bool only_finite = request_.parts.size() > 1 && lhs_part + rhs_part > 0;
       a_.parts.push_back({lhs_part, only_finite});
       b_.parts.push_back({rhs_part, only_finite});
     }
   }
 
-  void Compute(const NpuRun& run, const uint32_t* words) {
-    const int64_t m = run.grid[1] * plan_.block_m, n = run.grid[2] * plan_.block_n;
-    Load(kA, a_,
-         {run.start[0], run.grid[0], run.start[1] * plan_.block_m, m, plan_.padded_k});
-    Load(kB, b_,
-         {run.start[0], run.grid[0], run.start[2] * plan_.block_n, n, plan_.padded_k});
-    const size_t num_bytes = run.grid[0] * m * n * sizeof(float);
-    const std::byte* c = driver_.Buffer(kC, num_bytes);
-    driver_.Start(words, run.num_words, kNumArguments);
-    driver_.Wait();
-    driver_.SyncFromDevice(kC, num_bytes);
-    Unpack(run, reinterpret_cast<const float*>(c), m, n);
+  void Submit(const ParallelLoop& parallel) {
+    CountEvent(&NpuEvents::products);
+    const uint32_t* words = request_.words.data();
+    int64_t num_left = request_.plan.runs.size();
+    try {
+      for (const NpuRun& run : request_.plan.runs) {
+        Submit(run, words, parallel);
+        words += run.num_words;
+        --num_left;
+      }
+    } catch (...) {
+      Fail(std::current_exception());
+    }
+    loaded_[kA] = loaded_[kB] = {};
+    for (; num_left > 0; --num_left) EndRun();
   }
 
  private:
-  // Brings an image to the device, unless the run before has left it there.
-  void Load(int argument, const Source& source, const Window& window) {
-    if (loaded_[argument] == window) return;
-    const size_t num_bytes =
-        window.num_batches * window.size * window.padded_k * sizeof(uint16_t);
-    std::byte* image = driver_.Buffer(argument, num_bytes);
-    Pack(source, window, reinterpret_cast<uint16_t*>(image), parallel_);
-    driver_.SyncToDevice(argument, num_bytes);
-    loaded_[argument] = window;
+  struct Image {
+    ImageWindow window;
+    std::shared_ptr<NpuBuffer> buffer;
+  };
+
+  void Submit(const NpuRun& run, const uint32_t* words, const ParallelLoop& parallel) {
+    const NpuPlan& plan = request_.plan;
+    const int64_t m = run.grid[1] * plan.block_m, n = run.grid[2] * plan.block_n;
+    const int64_t row = run.start[1] * plan.block_m;
+    const int64_t column = run.start[2] * plan.block_n;
+    const ResultWindow window = {run.start[0], run.grid[0], row, m, column, n};
+    const ImageWindow a = {run.start[0], run.grid[0], row, m, plan.padded_k};
+    const ImageWindow b = {run.start[0], run.grid[0], column, n, plan.padded_k};
+    const size_t c_bytes = window.size() * sizeof(float);
+    const size_t num_bytes = a.num_bytes() + b.num_bytes() + c_bytes;
+
+    TheGate().Enter(num_bytes);
+    try {
+      const bool is_checked = ShouldCheck(request_.check.mode, words, run.num_words);
+      std::vector<std::shared_ptr<NpuBuffer>> arguments = {
+          Load(kA, a_, a, parallel), Load(kB, b_, b, parallel), Allocate(kC, c_bytes)};
+      if (is_checked) {
+        NpuBuffer& c = *arguments[kC];
+        FillSentinel(reinterpret_cast<float*>(c.data()), window.size());
+        c.SyncToDevice(c_bytes);
+      }
+      NpuTask task{{words, static_cast<size_t>(run.num_words), arguments}, {}, {}};
+      task.finish = [self = shared_from_this(), arguments, window, is_checked] {
+        return self->Finish(arguments, window, is_checked);
+      };
+      task.done = [self = shared_from_this(), num_bytes](std::exception_ptr error) {
+        TheGate().Leave(num_bytes);
+        if (error) self->Fail(error);
+        self->EndRun();
+      };
+      queue_.Submit(std::move(task));
+      CountEvent(&NpuEvents::runs);
+    } catch (...) {
+      TheGate().Leave(num_bytes);
+      throw;
+    }
   }
 
-  void Unpack(const NpuRun& run, const float* image, int64_t m, int64_t n) const {
-    const Offsets &rows = contraction_.m.out, &columns = contraction_.n.out;
-    const int64_t row0 = run.start[1] * plan_.block_m;
-    const int64_t column0 = run.start[2] * plan_.block_n;
-    const int64_t num_rows = std::min(contraction_.m.size() - row0, m);
-    const int64_t num_columns = std::min(contraction_.n.size() - column0, n);
-    const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
-    ForEach(run.grid[0] * num_strips, run.grid[0] * num_rows * num_columns, parallel_,
-            [&](int64_t item) {
-              const int64_t batch = item / num_strips;
-              const int64_t first = item % num_strips * kStripRows;
-              const int64_t base = contraction_.batch.out[run.start[0] + batch];
-              UnpackImage(
-                  image + (batch * m + first) * n, n,
-                  {rows.data() + row0 + first, std::min(kStripRows, num_rows - first),
-                   columns.data() + column0, num_columns},
-                  out_.dtype, const_cast<void*>(At(out_.data, out_.dtype, base)));
-            });
+  // An image on the device: that of the run before, or a new one.
+  std::shared_ptr<NpuBuffer> Load(int argument, const ImageSource& source,
+                                  const ImageWindow& window,
+                                  const ParallelLoop& parallel) {
+    Image& loaded = loaded_[argument];
+    if (loaded.buffer && loaded.window == window) return loaded.buffer;
+    loaded = {window, Allocate(argument, window.num_bytes())};
+    PackOperand(source, window, reinterpret_cast<uint16_t*>(loaded.buffer->data()),
+                parallel);
+    loaded.buffer->SyncToDevice(window.num_bytes());
+    return loaded.buffer;
+  }
+
+  std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) {
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return driver_.Allocate(argument, num_bytes);
+      } catch (const std::exception& error) {
+        if (attempt == kMaxAllocations) throw;
+        ReportEvent(&NpuEvents::retries,
+                    std::string(error.what()) + "; it is tried again");
+      }
+      // Until others give theirs back.
+      queue_.Drain(std::chrono::milliseconds(500));
+      std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+    }
+  }
+
+  // Whether the result, if it is checked, is right.
+  bool Finish(const std::vector<std::shared_ptr<NpuBuffer>>& arguments,
+              const ResultWindow& window, bool is_checked) {
+    arguments[kC]->SyncFromDevice(window.size() * sizeof(float));
+    const auto* c = reinterpret_cast<const float*>(arguments[kC]->data());
+    if (is_checked) {
+      static std::atomic<uint64_t> seed{0};
+      CountEvent(&NpuEvents::checks);
+      const std::string mistake =
+          FindMistake({reinterpret_cast<const uint16_t*>(arguments[kA]->data()),
+                       reinterpret_cast<const uint16_t*>(arguments[kB]->data()), c,
+                       window.num_batches, window.num_rows, request_.plan.padded_k,
+                       window.num_columns, request_.plan.b_column_major},
+                      request_.check.tolerance, ++seed);
+      if (!mistake.empty()) {
+        CountEvent(&NpuEvents::mismatches);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        mistake_ = mistake;
+        return false;
+      }
+    }
+    UnpackResult(c, window, request_.contraction, request_.out, RunSerially);
+    return true;
+  }
+
+  void Fail(std::exception_ptr error) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_) error_ = std::move(error);
+  }
+
+  void EndRun() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (--num_unfinished_ > 0) return;
+    }
+    if (!error_ && !mistake_.empty()) Mend();
+    done_(error_);
+  }
+
+  void Mend() {
+    const Contraction& contraction = request_.contraction;
+    const std::string what =
+        "the NPU's product of (" + std::to_string(contraction.m.size()) + ", " +
+        std::to_string(contraction.k.size()) + ") by (" +
+        std::to_string(contraction.k.size()) + ", " +
+        std::to_string(contraction.n.size()) + ") is wrong: " + mistake_;
+    if (request_.check.strict) {
+      error_ =
+          std::make_exception_ptr(std::runtime_error(
+              what + "; run 'jax-npu doctor', or unset JAX_NPU_STRICT to have the host "
+                     "compute it"));
+      return;
+    }
+    ReportEvent(&NpuEvents::host_products, what + "; the host computes it");
+    try {
+      HostGemm(contraction, request_.parts, request_.lhs, request_.rhs, request_.out,
+               RunSerially);
+    } catch (...) {
+      error_ = std::current_exception();
+    }
   }
 
   Driver& driver_;
-  const NpuPlan& plan_;
-  const Contraction& contraction_;
-  Source a_, b_;
-  const Result out_;
-  const ParallelLoop& parallel_;
-  Window loaded_[2] = {};
+  NpuQueue& queue_;
+  const NpuGemmRequest request_;
+  ImageSource a_, b_;
+  Image loaded_[2];  // of the thread that submits
+  const std::function<void(std::exception_ptr)> done_;
+
+  std::mutex mutex_;
+  size_t num_unfinished_;
+  std::exception_ptr error_;
+  std::string mistake_;
 };
 
 // The largest biased exponent of the finite values.
@@ -234,22 +296,18 @@ PartPairs Swapped(PartPairs parts) {
 
 }  // namespace
 
-void NpuGemm(Driver& driver, const NpuPlan& plan, const uint32_t* words,
-             const Contraction& contraction, const PartPairs& parts, Operand lhs,
-             Operand rhs, Result out, const ParallelLoop& parallel) {
-  if (plan.swapped) {
-    NpuPlan turned = plan;
-    turned.swapped = false;
-    return NpuGemm(driver, turned, words, SwapOperands(contraction), Swapped(parts),
-                   rhs, lhs, out, parallel);
+void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& parallel,
+             std::function<void(std::exception_ptr)> done) {
+  if (request.plan.swapped) {
+    request.plan.swapped = false;
+    request.contraction = SwapOperands(std::move(request.contraction));
+    request.parts = Swapped(std::move(request.parts));
+    std::swap(request.lhs, request.rhs);
   }
-  const std::lock_guard<std::mutex> lock(driver.mutex);
-  Gemm gemm(driver, plan, contraction, Ordered(parts, contraction, lhs, rhs), lhs, rhs,
-            out, parallel);
-  for (const NpuRun& run : plan.runs) {
-    gemm.Compute(run, words);
-    words += run.num_words;
-  }
+  request.parts =
+      Ordered(std::move(request.parts), request.contraction, request.lhs, request.rhs);
+  const auto gemm = std::make_shared<Gemm>(driver, std::move(request), std::move(done));
+  gemm->Submit(parallel);
 }
 
 }  // namespace jax_npu

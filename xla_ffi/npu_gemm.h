@@ -5,15 +5,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <vector>
 
 #include "contraction.h"
 #include "driver.h"
 #include "host_gemm.h"
+#include "npu_check.h"
 
 namespace jax_npu {
 
-// One submission: a grid of blocks of C from `start` on, each (batch, row, column).
+// One run of the array: a grid of blocks of C from `start` on, each (batch, row,
+// column).
 struct NpuRun {
   int64_t start[3], grid[3];
   int64_t num_words;  // of its instructions
@@ -29,11 +33,31 @@ struct NpuPlan {
   std::vector<NpuRun> runs;
 };
 
+// What becomes of results that a check finds wrong: the host computes the product, or
+// with `strict` it is an error.
+struct CheckPolicy {
+  CheckMode mode;
+  bool strict;
+  Tolerance tolerance;
+};
+
 // out = lhs rhs, summed over k and over `parts`; `words` are the instructions of all
 // runs, one after the other.
-void NpuGemm(Driver& driver, const NpuPlan& plan, const uint32_t* words,
-             const Contraction& contraction, const PartPairs& parts, Operand lhs,
-             Operand rhs, Result out, const ParallelLoop& parallel);
+struct NpuGemmRequest {
+  NpuPlan plan;
+  std::vector<uint32_t> words;
+  Contraction contraction;
+  PartPairs parts;
+  Operand lhs, rhs;
+  Result out;
+  CheckPolicy check;
+};
+
+// Packs on the caller's threads and returns; `done` is called once, from any thread,
+// when the result is there or with what went wrong. Operands and result must stay until
+// then.
+void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& parallel,
+             std::function<void(std::exception_ptr)> done);
 
 }  // namespace jax_npu
 

@@ -18,7 +18,13 @@
 #include <sanitizer/tsan_interface.h>
 #define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
 #define JAX_NPU_TASK_BEGINS(state) __tsan_acquire(state)
+// Nor is what orders calls that share memory: a call begins after those that it needs.
+inline char jax_npu_calls;
+#define JAX_NPU_CALL_BEGINS() __tsan_acquire(&jax_npu_calls)
+#define JAX_NPU_CALL_ENDS() __tsan_release(&jax_npu_calls)
 #else
+#define JAX_NPU_CALL_BEGINS()
+#define JAX_NPU_CALL_ENDS()
 #define JAX_NPU_TASK_SCHEDULED(state)
 #define JAX_NPU_TASK_BEGINS(state)
 #endif

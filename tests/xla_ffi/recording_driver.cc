@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -14,39 +15,59 @@ namespace {
 constexpr int kNumArguments = 3, kC = 2;
 constexpr std::byte kPoison{0xA5};
 
+class RecordingBuffer : public jax_npu::NpuBuffer {
+ public:
+  explicit RecordingBuffer(size_t num_bytes)
+      : host(num_bytes, kPoison), device(num_bytes, kPoison) {}
+
+  std::byte* data() override { return host.data(); }
+
+  void SyncToDevice(size_t num_bytes) override {
+    std::memcpy(device.data(), host.data(), num_bytes);
+  }
+
+  void SyncFromDevice(size_t num_bytes) override {
+    std::memcpy(host.data(), device.data(), num_bytes);
+  }
+
+  std::vector<std::byte> host, device;
+};
+
 class RecordingDriver : public jax_npu::Driver {
  public:
   explicit RecordingDriver(std::string folder) : folder_(std::move(folder)) {}
 
-  std::byte* Buffer(int argument, size_t num_bytes) override {
-    device_[argument].assign(num_bytes, kPoison);
-    host_[argument].assign(num_bytes, kPoison);
-    return host_[argument].data();
+  std::shared_ptr<jax_npu::NpuBuffer> Allocate(int, size_t num_bytes) override {
+    return std::make_shared<RecordingBuffer>(num_bytes);
   }
 
-  void SyncToDevice(int argument, size_t num_bytes) override {
-    std::memcpy(device_[argument].data(), host_[argument].data(), num_bytes);
+  int64_t Start(const std::vector<jax_npu::Invocation>& runs) override {
+    for (const jax_npu::Invocation& run : runs) Record(run);
+    return 0;
   }
 
-  void SyncFromDevice(int argument, size_t num_bytes) override {
-    std::memcpy(host_[argument].data(), device_[argument].data(), num_bytes);
-  }
+  void Wait(int64_t) override {}
+  void Reset() override {}
 
-  void Start(const uint32_t* words, size_t num_words, int num_arguments) override {
-    if (num_arguments != kNumArguments) throw std::runtime_error("three arguments");
-    Write("words", words, num_words * sizeof(uint32_t));
+ private:
+  void Record(const jax_npu::Invocation& run) {
+    if (run.arguments.size() != kNumArguments) throw std::runtime_error("arguments");
+    Write("words", run.words, run.num_words * sizeof(uint32_t));
     for (int i = 0; i < kC; ++i) {
-      Write(std::to_string(i), device_[i].data(), device_[i].size());
+      const auto& device = Device(run, i);
+      Write(std::to_string(i), device.data(), device.size());
     }
+    auto& c = Device(run, kC);
     std::ifstream(Path("c"), std::ios::binary)
-        .read(reinterpret_cast<char*>(device_[kC].data()),
-              static_cast<std::streamsize>(device_[kC].size()));
+        .read(reinterpret_cast<char*>(c.data()),
+              static_cast<std::streamsize>(c.size()));
     ++num_runs_;
   }
 
-  void Wait() override {}
+  static std::vector<std::byte>& Device(const jax_npu::Invocation& run, int argument) {
+    return static_cast<RecordingBuffer&>(*run.arguments[argument]).device;
+  }
 
- private:
   std::string Path(const std::string& name) const {
     return folder_ + "/" + std::to_string(num_runs_) + "." + name;
   }
@@ -57,7 +78,6 @@ class RecordingDriver : public jax_npu::Driver {
   }
 
   const std::string folder_;
-  std::vector<std::byte> host_[kNumArguments], device_[kNumArguments];
   int num_runs_ = 0;
 };
 
@@ -66,3 +86,5 @@ class RecordingDriver : public jax_npu::Driver {
 jax_npu::Driver* jax_npu_open_driver(const char* folder) {
   return new RecordingDriver(folder);  // as long as the process
 }
+
+const char* jax_npu_device_error() { return nullptr; }

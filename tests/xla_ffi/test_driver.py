@@ -52,36 +52,86 @@ def test_driver_cc_compiles_against_the_real_xrt(xrt_headers, standard):
     )
 
 
-MAIN = """
-#include "driver.h"
-#include <cstdio>
-#include <exception>
-int main() {
-  try {
-    jax_npu_open_driver("design.xclbin");
-  } catch (const std::exception& error) {
-    std::puts(error.what());
-  }
-}
-"""
+def run_python(program, *loader, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
+    return subprocess.run(
+        [*loader, sys.executable, "-c", program],
+        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+    )
 
 
-def test_the_real_xrt_says_that_there_is_no_npu(xrt_tree, xrt_headers, tmp_path):
-    source, program = tmp_path / "main.cc", tmp_path / "main"
-    source.write_text(MAIN)
-    libraries = xrt_tree / "usr" / "lib" / "x86_64-linux-gnu"
-    command = ["g++", "-std=c++17", "-isystem", xrt_headers, "-I", DRIVER.parent]
-    link = ["-L", libraries, "-lxrt_coreutil", "-l:libuuid.so.1"]
-    link += ["-Wl,--allow-shlib-undefined", "-o", program]
-    subprocess.run([*command, source, DRIVER, *link], check=True)
+@pytest.fixture(scope="session")
+def run_on_real_xrt(xrt_tree):
+    """Runs a Python program with the libraries of that tree; no NPU is there."""
     if any(Path("/dev/accel").glob("accel*")):
         pytest.skip("there may be an NPU here")
-    loader = libraries / "ld-linux-x86-64.so.2"
-    done = subprocess.run(
-        [loader, "--library-path", libraries, program], capture_output=True, text=True
+    libraries = xrt_tree / "usr" / "lib" / "x86_64-linux-gnu"
+    loader = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries]
+
+    def run(program, **environment):
+        return run_python(program, *loader, **environment)
+
+    return run
+
+
+def test_on_the_real_xrt_without_an_npu_the_backend_says_what_is_missing(
+    run_on_real_xrt,
+):
+    done = run_on_real_xrt(
+        """
+import jax, jax_npu
+for f in (
+    lambda: jax_npu.matmul([[1.0]], [[1.0]], backend="npu"),
+    lambda: jax_npu.backend("npu"),
+):
+    try:
+        f()
+    except ValueError as error:
+        print(error)
+"""
     )
-    assert "the NPU does not open:  No such device with index '0'; " in done.stdout
-    assert "amdxdna" in done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    for line in lines:
+        assert "backend 'npu' cannot run here: No such device with index '0'" in line
+        assert "amdxdna" in line
+        assert "'jax-npu doctor'" in line
+
+
+def test_on_the_real_xrt_without_an_npu_auto_goes_to_host_and_says_so(run_on_real_xrt):
+    done = run_on_real_xrt(
+        """
+import numpy as np, jax_npu
+x = np.random.default_rng(0).integers(-4, 5, (33, 65)).astype(np.float32)
+np.testing.assert_array_equal(jax_npu.matmul(x, x.T), x @ x.T)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("jax-npu: backend auto is host (CPU, instruction set ")
+    assert "npu: No such device with index '0'; the NPU needs Linux 6.14" in line
+
+
+def test_without_xrt_the_driver_does_not_load_and_everything_else_works(xrt_tree):
+    """What a wheel that was built against XRT does on a machine without it."""
+    assert ffi.library_path(DRIVERS["npu"]).exists()
+    entry = jax_npu.backends()["npu"]
+    if entry.detail.startswith("XRT does not load"):
+        assert "libxrt_coreutil.so.2: cannot open shared object file" in entry.detail
+    assert not entry.available
+    assert jax_npu.backends()["host"].available
+
+
+def test_an_install_that_was_built_without_xrt_says_so(tmp_path):
+    for name in (ffi.LIBRARY, DRIVERS["sim"], "libaie_kernels.so"):
+        (tmp_path / name).symlink_to(ffi.library_path(name))
+    done = run_python(
+        "import jax_npu; print(jax_npu.backends()['npu'].detail)",
+        JAX_NPU_LIBRARY_DIR=str(tmp_path),
+    )
+    assert done.stdout.startswith("this jax-npu was built without XRT; install XRT")
 
 
 def multiply(**changes):
@@ -94,6 +144,10 @@ def multiply(**changes):
         **npu_plan.plan_attributes("npu1", 1, 4, 4, 4),
         "library": str(ffi.library_path(DRIVERS["sim"])),
         "design": str(npu_plan.simulated_design("npu1")),
+        "check": "off",
+        "strict": False,
+        "tolerance": 1e-5,
+        "tolerance_k_block": np.int64(1),
     }
     ffi.register(TARGET)
     ones = jnp.ones((4, 4))
@@ -111,6 +165,7 @@ def multiply(**changes):
         ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
         ({"plan": np.zeros(6, np.int64)}, "a plan needs five numbers, and seven a run"),
         ({"words": np.zeros(3, np.uint32)}, "not as many as planned"),
+        ({"check": "perhaps"}, "check must be off, first, sample or always"),
     ],
 )
 def test_bad_attributes_are_errors_in_one_line(changes, message):
@@ -137,16 +192,6 @@ def test_a_run_that_hangs_is_an_error_and_the_next_one_works():
         ):
             multiply(words=hanging)
         np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
-
-
-def run_python(program, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-    )
 
 
 PRODUCT = """
@@ -233,7 +278,7 @@ def test_a_device_without_a_context_left_is_an_error():
     done = run_python(
         f"{PRODUCT}\nlibrary.jax_npu_sim_set_other_contexts(6)\nproduct()"
     )
-    assert "the NPU does not open: all 6 contexts of npu1 are taken" in done.stderr
+    assert "no context on the NPU: all 6 contexts of npu1 are taken" in done.stderr
 
 
 @needs_sim

@@ -103,6 +103,10 @@ def run_recorded(recording_driver, tmp_path, rng):
                 words=np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32),
                 library=str(recording_driver),
                 design=str(tmp_path),
+                check="off",
+                strict=False,
+                tolerance=0.0,
+                tolerance_k_block=np.int64(1),
             )
         )(lhs, rhs)
         out = np.asarray(out)

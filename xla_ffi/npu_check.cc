@@ -1,0 +1,209 @@
+#include "npu_check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <unordered_map>
+#include <vector>
+
+namespace jax_npu {
+namespace {
+#include "bf16.inc"
+
+constexpr uint32_t kSentinel = 0xFFA5C3E1u;
+constexpr uint64_t kSamplePeriod = 32;
+constexpr int64_t kNumLanes = 16, kMaxChunk = 4096;
+// Sums below this stay finite in f32 whatever their order.
+constexpr double kMaxMass = 1e37;
+constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
+
+// splitmix64
+uint64_t NextRandom(uint64_t& state) {
+  uint64_t z = state += 0x9E3779B97F4A7C15u;
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+  return z ^ z >> 31;
+}
+
+std::vector<float> RandomSigns(int64_t size, uint64_t seed) {
+  std::vector<float> signs(size);
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    if (i % 64 == 0) bits = NextRandom(seed);
+    signs[i] = bits >> i % 64 & 1 ? 1.0f : -1.0f;
+  }
+  return signs;
+}
+
+float ToFloat(uint16_t value) { return FromBits(uint32_t{value} << 16); }
+float ToFloat(float value) { return value; }
+
+float Magnitude(uint16_t value) { return FromBits((value & 0x7FFFu) << 16); }
+
+// Of values times signs, in lanes that the compiler makes vectors of.
+template <typename T>
+double SignedSum(const T* values, const float* signs, int64_t size) {
+  double sum = 0;
+  for (int64_t begin = 0; begin < size; begin += kMaxChunk) {
+    const int64_t end = std::min(begin + kMaxChunk, size);
+    float lanes[kNumLanes] = {};
+    int64_t i = begin;
+    for (; i + kNumLanes <= end; i += kNumLanes) {
+      for (int64_t lane = 0; lane < kNumLanes; ++lane) {
+        lanes[lane] += ToFloat(values[i + lane]) * signs[i + lane];
+      }
+    }
+    for (; i < end; ++i) lanes[0] += ToFloat(values[i]) * signs[i];
+    for (float lane : lanes) sum += lane;
+  }
+  return sum;
+}
+
+// For every k: the signed sum over n, and the sum of magnitudes of its block.
+struct Projection {
+  std::vector<double> sums, masses;
+};
+
+Projection ProjectRows(const uint16_t* b, int64_t k, int64_t n, const float* signs,
+                       int64_t k_block) {
+  Projection of_b{std::vector<double>(k), std::vector<double>(k)};
+  std::vector<float> largest(n);
+  for (int64_t first = 0; first < k; first += k_block) {
+    const int64_t end = std::min(first + k_block, k);
+    std::fill(largest.begin(), largest.end(), 0.0f);
+    for (int64_t i = first; i < end; ++i) {
+      const uint16_t* row = b + i * n;
+      of_b.sums[i] = SignedSum(row, signs, n);
+      for (int64_t j = 0; j < n; ++j) {
+        largest[j] = std::max(largest[j], Magnitude(row[j]));
+      }
+    }
+    double mass = 0;
+    for (float x : largest) mass += x;
+    std::fill(of_b.masses.begin() + first, of_b.masses.begin() + end, mass);
+  }
+  return of_b;
+}
+
+Projection ProjectColumns(const uint16_t* b, int64_t k, int64_t n, const float* signs,
+                          int64_t k_block) {
+  Projection of_b{std::vector<double>(k), std::vector<double>(k)};
+  for (int64_t j = 0; j < n; ++j) {
+    const uint16_t* column = b + j * k;
+    for (int64_t first = 0; first < k; first += k_block) {
+      const int64_t end = std::min(first + k_block, k);
+      float largest = 0;
+      for (int64_t i = first; i < end; ++i) {
+        of_b.sums[i] += ToFloat(column[i]) * signs[j];
+        largest = std::max(largest, Magnitude(column[i]));
+      }
+      for (int64_t i = first; i < end; ++i) of_b.masses[i] += largest;
+    }
+  }
+  return of_b;
+}
+
+// What row i of c r is off by, and its accumulated mass.
+struct RowError {
+  double error, mass;
+};
+
+RowError ErrorOfRow(const uint16_t* a_row, const float* c_row, int64_t k, int64_t n,
+                    const Projection& of_b, const float* signs, int64_t k_block) {
+  double expected = 0, mass = 0;
+  for (int64_t first = 0; first < k; first += k_block) {
+    const int64_t end = std::min(first + k_block, k);
+    double largest = 0;
+    for (int64_t i = first; i < end; ++i) {
+      const double x = ToFloat(a_row[i]);
+      expected += x * of_b.sums[i];
+      largest = std::max(largest, std::abs(x));
+    }
+    for (int64_t i = first; i < end; ++i) mass += largest * of_b.masses[i];
+  }
+  // NaN and infinity in the operands: nothing to compare with.
+  if (!std::isfinite(expected)) return {0, kMaxMass};
+  return {std::abs(SignedSum(c_row, signs, n) - expected), mass};
+}
+
+std::string FindUnwritten(const float* c, int64_t size) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; ++i) count += Bits(c[i]) == kSentinel;
+  if (count == 0) return "";
+  return std::to_string(count) + " of " + std::to_string(size) +
+         " elements were never written";
+}
+
+std::string FindWrongRow(const GemmImages& images, int64_t entry,
+                         const Tolerance& tolerance, uint64_t seed) {
+  const auto [a, b, c, batch, m, k, n, b_column_major] = images;
+  const std::vector<float> signs = RandomSigns(n, seed);
+  const Projection of_b = (b_column_major ? ProjectColumns : ProjectRows)(
+      b + entry * k * n, k, n, signs.data(), tolerance.k_block);
+  for (int64_t i = 0; i < m; ++i) {
+    const RowError row = ErrorOfRow(a + (entry * m + i) * k, c + (entry * m + i) * n, k,
+                                    n, of_b, signs.data(), tolerance.k_block);
+    if (!(row.mass < kMaxMass)) continue;
+    const double bound = tolerance.relative * row.mass + k * n * kSmallestNormal;
+    if (row.error <= bound) continue;
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "the sum over row %lld is off by %.3g, where rounding explains %.3g",
+                  static_cast<long long>(i), row.error, bound);
+    return text;
+  }
+  return "";
+}
+
+// FNV-1a
+uint64_t Hash(const uint32_t* words, size_t num_words) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (size_t i = 0; i < num_words; ++i) hash = (hash ^ words[i]) * 0x100000001B3u;
+  return hash;
+}
+
+}  // namespace
+
+CheckMode ParseCheckMode(std::string_view name) {
+  if (name == "off") return CheckMode::kOff;
+  if (name == "first") return CheckMode::kFirst;
+  if (name == "sample") return CheckMode::kSample;
+  if (name == "always") return CheckMode::kAlways;
+  throw std::invalid_argument("check must be off, first, sample or always, got " +
+                              std::string(name));
+}
+
+bool ShouldCheck(CheckMode mode, const uint32_t* words, size_t num_words) {
+  if (mode == CheckMode::kOff || mode == CheckMode::kAlways) {
+    return mode == CheckMode::kAlways;
+  }
+  static std::mutex mutex;
+  static auto& counts = *new std::unordered_map<uint64_t, uint64_t>;
+  uint64_t stream = Hash(words, num_words), count;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    count = counts[stream]++;
+  }
+  if (count == 0 || mode == CheckMode::kFirst) return count == 0;
+  uint64_t state = stream + count;
+  return NextRandom(state) % kSamplePeriod == 0;
+}
+
+void FillSentinel(float* c, int64_t size) {
+  std::fill(c, c + size, FromBits(kSentinel));
+}
+
+std::string FindMistake(const GemmImages& images, const Tolerance& tolerance,
+                        uint64_t seed) {
+  const int64_t size = images.batch * images.m * images.n;
+  std::string mistake = FindUnwritten(images.c, size);
+  for (int64_t i = 0; i < images.batch && mistake.empty(); ++i) {
+    mistake = FindWrongRow(images, i, tolerance, seed + i);
+  }
+  return mistake;
+}
+
+}  // namespace jax_npu

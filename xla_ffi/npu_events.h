@@ -1,0 +1,38 @@
+// What befell the NPU in this process, counted, and told on stderr.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_EVENTS_H_
+#define JAX_NPU_XLA_FFI_NPU_EVENTS_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace jax_npu {
+
+struct NpuEvents {
+  std::atomic<int64_t> products{0};    // GEMMs asked for
+  std::atomic<int64_t> runs{0};        // of the array, that they needed
+  std::atomic<int64_t> commands{0};    // submissions of one or several runs
+  std::atomic<int64_t> checks{0};      // of a run's result
+  std::atomic<int64_t> retries{0};     // attempts after a failure of the device
+  std::atomic<int64_t> mismatches{0};  // results that a check found wrong
+  std::atomic<int64_t> host_products{
+      0};                            // GEMMs that the host computed for that reason
+  std::atomic<int64_t> failures{0};  // runs given up, with an error
+};
+
+void CountEvent(std::atomic<int64_t> NpuEvents::* event);
+
+// Counts, and prints one line; the first few of each kind in a process.
+void ReportEvent(std::atomic<int64_t> NpuEvents::* event, const std::string& message);
+
+}  // namespace jax_npu
+
+#pragma GCC visibility push(default)
+extern "C" {
+// The counts as JSON, valid until the thread's next call.
+const char* jax_npu_events();
+}
+#pragma GCC visibility pop
+
+#endif  // JAX_NPU_XLA_FFI_NPU_EVENTS_H_

@@ -1,0 +1,173 @@
+#include "npu_queue.h"
+
+#include <unistd.h>
+
+#include <iterator>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "npu_events.h"
+
+namespace jax_npu {
+namespace {
+
+constexpr int kMaxAttempts = 4;
+
+// Before another attempt: a device that resets needs some time.
+std::chrono::milliseconds Pause(int num_attempts) {
+  return std::chrono::milliseconds(num_attempts == 1 ? 0 : 20 << num_attempts);
+}
+
+std::string What(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& raised) {
+    return raised.what();
+  }
+}
+
+}  // namespace
+
+NpuQueue::NpuQueue(Driver& driver) : driver_(driver), process_(getpid()) {
+  std::thread([this] { Work(); }).detach();
+}
+
+void NpuQueue::Submit(NpuTask task) {
+  if (getpid() != process_) {
+    throw std::runtime_error(
+        "this process was forked from one that had opened the NPU, which does not work "
+        "in both; start processes with multiprocessing's spawn");
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  pending_.push_back(std::move(task));
+  ++num_unfinished_;
+  changed_.notify_all();
+}
+
+void NpuQueue::Drain(std::chrono::milliseconds max_time) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, max_time, [this] { return num_unfinished_ == 0; });
+}
+
+// While the device computes, results of the command before are finished.
+void NpuQueue::Work() {
+  for (;;) {
+    std::vector<NpuTask> tasks = Take(commands_.empty());
+    const bool was_idle = tasks.empty();
+    if (!tasks.empty()) Start(std::move(tasks));
+    if (was_idle || commands_.size() >= kMaxCommands) FinishOldest();
+  }
+}
+
+std::vector<NpuTask> NpuQueue::Take(bool wait) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (wait) changed_.wait(lock, [this] { return !pending_.empty(); });
+  std::vector<NpuTask> tasks;
+  while (!pending_.empty() && tasks.size() < kMaxRuns) {
+    tasks.push_back(std::move(pending_.front()));
+    pending_.pop_front();
+  }
+  return tasks;
+}
+
+void NpuQueue::Start(std::vector<NpuTask> tasks) {
+  std::vector<Invocation> runs;
+  for (NpuTask& task : tasks) {
+    ++task.num_attempts;
+    runs.push_back(task.run);
+  }
+  try {
+    commands_.push_back({driver_.Start(runs), {}});
+    commands_.back().tasks = std::move(tasks);
+    CountEvent(&NpuEvents::commands);
+  } catch (...) {
+    Recover(std::move(tasks), std::current_exception());
+  }
+}
+
+void NpuQueue::FinishOldest() {
+  if (commands_.empty()) return;
+  try {
+    driver_.Wait(commands_.front().number);
+  } catch (...) {
+    return Recover({}, std::current_exception());
+  }
+  std::vector<NpuTask> tasks = std::move(commands_.front().tasks);
+  commands_.pop_front();
+  Finish(std::move(tasks));
+}
+
+void NpuQueue::Finish(std::vector<NpuTask> tasks) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    bool is_trusted = false;
+    try {
+      is_trusted = tasks[i].finish();
+    } catch (...) {
+      return Recover({std::make_move_iterator(tasks.begin() + i),
+                      std::make_move_iterator(tasks.end())},
+                     std::current_exception());
+    }
+    End(std::move(tasks[i]), nullptr);
+    if (is_trusted) continue;
+    return Recover({std::make_move_iterator(tasks.begin() + i + 1),
+                    std::make_move_iterator(tasks.end())},
+                   nullptr);
+  }
+}
+
+// In a new context runs what failed, what was started since, and only then what comes.
+void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
+  for (Command& command : commands_) {
+    std::move(command.tasks.begin(), command.tasks.end(), std::back_inserter(failed));
+  }
+  commands_.clear();
+  driver_.Reset();
+  for (NpuTask& task : failed) RunAlone(std::move(task), cause);
+}
+
+// One run a command, so that none suffers from another.
+void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
+  while (cause == nullptr || task.num_attempts < kMaxAttempts) {
+    if (cause != nullptr) {
+      ReportEvent(&NpuEvents::retries, What(cause) + "; the run is tried again");
+      std::this_thread::sleep_for(Pause(task.num_attempts));
+    }
+    ++task.num_attempts;
+    try {
+      driver_.Wait(driver_.Start({task.run}));
+      CountEvent(&NpuEvents::commands);
+      if (!task.finish()) driver_.Reset();
+      return End(std::move(task), nullptr);
+    } catch (...) {
+      cause = std::current_exception();
+      driver_.Reset();
+    }
+  }
+  CountEvent(&NpuEvents::failures);
+  End(std::move(task),
+      std::make_exception_ptr(std::runtime_error(
+          What(cause) + " (" + std::to_string(task.num_attempts) + " attempts)")));
+}
+
+void NpuQueue::End(NpuTask task, std::exception_ptr error) {
+  task.run.arguments.clear();  // the buffers, before anybody hears of it
+  task.finish = nullptr;
+  task.done(error);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --num_unfinished_;
+  changed_.notify_all();
+}
+
+NpuQueue& QueueOf(Driver& driver) {
+  static std::mutex mutex;
+  static auto& queues = *new std::map<Driver*, NpuQueue*>;  // end with the process
+  const std::lock_guard<std::mutex> lock(mutex);
+  NpuQueue*& queue = queues[&driver];
+  if (queue == nullptr) queue = new NpuQueue(driver);
+  return *queue;
+}
+
+}  // namespace jax_npu
