@@ -126,6 +126,13 @@ def test_a_run_that_fails_and_what_its_context_is_then_good_for(
     assert met.happened == {fault: 1}
 
 
+def test_no_fault_revives_a_context_that_is_broken(meet, either):
+    faults = "timeout@1,untouched@2,error@3"
+    met = meet("three_runs_and_one_in_a_new_context", faults, either)
+    assert met.lines == [TIMEOUT, ABORT, ABORT, COMPLETED]
+    assert met.happened == {"timeout": 1}
+
+
 def test_garbage_completes(meet, right, either):
     met = meet("right", "garbage@1", either)
     assert met.lines == [COMPLETED]
@@ -283,6 +290,10 @@ def test_threads_share_the_end_of_a_context(meet):
     # What was submitted before still runs, and the rest is refused: state 0 here.
     met = meet("threads", "evicted@30")
     assert met.lines == ["0 51", f"{COMPLETED} 29"]
+
+
+def test_buffers_and_contexts_are_counted_while_they_live(meet):
+    assert meet("alive").lines == ["5", "4", "1"]
 
 
 @pytest.mark.parametrize("fault", [*FAULTS[:-1], "run"])

@@ -280,6 +280,14 @@ const std::map<std::string, Case> kCases = {
          return ERT_CMD_STATE_COMPLETED;
        });
      }},
+    {"alive",
+     [](Product& p, auto&) {
+       if (jax_npu_sim_num_buffers == nullptr) return;
+       std::cout << jax_npu_sim_num_buffers() << std::endl;
+       p.hang = {};
+       std::cout << jax_npu_sim_num_buffers() << std::endl;
+       std::cout << jax_npu_sim_num_contexts() << std::endl;
+     }},
     {"three_runs_and_one_in_a_new_context",
      [](Product& p, auto& folder) {
        for (int i = 0; i < 3; ++i) Print([&] { return p.Start().wait(); });
