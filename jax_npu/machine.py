@@ -80,6 +80,7 @@ class Machine:
     groups: dict[str, frozenset[str]]  # of /etc/group: name -> members
     memlock: str | None  # soft limit in bytes, or "unlimited"
     memlock_configured: bool  # unlimited by /etc/security
+    cpu_vendor: str  # AuthenticAMD
     cpu_flags: frozenset[str]
 
 
@@ -110,7 +111,8 @@ def examine(root: Path = ROOT) -> Machine:
         groups={name: members for name, (_, members) in groups.items()},
         memlock=_memlock(root),
         memlock_configured=_memlock_configured(root),
-        cpu_flags=_cpu_flags(root),
+        cpu_vendor=_cpu(root, "vendor_id"),
+        cpu_flags=frozenset(_cpu(root, "flags").split()),
     )
 
 
@@ -230,7 +232,7 @@ def _memlock_configured(root: Path) -> bool:
     return any(line.search(text(path) or "") for path in files)
 
 
-def _cpu_flags(root: Path) -> frozenset[str]:
+def _cpu(root: Path, field: str) -> str:
     information = text(root / "proc/cpuinfo") or ""
-    found = re.search(r"^flags\s*:(.*)", information, re.MULTILINE)
-    return frozenset(found[1].split()) if found else frozenset()
+    found = re.search(rf"^{field}\s*:(.*)", information, re.MULTILINE)
+    return found[1].strip() if found else ""

@@ -14,9 +14,12 @@ HEAP_BYTES = 64 << 20
 
 def check_chip(machine: Machine) -> Finding:
     npu = machine.npu
-    if npu is None:
+    if npu is None and machine.cpu_vendor == "AuthenticAMD":
         found = "no AMD XDNA NPU on the PCI bus; the BIOS can hide it"
         return Finding("chip", MISSING, found, remedies.ENABLE_IN_BIOS)
+    if npu is None:
+        found = "no AMD XDNA NPU on the PCI bus"
+        return Finding("chip", MISSING, found, remedies.OTHER_BACKEND)
     found = f"{npu.kind}, {npu.name}, {npu.pci_id} at {npu.address}"
     return Finding("chip", OK, found)
 

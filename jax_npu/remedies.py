@@ -34,6 +34,7 @@ NODE_ACCESS = (
 )
 LOAD_MODULE = "sudo modprobe amdxdna"
 RELOAD_MODULE = "sudo modprobe -r amdxdna; sudo modprobe amdxdna"
+OTHER_BACKEND = "export JAX_NPU_BACKEND=host"
 ENABLE_IN_BIOS = "sudo systemctl reboot --firmware-setup"
 
 REINSTALL = "pip install --force-reinstall --no-deps ."
