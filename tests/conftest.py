@@ -1,5 +1,7 @@
 """Fixtures of every folder: the backend under test, random data, the reference."""
 
+import ctypes
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 
 import jax_npu
+from jax_npu import ffi
+from jax_npu.backend_choice import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
@@ -56,6 +60,60 @@ def xrt_tree():
 def xrt_headers(xrt_tree):
     """The folder of XRT's headers, in that tree."""
     return xrt_tree / "usr" / "include"
+
+
+class VirtualXrt:
+    """Switches of the virtual XRT of this process, and what is alive in it."""
+
+    def __init__(self):
+        self.library = ctypes.CDLL(str(ffi.library_path(DRIVERS["sim"])))
+        self.library.jax_npu_sim_set_faults.restype = ctypes.c_char_p
+        self.library.jax_npu_sim_faults_json.restype = ctypes.c_char_p
+        self.library.jax_npu_sim_num_buffers.restype = ctypes.c_int64
+        self.library.jax_npu_sim_num_contexts.restype = ctypes.c_int64
+
+    def set_faults(self, spec):
+        """See `aie/sim/README.md`; counts of faults and calls start anew."""
+        if error := self.library.jax_npu_sim_set_faults(spec.encode()):
+            raise ValueError(error.decode())
+
+    @property
+    def faults(self):
+        """How often each fault happened since they were set."""
+        return self._counts()["faults"]
+
+    @property
+    def calls(self):
+        """How many calls of each kind there were since."""
+        return self._counts()["calls"]
+
+    def _counts(self):
+        return json.loads(self.library.jax_npu_sim_faults_json())
+
+    @property
+    def num_buffers(self):
+        return self.library.jax_npu_sim_num_buffers()
+
+    @property
+    def num_contexts(self):
+        return self.library.jax_npu_sim_num_contexts()
+
+
+@pytest.fixture
+def virtual_xrt():
+    if "sim" not in BACKENDS:
+        pytest.skip("sim is not under test")
+    xrt = VirtualXrt()
+    xrt.set_faults("")
+    yield xrt
+    xrt.set_faults("")
+
+
+@pytest.fixture
+def events():
+    """A function: how often an event of `jax_npu.npu_events()` was in this test."""
+    before = jax_npu.npu_events()
+    return lambda name: jax_npu.npu_events()[name] - before[name]
 
 
 @pytest.fixture

@@ -219,11 +219,12 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
 
   void Mend() {
     const Contraction& contraction = request_.contraction;
-    const std::string what =
-        "the NPU's product of (" + std::to_string(contraction.m.size()) + ", " +
-        std::to_string(contraction.k.size()) + ") by (" +
-        std::to_string(contraction.k.size()) + ", " +
-        std::to_string(contraction.n.size()) + ") is wrong: " + mistake_;
+    std::string m = std::to_string(contraction.m.size());
+    std::string n = std::to_string(contraction.n.size());
+    if (request_.plan.swapped) std::swap(m, n);
+    const std::string k = std::to_string(contraction.k.size());
+    const std::string what = "the NPU's product of (" + m + ", " + k + ") by (" + k +
+                             ", " + n + ") is wrong: " + mistake_;
     if (request_.check.strict) {
       error_ =
           std::make_exception_ptr(std::runtime_error(
@@ -299,7 +300,6 @@ PartPairs Swapped(PartPairs parts) {
 void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& parallel,
              std::function<void(std::exception_ptr)> done) {
   if (request.plan.swapped) {
-    request.plan.swapped = false;
     request.contraction = SwapOperands(std::move(request.contraction));
     request.parts = Swapped(std::move(request.parts));
     std::swap(request.lhs, request.rhs);

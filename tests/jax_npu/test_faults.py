@@ -1,0 +1,256 @@
+"""What becomes of a product when the NPU fails, on the virtual one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+import jax_npu
+
+# Of the run: told by the device, and found at once.
+TOLD = ["timeout", "abort", "error", "evicted"]
+# COMPLETED, and the result is wrong.
+SILENT = ["garbage", "untouched"]
+CAUSES = {
+    "timeout": "TIMEOUT",
+    "abort": "ABORT",
+    "error": "ERROR",
+    "evicted": "the NPU took the context away for another program",
+    "no-memory": "ulimit -l unlimited",
+    "no-context": "all contexts of the NPU may be taken",
+}
+
+
+@pytest.fixture
+def always(monkeypatch):
+    monkeypatch.setenv("JAX_NPU_CHECK", "always")
+
+
+@pytest.fixture
+def product(rng):
+    """A function of a shape (m, k, n): computes, and compares with exact integers."""
+
+    def product(m=70, k=90, n=300):
+        a, b = (rng.integers(-4, 5, s).astype(np.float32) for s in ((m, k), (k, n)))
+        # A new function each time: what the environment says is read when lowered.
+        multiply = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
+        np.testing.assert_array_equal(multiply(a, b), a @ b)
+
+    return product
+
+
+@pytest.mark.parametrize("fault", TOLD)
+@pytest.mark.parametrize("run", [1, 2])
+def test_a_run_that_fails_is_tried_again(
+    virtual_xrt, events, product, capfd, fault, run
+):
+    virtual_xrt.set_faults(f"{fault}@{run}")
+    for _ in range(3):
+        product()
+    assert virtual_xrt.faults[fault] == 1
+    assert (events("retries"), events("host_products")) == (1, 0)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert CAUSES[fault] in line
+    assert line.endswith("; the run is tried again")
+
+
+@pytest.mark.parametrize("fault", ["no-memory", "no-context"])
+@pytest.mark.parametrize("call", [1, 2])
+def test_what_the_device_does_not_give_at_first_is_asked_for_again(
+    virtual_xrt, events, product, fault, call
+):
+    # A failed run makes a new context and new buffers necessary.
+    virtual_xrt.set_faults(f"abort@1,abort@3,{fault}@{call}")
+    for _ in range(3):
+        product()
+    assert virtual_xrt.faults[fault] == 1
+    assert events("failures") == 0
+
+
+@pytest.mark.parametrize("fault", SILENT)
+@pytest.mark.parametrize("run", [1, 2, 3])
+def test_a_wrong_result_is_computed_by_the_host_and_reported(
+    virtual_xrt, events, product, capfd, always, fault, run
+):
+    virtual_xrt.set_faults(f"{fault}@{run}")
+    for _ in range(3):
+        product()
+    assert virtual_xrt.faults[fault] == 1
+    assert (events("mismatches"), events("host_products")) == (1, 1)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "the NPU's product of (70, 90) by (90, 300) is wrong: " in line
+    assert line.endswith("; the host computes it")
+
+
+@pytest.mark.parametrize("fault", SILENT)
+def test_a_wrong_result_is_an_error_where_it_is_asked_for(
+    virtual_xrt, product, always, monkeypatch, fault
+):
+    monkeypatch.setenv("JAX_NPU_STRICT", "1")
+    virtual_xrt.set_faults(f"{fault}@1")
+    with pytest.raises(Exception, match=r"xdna_gemm_sim: the NPU's product of .*wrong"):
+        product()
+    product()
+
+
+def test_after_a_wrong_result_the_context_is_a_new_one(
+    virtual_xrt, product, always, events
+):
+    virtual_xrt.set_faults("garbage@1")
+    product()
+    product()
+    assert virtual_xrt.calls["context"] >= 1
+    assert events("host_products") == 1
+
+
+@pytest.mark.parametrize("fault", [*TOLD, "no-memory", "no-context"])
+def test_a_device_that_fails_for_good_is_an_error_with_cause_and_remedy(
+    virtual_xrt, events, product, fault
+):
+    virtual_xrt.set_faults(f"abort@1,{fault}@1+")
+    with pytest.raises(Exception, match=r"^INTERNAL: xdna_gemm_sim: ") as raised:
+        product()
+    assert CAUSES[fault] in str(raised.value)
+    assert "\n" not in str(raised.value).strip()
+    virtual_xrt.set_faults("")
+    product()
+    assert virtual_xrt.num_contexts == 1
+
+
+def test_without_checks_a_wrong_result_goes_through(
+    virtual_xrt, product, monkeypatch, events
+):
+    """Or the tests above would hold whatever the checks do."""
+    monkeypatch.setenv("JAX_NPU_CHECK", "off")
+    virtual_xrt.set_faults("garbage@1")
+    with pytest.raises(AssertionError):
+        product()
+    assert events("checks") == 0
+
+
+def test_the_first_run_of_a_shape_is_checked_and_some_of_the_others(
+    virtual_xrt, events, rng
+):
+    a = rng.integers(-4, 5, (33, 47)).astype(np.float32)
+    multiply = jax.jit(lambda a: jax_npu.matmul(a, a.T, backend="sim"))
+    multiply(a).block_until_ready()
+    first = events("checks")
+    assert first in (0, 1)  # 0: an earlier test had the shape
+    for _ in range(320):
+        multiply(a).block_until_ready()
+    assert 1 <= events("checks") - first <= 40
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("JAX_NPU_CHECK", "maybe", "must be one of sample, first, always, off, got"),
+        ("JAX_NPU_STRICT", "yes", "JAX_NPU_STRICT must be 0 or 1, got 'yes'"),
+    ],
+)
+def test_a_bad_switch_is_an_error(product, monkeypatch, variable, value, message):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=message):
+        product()
+
+
+def test_a_run_that_never_ends_is_given_up(tmp_path):
+    done = run_python(
+        PRODUCT, JAX_NPU_SIM_FAULTS="stuck@2", JAX_NPU_WATCHDOG_SECONDS="0.5"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TIMEOUT" in done.stderr
+
+
+def test_a_device_that_is_gone_is_an_error_that_says_how_to_get_it_back():
+    done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS="gone@30")
+    assert done.returncode == 1
+    assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr
+
+
+@pytest.mark.parametrize("call", [1, 2, 7, 15, 25, 32])
+def test_after_a_process_was_killed_the_next_one_works(call):
+    killed = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"kill@{call}")
+    assert killed.returncode == -signal.SIGKILL
+    assert run_python(PRODUCT).returncode == 0
+
+
+def test_a_forked_process_says_that_it_cannot_use_the_npu():
+    done = run_python(
+        f"""{PRODUCT}
+import os, warnings
+warnings.simplefilter("ignore")
+if (child := os.fork()) == 0:
+    product()
+os.waitpid(child, 0)
+"""
+    )
+    assert "this process was forked from one that had opened the NPU" in done.stderr
+
+
+PRODUCT = """
+import numpy as np, jax_npu
+x = np.random.default_rng(0).integers(-4, 5, (65, 65)).astype(np.float32)
+def product():
+    np.testing.assert_array_equal(jax_npu.matmul(x, x, backend="sim"), x @ x)
+for _ in range(5):
+    product()
+"""
+
+
+def run_python(program, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_products_that_do_not_need_each_other_are_one_command(virtual_xrt, events, rng):
+    """They wait for the first one, which takes longer."""
+    a = rng.integers(-4, 5, (512, 512)).astype(np.float32)
+    with jax_npu.backend("sim"):
+        products = jax.jit(
+            lambda a: [jax_npu.matmul(a[:, i:], a[i:]) for i in range(0, 160, 16)]
+        )
+        results = jax.block_until_ready(products(a))
+    for i, result in zip(range(0, 160, 16), results):
+        np.testing.assert_array_equal(result, a[:, i:] @ a[i:])
+    assert events("runs") >= 10
+    assert events("commands") < events("runs")
+
+
+def test_what_is_needed_by_several_runs_fails_and_succeeds_as_a_whole(
+    virtual_xrt, events, rng
+):
+    a = rng.integers(-4, 5, (512, 512)).astype(np.float32)
+    virtual_xrt.set_faults("run/3,seed=1")
+    with jax_npu.backend("sim"):
+        products = jax.jit(
+            lambda a: [jax_npu.matmul(a[:, i:], a[i:]) for i in range(0, 160, 16)]
+        )
+        jax.block_until_ready(products(a))
+    told = sum(virtual_xrt.faults[name] for name in TOLD)
+    assert told >= 1
+    assert events("retries") >= told
+
+
+def test_threads_and_buffers_do_not_grow(virtual_xrt, product):
+    for _ in range(3):
+        product()
+    threads, buffers = threading.active_count(), virtual_xrt.num_buffers
+    native = len(os.listdir("/proc/self/task"))
+    for _ in range(20):
+        product()
+    assert virtual_xrt.num_buffers == buffers
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/task")) <= native
+    assert virtual_xrt.num_contexts == 1
