@@ -19,7 +19,7 @@ from jax_npu.machine import ROOT, chip, examine, this_user
 from jax_npu.software import find_software, this_interpreter
 
 STYLES = {OK: "green", MISSING: "bold red", WARNING: "yellow", SKIPPED: "dim"}
-MARGIN = 21  # of what was found: after status and name
+STATUS_WIDTH, NAME_WIDTH = 8, 13
 
 
 def add_doctor_command(commands: Any) -> None:
@@ -81,14 +81,19 @@ def _record(diagnosis: Diagnosis) -> dict:
 def _print_report(diagnosis: Diagnosis) -> None:
     """One or two lines a finding. Commands are left whole, to be copied."""
     console = Console(highlight=False, soft_wrap=True)
+    told = set()
     for finding in diagnosis.checks:
-        console.print(_line(finding))
-        if finding.remedy:
-            console.print(Text(f"{'':{MARGIN}}{finding.remedy}", style="bold"))
+        again = finding.remedy in told
+        console.print(_line(finding, " (same command)" if again else ""))
+        if finding.remedy and not again:
+            indented = f"{'':{STATUS_WIDTH}}{finding.remedy}"
+            console.print(Text(indented, style="bold"))
+            told.add(finding.remedy)
     style = STYLES[OK if diagnosis.can_run else MISSING]
     console.print(Text(diagnosis.verdict, style=style))
 
 
-def _line(finding: Finding) -> Text:
-    status = (f"{finding.status:8}", STYLES[finding.status])
-    return Text.assemble(status, f"{finding.name:{MARGIN - 8}}", finding.found)
+def _line(finding: Finding, note: str) -> Text:
+    status = f"{finding.status:{STATUS_WIDTH}}"
+    name = f"{finding.name:{NAME_WIDTH}}"
+    return Text.assemble((status, STYLES[finding.status]), name, finding.found, note)

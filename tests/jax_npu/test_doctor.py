@@ -474,7 +474,7 @@ def test_the_command_examines_a_tree_and_its_exit_code_tells(npu1, capsys):
     assert lines[-1] == "backend npu can run"
     machines.set_memlock(npu1, "8388608")
     assert main(["doctor", "--root", str(npu1), "--backend", "npu"]) == 1
-    assert f"{'':21}{MEMLOCK}" in capsys.readouterr().out.splitlines()
+    assert f"{'':8}{MEMLOCK}" in capsys.readouterr().out.splitlines()
     assert main(["doctor", "--root", str(npu1), "--backend", "host"]) == 0
     assert main(["doctor", "--root", str(npu1)]) == 0
 
@@ -517,6 +517,17 @@ def test_a_machine_with_faults_fits_one_screen_of_80_by_24(npu1, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(-(-len(line) // 80) for line in lines) <= 23
     assert all(len(line) <= 80 for line in lines if line.startswith("ok"))
+
+
+@pytest.mark.usefixtures("as_ada")
+def test_a_command_that_mends_two_lines_is_shown_once(npu1, capsys):
+    machines.without_xrt(npu1)
+    main(["doctor", "--root", str(npu1)])
+    lines = capsys.readouterr().out.splitlines()
+    command = "sudo apt install -t trixie-backports libxrt2 libxrt-npu2"
+    assert lines.count(f"{'':8}{command}") == 1
+    (plugin,) = [line for line in lines if line.startswith("missing xrt plugin")]
+    assert plugin.endswith("(same command)")
 
 
 def test_a_root_that_is_no_folder_is_told(tmp_path, capsys):
