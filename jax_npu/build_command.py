@@ -6,6 +6,7 @@ into it, made elsewhere and renamed into place, so it is there whole or not at a
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -123,9 +124,9 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
         dir=folder.parent, prefix=f".{build.name}."
     ) as work:
         result = _make(build, Path(work), console)
-        _publish(result, folder, replace)
+        is_ours = _publish(result, folder, replace)
     _kept_log(folder).unlink(missing_ok=True)
-    console.print(f"built: {folder}")
+    console.print(f"{'built' if is_ours else 'built by another run'}: {folder}")
     return folder
 
 
@@ -251,23 +252,18 @@ def _collect(build: Build, work: Path) -> Path:
     return result
 
 
-def _publish(result: Path, folder: Path, replace: bool) -> None:
-    """Renames into place. Of two builds of the same, the first stays."""
-    for aside in _names_aside(result.parent):
-        try:
-            result.rename(folder)
-            return
-        except OSError:
-            if not folder.is_dir():
-                raise
-        if not replace:
-            return
-        with contextlib.suppress(FileNotFoundError):  # another build took it away
-            folder.rename(aside)
-
-
-def _names_aside(work: Path) -> Iterator[Path]:
+def _publish(result: Path, folder: Path, replace: bool) -> bool:
+    """Renames into place; False where another build of the same was first and stays."""
     number = 0
     while True:
-        yield work / f"replaced-{number}"
+        try:
+            result.rename(folder)
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        if not replace:
+            return False
+        with contextlib.suppress(FileNotFoundError):  # another build took it away
+            folder.rename(result.with_name(f"replaced-{number}"))
         number += 1

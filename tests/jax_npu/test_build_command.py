@@ -388,10 +388,12 @@ def test_an_interrupted_build_leaves_nothing(tools, cache):
 def test_two_builds_at_once_make_one_design(tools, cache):
     tools.do("wait")  # for each other
     builds = [subprocess.Popen(COMMAND, stdout=subprocess.PIPE) for _ in range(2)]
+    told = []
     for build in builds:
         out, _ = build.communicate(timeout=120)
         assert build.returncode == 0
-        assert b"built: " in out
+        told.append(out.splitlines()[-1].partition(b":")[0])
+    assert sorted(told) == [b"built", b"built by another run"]
     assert [name for name, _ in tools.calls()].count("aiecc") == 2
     (folder,) = cache.iterdir()
     assert built_design("npu1") == folder / "gemm.xclbin"
@@ -439,6 +441,13 @@ def test_the_wheels_of_this_python_are_found_without_path(tools, monkeypatch):
     monkeypatch.syspath_prepend(str(tools.site))
     assert main(["build"]) == 0
     assert len(tools.calls()) == 2
+
+
+def test_aiecc_finds_the_xclbinutil_that_is_not_on_path(tools, tmp_path, monkeypatch):
+    """The one of our own making asserts that it does."""
+    hidden = tools.xrt.rename(tmp_path / "hidden")
+    monkeypatch.setattr(compilers, "XRT_FOLDERS", (hidden,))
+    assert main(["build"]) == 0
 
 
 def test_a_script_beside_python_leads_to_the_wheel(tools, tmp_path, monkeypatch):
