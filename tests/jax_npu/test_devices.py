@@ -89,6 +89,8 @@ def test_through_pyxrt_they_have_xrts_name_and_the_kernels_facts(machine, monkey
         ("RyzenAI-npu1", "npu1"),
         ("NPU Phoenix", "npu1"),
         ("RyzenAI-npu4", "npu2"),
+        ("RyzenAI-npu5", "npu2"),
+        ("RyzenAI-npu6", "npu2"),
         ("NPU Strix Halo", "npu2"),
         ("NPU Krackan 1", "npu2"),
     ],

@@ -13,7 +13,8 @@ from jax_npu.backend_choice import Backend
 from jax_npu.command_line import main
 from jax_npu.doctor import Facts, diagnose
 from jax_npu.installation import Part, inspect_installation
-from jax_npu.machine import examine
+from jax_npu.machine import Node, examine
+from jax_npu.machine_checks import check_group
 from jax_npu.software import Interpreter, find_software
 
 from . import machines
@@ -230,6 +231,15 @@ def test_membership_of_a_group_that_may_not_write_does_not_help(npu1):
     (remedy,) = by_status(examined(npu1), "missing").values()
     assert 'GROUP="render", MODE="0660"' in remedy
     assert "| sudo tee /etc/udev/rules.d/99-amdxdna.rules && " in remedy
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [(0o600, "ok"), (0o066, "missing"), (0o466, "missing")]
+)
+def test_the_owner_of_a_device_file_has_the_owners_rights_alone(npu1, mode, status):
+    node = Node("/dev/accel/accel0", ADA.uid, machines.RENDER, mode, "render")
+    facts = replace(examine(npu1), node=node)
+    assert check_group(facts, ADA_IN_RENDER).status == status
 
 
 def test_root_needs_no_group(npu1):
@@ -553,6 +563,14 @@ def test_the_design_is_asked_for_only_of_the_chip_that_is_there(tmp_path):
     assert inspect_installation(None, built_design).design.problem
     assert inspect_installation("npu2", built_design).design == Part("npu2-1")
     assert asked == ["npu2"]
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_on_this_machine_the_backends_decide_the_exit_code(monkeypatch, available):
+    listed = known(npu=available, host=available)
+    monkeypatch.setattr(doctor_command, "backends", lambda: listed)
+    for backend in ("npu", "host", "auto"):
+        assert main(["doctor", "--backend", backend]) == (0 if available else 1)
 
 
 def test_doctor_on_this_machine_agrees_with_the_backends():
