@@ -13,6 +13,7 @@ from gpt2_flax.tokenizer import NUM_TOKENS
 from gpt2_flax.weights import read_config
 
 DEFAULT_MODEL = "mini"
+CHECKPOINT_MINUTES = 10  # at most between checkpoints: what a crash costs
 
 
 def flag(default: Any, why: str, kind: type | None = None) -> Any:
@@ -45,7 +46,11 @@ class TrainConfig:
     warmup_steps: int = flag(40, "Adam's second moments are noise in the first steps")
     weight_decay: float = flag(0.1, "on matrices only; a small text is soon overfitted")
     max_grad_norm: float = flag(1.0, "longer gradients are shortened to it")
-    eval_every: int = flag(50, "steps between validations, each with a checkpoint")
+    eval_every: int = flag(
+        50,
+        "steps between validations, each with a checkpoint; there is one every "
+        f"{CHECKPOINT_MINUTES} minutes too",
+    )
     eval_batches: int = flag(20, "most batches in a validation")
     seed: int = flag(0, "of the initial weights and of every batch")
 
@@ -84,18 +89,18 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
-    """The run's own configuration; `given` may repeat it but not change it."""
+    """The run's own configuration; `given` may repeat it, and change the backend."""
     changes = ", ".join(
         f"{flag_name(name)} was {saved[name]}, now {value}"
         for name, value in given.items()
-        if saved[name] != value
+        if saved[name] != value and name != "backend"
     )
     if changes:
         raise InputError(
             f"--resume continues a run as it was begun, but {changes}. Drop the flag, "
             "or begin anew with another --out or --overwrite."
         )
-    return TrainConfig(**saved)
+    return TrainConfig(**{**saved, **given})
 
 
 def choose_model(config: TrainConfig) -> GPT2Config:

@@ -4,6 +4,7 @@ Opening it decides whether a run may start; nothing else in a folder is ever tou
 """
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,20 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
             "and --overwrite does not apply to it."
         )
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"program": PROGRAM, **record}, indent=2)
+    write_record(out, {"program": PROGRAM, **record})
+
+
+def change_backend(out: Path, step: int, backend: str) -> None:
+    """Has `config.json` tell that the steps after `step` run on another backend."""
+    record = read_run(out)
+    change = {"after_step": step, "from": record["train"]["backend"], "to": backend}
+    record.setdefault("backend_changes", []).append(change)
+    record["train"]["backend"] = backend
+    write_record(out, record)
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    text = json.dumps(record, indent=2)
     write_atomically(out / "config.json", lambda path: path.write_text(text))
 
 
@@ -62,6 +76,20 @@ def find_run(out: Path) -> dict[str, Any] | None:
         ) from None
     ours = isinstance(record, dict) and record.get("program") == PROGRAM
     return record if ours else None
+
+
+def resume_command(out: Path) -> str:
+    return f"gpt2-flax train --out {shlex.quote(str(out))} --resume"
+
+
+def how_to_go_on(out: Path) -> str:
+    """After an error of the NPU: what is kept, and the commands."""
+    if saved := latest_step(out):
+        kept = f"The checkpoint of step {saved} is kept; to go on"
+    else:
+        kept = "No step is saved yet; to begin again at the first"
+    command = resume_command(out)
+    return f"{kept}: {command}, or without the NPU: {command} --backend host"
 
 
 def delete_run(out: Path) -> None:

@@ -2,13 +2,15 @@
 
 gpt2-flax train --model mini --out run
 gpt2-flax train --out run --resume
+
+However a run ends, `--resume` then reaches to the bit what it would have reached.
 """
 
 import argparse
 import hashlib
 import math
-import shlex
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -25,6 +27,7 @@ import jax_npu
 from gpt2_flax import run
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.config import (
+    CHECKPOINT_MINUTES,
     TrainConfig,
     add_config_flags,
     choose_model,
@@ -38,7 +41,7 @@ from gpt2_flax.data import (
     unigram_entropy,
     validation_batches,
 )
-from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.errors import InputError, NpuError, npu_errors, one_line_errors
 from gpt2_flax.model import (
     GPT2Config,
     LogitsFunction,
@@ -82,7 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out, as it began"
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out, bit for bit, from its last checkpoint or "
+        "else from the start; another --backend goes on with other roundings",
     )
     existing.add_argument(
         "--overwrite", action="store_true", help="replace the run in --out"
@@ -121,19 +127,22 @@ def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
     except DivergedError as e:
         print(f"gpt2-flax: {e}", file=sys.stderr)
         return 1
+    except NpuError as e:
+        print(f"gpt2-flax: {e} {run.how_to_go_on(out)}", file=sys.stderr)
+        return 1
     finally:
         rows = run.read_metrics(out)
         plot_loss(out / "loss.png", rows, entropy)
     if step < config.steps:
-        resume_command = f"gpt2-flax train --out {shlex.quote(str(out))} --resume"
-        print(f"Stopped; step {step} is saved. To go on: {resume_command}")
+        print(f"Stopped; step {step} is saved. To go on: {run.resume_command(out)}")
         return 130
 
     val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
     print(
         f"validation loss {val_loss:.3f}, unigram entropy of the text {entropy:.3f}\n"
     )
-    print_sample(logits, state.params, model, split, config.seed)
+    with npu_errors(f"training is done and saved in {out}, but its sample"):
+        print_sample(logits, state.params, model, split, config.seed)
     tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
     rich.print(jax_npu.explain(train_step, state, tokens))
     print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")
@@ -151,7 +160,8 @@ def begin(
 ) -> tuple[int, State]:
     """The steps that `out` has behind it, and the state after them."""
     text_sha256 = hashlib.sha256(np.concatenate(split).tobytes()).hexdigest()
-    if resume and run.read_run(out)["text_sha256"] != text_sha256:
+    before = run.read_run(out) if resume else None
+    if before and before["text_sha256"] != text_sha256:
         raise InputError(
             f"--resume needs the text that the run began with, and {config.data} is "
             "another now; restore it, or begin anew with another --out or --overwrite."
@@ -163,18 +173,25 @@ def begin(
     if resume and (first := run.latest_step(out)):
         shapes = jax.eval_shape(lambda: initial_state(init_params(model, 0)))
         state = State(**run.restore_checkpoint(out, shapes._asdict()))
-        run.forget_metrics_after(out, first)
-        return first, state
-    if config.weights:
-        params = load_params(Path(config.weights), model)
     else:
-        params = init_params(model, config.seed)
-    if resume:
-        run.forget_metrics_after(out, 0)
-    else:
+        first = 0
+        if config.weights:
+            params = load_params(Path(config.weights), model)
+        else:
+            params = init_params(model, config.seed)
+        state = initial_state(params)
+    if before is None:
         record = {"train": asdict(config), "model": asdict(model)}
         run.create_run(out, {**record, "text_sha256": text_sha256}, overwrite)
-    return 0, initial_state(params)
+        return first, state
+    run.forget_metrics_after(out, first)
+    if config.backend and config.backend != (old := before["train"]["backend"]):
+        run.change_backend(out, first, config.backend)
+        print(
+            f"After step {first} matmuls run on {config.backend}, no longer on {old}: "
+            "sums are rounded in another order, so losses will differ a little."
+        )
+    return first, state
 
 
 def make_train_step(
@@ -215,8 +232,13 @@ def loop(
     step: int,
     state: State,
 ) -> tuple[int, State]:
-    """Goes on from `step` to the last one, or to the one that a signal falls in."""
+    """Goes on from `step` to the last one, or to the one that a signal falls in.
+
+    Raises:
+      DivergedError, NpuError: the checkpoints are those of steps before.
+    """
     tokens_per_step = config.batch_size * config.seq_len
+    saved_at = time.monotonic()
     with (
         run.open_checkpoints(out) as checkpoints,
         ask_on_interrupt() as interrupted,
@@ -228,18 +250,32 @@ def loop(
             run.append_metrics(out, row)
             show(row)
 
+        def save() -> None:
+            largest = np.max([np.abs(p).max() for p in jax.tree.leaves(state.params)])
+            row = {"step": step, "the largest parameter": float(largest)}
+            check_finite(row, checkpoints.latest_step())
+            run.save_checkpoint(checkpoints, step, state._asdict())
+
         while step < config.steps and not interrupted.is_set():
             batch = train_batch(
                 split.train, config.batch_size, config.seq_len, config.seed, step
             )
-            state, loss, norm = train_step(state, batch)
+            # The old state is donated. The new one is whole once its loss is there.
+            with npu_errors(f"step {step + 1}"):
+                state, loss, norm = train_step(state, batch)
+                row = {"step": step + 1, "loss": float(loss), "grad_norm": float(norm)}
             step += 1
-            record({"step": step, "loss": float(loss), "grad_norm": float(norm)})
-            if step % config.eval_every == 0 or step == config.steps:
-                record({"step": step, "val_loss": validate(state.params)})
-                run.save_checkpoint(checkpoints, step, state._asdict())
+            record(row)
+            is_validated = step % config.eval_every == 0 or step == config.steps
+            if is_validated:
+                with npu_errors(f"the validation of step {step}"):
+                    val_loss = validate(state.params)
+                record({"step": step, "val_loss": val_loss})
+            if is_validated or time.monotonic() - saved_at > 60 * CHECKPOINT_MINUTES:
+                save()
+                saved_at = time.monotonic()
         if checkpoints.latest_step() != step:
-            run.save_checkpoint(checkpoints, step, state._asdict())
+            save()
     return step, state
 
 
