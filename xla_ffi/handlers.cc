@@ -8,11 +8,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "contraction.h"
 #include "driver.h"
+#include "elastic_threads.h"
 #include "host_gemm.h"
 #include "host_kernels.h"
 #include "npu_gemm.h"
@@ -123,10 +125,19 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
   JAX_NPU_CALL_BEGINS();
   ffi::Promise promise;
   ffi::Future future(promise);
-  const auto done = [promise](std::exception_ptr error) mutable {
+  const auto caller = std::this_thread::get_id();
+  const auto done = [promise, caller](std::exception_ptr error) {
     JAX_NPU_CALL_ENDS();
-    if (error) return promise.SetError(ToError(target, error));
-    promise.SetAvailable();
+    const std::function<void()> complete = [promise, error]() mutable {
+      if (error) return promise.SetError(ToError(target, error));
+      promise.SetAvailable();
+    };
+    // Nothing waits for the future before this function has returned it.
+    if (std::this_thread::get_id() == caller) {
+      complete();
+    } else {
+      TheElasticThreads().Run(complete);
+    }
   };
   try {
     NpuGemm(OpenDriver(std::string(library).c_str(), std::string(design).c_str()),
@@ -140,8 +151,7 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
              {ParseCheckMode(check), strict, {tolerance, tolerance_k_block}}},
             LoopOn(pool), done);
   } catch (...) {
-    auto failed = done;
-    failed(std::current_exception());
+    done(std::current_exception());
   }
   return future;
 }
