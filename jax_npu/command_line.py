@@ -9,6 +9,7 @@ jax-npu simulate --gemm 256 768 2304 --check
 jax-npu calibrate
 jax-npu build --device npu1
 jax-npu doctor
+jax-npu report
 """
 
 import argparse
@@ -28,6 +29,7 @@ from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
 from jax_npu.doctor_command import add_doctor_command
+from jax_npu.report_command import add_report_command
 from jax_npu.simulate_command import add_simulate_command
 from jax_npu.simulator import Trap
 
@@ -86,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add_calibrate_command(commands)
     add_build_command(commands)
     add_doctor_command(commands)
+    add_report_command(commands)
     return parser
 
 

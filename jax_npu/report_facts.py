@@ -1,0 +1,93 @@
+"""What a report tells of the machine, and what it must not tell of its owner."""
+
+import os
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jax_npu.design.artifact import read_artifact
+from jax_npu.devices import devices
+from jax_npu.doctor import Facts
+from jax_npu.machine import ROOT, text
+from jax_npu.npu_plan import built_design
+
+PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
+# Model and firmware of the machine; its serial numbers are other files.
+DMI_FIELDS = "sys_vendor", "product_name", "bios_version", "bios_date"
+NOT_PERSONAL = {"root", "localhost", "archlinux"}
+
+
+def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str, Any]:
+    """Versions, machine, environment, NPUs, and the design that backend `npu` loads."""
+    tools, machine = facts.software, facts.machine
+    return {
+        "versions": {
+            **{name: metadata.version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "libc": " ".join(platform.libc_ver()),
+            "linux": machine.kernel,
+            "distribution": " ".join(machine.distribution),
+            "xrt": tools.xrt.version if tools.xrt else None,
+            "xrt plugin": tools.plugin.version if tools.plugin else None,
+            "mlir-aie": tools.mlir_aie,
+            "peano": tools.peano,
+        },
+        "machine": {
+            "cpu": _line(root, "proc/cpuinfo", "model name"),
+            "cores": len(os.sched_getaffinity(0)),
+            "memory": _line(root, "proc/meminfo", "MemTotal"),
+            "power_profile": text(root / "sys/firmware/acpi/platform_profile"),
+            **{name: text(root / "sys/class/dmi/id" / name) for name in DMI_FIELDS},
+        },
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith("JAX_NPU_")
+        },
+        "devices": [asdict(device) for device in devices()],
+        "design": _design(facts) if backend == "npu" else None,
+    }
+
+
+def scrubber(facts: Facts) -> Callable[[Any], Any]:
+    """Takes the user's and the machine's name and the home folder out of all text."""
+    host = platform.node()
+    names = {facts.user.name, os.environ.get("SUDO_USER", ""), host, host.split(".")[0]}
+    names -= {"", facts.machine.distribution[0], *NOT_PERSONAL}
+    home = str(Path.home())
+    rules = [(re.compile(re.escape(home) + r"(?![\w-])"), "~")] if home != "/" else []
+    for name in sorted(names, key=len, reverse=True):
+        # A digit or a letter beside it makes it another word.
+        word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+        rules.append((re.compile(word, re.IGNORECASE), "<name>"))
+
+    def scrub(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: scrub(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [scrub(item) for item in value]
+        if isinstance(value, str):
+            for pattern, replacement in rules:
+                value = pattern.sub(replacement, value)
+        return value
+
+    return scrub
+
+
+def _design(facts: Facts) -> dict[str, Any] | None:
+    npu = facts.machine.npu
+    if npu is None:
+        return None
+    try:
+        return asdict(read_artifact(built_design(npu.kind).parent, npu.kind))
+    except (OSError, ValueError) as error:
+        return {"problem": str(error)}
+
+
+def _line(root: Path, path: str, field: str) -> str | None:
+    found = re.search(rf"^{field}\s*:(.*)", text(root / path) or "", re.MULTILINE)
+    return found[1].strip() if found else None

@@ -1,0 +1,106 @@
+"""Compiled products with chosen checks, their operands, and how wrong they are."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+
+import jax_npu
+from jax_npu.verification import CHECK_VARIABLE, STRICT_VARIABLE
+
+SEED = 20250403
+BLOCK = 4096  # of a result compared at once: 128 MB in float64
+
+Compiled = Callable[..., Any]
+
+
+@contextmanager
+def checks(mode: str) -> Iterator[None]:
+    """For what is lowered inside. Wrong results are errors, not mended."""
+    chosen = {CHECK_VARIABLE: mode, STRICT_VARIABLE: "1"}
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ |= chosen
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def compiled_for(function: Callable, *operands: Any) -> Compiled:
+    return jax.jit(function).lower(*operands).compile()
+
+
+def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable:
+    return lambda lhs, rhs: jax_npu.einsum(subscripts, lhs, rhs, backend=backend)
+
+
+def checked(backend: str, lhs: Any, rhs: Any, *subscripts: str) -> np.ndarray:
+    with checks("always"):
+        compiled = compiled_for(product(backend, *subscripts), lhs, rhs)
+    return np.asarray(compiled(lhs, rhs))
+
+
+def unchecked(backend: str, lhs: Any, rhs: Any, *subscripts: str) -> np.ndarray:
+    with checks("off"):
+        compiled = compiled_for(product(backend, *subscripts), lhs, rhs)
+    return np.asarray(compiled(lhs, rhs))
+
+
+def random_operands(
+    subscripts: str, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Signed, float32, and exact in bf16."""
+    size = dict(zip("mkn", shape))
+    random = np.random.default_rng([SEED, *shape])
+    left, right = (
+        random.standard_normal([size[label] for label in term], np.float32)
+        .astype(ml_dtypes.bfloat16)
+        .astype(np.float32)
+        for term in subscripts.partition("->")[0].split(",")
+    )
+    return left, right
+
+
+def seconds(compiled: Compiled, operands: Sequence[Any]) -> float:
+    start = time.perf_counter()
+    compiled(*operands).block_until_ready()
+    return time.perf_counter() - start
+
+
+def max_error(
+    result: Any, lhs: Any, rhs: Any, subscripts: str, k_block: int = 1
+) -> float:
+    """Largest error of an element over its accumulated mass, in float64.
+
+    Where `k_block` neighbours along k share an exponent, each weighs as the largest of
+    them. NaN where the result has one, infinity where its shape is another.
+    """
+    left, right = subscripts.partition("->")[0].split(",")
+    a = np.asarray(lhs if left == "mk" else lhs.T, np.float64)
+    b = np.asarray(rhs if right == "kn" else rhs.T, np.float64)
+    if result.shape != (len(a), b.shape[1]):
+        return np.inf
+    weights_a, weights_b = _magnitudes(a, k_block), _magnitudes(b.T, k_block).T
+    worst = 0.0
+    for row in range(0, len(a), BLOCK):
+        for column in range(0, b.shape[1], BLOCK):
+            rows, columns = slice(row, row + BLOCK), slice(column, column + BLOCK)
+            mass = weights_a[rows] @ weights_b[:, columns]
+            errors = np.abs(result[rows, columns] - a[rows] @ b[:, columns])
+            worst = np.maximum(worst, np.max(errors / mass))  # keeps NaN
+    return float(worst)
+
+
+def _magnitudes(x: np.ndarray, k_block: int) -> np.ndarray:
+    """Of (rows, k)."""
+    k = x.shape[1]
+    largest = np.maximum.reduceat(np.abs(x), np.arange(0, k, k_block), axis=1)
+    return np.repeat(largest, k_block, axis=1)[:, :k]

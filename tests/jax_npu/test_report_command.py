@@ -1,0 +1,282 @@
+"""`jax-npu report`: it finds what is wrong, survives it, and names nobody."""
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jax_npu import acceptance, ffi, report_facts
+from jax_npu.acceptance import FULL, QUICK, STAGES, Outcome, gemms
+from jax_npu.command_line import main
+from jax_npu.doctor_command import read_facts
+from jax_npu.tiny_gpt import GptSizes, losses
+from jax_npu.trial_products import checks, max_error, random_operands, unchecked
+
+# Of one training step of GPT-2 124M with 4 x 64 tokens in llm.c.
+GPT2_SHAPES = [
+    (256, 768, 2304),
+    (256, 768, 768),
+    (256, 768, 3072),
+    (256, 3072, 768),
+    (256, 2304, 768),
+    (2304, 256, 768),
+    (768, 256, 768),
+    (3072, 256, 768),
+    (768, 256, 3072),
+    (256, 768, 50304),
+    (256, 50304, 768),
+    (50304, 256, 768),
+]
+
+
+def report(path, *arguments):
+    """Exit code and record of a quick report."""
+    code = main(["report", "--quick", "-o", str(path), *arguments])
+    return code, json.loads(path.read_text())
+
+
+def report_in_process(path, **environment):
+    command = [sys.executable, "-m", "jax_npu.command_line", "report", "--quick"]
+    done = subprocess.run(
+        [*command, "--backend", "sim", "-o", str(path)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    return done, json.loads(path.read_text())
+
+
+@pytest.fixture
+def no_npu(monkeypatch, tmp_path):
+    """An installation without the NPU's driver, whatever this machine has."""
+    (tmp_path / "libraries").mkdir()
+    library = ffi.library_path(ffi.LIBRARY)
+    (tmp_path / "libraries" / ffi.LIBRARY).symlink_to(library)
+    monkeypatch.setenv("JAX_NPU_LIBRARY_DIR", str(tmp_path / "libraries"))
+
+
+@pytest.fixture
+def no_stages(monkeypatch):
+    """Stages that do nothing, for what the command itself does."""
+    for name in STAGES:
+        monkeypatch.setitem(STAGES, name, lambda *_: Outcome())
+
+
+def test_every_stage_passes(custom_call_backend, tmp_path, capsys):
+    code, record = report(tmp_path / "r.json", "--backend", custom_call_backend)
+    assert (code, record["ok"]) == (0, True), record["stages"]
+    assert [one["name"] for one in record["stages"]] == list(STAGES)
+    assert {one["status"] for one in record["stages"]} == {"ok"}
+    assert record["backend"]["name"] == custom_call_backend
+    assert {"chip", "xrt", "xla ffi"} <= {one["name"] for one in checks_of(record)}
+    out = capsys.readouterr().out
+    assert "All stages passed" in out
+    assert str(tmp_path) in out.replace("\n", "")
+
+
+def checks_of(record):
+    return record["doctor"]["checks"]
+
+
+def test_products_are_timed_and_compared(custom_call_backend, tmp_path, monkeypatch):
+    for name in ("gradients", "training"):
+        monkeypatch.setitem(STAGES, name, lambda *_: Outcome())
+    _, record = report(tmp_path / "r.json", "--backend", custom_call_backend)
+    rows = record["stages"][1]["measured"]["gemms"]
+    assert len(rows) == 12
+    for row in rows:
+        assert 0 < row["max_error"] < row["max_error_allowed"]
+        m, k, n = row["mkn"]
+        assert row["gflops"] == pytest.approx(2e-9 * m * k * n / row["seconds"])
+    repeated = record["stages"][4]
+    assert repeated["measured"]["latency_us"] <= repeated["measured"]["latency_p99_us"]
+    if custom_call_backend != "host":
+        # One checked product of each kind, and those of the checked stages.
+        assert record["stages"][1]["events"]["checks"] == 12
+        assert repeated["events"]["checks"] == QUICK.small_calls
+        assert repeated["events"]["products"] == 3 * QUICK.small_calls
+
+
+def test_the_products_are_those_of_gpt2():
+    shapes = [shape for _, _, shape in gemms(FULL)]
+    assert sorted(shapes) == sorted(GPT2_SHAPES)
+    assert len(list(gemms(QUICK))) == len(shapes)
+
+
+def test_without_an_npu_the_report_says_what_to_do(no_npu, tmp_path, capsys):
+    code, record = report(tmp_path / "r.json")
+    assert (code, record["ok"]) == (1, False)
+    assert {one["status"] for one in record["stages"]} == {"skipped"}
+    assert "built without XRT" in record["backend"]["detail"]
+    assert any(one["remedy"] for one in checks_of(record))
+    out = capsys.readouterr().out
+    assert record["doctor"]["verdict"] in out
+    assert "'jax-npu doctor --backend npu'" in out
+
+
+@pytest.mark.parametrize("run", [1, 2, 8, 9])
+def test_a_wrong_result_fails_its_stage_alone(tmp_path, run):
+    done, record = report_in_process(
+        tmp_path / "r.json", JAX_NPU_SIM_FAULTS=f"wrong@{run}"
+    )
+    assert done.returncode == 1
+    failed = [one for one in record["stages"] if one["status"] == "failed"]
+    assert [one["name"] for one in failed] == [list(STAGES)[run > 6]]
+    assert failed[0]["problems"]
+    assert [one["status"] for one in record["stages"]].count("ok") == 4
+
+
+def test_a_run_that_had_to_be_retried_is_told(tmp_path):
+    done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="abort@3")
+    assert done.returncode == 1
+    assert record["stages"][0]["problems"] == ["retries: 1"]
+    assert record["events"]["retries"] == 1
+
+
+def test_what_kills_the_process_is_told_by_the_file(tmp_path):
+    done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="kill@250")
+    assert done.returncode == -signal.SIGKILL
+    statuses = [one["status"] for one in record["stages"]]
+    assert statuses == ["ok", "running", "skipped", "skipped", "skipped"]
+
+
+def test_a_stage_that_raises_stops_no_other(no_stages, tmp_path, monkeypatch):
+    def broken(backend, sizes):
+        raise KeyError("what nobody thought of")
+
+    monkeypatch.setitem(STAGES, "gradients", broken)
+    code, record = report(tmp_path / "r.json", "--backend", "host")
+    assert code == 1
+    assert [one["status"] for one in record["stages"]].count("ok") == 4
+    assert record["stages"][2]["problems"] == ["KeyError: 'what nobody thought of'"]
+
+
+def test_gradients_that_differ_fail(tmp_path, monkeypatch):
+    right = acceptance.jax_npu.matmul
+
+    def off_by_two_percent(a, b, backend):
+        return right(a, b, backend=backend) * (1.02 if backend == "host" else 1.0)
+
+    monkeypatch.setattr(acceptance.jax_npu, "matmul", off_by_two_percent)
+    _, record = report(tmp_path / "r.json", "--backend", "host")
+    (problem,) = record["stages"][2]["problems"]
+    assert "a gradient is off by" in problem
+    assert record["stages"][3]["status"] == "failed"
+
+
+def test_the_report_names_no_person_and_no_host(no_stages, tmp_path, monkeypatch):
+    home = tmp_path / "home" / "adalovelace"
+    home.mkdir(parents=True)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(variable, "adalovelace")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SUDO_USER", "babbage")
+    monkeypatch.setenv("JAX_NPU_DESIGN", str(home / "design"))
+    monkeypatch.setenv("JAX_NPU_SIM_TRACE", "/mnt/Babbage/engine.london")
+    monkeypatch.setattr(platform, "node", lambda: "engine.london.example")
+
+    def telling(backend, sizes):
+        return Outcome(
+            {"path": f"{home}/x", "more": ["engine.london.example: engine"]},
+            [f"adalovelace, {home}: no such file"],
+        )
+
+    monkeypatch.setitem(STAGES, "training", telling)
+    _, record = report(tmp_path / "r.json", "--backend", "host")
+    text = (tmp_path / "r.json").read_text().lower()
+    for word in ("adalovelace", "babbage", "engine", "example", str(home).lower()):
+        assert word not in text
+    assert record["environment"]["JAX_NPU_DESIGN"] == "~/design"
+    assert record["stages"][3]["problems"] == ["<name>, ~: no such file"]
+
+
+def test_a_name_inside_another_word_stays(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "box")
+    facts = report_facts_of("ram", "fedora")
+    scrub = report_facts.scrubber(facts)
+    assert scrub("parameters of ram, box1, box") == "parameters of <name>, box1, <name>"
+
+
+def test_a_host_named_as_its_distribution_hides_nothing(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "fedora")
+    scrub = report_facts.scrubber(report_facts_of("root", "fedora"))
+    assert scrub({"a": ("fedora 46", "root")}) == {"a": ["fedora 46", "root"]}
+
+
+def report_facts_of(user, distribution):
+    facts = read_facts()
+    return replace(
+        facts,
+        user=replace(facts.user, name=user),
+        machine=replace(facts.machine, distribution=(distribution, "46")),
+    )
+
+
+def test_a_report_with_nan_is_json(no_stages, tmp_path, monkeypatch):
+    outcome = Outcome({"losses": [float("nan"), float("inf")]})
+    monkeypatch.setitem(STAGES, "training", lambda *_: outcome)
+    _, record = report(tmp_path / "r.json", "--backend", "host")
+    assert record["stages"][3]["measured"]["losses"] == ["nan", "inf"]
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+    path = tmp_path / "nowhere" / "r.json"
+    assert main(["report", "--backend", "host", "-o", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be written" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "mk,nk->mn", "km,kn->mn"])
+def test_one_wrong_element_is_found_in_any_layout(subscripts):
+    a, b = random_operands(subscripts, (70, 90, 50))
+    right = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
+    assert max_error(right, a, b, subscripts) < 1e-15
+    for value, found in ((0.1, 1e-4), (np.nan, np.nan)):
+        wrong = right.copy()
+        wrong[69, 49] += value
+        error = max_error(wrong, a, b, subscripts)
+        assert error > found or np.isnan([error, found]).all()
+    assert max_error(right.T, a, b, subscripts) == np.inf
+
+
+def test_results_larger_than_a_block_are_compared_to_the_end():
+    a, b = random_operands("mk,kn->mn", (4097, 3, 4098))
+    wrong = a.astype(np.float64) @ b
+    wrong[4096, 4097] += 1
+    assert max_error(wrong, a, b, "mk,kn->mn") > 0.01
+
+
+def test_neighbours_that_share_an_exponent_weigh_alike():
+    a, b = np.array([[8.0, 1, 1, 1, 1]]), np.ones((5, 1))
+    assert max_error(np.array([[13.0]]), a, b, "mk,kn->mn", 4) == 1 / 33
+
+
+def test_checks_are_set_for_what_is_lowered_and_restored(monkeypatch):
+    monkeypatch.setenv("JAX_NPU_CHECK", "first")
+    monkeypatch.delenv("JAX_NPU_STRICT", raising=False)
+    with checks("always"):
+        assert os.environ["JAX_NPU_CHECK"] == "always"
+        assert os.environ["JAX_NPU_STRICT"] == "1"
+    assert os.environ["JAX_NPU_CHECK"] == "first"
+    assert "JAX_NPU_STRICT" not in os.environ
+
+
+def test_the_tiny_gpt_learns_on_every_backend(backend):
+    found = losses(backend, GptSizes(), 8)
+    reference = losses("xla", GptSizes(), 8)
+    assert found[-1] < 0.8 * found[0]
+    # Operands in bf16 against f32.
+    np.testing.assert_allclose(found, reference, rtol=5e-3)
+
+
+def test_a_product_of_the_report_is_numpys(custom_call_backend, assert_contraction):
+    a, b = random_operands("km,kn->mn", (40, 70, 50))
+    result = unchecked(custom_call_backend, a, b, "km,kn->mn")
+    assert_contraction(result, "km,kn->mn", a, b, custom_call_backend)
