@@ -16,6 +16,9 @@ namespace {
 constexpr uint32_t kSentinel = 0xFFA5C3E1u;
 constexpr uint64_t kSamplePeriod = 32;
 constexpr int64_t kNumLanes = 16, kMaxChunk = 4096;
+// Of a sum in f32, over its mass and k, however its terms are grouped: half a unit in
+// the last place for each product, and as much for each block of 8.
+constexpr double kMaxRounding = 1.125 / (1 << 24);
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
 constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
@@ -137,6 +140,42 @@ std::string FindUnwritten(const float* c, int64_t size) {
          " elements were never written";
 }
 
+// Where all rounding of a row goes one way, as with constant operands, its sum is off
+// by more than that of random ones. Then each element decides, by the most that
+// rounding can do.
+std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
+                             const Tolerance& tolerance) {
+  const auto [all_a, all_b, c, batch, m, k, n, b_column_major] = images;
+  const uint16_t* a = all_a + (entry * m + row) * k;
+  for (int64_t j = 0; j < n; ++j) {
+    const uint16_t* b = all_b + entry * k * n + (b_column_major ? j * k : j);
+    const int64_t stride = b_column_major ? 1 : n;
+    double expected = 0, mass = 0;
+    for (int64_t first = 0; first < k; first += tolerance.k_block) {
+      const int64_t end = std::min(first + tolerance.k_block, k);
+      double largest_a = 0, largest_b = 0;
+      for (int64_t i = first; i < end; ++i) {
+        const double x = ToFloat(a[i]), y = ToFloat(b[i * stride]);
+        expected += x * y;
+        largest_a = std::max(largest_a, std::abs(x));
+        largest_b = std::max(largest_b, std::abs(y));
+      }
+      mass += (end - first) * largest_a * largest_b;
+    }
+    const double actual = c[(entry * m + row) * n + j];
+    const double bound =
+        (tolerance.relative + kMaxRounding * k) * mass + k * kSmallestNormal;
+    if (std::abs(actual - expected) <= bound) continue;
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "element (%lld, %lld) is %.6g, not %.6g; rounding explains %.3g",
+                  static_cast<long long>(row), static_cast<long long>(j), actual,
+                  expected, bound);
+    return text;
+  }
+  return "";
+}
+
 std::string FindWrongRow(const GemmImages& images, int64_t entry,
                          const Tolerance& tolerance, uint64_t seed) {
   const auto [a, b, c, batch, m, k, n, b_column_major] = images;
@@ -149,11 +188,8 @@ std::string FindWrongRow(const GemmImages& images, int64_t entry,
     if (!(row.mass < kMaxMass)) continue;
     const double bound = tolerance.relative * row.mass + k * n * kSmallestNormal;
     if (row.error <= bound) continue;
-    char text[160];
-    std::snprintf(text, sizeof text,
-                  "the sum over row %lld is off by %.3g, where rounding explains %.3g",
-                  static_cast<long long>(i), row.error, bound);
-    return text;
+    std::string mistake = FindWrongElement(images, entry, i, tolerance);
+    if (!mistake.empty()) return mistake;
   }
   return "";
 }

@@ -42,7 +42,8 @@ void FillSentinel(float* c, int64_t size);
 
 // What is wrong with c, or "". By Freivalds' test, R. Freivalds, "Probabilistic
 // machines can use less running time", 1977: c r = a (b r) for a random vector r of
-// signs, in O(n^2). Rows whose sums may overflow are not judged.
+// signs, in O(n^2). Of a row where this fails, each element is judged. Rows whose sums
+// may overflow are not.
 std::string FindMistake(const GemmImages& images, const Tolerance& tolerance,
                         uint64_t seed);
 
