@@ -243,6 +243,52 @@ def test_what_is_needed_by_several_runs_fails_and_succeeds_as_a_whole(
     assert events("retries") >= told
 
 
+def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
+    """One context, buffers by size, instructions by shape; not one more the next time."""
+    shapes = [(70, 90, 300), (90, 300, 70), (256, 64, 256), (33, 64, 128)]
+    operands = [
+        [rng.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n))]
+        for m, k, n in shapes
+    ]
+    with jax_npu.backend("sim"):
+        step = jax.jit(lambda operands: [jax_npu.matmul(a, b) for a, b in operands])
+        for _ in range(5):  # how many are at work at a time is up to XLA
+            jax.block_until_ready(step(operands))
+        virtual_xrt.set_faults("")
+        for _ in range(3):
+            jax.block_until_ready(step(operands))
+    assert virtual_xrt.calls["run"] == 3 * len(shapes)
+    assert virtual_xrt.calls["context"] == 0
+    assert virtual_xrt.calls["buffer"] <= 3  # where more were at work than before
+
+
+def test_the_cpu_works_on_while_the_npu_computes():
+    """The run hangs until it is given up; what does not need it is done by then."""
+    done = run_python(
+        """
+import jax, numpy as np, jax_npu
+retries = []
+def on_host(x):
+    retries.append(jax_npu.npu_events()["retries"])
+    return x
+shape = jax.ShapeDtypeStruct((256, 256), np.float32)
+@jax.jit
+def both(x):
+    product = jax_npu.matmul(x, x, backend="sim")
+    # XLA executes programs of a few operations one after the other.
+    return product, [jax.pure_callback(on_host, shape, x + i) for i in range(10)]
+x = np.random.default_rng(0).integers(-4, 5, (256, 256)).astype(np.float32)
+product, _ = jax.block_until_ready(both(x))
+np.testing.assert_array_equal(product, x @ x)
+assert retries == [0] * 10, retries
+assert jax_npu.npu_events()["retries"] == 1
+""",
+        JAX_NPU_SIM_FAULTS="stuck@1",
+        JAX_NPU_WATCHDOG_SECONDS="5",
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_and_buffers_do_not_grow(virtual_xrt, product):
     for _ in range(3):
         product()
