@@ -244,7 +244,7 @@ def test_what_is_needed_by_several_runs_fails_and_succeeds_as_a_whole(
 
 
 def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
-    """One context, buffers by size, instructions by shape; not one more the next time."""
+    """One context, buffers by size, instructions by shape; none is made again."""
     shapes = [(70, 90, 300), (90, 300, 70), (256, 64, 256), (33, 64, 128)]
     operands = [
         [rng.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n))]
