@@ -54,8 +54,8 @@ def device_error(library: Path) -> str | None:
     except OSError as error:
         return f"XRT does not load ({error}); install it, see 'jax-npu doctor'"
     function.restype = ctypes.c_char_p
-    error = function()
-    return None if error is None else " ".join(error.decode().split())
+    message = function()
+    return None if message is None else " ".join(message.decode().split())
 
 
 def host_isa() -> str:
