@@ -1,0 +1,329 @@
+"""The check of results: what it finds, and that it finds nothing where nothing is."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu.verification import check_attributes
+
+ROOT = Path(__file__).parents[2]
+BATCH, M, K, N = 2, 64, 256, 192
+SEEDS = range(20)
+ARITHMETIC = "JAX_NPU_SIM_ARITHMETIC"
+
+needs_sim = pytest.mark.skipif(
+    not jax_npu.backends()["sim"].available, reason="sim cannot run here"
+)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    path = tmp_path_factory.mktemp("check") / "libcheck.so"
+    sources = [ROOT / "xla_ffi/npu_check.cc", ROOT / "tests/xla_ffi/check_door.cc"]
+    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
+    subprocess.run(
+        ["g++", *flags, "-I", ROOT / "xla_ffi", *sources, "-o", path], check=True
+    )
+    library = ctypes.CDLL(str(path))
+    library.find_mistake.restype = ctypes.c_char_p
+    return library
+
+
+def address(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+@pytest.fixture
+def find(library):
+    """What is wrong with c as the product of a (B, m, k) and b (B, k, n), or ""."""
+
+    def find(a, b, c, seed=0, arithmetic="exact", device="npu1", column_major=False):
+        (batch, m, k), n = a.shape, b.shape[2]
+        if column_major:
+            b = b.swapaxes(1, 2)
+        a, b = (np.ascontiguousarray(x, ml_dtypes.bfloat16) for x in (a, b))
+        c = np.ascontiguousarray(c, np.float32)
+        rule = check_attributes(device, arithmetic, k)
+        return library.find_mistake(
+            *map(address, (a, b, c, np.array([batch, m, k, n], np.int64))),
+            int(column_major),
+            ctypes.c_double(rule["tolerance"]),
+            ctypes.c_int64(int(rule["tolerance_k_block"])),
+            ctypes.c_uint64(seed),
+        ).decode()
+
+    return find
+
+
+def operands(seed, batch=BATCH, m=M, k=K, n=N):
+    rng = np.random.default_rng(seed)
+    a, b = (
+        rng.standard_normal(shape).astype(ml_dtypes.bfloat16).astype(np.float32)
+        for shape in ((batch, m, k), (batch, k, n))
+    )
+    return a, b, (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+
+
+@pytest.mark.parametrize("column_major", [False, True])
+def test_a_right_product_passes(find, column_major):
+    for seed in SEEDS:
+        assert find(*operands(seed), seed, column_major=column_major) == ""
+
+
+def with_wrong_tile(a, b, c):
+    c[1, 16:32, 32:64] = c[1, 32:48, 32:64]
+
+
+def with_transposed_tile(a, b, c):
+    c[0, :32, 64:96] = c[0, :32, 64:96].T.copy()
+
+
+def with_zero_tile(a, b, c):
+    c[1, 32:, 128:] = 0
+
+
+def with_stale_output(a, b, c):
+    c[:] = operands(seed=999)[2]
+
+
+def with_entries_swapped(a, b, c):
+    c[:] = c[::-1].copy()
+
+
+def with_half_of_k(a, b, c):
+    c[:] = a[..., : K // 2] @ b[:, : K // 2]
+
+
+def with_rows_shifted(a, b, c):
+    c[:] = np.roll(c, 1, axis=1)
+
+
+def with_a_transposed_b(a, b, c):
+    c[0] = a[0] @ b[0].reshape(N, K).T
+
+
+def with_a_nan(a, b, c):
+    c[1, 3, 5] = np.nan
+
+
+def with_an_infinity(a, b, c):
+    c[1, 3, 5] = -np.inf
+
+
+@pytest.mark.parametrize("column_major", [False, True])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        with_wrong_tile,
+        with_transposed_tile,
+        with_zero_tile,
+        with_stale_output,
+        with_entries_swapped,
+        with_half_of_k,
+        with_rows_shifted,
+        with_a_transposed_b,
+        with_a_nan,
+        with_an_infinity,
+    ],
+)
+def test_a_wrong_product_is_found(find, spoil, column_major):
+    for seed in SEEDS:
+        a, b, c = operands(seed)
+        spoil(a, b, c)
+        assert find(a, b, c, seed, column_major=column_major) != ""
+
+
+@pytest.mark.parametrize(
+    ("device", "arithmetic"),
+    [
+        ("npu1", "exact"),
+        ("npu2", "exact"),
+        ("npu2", "bfp16"),
+        ("npu2", "bfp16_floor"),
+    ],
+)
+@pytest.mark.parametrize("column_major", [False, True])
+def test_one_element_is_found_once_it_is_beyond_the_bound_of_its_row(
+    find, device, arithmetic, column_major
+):
+    rule = check_attributes(device, arithmetic, K)
+    block = int(rule["tolerance_k_block"])
+    for seed in SEEDS:
+        a, b, c = operands(seed)
+        row, column = np.random.default_rng(seed).integers((M, N))
+        largest_a = np.abs(a[1, row]).reshape(-1, block).max(1)
+        largest_b = np.abs(b[1]).reshape(-1, block, N).max(1)
+        bound = rule["tolerance"] * block * (largest_a @ largest_b).sum()
+        where = {"device": device, "arithmetic": arithmetic}
+        where["column_major"] = column_major
+        for sign in (-1, 1):
+            off = c.copy()
+            off[1, row, column] += sign * 0.5 * bound
+            assert find(a, b, off, seed, **where) == ""
+            off[1, row, column] += sign * 1.0 * bound
+            assert f"({row}, {column})" in find(a, b, off, seed, **where)
+
+
+def test_each_element_that_was_never_written_is_found_and_counted(library, find):
+    a, b, c = operands(0)
+    sentinel = np.zeros(1, np.float32)
+    library.fill_sentinel(address(sentinel), ctypes.c_int64(1))
+    assert np.isnan(sentinel).all()
+    for count, i in enumerate(np.random.default_rng(1).permutation(c.size)[:50], 1):
+        c.reshape(-1)[i] = sentinel[0]
+        expected = f"{count} of {c.size} elements were never written"
+        assert find(a, b, c) == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("of_a", [False, True])
+def test_operands_that_are_not_finite_raise_no_alarm(find, bad, of_a):
+    a, b, _ = operands(0)
+    (a if of_a else b)[0, 5, 7] = bad
+    with np.errstate(invalid="ignore"):
+        assert find(a, b, a @ b) == ""
+
+
+def test_an_infinity_spares_only_the_rows_that_it_reaches(find):
+    a, b, _ = operands(0)
+    a[0, 5, 7] = np.inf
+    with np.errstate(invalid="ignore"):
+        c = a @ b
+    c[0, 6] = 0
+    assert "(6, 0)" in find(a, b, c)
+
+
+def test_zeros_are_checked_too(find):
+    a, b, c = operands(0)
+    a[:] = c[:] = 0
+    assert find(a, b, c) == ""
+    c[1, 2, 3] = 1e-30
+    assert "(2, 3)" in find(a, b, c)
+
+
+def test_products_below_the_smallest_normal_may_be_flushed(find):
+    a, b, _ = operands(0)
+    assert find(a * 1e-19, b * 1e-19, np.zeros((BATCH, M, N))) == ""
+
+
+def test_sums_that_overflow_are_not_judged(find):
+    a, b, c = operands(0)
+    a, b = a * 2.0**63, b * 2.0**63
+    assert find(a, b, np.sign(c) * np.inf) == ""
+
+
+# Constants whose products have bits that f32 drops, always in one direction.
+CONSTANTS = (1 + 2.0**-7, 0.1, 0.3, 1.7)
+
+
+@needs_sim
+@pytest.mark.parametrize("size", [(1, 4096, 1), (5, 4096, 3), (2, 30000, 2)])
+@pytest.mark.parametrize("value", CONSTANTS)
+def test_constant_operands_raise_no_alarm(strict, size, value):
+    m, k, n = size
+    strict(np.full((m, k), value), np.full((k, n), value))
+
+
+@pytest.mark.parametrize("value", CONSTANTS)
+def test_a_wrong_element_of_constant_operands_is_found(find, value):
+    a, b = np.full((1, 4, 4096), value), np.full((1, 4096, 4), value)
+    c = a.astype(ml_dtypes.bfloat16).astype(np.float64)
+    c = c @ b.astype(ml_dtypes.bfloat16).astype(np.float64)
+    assert find(a, b, c) == ""
+    c[0, 2, 3] *= 1 + 1e-3
+    assert "(2, 3)" in find(a, b, c)
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Computes on the virtual NPU; a mistake that the check finds is an error."""
+    monkeypatch.setenv("JAX_NPU_CHECK", "always")
+    monkeypatch.setenv("JAX_NPU_STRICT", "1")
+
+    def multiply(a, b):
+        function = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
+        a, b = (np.asarray(x, np.float32) for x in (a, b))
+        jax.block_until_ready(function(a, b))
+
+    return multiply
+
+
+def with_wide_range(rng, shape):
+    return np.ldexp(rng.standard_normal(shape), rng.integers(-40, 40, shape))
+
+
+def with_cancellation(rng, shape):
+    x = rng.standard_normal(shape) * 1e4
+    x.reshape(-1)[1::2] = -x.reshape(-1)[: x.size // 2 * 2 : 2]
+    return x
+
+
+def with_outliers(rng, shape):
+    return rng.standard_normal(shape) * np.where(rng.random(shape) < 0.01, 1e4, 1)
+
+
+def positive(rng, shape):
+    return rng.random(shape) + 1
+
+
+def sparse(rng, shape):
+    return rng.standard_normal(shape) * (rng.random(shape) < 0.02)
+
+
+def with_tiny_values(rng, shape):
+    return rng.standard_normal(shape) * 1e-38
+
+
+HARD = [
+    with_wide_range,
+    with_cancellation,
+    with_outliers,
+    positive,
+    sparse,
+    with_tiny_values,
+]
+
+
+@needs_sim
+@pytest.mark.parametrize("make", HARD)
+def test_hard_data_raise_no_alarm(strict, make):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        m, k, n = rng.integers((1, 1, 1), (130, 700, 260))
+        strict(make(rng, (m, k)), make(rng, (k, n)))
+    strict(make(rng, (33, 9000)), make(rng, (9000, 70)))
+
+
+@needs_sim
+@pytest.mark.skipif(ARITHMETIC in os.environ, reason="the test starts itself for each")
+@pytest.mark.parametrize(
+    ("device", "arithmetic"),
+    [
+        ("npu1", "fast"),
+        ("npu2", "exact"),
+        ("npu2", "bfp16"),
+        ("npu2", "bfp16_floor"),
+    ],
+)
+def test_no_other_arithmetic_raises_an_alarm(device, arithmetic):
+    """A process has one device, so each needs its own."""
+    names = "test_hard_data or test_constant_operands"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    environment = {"JAX_NPU_DEVICE": device, ARITHMETIC: arithmetic}
+    done = subprocess.run(
+        [*command, "-p", "no:xdist", __file__, "-k", names],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
