@@ -6,6 +6,7 @@ arrive at a memtile row by row and leave it in the blocks (r, s, t) of the matri
 instruction; C goes the other way.
 """
 
+import threading
 from collections.abc import Mapping
 
 from xdsl.builder import ImplicitBuilder
@@ -49,6 +50,9 @@ C_OUT_CHANNEL = 2  # MM2S of a memtile, after A and B
 
 ELEMENT_TYPES = {"bfloat16": bf16, "float32": f32}
 
+# While an implicit builder of xDSL lasts, a class is changed for all threads.
+_BUILDING = threading.Lock()
+
 Tiles = Mapping[tuple[int, int], SSAValue]
 Values = Mapping[str, SSAValue]
 
@@ -59,6 +63,11 @@ def gemm_design(array: GemmArray) -> ModuleOp:
     It needs the kernels of `aie/kernels` as `gemm_kernels.o`, and has no runtime
     sequence: `gemm_stream` makes the instruction words of a run.
     """
+    with _BUILDING:
+        return _gemm_design(array)
+
+
+def _gemm_design(array: GemmArray) -> ModuleOp:
     body = Region(Block())
     with ImplicitBuilder(body.block):
         tiles = {
