@@ -75,28 +75,42 @@ def seconds(compiled: Compiled, operands: Sequence[Any]) -> float:
     return time.perf_counter() - start
 
 
-def max_error(
-    result: Any, lhs: Any, rhs: Any, subscripts: str, k_block: int = 1
-) -> float:
-    """Largest error of an element over its accumulated mass, in float64.
+def compare(result: np.ndarray, expected: np.ndarray) -> None:
+    wrong = np.argwhere(result != expected)
+    if len(wrong):
+        first = tuple(int(i) for i in wrong[0])
+        raise ArithmeticError(
+            f"{len(wrong)} of {expected.size} elements are wrong, the first at {first}:"
+            f" {result[first]} for {expected[first]}"
+        )
 
-    Where `k_block` neighbours along k share an exponent, each weighs as the largest of
-    them. NaN where the result has one, infinity where its shape is another.
+
+def product_errors(
+    result: Any, lhs: Any, rhs: Any, subscripts: str, k_block: int = 1
+) -> tuple[float, float]:
+    """Against float64: the largest error of an element, and that of the whole.
+
+    The first is over the element's accumulated mass; where `k_block` neighbours along k
+    share an exponent, each weighs as the largest of them. The second is of norms. NaN
+    where the result has one, infinity where its shape is another.
     """
     left, right = subscripts.partition("->")[0].split(",")
     a = np.asarray(lhs if left == "mk" else lhs.T, np.float64)
     b = np.asarray(rhs if right == "kn" else rhs.T, np.float64)
     if result.shape != (len(a), b.shape[1]):
-        return np.inf
+        return np.inf, np.inf
     weights_a, weights_b = _magnitudes(a, k_block), _magnitudes(b.T, k_block).T
-    worst = 0.0
+    worst = wrong = whole = np.float64(0)
     for row in range(0, len(a), BLOCK):
         for column in range(0, b.shape[1], BLOCK):
             rows, columns = slice(row, row + BLOCK), slice(column, column + BLOCK)
+            expected = a[rows] @ b[:, columns]
+            errors = np.abs(result[rows, columns] - expected)
             mass = weights_a[rows] @ weights_b[:, columns]
-            errors = np.abs(result[rows, columns] - a[rows] @ b[:, columns])
             worst = np.maximum(worst, np.max(errors / mass))  # keeps NaN
-    return float(worst)
+            wrong += np.vdot(errors, errors)
+            whole += np.vdot(expected, expected)
+    return float(worst), float((wrong / whole) ** 0.5)
 
 
 def _magnitudes(x: np.ndarray, k_block: int) -> np.ndarray:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from jax_npu import acceptance, ffi, report_facts
-from jax_npu.acceptance import FULL, QUICK, STAGES, Outcome, gemms
+from jax_npu.acceptance import STAGES
 from jax_npu.command_line import main
 from jax_npu.doctor_command import read_facts
 from jax_npu.tiny_gpt import GptSizes, losses
-from jax_npu.trial_products import checks, max_error, random_operands, unchecked
+from jax_npu.trial import FULL, QUICK, Outcome
+from jax_npu.trial_gpt2 import gemms
+from jax_npu.trial_products import checks, product_errors, random_operands, unchecked
 
 # Of one training step of GPT-2 124M with 4 x 64 tokens in llm.c.
 GPT2_SHAPES = [
@@ -92,6 +94,7 @@ def test_products_are_timed_and_compared(custom_call_backend, tmp_path, monkeypa
     assert len(rows) == 12
     for row in rows:
         assert 0 < row["max_error"] < row["max_error_allowed"]
+        assert 0 < row["relative_error"] < row["relative_error_allowed"]
         m, k, n = row["mkn"]
         assert row["gflops"] == pytest.approx(2e-9 * m * k * n / row["seconds"])
     repeated = record["stages"][4]
@@ -237,25 +240,36 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_runs(tmp_path, ca
 def test_one_wrong_element_is_found_in_any_layout(subscripts):
     a, b = random_operands(subscripts, (70, 90, 50))
     right = np.einsum(subscripts, a.astype(np.float64), b.astype(np.float64))
-    assert max_error(right, a, b, subscripts) < 1e-15
+    assert max(product_errors(right, a, b, subscripts)) < 1e-15
     for value, found in ((0.1, 1e-4), (np.nan, np.nan)):
         wrong = right.copy()
         wrong[69, 49] += value
-        error = max_error(wrong, a, b, subscripts)
+        error, _ = product_errors(wrong, a, b, subscripts)
         assert error > found or np.isnan([error, found]).all()
-    assert max_error(right.T, a, b, subscripts) == np.inf
+    assert product_errors(right.T, a, b, subscripts) == (np.inf, np.inf)
 
 
 def test_results_larger_than_a_block_are_compared_to_the_end():
     a, b = random_operands("mk,kn->mn", (4097, 3, 4098))
     wrong = a.astype(np.float64) @ b
     wrong[4096, 4097] += 1
-    assert max_error(wrong, a, b, "mk,kn->mn") > 0.01
+    assert product_errors(wrong, a, b, "mk,kn->mn")[0] > 0.01
+
+
+def test_a_result_of_other_operands_is_found_where_single_elements_could_be_right():
+    """At this k the coarsest rounding could explain each element, but not all."""
+    shape = (8, 50_000, 8)
+    a, b = random_operands("mk,kn->mn", shape)
+    stale = np.random.default_rng(1).standard_normal((8, 8)) * shape[1] ** 0.5
+    error, relative = product_errors(stale, a, b, "mk,kn->mn", 8)
+    assert error < 2.0**-6
+    assert relative > 0.5
 
 
 def test_neighbours_that_share_an_exponent_weigh_alike():
     a, b = np.array([[8.0, 1, 1, 1, 1]]), np.ones((5, 1))
-    assert max_error(np.array([[13.0]]), a, b, "mk,kn->mn", 4) == 1 / 33
+    error, _ = product_errors(np.array([[13.0]]), a, b, "mk,kn->mn", 4)
+    assert error == 1 / 33
 
 
 def test_checks_are_set_for_what_is_lowered_and_restored(monkeypatch):

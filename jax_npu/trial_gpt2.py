@@ -1,0 +1,165 @@
+"""The products of GPT-2's training step: errors against NumPy, and times."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jax_npu.trial import (
+    Outcome,
+    Sizes,
+    arithmetic,
+    attempt,
+    model_error,
+    other_backend,
+)
+from jax_npu.trial_products import (
+    checked,
+    checks,
+    compare,
+    compiled_for,
+    product,
+    product_errors,
+    random_operands,
+    seconds,
+    unchecked,
+)
+from jax_npu.verification import check_attributes
+
+Operands = tuple[np.ndarray, np.ndarray]
+
+
+def gemms(sizes: Sizes) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
+    """What a training step multiplies: name, subscripts as operands lie, (m, k, n).
+
+    Weights lie as (out, in), as in llm.c: Y = X Wᵀ, dX = dY W, dW = dYᵀ X. Of equal
+    sizes the first is taken: twelve for GPT-2.
+    """
+    t, d = sizes.tokens, sizes.width
+    layers = {
+        "qkv": (d, 3 * d),
+        "attention projection": (d, d),
+        "mlp up": (d, 4 * d),
+        "mlp down": (4 * d, d),
+        "lm head": (d, sizes.vocabulary),
+    }
+    seen = set()
+    for name, (k, n) in layers.items():
+        for direction, subscripts, shape in (
+            ("forward", "mk,nk->mn", (t, k, n)),
+            ("dX", "mk,kn->mn", (t, n, k)),
+            ("dW", "km,kn->mn", (n, t, k)),
+        ):
+            if shape not in seen:
+                seen.add(shape)
+                yield f"{name}, {direction}", subscripts, shape
+
+
+def gpt2_products(backend: str, sizes: Sizes) -> Outcome:
+    """Every product of a step of GPT-2: error against float64, and time per call."""
+    outcome = Outcome({"against": other_backend(backend), "gemms": []})
+    for name, subscripts, shape in gemms(sizes):
+        row: dict[str, Any] = {"name": name, "mkn": shape, "subscripts": subscripts}
+        outcome.measured["gemms"].append(row)
+        with attempt(outcome, name):
+            operands = random_operands(subscripts, shape)
+            result = unchecked(backend, *operands, subscripts)
+            row |= _errors(backend, subscripts, shape[1], operands, result)
+            _judge(row)
+            compare(checked(backend, *operands, subscripts), result)
+            calls = _timed_calls(backend, subscripts, operands, sizes.timed_calls)
+            row |= _rates(calls[1:], shape)
+            for call in calls:
+                compare(call.result, result)
+    outcome.summary = _summary(outcome.measured["gemms"], backend)
+    return outcome
+
+
+def _errors(
+    backend: str, subscripts: str, k: int, operands: Operands, result: np.ndarray
+) -> dict[str, float]:
+    """Of a result, with what is allowed as the checks at run time have it."""
+    rule = check_attributes(*arithmetic(backend), k)
+    k_block = int(rule["tolerance_k_block"])
+    worst, relative = product_errors(result, *operands, subscripts, k_block)
+    return {
+        "max_error": worst,
+        "max_error_allowed": rule["tolerance"],
+        "relative_error": relative,
+        "relative_error_allowed": model_error(backend),
+    }
+
+
+def _judge(row: dict[str, Any]) -> None:
+    """An element counts, and a whole whose elements coarse rounding might explain.
+
+    Raises:
+      ArithmeticError: if either error is more than allowed, or NaN.
+    """
+    for name, what in (
+        ("max_error", "an element is off by {:.3g} of its accumulated mass"),
+        ("relative_error", "the result is off by {:.3g}"),
+    ):
+        if not row[name] <= row[f"{name}_allowed"]:
+            allowed = row[f"{name}_allowed"]
+            raise ArithmeticError(f"{what.format(row[name])}, allowed {allowed:.3g}")
+
+
+@dataclass(frozen=True)
+class _Call:
+    result: np.ndarray
+    seconds: float
+    seconds_against: float
+
+
+def _timed_calls(
+    backend: str, subscripts: str, operands: Operands, calls: int
+) -> list[_Call]:
+    """Calls of both backends in turn; the first is for caches and clocks to settle."""
+    arrays = [jnp.asarray(one) for one in operands]
+    with checks("off"):
+        ours, other = (
+            compiled_for(product(name, subscripts), *arrays)
+            for name in (backend, other_backend(backend))
+        )
+    rounds = []
+    for _ in range(calls + 1):
+        start = time.perf_counter()
+        result = ours(*arrays).block_until_ready()
+        taken = time.perf_counter() - start
+        rounds.append(_Call(np.asarray(result), taken, seconds(other, arrays)))
+    return rounds
+
+
+def _rates(calls: list[_Call], shape: tuple[int, int, int]) -> dict[str, float]:
+    ours = median(call.seconds for call in calls)
+    others = median(call.seconds_against for call in calls)
+    gflop = 2e-9 * shape[0] * shape[1] * shape[2]
+    return {
+        "seconds": ours,
+        "gflops": gflop / ours,
+        "seconds_against": others,
+        "gflops_against": gflop / others,
+    }
+
+
+def _summary(rows: list[dict[str, Any]], backend: str) -> str:
+    done = [row for row in rows if "gflops" in row]
+    if not done:
+        return ""
+    worst = max(row["max_error"] for row in done)
+    ours = _range(row["gflops"] for row in done)
+    others = _range(row["gflops_against"] for row in done)
+    return (
+        f"{len(done)} products, error at most {worst:.1e}; {backend} {ours}, "
+        f"{other_backend(backend)} {others} GFLOP/s"
+    )
+
+
+def _range(values: Iterable[float]) -> str:
+    numbers = sorted(values)
+    return f"{numbers[0]:.1f} to {numbers[-1]:.1f}"
