@@ -1,0 +1,83 @@
+"""The guide for Ryzen AI machines says what the doctor and the commands say."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gpt2_flax import __main__ as gpt2_flax
+from jax_npu import compilers, machine, remedies
+from jax_npu.command_line import _parser
+from jax_npu.verification import CHECKS
+
+ROOT = Path(__file__).parents[1]
+GUIDE = (ROOT / "docs/ryzen-ai.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def commands(text, program):
+    """Those of indented blocks, and those in backquotes that are whole."""
+    found = re.findall(rf"^    ({program} .*)", text, re.MULTILINE)
+    found += re.findall(rf"`({program} [^`]*)`", text)
+    return [line for line in found if "..." not in line]
+
+
+@pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
+def test_every_command_is_one(text):
+    lines = commands(text, "jax-npu")
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        _parser().parse_args(words)  # exits where it is none
+    for line in commands(text, "gpt2-flax"):
+        assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        remedies.MEMLOCK,
+        remedies.UDEV_RULE,
+        remedies.SYSTEMD_FILE,
+        remedies.ENABLE_IN_BIOS,
+        remedies.REINSTALL,
+        compilers.INSTALL["aiecc"],
+        compilers.INSTALL["peano"],
+        *CHECKS,
+    ],
+)
+def test_what_the_doctor_says_the_guide_says(command):
+    assert command in GUIDE
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [("ubuntu", "24.04"), ("ubuntu", "26.04"), ("debian", "13"), ("fedora", "46")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "what", sorted(remedies.PACKAGES.keys() - {"bindings"})
+)  # optional
+def test_packages_are_those_of_the_doctor(what, distribution):
+    command = remedies.install(what, distribution)
+    _, _, names = command.rpartition(" install ")
+    if "&&" in command:
+        assert command.partition(" && ")[0] in GUIDE
+    for name in names.split():
+        assert name in GUIDE or command.startswith("see ")
+
+
+def test_chips_are_those_that_are_found():
+    for device, kind in machine.KINDS.items():
+        (row,) = (x for x in GUIDE.splitlines() if f"| 1022:{device:04x} |" in x)
+        assert f"`{kind}`" in row
+
+
+def test_links_within_lead_somewhere():
+    headings = re.findall(r"^#+ (.*)", GUIDE, re.MULTILINE)
+    known = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
+    links = re.findall(r"\]\(#([^)]*)\)", GUIDE)
+    links += re.findall(r"\]\(docs/ryzen-ai\.md#([^)]*)\)", README)
+    assert len(links) >= 3
+    assert set(links) <= known
