@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace jax_npu {
@@ -39,9 +40,18 @@ constexpr size_t kMaxStreamBytes = size_t{32} << 20;
 // The device ends a run after 2 s. One that it does not end is given up after this time
 // for each run of its command: long, for the virtual NPU computes on the host.
 std::chrono::milliseconds MaxRunTime() {
-  const char* seconds = std::getenv("JAX_NPU_WATCHDOG_SECONDS");
-  return std::chrono::milliseconds(
-      static_cast<int64_t>(1000 * (seconds == nullptr ? 120 : std::atof(seconds))));
+  constexpr const char* kVariable = "JAX_NPU_WATCHDOG_SECONDS";
+  const char* text = std::getenv(kVariable);
+  if (text == nullptr || *text == '\0') return std::chrono::seconds(120);
+  char* end = nullptr;
+  const double seconds = std::strtod(text, &end);
+  // XRT waits forever for 0.
+  if (*end != '\0' || !(seconds >= 0.001 && seconds <= 1e6)) {
+    throw std::runtime_error(std::string(kVariable) +
+                             " must be a number from 0.001 to 1000000, got '" + text +
+                             "'; correct or unset it");
+  }
+  return std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds));
 }
 
 // Up to a quarter more, so that buffers of similar sizes are one.
@@ -127,6 +137,9 @@ class Session {
  public:
   Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
       : device_(device), context_(device, design), kernel_(context_, kernel) {}
+
+  // Expires when the context is closed.
+  std::weak_ptr<const bool> open() const { return open_; }
 
   // A buffer of the pool that fits, or a new one.
   xrt::bo Take(int argument, size_t num_bytes) {
@@ -237,6 +250,8 @@ class Session {
     return streams_.front().bo;
   }
 
+  // Ends last.
+  const std::shared_ptr<const bool> open_ = std::make_shared<const bool>(true);
   xrt::device device_;
   xrt::hw_context context_;
   xrt::kernel kernel_;
@@ -331,20 +346,26 @@ class XrtDriver : public Driver {
 
   void Reset() override {
     commands_.clear();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    session_.reset();
+    std::weak_ptr<const bool> open;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (session_) open = session_->open();
+      session_.reset();
+    }
+    // A thread that allocates may keep it a moment longer, and a third context of a
+    // process computes garbage.
+    while (!open.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
  private:
-  static void Finish(Command& command) {
-    static const std::chrono::milliseconds max_run_time = MaxRunTime();
+  void Finish(Command& command) const {
     ert_cmd_state state = ERT_CMD_STATE_COMPLETED;
     std::string detail;
     if (command.runs.size() == 1) {
-      state = command.runs.front().wait(max_run_time);
+      state = command.runs.front().wait(max_run_time_);
     } else {
       try {
-        const auto end = command.list.wait(max_run_time * command.runs.size());
+        const auto end = command.list.wait(max_run_time_ * command.runs.size());
         if (end == std::cv_status::timeout) state = ERT_CMD_STATE_TIMEOUT;
       } catch (const xrt::runlist::command_error& error) {
         state = error.get_command_state();
@@ -367,6 +388,7 @@ class XrtDriver : public Driver {
     return session_;
   }
 
+  const std::chrono::milliseconds max_run_time_ = MaxRunTime();
   xrt::device device_;
   xrt::uuid design_;
   std::string kernel_;
