@@ -35,12 +35,15 @@ NpuQueue::NpuQueue(Driver& driver) : driver_(driver), process_(getpid()) {
   std::thread([this] { Work(); }).detach();
 }
 
-void NpuQueue::Submit(NpuTask task) {
+void NpuQueue::RequireItsProcess() const {
   if (getpid() != process_) {
     throw std::runtime_error(
         "this process was forked from one that had opened the NPU, which does not work "
         "in both; start processes with multiprocessing's spawn");
   }
+}
+
+void NpuQueue::Submit(NpuTask task) {
   const std::lock_guard<std::mutex> lock(mutex_);
   pending_.push_back(std::move(task));
   ++num_unfinished_;
@@ -79,13 +82,16 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
     ++task.num_attempts;
     runs.push_back(task.run);
   }
+  std::exception_ptr cause;
   try {
     commands_.push_back({driver_.Start(runs), {}});
     commands_.back().tasks = std::move(tasks);
-    CountEvent(&NpuEvents::commands);
+    return CountEvent(&NpuEvents::commands);
   } catch (...) {
-    Recover(std::move(tasks), std::current_exception());
+    cause = std::current_exception();
   }
+  runs.clear();  // which share the buffers
+  Recover(std::move(tasks), cause);
 }
 
 void NpuQueue::FinishOldest() {
@@ -167,6 +173,7 @@ NpuQueue& QueueOf(Driver& driver) {
   const std::lock_guard<std::mutex> lock(mutex);
   NpuQueue*& queue = queues[&driver];
   if (queue == nullptr) queue = new NpuQueue(driver);
+  queue->RequireItsProcess();
   return *queue;
 }
 

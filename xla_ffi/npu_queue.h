@@ -32,6 +32,8 @@ class NpuQueue {
   explicit NpuQueue(Driver& driver);
 
   // Throws std::runtime_error in a child of the process that made the queue.
+  void RequireItsProcess() const;
+
   void Submit(NpuTask task);
 
   // Returns when nothing is left to do, or after that time.
@@ -62,7 +64,8 @@ class NpuQueue {
   std::deque<Command> commands_;  // of the thread: started, the oldest first
 };
 
-// The queue of a driver, which is made with its first use.
+// The queue of a driver, which is made with its first use. Throws std::runtime_error in
+// a child of the process that made it, before anything that waits for its thread.
 NpuQueue& QueueOf(Driver& driver);
 
 }  // namespace jax_npu
