@@ -126,6 +126,11 @@ def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
         step, state = loop(config, out, split, train_step, validate, first, state)
     except DivergedError as e:
         print(f"gpt2-flax: {e}", file=sys.stderr)
+        if config.backend in ("npu", "sim"):
+            check = f"JAX_NPU_CHECK=always {run.resume_command(out)}"
+            print(
+                f"Whether the NPU computed wrong, this tells: {check}", file=sys.stderr
+            )
         return 1
     except NpuError as e:
         print(f"gpt2-flax: {e} {run.how_to_go_on(out)}", file=sys.stderr)

@@ -36,6 +36,10 @@ SILENT = ["garbage", "wrong", "untouched"]
 # losses; 3e-8 in parameters, where Adam magnifies what is next to nothing.
 HOST_LOSS = 1e-6
 HOST_PARAMETER = 1e-5
+# In a thousand steps such differences grow: where the host computes every product and
+# there is no fault, losses are 2e-5 off in 50 steps, and the last validation 0.23 %.
+NUM_EARLY, EARLY_LOSS = 50, 1e-4
+LATE_LOSS = 0.01
 
 
 @dataclass(frozen=True)
@@ -411,34 +415,64 @@ def test_killed_while_it_saves_it_ends_with_the_same_bits(
     assert_same(saved(out), undisturbed_program)
 
 
-@pytest.mark.slow
-def test_a_thousand_steps_with_a_fault_in_every_20_runs_reach_the_same_loss(
-    virtual_xrt, events, always, tmp_path
-):
+@pytest.fixture(scope="module")
+def thousand_steps(always):
     config = TrainConfig(backend="sim", steps=1000, eval_every=100, seed=3)
-    training = Training(replace(config, batch_size=4, seq_len=24))
-    clean = losses(training(tmp_path / "clean")[1])
-    checked = events("checks")
+    return Training(replace(config, batch_size=4, seq_len=24))
+
+
+@pytest.fixture(scope="module")
+def two_steps(thousand_steps):
+    return Training(replace(thousand_steps.config, steps=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spec", "is_exact"),
+    [("run/20,seed=1", False), ("timeout/60,abort/60,evicted/60,seed=1", True)],
+)
+def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
+    virtual_xrt, events, thousand_steps, two_steps, kept, tmp_path, spec, is_exact
+):
+    if "thousand" not in kept:
+        kept["thousand"] = thousand_steps(tmp_path / "clean")
+    clean = kept["thousand"]
+    two_steps(tmp_path / "before")
     alive = alive_now(virtual_xrt)
+    before = {name: events(name) for name in jax_npu.npu_events()}
 
-    virtual_xrt.set_faults("run/20,seed=1")
-    disturbed = losses(training(tmp_path / "disturbed")[1])
-    faults = virtual_xrt.faults
-    virtual_xrt.set_faults("")
-    training(tmp_path / "disturbed", resume=True)
-    last = Training(replace(training.config, steps=2))
-    last(tmp_path / "last")  # back in a context that nothing befell
-
+    virtual_xrt.set_faults(spec)
+    disturbed = thousand_steps(tmp_path / "disturbed")
+    faults, calls = virtual_xrt.faults, virtual_xrt.calls
     told = sum(faults[name] for name in TOLD)
     silent = sum(faults[name] for name in SILENT)
-    told_of = {name: events(name) for name in ("retries", "mismatches", "failures")}
-    gap = np.abs(disturbed / clean - 1)
-    print(faults, told_of, f"{clean[-1]} {disturbed[-1]}", gap.max(), gap[-1], checked)
-    print(alive, alive_now(virtual_xrt), events("host_products"), events("runs"))
+    seen = {name: events(name) - count for name, count in before.items()}
+    print(faults, calls, seen, losses(clean)[-1], losses(disturbed)[-1])
+
+    if is_exact:
+        assert_same(disturbed, clean)
+    gap = np.abs(losses(disturbed) / losses(clean) - 1)
+    assert gap[:NUM_EARLY].max() <= EARLY_LOSS
+    assert gap[-1] <= LATE_LOSS  # of the last validation
+    means = [losses(r)[:-1].reshape(10, 100).mean(1) for r in (disturbed, clean)]
+    np.testing.assert_allclose(*means, rtol=LATE_LOSS)
+
+    # A run submitted after one that failed in its command is not begun.
+    assert 0.9 * calls["run"] / 20 <= told + silent <= calls["run"] / 20 + 3
+    # What the check finds in a command that fails as well is not looked at.
+    assert 0.95 * silent <= seen["mismatches"] <= silent
+    assert seen["host_products"] == seen["mismatches"]
+    # All runs of a command that failed are tried again.
+    assert told <= seen["retries"] <= 2 * told
+    assert seen["failures"] == 0
+    virtual_xrt.set_faults("")
+    two_steps(tmp_path / "after")
+    assert alive_now(virtual_xrt) == alive
 
 
-def losses(rows):
+def losses(result):
     """Of training, in steps, and the last of validation."""
+    rows = result[1]
     last = [row["val_loss"] for row in rows if "val_loss" in row][-1]
     return np.array([row["loss"] for row in rows if "loss" in row] + [last])
 
