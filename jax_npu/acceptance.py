@@ -18,6 +18,7 @@ from jax_npu.tiny_gpt import GptSizes, losses
 from jax_npu.trial import Outcome, Sizes, attempt, model_error, other_backend
 from jax_npu.trial_gpt2 import gpt2_products
 from jax_npu.trial_products import (
+    SCALES,
     SEED,
     checked,
     checks,
@@ -25,7 +26,7 @@ from jax_npu.trial_products import (
     compiled_for,
     product,
     random_operands,
-    seconds,
+    timed,
     unchecked,
 )
 
@@ -95,23 +96,32 @@ def training(backend: str, sizes: Sizes) -> Outcome:
 
 
 def repetition(backend: str, sizes: Sizes) -> Outcome:
-    """One small product over and over: equal results, latency and throughput."""
-    operands = random_operands("mk,kn->mn", SMALL)
+    """One small product over and over: equal results, latency and throughput.
+
+    Every other call is of 2 lhs: of the same operands again, a result that the NPU left
+    untouched would be right.
+    """
+    lhs, rhs = map(jnp.asarray, random_operands("mk,kn->mn", SMALL))
     calls = sizes.small_calls
+    operands = [(SCALES[i % 2] * lhs, rhs) for i in range(calls)]
     with checks("always"):
-        compiled = compiled_for(product(backend), *operands)
-        results = [np.asarray(compiled(*operands)) for _ in range(calls)]
+        compiled = compiled_for(product(backend), lhs, rhs)
+        results = [np.asarray(compiled(*one)) for one in operands]
 
     with checks("off"):
-        compiled = compiled_for(product(backend), *operands)
-    arrays = [jnp.asarray(one) for one in operands]
-    microseconds = sorted(1e6 * seconds(compiled, arrays) for _ in range(calls))
+        compiled = compiled_for(product(backend), lhs, rhs)
+    alone = [timed(compiled, one) for one in operands]
+    microseconds = sorted(1e6 * seconds for _, seconds in alone)
     start = time.perf_counter()
-    several = jax.block_until_ready([compiled(*arrays) for _ in range(calls)])
+    several = jax.block_until_ready([compiled(*one) for one in operands])
     taken = time.perf_counter() - start
 
-    results += [np.asarray(one) for one in several]
-    num_different = sum(not np.array_equal(one, results[0]) for one in results)
+    results += [result for result, _ in alone] + [np.asarray(one) for one in several]
+    expected = [scale * results[0] for scale in SCALES]
+    num_different = sum(
+        not np.array_equal(result, expected[i % calls % 2])
+        for i, result in enumerate(results)
+    )
     outcome = Outcome({"mkn": SMALL, "calls": calls, "different": num_different})
     if num_different:
         outcome.problems.append(f"{num_different} of {len(results)} results differ")

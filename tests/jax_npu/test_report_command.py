@@ -17,7 +17,7 @@ from jax_npu.command_line import main
 from jax_npu.doctor_command import read_facts
 from jax_npu.tiny_gpt import GptSizes, losses
 from jax_npu.trial import FULL, QUICK, Outcome
-from jax_npu.trial_gpt2 import gemms
+from jax_npu.trial_gpt2 import gemms, judge
 from jax_npu.trial_products import checks, product_errors, random_operands, unchecked
 
 # Of one training step of GPT-2 124M with 4 x 64 tokens in llm.c.
@@ -123,16 +123,48 @@ def test_without_an_npu_the_report_says_what_to_do(no_npu, tmp_path, capsys):
     assert "'jax-npu doctor --backend npu'" in out
 
 
-@pytest.mark.parametrize("run", [1, 2, 8, 9])
-def test_a_wrong_result_fails_its_stage_alone(tmp_path, run):
-    done, record = report_in_process(
-        tmp_path / "r.json", JAX_NPU_SIM_FAULTS=f"wrong@{run}"
-    )
-    assert done.returncode == 1
-    failed = [one for one in record["stages"] if one["status"] == "failed"]
-    assert [one["name"] for one in failed] == [list(STAGES)[run > 6]]
-    assert failed[0]["problems"]
+# Of the runs of a stage: unchecked ones, checked ones, timed ones, and one of many that
+# were started at once. The first result of a process is untouched memory, all zeros.
+@pytest.mark.parametrize(
+    ("stage", "run"),
+    [
+        ("exact integers", 1),
+        ("exact integers", 2),
+        ("GPT-2 products", 1),
+        ("GPT-2 products", 2),
+        ("GPT-2 products", 3),
+        ("GPT-2 products", 5),
+        ("gradients", 3),
+        ("training", 40),
+        ("repetition", 7),
+        ("repetition", QUICK.small_calls + 7),
+        ("repetition", 3 * QUICK.small_calls - 7),
+    ],
+)
+@pytest.mark.parametrize("fault", ["garbage", "untouched"])
+def test_one_wrong_result_fails_its_stage_alone(
+    virtual_xrt, tmp_path, monkeypatch, stage, run, fault
+):
+    for name in STAGES.keys() - {stage}:
+        monkeypatch.setitem(STAGES, name, lambda *_: Outcome())
+    virtual_xrt.set_faults(f"{fault}@{run}")
+    code, record = report(tmp_path / "r.json", "--backend", "sim")
+    assert virtual_xrt.faults[fault] == 1
+    assert code == 1
+    (failed,) = (one for one in record["stages"] if one["status"] == "failed")
+    assert failed["name"] == stage
+    assert failed["problems"]
     assert [one["status"] for one in record["stages"]].count("ok") == 4
+
+
+@pytest.mark.parametrize("name", ["max_error", "relative_error"])
+@pytest.mark.parametrize("value", [0.011, np.nan, np.inf])
+def test_either_error_of_a_product_fails_it(name, value):
+    right = {"max_error": 0.001, "relative_error": 0.001}
+    allowed = {"max_error_allowed": 0.01, "relative_error_allowed": 0.01}
+    judge(right | allowed)
+    with pytest.raises(ArithmeticError, match=r"is off by .*, allowed 0.01"):
+        judge(right | allowed | {name: value})
 
 
 def test_a_run_that_had_to_be_retried_is_told(tmp_path):
