@@ -7,8 +7,14 @@ from typing import Any
 
 from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
 
-# Relative, of a norm: a sum in another order may move an operand of the next product
-# by a unit of bf16, 2^-8 of it. bfp16 of npu2 has two bits less.
+# Of an element, over its accumulated mass. bfp16 has 8-bit signed mantissas, to the
+# nearest or down, and one exponent for neighbours along k. Sums in f32 round as a
+# random walk.
+BFP16_ERROR = {"bfp16": 2.0**-6, "bfp16_floor": 2.0**-5}
+BFP16_BLOCK = 8
+SUM_ERROR_PER_SQRT_K = 2.0**-22
+# Of a norm. A sum in another order may move an operand of the next product by a unit of
+# bf16, 2^-8 of it; bfp16 has two bits less.
 MODEL_ERROR = {"bfp16": 0.05, "bfp16_floor": 0.2}
 MODEL_ERROR_DEFAULT = 0.01
 
@@ -40,20 +46,27 @@ class Outcome:
     summary: str = ""
 
 
-def arithmetic(backend: str) -> tuple[str, str]:
-    if backend not in DRIVERS:
-        return "npu1", "exact"
-    device = npu_device(backend)
-    return device, npu_arithmetic(backend, device)
+def element_error(backend: str, k: int) -> tuple[float, int]:
+    """What is allowed, and how many neighbours along k weigh as their largest."""
+    name = arithmetic(backend)
+    if name in BFP16_ERROR:
+        return BFP16_ERROR[name], BFP16_BLOCK
+    return SUM_ERROR_PER_SQRT_K * k**0.5, 1
 
 
 def model_error(backend: str) -> float:
-    return MODEL_ERROR.get(arithmetic(backend)[1], MODEL_ERROR_DEFAULT)
+    return MODEL_ERROR.get(arithmetic(backend), MODEL_ERROR_DEFAULT)
 
 
 def other_backend(backend: str) -> str:
     """The backend to compare with."""
     return "xla" if backend == "host" else "host"
+
+
+def arithmetic(backend: str) -> str:
+    if backend not in DRIVERS:
+        return "exact"
+    return npu_arithmetic(backend, npu_device(backend))
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import numpy as np
 from jax_npu.trial import (
     Outcome,
     Sizes,
-    arithmetic,
     attempt,
+    element_error,
     model_error,
     other_backend,
 )
@@ -28,7 +28,6 @@ from jax_npu.trial_products import (
     timed,
     unchecked,
 )
-from jax_npu.verification import check_attributes
 
 Operands = tuple[np.ndarray, np.ndarray]
 
@@ -82,13 +81,12 @@ def gpt2_products(backend: str, sizes: Sizes) -> Outcome:
 def _errors(
     backend: str, subscripts: str, k: int, operands: Operands, result: np.ndarray
 ) -> dict[str, float]:
-    """Of a result, with what is allowed as the checks at run time have it."""
-    rule = check_attributes(*arithmetic(backend), k)
-    k_block = int(rule["tolerance_k_block"])
+    """Of a result, with what is allowed."""
+    allowed, k_block = element_error(backend, k)
     worst, relative = product_errors(result, *operands, subscripts, k_block)
     return {
         "max_error": worst,
-        "max_error_allowed": rule["tolerance"],
+        "max_error_allowed": allowed,
         "relative_error": relative,
         "relative_error_allowed": model_error(backend),
     }

@@ -178,7 +178,11 @@ def test_what_kills_the_process_is_told_by_the_file(tmp_path):
     done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="kill@250")
     assert done.returncode == -signal.SIGKILL
     statuses = [one["status"] for one in record["stages"]]
-    assert statuses == ["ok", "running", "skipped", "skipped", "skipped"]
+    before = statuses.index("running")
+    after = len(STAGES) - before - 1
+    assert before > 0
+    assert after > 0
+    assert statuses == ["ok"] * before + ["running"] + ["skipped"] * after
 
 
 def test_a_stage_that_raises_stops_no_other(no_stages, tmp_path, monkeypatch):
