@@ -145,19 +145,28 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
     ]
 
     def compute(count):
+        num_given_up = 0
         for i in range(count):
             a, b = operands[i % len(operands)]
-            np.testing.assert_array_equal(np.asarray(multiply(a, b)), a @ b)
+            try:
+                result = np.asarray(multiply(a, b))
+            except Exception as error:
+                if "(4 attempts)" not in str(error):
+                    raise
+                num_given_up += 1
+            else:
+                np.testing.assert_array_equal(result, a @ b)
+        return num_given_up
 
     faults = "run/13,error/17,wrong/19,no-memory/50,no-context/7"
     virtual_xrt.set_faults(faults)
-    compute(num_products // 5)
+    num_given_up = compute(num_products // 5)
     before = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
-    compute(num_products)
+    num_given_up += compute(num_products)
     after = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
     print(f"buffers, threads, bytes: {before}, {after}; {npu_events()}")
     assert sum(virtual_xrt.faults.values()) > num_products / 13
-    assert events("failures") == 0
+    assert events("failures") == num_given_up < num_products / 100
     assert virtual_xrt.num_contexts <= 1
     assert after[0] <= before[0] + 8  # idle ones of a context, which vary
     assert after[1] <= before[1] + 2
