@@ -354,13 +354,12 @@ def test_a_sample_that_fails_leaves_a_finished_run(
     assert line.startswith("gpt2-flax: a product failed: xdna_gemm_sim: ")
 
 
-def test_killed_again_and_again_it_still_ends_with_the_same_bits(
+def test_killed_after_a_checkpoint_it_ends_with_the_same_bits(
     undisturbed_program, num_calls_of_program, program, process, out
 ):
-    for flags, share in [((), 0.1), (("--resume",), 0.7)]:
-        call = 1 + int(share * num_calls_of_program)
-        done = process(out, *flags, JAX_NPU_SIM_FAULTS=f"kill@{call}")
-        assert done.returncode == -signal.SIGKILL, done.stderr
+    call = num_calls_of_program * 7 // 10
+    done = process(out, JAX_NPU_SIM_FAULTS=f"kill@{call}")
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert run.latest_step(out) == 2
     assert program(out, "--resume") == 0
     assert_same(saved(out), undisturbed_program)
@@ -373,6 +372,19 @@ def test_a_run_that_never_ends_changes_no_bit_of_the_training(
     done = process(out, JAX_NPU_SIM_FAULTS="stuck@30", JAX_NPU_WATCHDOG_SECONDS="2")
     assert done.returncode == 0, done.stderr
     assert "TIMEOUT" in done.stderr
+    assert_same(saved(out), undisturbed_program)
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_with_the_same_bits(
+    undisturbed_program, num_calls_of_program, program, process, out
+):
+    for flags, share in [((), 0.1), (("--resume",), 0.7), (("--resume",), 0.1)]:
+        call = int(share * num_calls_of_program)
+        done = process(out, *flags, JAX_NPU_SIM_FAULTS=f"kill@{call}")
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run.latest_step(out) == 2
+    assert program(out, "--resume") == 0
     assert_same(saved(out), undisturbed_program)
 
 
@@ -438,7 +450,7 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
         kept["thousand"] = thousand_steps(tmp_path / "clean")
     clean = kept["thousand"]
     two_steps(tmp_path / "before")
-    alive = alive_now(virtual_xrt)
+    alive, threads = alive_now(virtual_xrt), num_threads()
     before = {name: events(name) for name in jax_npu.npu_events()}
 
     virtual_xrt.set_faults(spec)
@@ -468,6 +480,8 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
     virtual_xrt.set_faults("")
     two_steps(tmp_path / "after")
     assert alive_now(virtual_xrt) == alive
+    # XLA's pools start threads late, at most one a core; the faults were a thousand.
+    assert num_threads() <= threads + os.cpu_count()
 
 
 def losses(result):
@@ -478,6 +492,8 @@ def losses(result):
 
 
 def alive_now(virtual_xrt):
-    """Contexts, buffers and threads of the process."""
-    threads = len(os.listdir("/proc/self/task"))
-    return virtual_xrt.num_contexts, virtual_xrt.num_buffers, threads
+    return virtual_xrt.num_contexts, virtual_xrt.num_buffers
+
+
+def num_threads():
+    return len(os.listdir("/proc/self/task"))
