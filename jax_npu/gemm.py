@@ -175,7 +175,7 @@ def _npu_attributes(axes: Axes, num_passes: int, backend: str) -> dict[str, Any]
         **plan,
         "library": str(ffi.library_path(DRIVERS[backend])),
         "design": str(find(device)),
-        **check_attributes(device, npu_arithmetic(backend, device), padded_k),
+        **check_attributes(npu_arithmetic(backend, device), padded_k),
     }
 
 

@@ -5,7 +5,6 @@ with the operands by Freivalds' test, C r = A (B r) for random signs r: O(n^2) w
 beside the run's O(n^3). `xla_ffi/npu_check.cc` does it.
 """
 
-import math
 import os
 from typing import Any
 
@@ -21,21 +20,19 @@ CHECKS = {
     "off": "none",
 }
 
-# Error of a row's signed sum over its accumulated mass, by arithmetic: several times
-# what was measured of single elements (bfp16 2.4e-4, with floor 9.9e-3, npu2 exact
-# 7e-5; npu1 below 1e-6). Rounding on npu1 grows as a random walk along k.
-NPU1_ERROR_PER_SQRT_K = 2.0**-22
-NPU2_ERROR = {
-    "exact": 1e-3,
-    "fast": 1e-3,
-    "bfp16": 2.0**-6,
-    "bfp16_floor": 0.05,
-}
+# What rounding of the operands takes from an element at most, over its accumulated
+# mass, and from a product of two typically. bfp16 has 8-bit signed mantissas, so each
+# factor is off by 2^-7 of the largest of its block at most, with floor by 2^-6; what
+# f32 sums lose comes on top.
+BFP16_ERROR = {"bfp16": (2.0**-6, 2.0**-7), "bfp16_floor": (2.0**-5, 2.0**-6)}
 BFP16_BLOCK = 8  # neighbours along k with one exponent
+# Of a sum of k products in f32 typically, for each of them: partial sums are of the
+# size of the sum, and every addition rounds by a part of 2^-24 of that.
+SUM_ERROR = 2.0**-25
 
 
-def check_attributes(device: str, arithmetic: str, padded_k: int) -> dict[str, Any]:
-    """`check`, `strict` and `tolerance` of `xla_ffi/handlers.cc`.
+def check_attributes(arithmetic: str, padded_k: int) -> dict[str, Any]:
+    """`check`, `strict` and tolerances of `xla_ffi/handlers.cc`.
 
     `$JAX_NPU_CHECK` is `sample` (the default), `first`, `always` or `off`. A result
     that is wrong is computed anew by the host, and reported; with `$JAX_NPU_STRICT=1`
@@ -55,14 +52,11 @@ def check_attributes(device: str, arithmetic: str, padded_k: int) -> dict[str, A
         raise ValueError(
             f"{STRICT_VARIABLE} must be 0 or 1, got {strict!r}; correct or unset it"
         )
-    if device == "npu1":
-        tolerance, k_block = NPU1_ERROR_PER_SQRT_K * math.sqrt(padded_k), 1
-    else:
-        tolerance = NPU2_ERROR[arithmetic]
-        k_block = BFP16_BLOCK if arithmetic.startswith("bfp16") else 1
+    element, product = BFP16_ERROR.get(arithmetic, (0.0, 0.0))
     return {
         "check": check,
         "strict": strict == "1",
-        "tolerance": tolerance,
-        "tolerance_k_block": np.int64(k_block),
+        "element_tolerance": element,
+        "product_tolerance": product + SUM_ERROR * padded_k,
+        "tolerance_k_block": np.int64(BFP16_BLOCK if arithmetic in BFP16_ERROR else 1),
     }

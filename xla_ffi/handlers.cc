@@ -121,7 +121,8 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
                     Int64s n, Int64s lhs_parts, Int64s rhs_parts, Int64s plan,
                     ffi::Span<const uint32_t> words, std::string_view library,
                     std::string_view design, std::string_view check, bool strict,
-                    double tolerance, int64_t tolerance_k_block) {
+                    double element_tolerance, double product_tolerance,
+                    int64_t tolerance_k_block) {
   JAX_NPU_CALL_BEGINS();
   ffi::Promise promise;
   ffi::Future future(promise);
@@ -148,7 +149,9 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
              DecodeOperand(lhs),
              DecodeOperand(rhs),
              DecodeResult(out),
-             {ParseCheckMode(check), strict, {tolerance, tolerance_k_block}}},
+             {ParseCheckMode(check),
+              strict,
+              {element_tolerance, product_tolerance, tolerance_k_block}}},
             LoopOn(pool), done);
   } catch (...) {
     done(std::current_exception());
@@ -179,7 +182,8 @@ auto NpuGemmBinding() {
       .Attr<std::string_view>("design")          // the file that it loads
       .Attr<std::string_view>("check")           // see CheckPolicy
       .Attr<bool>("strict")
-      .Attr<double>("tolerance")
+      .Attr<double>("element_tolerance")
+      .Attr<double>("product_tolerance")
       .Attr<int64_t>("tolerance_k_block");
 }
 

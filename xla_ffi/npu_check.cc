@@ -7,6 +7,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace jax_npu {
@@ -19,6 +20,8 @@ constexpr int64_t kNumLanes = 16, kMaxChunk = 4096;
 // Of a sum in f32, over its mass and k, however its terms are grouped: half a unit in
 // the last place for each product, and as much for each block of 8.
 constexpr double kMaxRounding = 1.125 / (1 << 24);
+constexpr double kSuspicion = 4;     // root mean squares
+constexpr size_t kMaxSuspects = 16;  // rows
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
 constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
@@ -65,14 +68,16 @@ double SignedSum(const T* values, const float* signs, int64_t size) {
   return sum;
 }
 
-// For every k: the signed sum over n, and the sum of magnitudes of its block.
+// For every k: the signed sum over n, and of the largest magnitudes of its block the
+// sum and the sum of squares.
 struct Projection {
-  std::vector<double> sums, masses;
+  explicit Projection(int64_t k) : sums(k), masses(k), squares(k) {}
+  std::vector<double> sums, masses, squares;
 };
 
 Projection ProjectRows(const uint16_t* b, int64_t k, int64_t n, const float* signs,
                        int64_t k_block) {
-  Projection of_b{std::vector<double>(k), std::vector<double>(k)};
+  Projection of_b(k);
   std::vector<float> largest(n);
   for (int64_t first = 0; first < k; first += k_block) {
     const int64_t end = std::min(first + k_block, k);
@@ -84,16 +89,20 @@ Projection ProjectRows(const uint16_t* b, int64_t k, int64_t n, const float* sig
         largest[j] = std::max(largest[j], Magnitude(row[j]));
       }
     }
-    double mass = 0;
-    for (float x : largest) mass += x;
+    double mass = 0, square = 0;
+    for (double x : largest) {
+      mass += x;
+      square += x * x;
+    }
     std::fill(of_b.masses.begin() + first, of_b.masses.begin() + end, mass);
+    std::fill(of_b.squares.begin() + first, of_b.squares.begin() + end, square);
   }
   return of_b;
 }
 
 Projection ProjectColumns(const uint16_t* b, int64_t k, int64_t n, const float* signs,
                           int64_t k_block) {
-  Projection of_b{std::vector<double>(k), std::vector<double>(k)};
+  Projection of_b(k);
   for (int64_t j = 0; j < n; ++j) {
     const uint16_t* column = b + j * k;
     for (int64_t first = 0; first < k; first += k_block) {
@@ -103,20 +112,24 @@ Projection ProjectColumns(const uint16_t* b, int64_t k, int64_t n, const float* 
         of_b.sums[i] += ToFloat(column[i]) * signs[j];
         largest = std::max(largest, Magnitude(column[i]));
       }
-      for (int64_t i = first; i < end; ++i) of_b.masses[i] += largest;
+      for (int64_t i = first; i < end; ++i) {
+        of_b.masses[i] += largest;
+        of_b.squares[i] += double{largest} * largest;
+      }
     }
   }
   return of_b;
 }
 
-// What row i of c r is off by, and its accumulated mass.
+// What a row of c r is off by, its accumulated mass, and the root of the sum of squares
+// of its products.
 struct RowError {
-  double error, mass;
+  double error, mass, norm;
 };
 
 RowError ErrorOfRow(const uint16_t* a_row, const float* c_row, int64_t k, int64_t n,
                     const Projection& of_b, const float* signs, int64_t k_block) {
-  double expected = 0, mass = 0;
+  double expected = 0, mass = 0, square = 0;
   for (int64_t first = 0; first < k; first += k_block) {
     const int64_t end = std::min(first + k_block, k);
     double largest = 0;
@@ -125,11 +138,14 @@ RowError ErrorOfRow(const uint16_t* a_row, const float* c_row, int64_t k, int64_
       expected += x * of_b.sums[i];
       largest = std::max(largest, std::abs(x));
     }
-    for (int64_t i = first; i < end; ++i) mass += largest * of_b.masses[i];
+    for (int64_t i = first; i < end; ++i) {
+      mass += largest * of_b.masses[i];
+      square += largest * largest * of_b.squares[i];
+    }
   }
   // NaN and infinity in the operands: nothing to compare with.
-  if (!std::isfinite(expected)) return {0, kMaxMass};
-  return {std::abs(SignedSum(c_row, signs, n) - expected), mass};
+  if (!std::isfinite(expected)) return {0, kMaxMass, 0};
+  return {std::abs(SignedSum(c_row, signs, n) - expected), mass, std::sqrt(square)};
 }
 
 std::string FindUnwritten(const float* c, int64_t size) {
@@ -140,9 +156,8 @@ std::string FindUnwritten(const float* c, int64_t size) {
          " elements were never written";
 }
 
-// Where all rounding of a row goes one way, as with constant operands, its sum is off
-// by more than that of random ones. Then each element decides, by the most that
-// rounding can do.
+// Rounding that goes one way, as with constant operands, makes a row suspicious too.
+// Its elements decide, by the most that rounding can do.
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
                              const Tolerance& tolerance) {
   const auto [all_a, all_b, c, batch, m, k, n, b_column_major] = images;
@@ -164,7 +179,7 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
     }
     const double actual = c[(entry * m + row) * n + j];
     const double bound =
-        (tolerance.relative + kMaxRounding * k) * mass + k * kSmallestNormal;
+        (tolerance.element + kMaxRounding * k) * mass + k * kSmallestNormal;
     if (std::abs(actual - expected) <= bound) continue;
     char text[160];
     std::snprintf(text, sizeof text,
@@ -176,22 +191,29 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
   return "";
 }
 
-std::string FindWrongRow(const GemmImages& images, int64_t entry,
-                         const Tolerance& tolerance, uint64_t seed) {
+// The rows whose sums are off most, over what is not suspicious.
+std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
+                                  const Tolerance& tolerance, uint64_t seed) {
   const auto [a, b, c, batch, m, k, n, b_column_major] = images;
   const std::vector<float> signs = RandomSigns(n, seed);
   const Projection of_b = (b_column_major ? ProjectColumns : ProjectRows)(
       b + entry * k * n, k, n, signs.data(), tolerance.k_block);
+  std::vector<std::pair<double, int64_t>> suspects;
   for (int64_t i = 0; i < m; ++i) {
     const RowError row = ErrorOfRow(a + (entry * m + i) * k, c + (entry * m + i) * n, k,
                                     n, of_b, signs.data(), tolerance.k_block);
     if (!(row.mass < kMaxMass)) continue;
-    const double bound = tolerance.relative * row.mass + k * n * kSmallestNormal;
+    const double bound =
+        kSuspicion * tolerance.product * row.norm + k * n * kSmallestNormal;
     if (row.error <= bound) continue;
-    std::string mistake = FindWrongElement(images, entry, i, tolerance);
-    if (!mistake.empty()) return mistake;
+    suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);
   }
-  return "";
+  std::sort(suspects.rbegin(), suspects.rend());
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < std::min(suspects.size(), kMaxSuspects); ++i) {
+    rows.push_back(suspects[i].second);
+  }
+  return rows;
 }
 
 // FNV-1a
@@ -236,10 +258,14 @@ std::string FindMistake(const GemmImages& images, const Tolerance& tolerance,
                         uint64_t seed) {
   const int64_t size = images.batch * images.m * images.n;
   std::string mistake = FindUnwritten(images.c, size);
-  for (int64_t i = 0; i < images.batch && mistake.empty(); ++i) {
-    mistake = FindWrongRow(images, i, tolerance, seed + i);
+  if (!mistake.empty()) return mistake;
+  for (int64_t entry = 0; entry < images.batch; ++entry) {
+    for (int64_t row : FindSuspects(images, entry, tolerance, seed + entry)) {
+      mistake = FindWrongElement(images, entry, row, tolerance);
+      if (!mistake.empty()) return mistake;
+    }
   }
-  return mistake;
+  return "";
 }
 
 }  // namespace jax_npu

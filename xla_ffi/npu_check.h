@@ -20,11 +20,15 @@ CheckMode ParseCheckMode(std::string_view name);
 // that follow.
 bool ShouldCheck(CheckMode mode, const uint32_t* words, size_t num_words);
 
-// How far a product may be from the exact one, relative to its accumulated mass. Where
-// the array gives k_block neighbours along k one exponent, the largest of them counts
-// for each.
+// What rounding explains. Where the array gives k_block neighbours along k one
+// exponent, the largest of them counts for each.
 struct Tolerance {
-  double relative;
+  // Of an element at most, over its accumulated mass, sum |a| |b|.
+  double element;
+  // Of a product a b typically, over its magnitude. Signs make errors of a row's
+  // elements add up as a random walk, so a sum that is off by several times the root
+  // mean square of these makes its row suspicious.
+  double product;
   int64_t k_block;
 };
 
@@ -42,8 +46,8 @@ void FillSentinel(float* c, int64_t size);
 
 // What is wrong with c, or "". By Freivalds' test, R. Freivalds, "Probabilistic
 // machines can use less running time", 1977: c r = a (b r) for a random vector r of
-// signs, in O(n^2). Of a row where this fails, each element is judged. Rows whose sums
-// may overflow are not.
+// signs, in O(n^2). Of the rows where this is off most, each element is judged. Rows
+// whose sums may overflow are not.
 std::string FindMistake(const GemmImages& images, const Tolerance& tolerance,
                         uint64_t seed);
 

@@ -146,7 +146,8 @@ def multiply(**changes):
         "design": str(npu_plan.simulated_design("npu1")),
         "check": "off",
         "strict": False,
-        "tolerance": 1e-5,
+        "element_tolerance": 0.0,
+        "product_tolerance": 1e-5,
         "tolerance_k_block": np.int64(1),
     }
     ffi.register(TARGET)

@@ -45,17 +45,18 @@ def address(array):
 def find(library):
     """What is wrong with c as the product of a (B, m, k) and b (B, k, n), or ""."""
 
-    def find(a, b, c, seed=0, arithmetic="exact", device="npu1", column_major=False):
+    def find(a, b, c, seed=0, arithmetic="exact", column_major=False):
         (batch, m, k), n = a.shape, b.shape[2]
         if column_major:
             b = b.swapaxes(1, 2)
         a, b = (np.ascontiguousarray(x, ml_dtypes.bfloat16) for x in (a, b))
         c = np.ascontiguousarray(c, np.float32)
-        rule = check_attributes(device, arithmetic, k)
+        rule = check_attributes(arithmetic, k)
         return library.find_mistake(
             *map(address, (a, b, c, np.array([batch, m, k, n], np.int64))),
             int(column_major),
-            ctypes.c_double(rule["tolerance"]),
+            ctypes.c_double(rule["element_tolerance"]),
+            ctypes.c_double(rule["product_tolerance"]),
             ctypes.c_int64(int(rule["tolerance_k_block"])),
             ctypes.c_uint64(seed),
         ).decode()
@@ -142,34 +143,34 @@ def test_a_wrong_product_is_found(find, spoil, column_major):
 
 
 @pytest.mark.parametrize(
-    ("device", "arithmetic"),
+    "spoil",
     [
-        ("npu1", "exact"),
-        ("npu2", "exact"),
-        ("npu2", "bfp16"),
-        ("npu2", "bfp16_floor"),
+        with_wrong_tile,
+        with_zero_tile,
+        with_stale_output,
+        with_entries_swapped,
+        with_half_of_k,
+        with_rows_shifted,
+        with_a_transposed_b,
+        with_a_nan,
+        with_an_infinity,
     ],
 )
-@pytest.mark.parametrize("column_major", [False, True])
-def test_one_element_is_found_once_it_is_beyond_the_bound_of_its_row(
-    find, device, arithmetic, column_major
-):
-    rule = check_attributes(device, arithmetic, K)
-    block = int(rule["tolerance_k_block"])
+def test_block_floating_point_does_not_hide_a_wrong_product(find, spoil):
     for seed in SEEDS:
         a, b, c = operands(seed)
-        row, column = np.random.default_rng(seed).integers((M, N))
-        largest_a = np.abs(a[1, row]).reshape(-1, block).max(1)
-        largest_b = np.abs(b[1]).reshape(-1, block, N).max(1)
-        bound = rule["tolerance"] * block * (largest_a @ largest_b).sum()
-        where = {"device": device, "arithmetic": arithmetic}
-        where["column_major"] = column_major
-        for sign in (-1, 1):
-            off = c.copy()
-            off[1, row, column] += sign * 0.5 * bound
-            assert find(a, b, off, seed, **where) == ""
-            off[1, row, column] += sign * 1.0 * bound
-            assert f"({row}, {column})" in find(a, b, off, seed, **where)
+        assert find(a, b, c, seed, "bfp16") == ""
+        spoil(a, b, c)
+        assert find(a, b, c, seed, "bfp16") != ""
+
+
+# Rounding may be off by 2^-6 of an element's mass, which grows with k, an element of
+# random data with its root: from some thousands on everything is within rounding.
+@pytest.mark.parametrize(("k", "is_found"), [(1536, True), (49152, False)])
+def test_block_floating_point_hides_wrong_products_of_long_k(find, k, is_found):
+    for seed in range(4):
+        a, b, c = operands(seed, batch=1, m=16, k=k, n=128)
+        assert (find(a, b, np.roll(c, 1, axis=1), seed, "bfp16") != "") == is_found
 
 
 def test_each_element_that_was_never_written_is_found_and_counted(library, find):

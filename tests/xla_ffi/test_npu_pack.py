@@ -105,7 +105,8 @@ def run_recorded(recording_driver, tmp_path, rng):
                 design=str(tmp_path),
                 check="off",
                 strict=False,
-                tolerance=0.0,
+                element_tolerance=0.0,
+                product_tolerance=0.0,
                 tolerance_k_block=np.int64(1),
             )
         )(lhs, rhs)

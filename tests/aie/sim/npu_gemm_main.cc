@@ -82,7 +82,7 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
                     {a.data(), DType::kF32},
                     {b.data(), DType::kF32},
                     {c.data(), DType::kF32},
-                    {jax_npu::CheckMode::kAlways, true, {1e-5, 1}}},
+                    {jax_npu::CheckMode::kAlways, true, {0, 1e-5, 1}}},
                    serial, [&](std::exception_ptr error) {
                      if (error) return result.set_exception(error);
                      result.set_value();
