@@ -164,6 +164,25 @@ def test_block_floating_point_does_not_hide_a_wrong_product(find, spoil):
         assert find(a, b, c, seed, "bfp16") != ""
 
 
+@pytest.mark.parametrize("column_major", [False, True])
+def test_one_element_is_found_once_its_row_is_suspicious(find, column_major):
+    """Four times the root mean square of what rounding does to the row's sum."""
+    for seed in SEEDS:
+        a, b, c = operands(seed)
+        row, column = np.random.default_rng(seed).integers((M, N))
+        squares = (a[1, row] ** 2) @ (b[1] ** 2)
+        tolerance = check_attributes("exact", K)["product_tolerance"]
+        bound = 4 * tolerance * np.sqrt(squares.sum())
+        assert bound < 0.01 * np.sqrt(squares.mean())  # of a typical element
+        for sign in (-1, 1):
+            off = c.copy()
+            off[1, row, column] += sign * 0.8 * bound
+            assert find(a, b, off, seed, column_major=column_major) == ""
+            off[1, row, column] += sign * 0.8 * bound
+            mistake = find(a, b, off, seed, column_major=column_major)
+            assert f"({row}, {column})" in mistake
+
+
 # Rounding may be off by 2^-6 of an element's mass, which grows with k, an element of
 # random data with its root: from some thousands on everything is within rounding.
 @pytest.mark.parametrize(("k", "is_found"), [(1536, True), (49152, False)])
