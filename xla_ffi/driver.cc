@@ -10,7 +10,6 @@
 #include <xrt/xrt_kernel.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -20,9 +19,10 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
+
+#include "driver_errors.h"
 
 namespace jax_npu {
 namespace {
@@ -71,46 +71,6 @@ std::string Describe(ert_cmd_state state) {
       return "ERROR: the device refused the run";
     default:
       return std::to_string(static_cast<int>(state));
-  }
-}
-
-// What to do about an errno of the kernel's driver.
-std::string Remedy(int code) {
-  switch (code) {
-    case ENODEV:
-    case ENXIO:
-      return "the NPU is gone; reload its driver with 'sudo modprobe -r amdxdna && "
-             "sudo "
-             "modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'";
-    case ENOENT:
-      return "the NPU took the context away for another program; close other programs "
-             "that use it";
-    case ENOMEM:
-    case EAGAIN:
-      return "the memory that may be locked is used up; raise it with 'ulimit -l "
-             "unlimited', see 'jax-npu doctor'";
-    case EINVAL:
-      return "all contexts of the NPU may be taken, or the design is for another chip; "
-             "close other programs that use it, and see 'jax-npu doctor'";
-    case EACCES:
-    case EPERM:
-      return "the device may not be opened; add yourself to the group render, see "
-             "'jax-npu doctor'";
-    default:
-      return "see 'jax-npu doctor' and dmesg";
-  }
-}
-
-// Calls the function; what it throws is told as a failure of `what`.
-template <typename Function>
-auto Attempt(const char* what, const Function& function) -> decltype(function()) {
-  try {
-    return function();
-  } catch (const std::system_error& error) {
-    throw std::runtime_error(std::string(what) + ": " + error.what() + "; " +
-                             Remedy(std::abs(error.code().value())));
-  } catch (const std::exception& error) {
-    throw std::runtime_error(std::string(what) + ": " + error.what());
   }
 }
 
