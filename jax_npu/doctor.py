@@ -7,6 +7,7 @@ read the facts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jax_npu import remedies
 from jax_npu.backend_choice import Backend
 from jax_npu.finding import MISSING, Finding
 from jax_npu.installation import Installation
@@ -79,7 +80,7 @@ def diagnose(
         verdict += f", on {choice}"
         if can_run and choice == "host":
             _, why_not_npu = _judge(checks, "npu", known)
-            reason = why_not_npu and f"for npu {why_not_npu}"
+            reason = why_not_npu and f"for npu, {why_not_npu}"
     if reason:
         verdict += f": {reason}"
     return Diagnosis(backend, can_run, verdict, tuple(checks))
@@ -112,6 +113,8 @@ def _judge(
     relevant = [one for one in checks if one.name in names.get(backend, ())]
     first = next((one for one in relevant if one.status == MISSING), None)
     todo = f"first do: {first.remedy}" if first else ""
+    if backend == "npu" and first and first.remedy == remedies.OTHER_BACKEND:
+        todo = first.found  # which nothing mends
     if known is None:
         return first is None, todo
     if known[backend].available:

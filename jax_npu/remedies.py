@@ -9,7 +9,8 @@ XDNA_README = "https://github.com/amd/xdna-driver#readme"
 # What to install -> packages of (Debian and Ubuntu, Fedora, Arch).
 PACKAGES: dict[str, tuple[str, str | None, str]] = {
     "runtime": ("libxrt2 libxrt-npu2", "xrt", "xrt xrt-plugin-amdxdna"),
-    "headers": ("libxrt-dev", "xrt-devel", "xrt"),
+    # XRT's headers include uuid.h, which Debian's package does not bring along.
+    "headers": ("libxrt-dev uuid-dev", "xrt-devel libuuid-devel", "xrt"),
     "bindings": ("python3-xrt", "python3-xrt", "xrt"),
     "utilities": ("libxrt-utils", None, "xrt"),
 }

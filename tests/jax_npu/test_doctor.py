@@ -414,7 +414,7 @@ def test_another_mlir_aie_than_designs_are_written_for(npu1):
 def test_an_installation_without_xrts_headers(npu1):
     lacking = replace(COMPLETE, npu_library=Part(problem="not built"))
     remedy = (
-        "sudo apt install -t trixie-backports libxrt-dev && "
+        "sudo apt install -t trixie-backports libxrt-dev uuid-dev && "
         "pip install --force-reinstall --no-deps .  # in jax-npu's sources"
     )
     assert_only(examined(npu1, installation=lacking), missing={"npu library": remedy})
@@ -464,7 +464,7 @@ def test_auto_is_content_with_the_host_and_tells_what_npu_lacks(npu1):
     machines.set_memlock(npu1, "8388608")
     diagnosis = examined(npu1, backend="auto", known=known(npu=False))
     assert diagnosis.can_run
-    expected = f"backend auto can run, on host: for npu first do: {MEMLOCK}"
+    expected = f"backend auto can run, on host: for npu, first do: {MEMLOCK}"
     assert diagnosis.verdict == expected
     assert not examined(npu1, backend="auto", known=known(False, host=False)).can_run
 
