@@ -13,9 +13,9 @@ import jaxlib
 
 from jax_npu import ffi, npu_plan
 from jax_npu.backend_choice import DRIVERS
+from jax_npu.doctor.remedies import REINSTALL
 from jax_npu.machine import text
 from jax_npu.products import matmul
-from jax_npu.remedies import REINSTALL
 
 ISA_VARIABLE = "JAX_NPU_HOST_ISA"
 

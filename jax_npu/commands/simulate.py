@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import rich
 
-from jax_npu.command_files import (
+from jax_npu.commands.files import (
     empty_array,
     read_array,
     read_design,

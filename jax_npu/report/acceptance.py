@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_npu
-from jax_npu.tiny_gpt import GptSizes, losses
-from jax_npu.trial import Outcome, Sizes, attempt, model_error, other_backend
-from jax_npu.trial_gpt2 import gpt2_products
-from jax_npu.trial_products import (
+from jax_npu.report.tiny_gpt import GptSizes, losses
+from jax_npu.report.trial import Outcome, Sizes, attempt, model_error, other_backend
+from jax_npu.report.trial_gpt2 import gpt2_products
+from jax_npu.report.trial_products import (
     SCALES,
     SEED,
     checked,

@@ -29,7 +29,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 import jax_npu
 from jax_npu.backend_choice import DEVICES, npu_device
 from jax_npu.cache import make_folder
-from jax_npu.compilers import (
+from jax_npu.commands.compilers import (
     KERNELS_SOURCE,
     LOWERED_FILE,
     PLACEHOLDERS,

@@ -8,17 +8,18 @@ from dataclasses import replace
 import pytest
 
 import jax_npu
-from jax_npu import doctor_command, machine
+from jax_npu import machine
 from jax_npu.backend_choice import Backend
 from jax_npu.command_line import main
-from jax_npu.doctor import Facts, diagnose
-from jax_npu.installation import Part, inspect_installation
+from jax_npu.commands import doctor as doctor_command
+from jax_npu.doctor.diagnosis import Facts, diagnose
+from jax_npu.doctor.installation import Part, inspect_installation
+from jax_npu.doctor.machine_checks import check_group
+from jax_npu.doctor.software import Interpreter, find_software
 from jax_npu.machine import Node, examine
-from jax_npu.machine_checks import check_group
-from jax_npu.software import Interpreter, find_software
 
-from . import machines
-from .machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
+from .. import machines
+from ..machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
 
 ALL = [
     *("chip", "driver", "firmware", "device file", "group", "memlock"),

@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from jax_npu import remedies
-from jax_npu.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
+from jax_npu.doctor import remedies
+from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
 from jax_npu.machine import Machine, User
 
 FIRST_KERNEL = (6, 14)  # Linux with the driver amdxdna

@@ -11,7 +11,7 @@ from typing import Any
 
 from jax_npu.design.artifact import read_artifact
 from jax_npu.devices import devices
-from jax_npu.doctor import Facts
+from jax_npu.doctor.diagnosis import Facts
 from jax_npu.machine import ROOT, text
 from jax_npu.npu_plan import built_design
 

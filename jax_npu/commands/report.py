@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 import jax_npu
-from jax_npu.acceptance import STAGES, Stage
 from jax_npu.backend_choice import backends
-from jax_npu.command_files import write_file
-from jax_npu.doctor import diagnose
-from jax_npu.doctor_command import read_facts
-from jax_npu.report_facts import describe_machine, scrubber
-from jax_npu.trial import FULL, QUICK, Outcome, Sizes
+from jax_npu.commands.doctor import read_facts
+from jax_npu.commands.files import write_file
+from jax_npu.doctor.diagnosis import diagnose
+from jax_npu.report.acceptance import STAGES, Stage
+from jax_npu.report.facts import describe_machine, scrubber
+from jax_npu.report.trial import FULL, QUICK, Outcome, Sizes
 
 FORMAT = 1
 DEFAULT_FILE = Path("jax-npu-report.json")

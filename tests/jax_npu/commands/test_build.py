@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu import compilers, npu_plan
+from jax_npu import npu_plan
 from jax_npu.command_line import main
+from jax_npu.commands import compilers
 from jax_npu.design import gemm_design
 from jax_npu.design.artifact import design_text, read_artifact
 from jax_npu.npu_plan import built_design, gemm_array
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "jax_npu.command_line", "build"]
 
 WARNINGS = [
@@ -288,7 +289,7 @@ def test_another_compiler_or_kernel_makes_another_folder(tools, cache, monkeypat
     main(["build"])
     sources = compilers.kernel_sources()
     sources["matmul.cc"] += b"// changed\n"
-    monkeypatch.setattr("jax_npu.build_command.kernel_sources", lambda: sources)
+    monkeypatch.setattr("jax_npu.commands.build.kernel_sources", lambda: sources)
     main(["build"])
     monkeypatch.setattr(compilers, "KERNEL_FLAGS", (*compilers.KERNEL_FLAGS, "-g"))
     main(["build"])

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jax_npu.trial import (
+from jax_npu.report.trial import (
     Outcome,
     Sizes,
     attempt,
@@ -16,7 +16,7 @@ from jax_npu.trial import (
     model_error,
     other_backend,
 )
-from jax_npu.trial_products import (
+from jax_npu.report.trial_products import (
     SCALES,
     checked,
     checks,

@@ -11,14 +11,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jax_npu import acceptance, ffi, report_facts
-from jax_npu.acceptance import STAGES
+from jax_npu import ffi
 from jax_npu.command_line import main
-from jax_npu.doctor_command import read_facts
-from jax_npu.tiny_gpt import GptSizes, losses
-from jax_npu.trial import FULL, QUICK, Outcome
-from jax_npu.trial_gpt2 import gemms, judge
-from jax_npu.trial_products import checks, product_errors, random_operands, unchecked
+from jax_npu.commands.doctor import read_facts
+from jax_npu.report import acceptance
+from jax_npu.report import facts as report_facts
+from jax_npu.report.acceptance import STAGES
+from jax_npu.report.tiny_gpt import GptSizes, losses
+from jax_npu.report.trial import FULL, QUICK, Outcome
+from jax_npu.report.trial_gpt2 import gemms, judge
+from jax_npu.report.trial_products import (
+    checks,
+    product_errors,
+    random_operands,
+    unchecked,
+)
 
 # Of one training step of GPT-2 124M with 4 x 64 tokens in llm.c.
 GPT2_SHAPES = [

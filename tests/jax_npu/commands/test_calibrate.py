@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.calibrate_command import (
+from jax_npu.command_line import main
+from jax_npu.commands.calibrate import (
     Measurement,
     compare,
     mean_absolute_error,
     measurements,
 )
-from jax_npu.command_line import main
 from jax_npu.design import timing
 
-README = Path(__file__).parents[2] / "aie/sim/README.md"
+README = Path(__file__).parents[3] / "aie/sim/README.md"
 
 # The model's promise. It has two fitted numbers for the five rows.
 LARGEST_ERROR = 0.10

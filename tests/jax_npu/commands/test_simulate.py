@@ -15,7 +15,7 @@ from jax_npu.simulation_report import stalls
 from jax_npu.simulator import Report, Usage
 
 BF16 = ml_dtypes.bfloat16
-DATA = Path(__file__).parents[1] / "aie/design/data"
+DATA = Path(__file__).parents[2] / "aie/design/data"
 
 KERNELS = """
 import ml_dtypes

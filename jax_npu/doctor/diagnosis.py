@@ -7,12 +7,11 @@ read the facts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jax_npu import remedies
 from jax_npu.backend_choice import Backend
-from jax_npu.finding import MISSING, Finding
-from jax_npu.installation import Installation
-from jax_npu.machine import Machine, User
-from jax_npu.machine_checks import (
+from jax_npu.doctor import remedies
+from jax_npu.doctor.finding import MISSING, Finding
+from jax_npu.doctor.installation import Installation
+from jax_npu.doctor.machine_checks import (
     check_chip,
     check_device_file,
     check_driver,
@@ -21,14 +20,15 @@ from jax_npu.machine_checks import (
     check_memlock,
     not_needed,
 )
-from jax_npu.software import Interpreter, Software
-from jax_npu.software_checks import (
+from jax_npu.doctor.software import Interpreter, Software
+from jax_npu.doctor.software_checks import (
     check_build,
     check_host,
     check_plugin,
     check_pyxrt,
     check_xrt,
 )
+from jax_npu.machine import Machine, User
 
 BACKENDS = ("npu", "sim", "host", "xla", "auto")
 HOST_CHECKS = ("xla ffi", "cpu")

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from jax_npu import remedies
-from jax_npu.compilers import INSTALL
+from jax_npu.commands.compilers import INSTALL
 from jax_npu.design.artifact import MLIR_AIE, is_supported
-from jax_npu.finding import MISSING, OK, WARNING, Finding
-from jax_npu.installation import ISA_VARIABLE, Installation
+from jax_npu.doctor import remedies
+from jax_npu.doctor.finding import MISSING, OK, WARNING, Finding
+from jax_npu.doctor.installation import ISA_VARIABLE, Installation
+from jax_npu.doctor.software import Interpreter, Library, Software
 from jax_npu.machine import Machine
 from jax_npu.npu_plan import DESIGN_VARIABLE
-from jax_npu.software import Interpreter, Library, Software
 
 TESTED_XRT = (2, 25)
 CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16")  # of the host GEMM

@@ -1,0 +1,1 @@
+"""The commands of `jax-npu`, a file each."""

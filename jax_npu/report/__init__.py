@@ -1,0 +1,1 @@
+"""What a user with a chip runs once, and sends."""
