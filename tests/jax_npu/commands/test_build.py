@@ -376,12 +376,8 @@ def is_running(pid):
 def test_an_interrupted_build_leaves_nothing(tools, cache):
     tools.do("hang")
     # A shell's background jobs ignore the signal, and so would what they start.
-    build = subprocess.Popen(
-        COMMAND,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    command = ["env", "--default-signal=INT", *COMMAND]
+    build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     child = tools.home / "child"
     wait_for(lambda: build.poll() is not None or (child.exists() and child.read_text()))
     build.send_signal(signal.SIGINT)
