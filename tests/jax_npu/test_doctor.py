@@ -18,8 +18,8 @@ from jax_npu.doctor.machine_checks import check_group
 from jax_npu.doctor.software import Interpreter, find_software
 from jax_npu.machine import Node, examine
 
-from .. import machines
-from ..machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
+from . import machines
+from .machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
 
 ALL = [
     *("chip", "driver", "firmware", "device file", "group", "memlock"),
