@@ -39,15 +39,7 @@ class Backend:
 
 def backends() -> dict[str, Backend]:
     """Every backend by name, with whether it is available and how or why not."""
-    return {
-        entry.name: entry
-        for entry in (
-            _npu(),
-            _sim(),
-            _host(),
-            Backend("xla", True, "stock jax.lax.dot_general, no custom call"),
-        )
-    }
+    return {name: look() for name, look in _BACKENDS.items()}
 
 
 def backend(name: str) -> AbstractContextManager[None]:
@@ -76,16 +68,17 @@ def resolve_backend(name: str | None = None) -> str:
     wanted = name or _context.value or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
     if wanted == "auto":
         return _auto()
-    known = backends()
-    if wanted not in known:
+    if wanted not in _BACKENDS:
         raise ValueError(
-            f"backend must be one of {', '.join([*known, 'auto'])}, got {wanted!r}; "
+            f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
             f"pass another one, or correct ${ENVIRONMENT_VARIABLE}."
         )
-    if not known[wanted].available:
-        runnable = ", ".join(e.name for e in known.values() if e.available)
+    # The others are not looked at: it would load XRT for a product on the host.
+    entry = _BACKENDS[wanted]()
+    if not entry.available:
+        runnable = ", ".join(e.name for e in backends().values() if e.available)
         raise ValueError(
-            f"backend {wanted!r} cannot run here: {known[wanted].detail}; "
+            f"backend {wanted!r} cannot run here: {entry.detail}; "
             f"use one of {runnable}, auto."
         )
     return wanted
@@ -125,19 +118,18 @@ def npu_arithmetic(backend: str, device: str) -> str:
 
 @functools.cache
 def _auto() -> str:
-    known = backends()
-    npu, host = known["npu"], known["host"]
+    npu, host = _npu(), _host()
     if not (npu.available or host.available):
         raise ValueError(
             f"backend auto needs npu or host, and neither can run here (npu: "
             f"{npu.detail}; host: {host.detail}); mend one, or use backend xla."
         )
-    choice = "npu" if npu.available else "host"
-    reason = known[choice].detail
-    if choice == "host":
+    choice = npu if npu.available else host
+    reason = choice.detail
+    if choice is host:
         reason += f"; npu: {npu.detail}"
-    print(f"jax-npu: backend auto is {choice} ({reason})", file=sys.stderr)
-    return choice
+    print(f"jax-npu: backend auto is {choice.name} ({reason})", file=sys.stderr)
+    return choice.name
 
 
 def _chosen(variable: str, known: tuple[str, ...]) -> str:
@@ -188,3 +180,11 @@ def _host() -> Backend:
         return Backend("host", True, f"CPU, instruction set {ffi.host_isa()}")
     except (OSError, ValueError) as error:
         return Backend("host", False, str(error))
+
+
+def _xla() -> Backend:
+    return Backend("xla", True, "stock jax.lax.dot_general, no custom call")
+
+
+_BACKENDS = {"npu": _npu, "sim": _sim, "host": _host, "xla": _xla}
+CHOICES = (*_BACKENDS, "auto")

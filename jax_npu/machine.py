@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
+CPU_FILE = "proc/cpuinfo"
 AMD = 0x1022
 # PCI device id -> our name of the array.
 KINDS = {0x1502: "npu1", 0x17F0: "npu2"}
@@ -111,8 +112,8 @@ def examine(root: Path = ROOT) -> Machine:
         groups={name: members for name, (_, members) in groups.items()},
         memlock=_memlock(root),
         memlock_configured=_memlock_configured(root),
-        cpu_vendor=_cpu(root, "vendor_id"),
-        cpu_flags=frozenset(_cpu(root, "flags").split()),
+        cpu_vendor=field_of(root / CPU_FILE, "vendor_id") or "",
+        cpu_flags=frozenset((field_of(root / CPU_FILE, "flags") or "").split()),
     )
 
 
@@ -131,6 +132,12 @@ def text(path: Path) -> str | None:
         return path.read_text(errors="replace").strip()
     except OSError:
         return None
+
+
+def field_of(path: Path, name: str) -> str | None:
+    """The first value of a line `name : value`, as files of /proc have them."""
+    found = re.search(rf"^{name}\s*:(.*)", text(path) or "", re.MULTILINE)
+    return found[1].strip() if found else None
 
 
 def _npu(folder: Path) -> Npu | None:
@@ -230,9 +237,3 @@ def _memlock_configured(root: Path) -> bool:
     files = [security / "limits.conf", *security.glob("limits.d/*.conf")]
     line = re.compile(r"^\s*[^#\s]+\s+(-|soft)\s+memlock\s+unlimited", re.MULTILINE)
     return any(line.search(text(path) or "") for path in files)
-
-
-def _cpu(root: Path, field: str) -> str:
-    information = text(root / "proc/cpuinfo") or ""
-    found = re.search(rf"^{field}\s*:(.*)", information, re.MULTILINE)
-    return found[1].strip() if found else ""

@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -27,6 +28,22 @@ ACCUMULATION_ERROR = 2e-6
 # A result rounded to bf16, which has 8 significant bits.
 BF16_ROUNDING = 2.0**-8
 
+# (m, k, n) of one training step of GPT-2 124M with 4 x 64 tokens
+GPT2_SHAPES = [
+    (256, 768, 2304),
+    (256, 768, 768),
+    (256, 768, 3072),
+    (256, 3072, 768),
+    (256, 2304, 768),
+    (2304, 256, 768),
+    (768, 256, 768),
+    (3072, 256, 768),
+    (768, 256, 3072),
+    (256, 768, 50304),
+    (256, 50304, 768),
+    (50304, 256, 768),
+]
+
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
@@ -40,6 +57,26 @@ def custom_call_backend(request):
     """`backend` without stock XLA."""
     with jax_npu.backend(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Runs a program in a Python of its own, with no $JAX_NPU_ variable but those given.
+
+    `loader` is what starts it: a dynamic linker and its options.
+    """
+
+    def run(program, *loader, **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
+        return subprocess.run(
+            [*loader, sys.executable, "-c", program],
+            env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +151,17 @@ def events():
     """A function: how often an event of `jax_npu.npu_events()` was in this test."""
     before = jax_npu.npu_events()
     return lambda name: jax_npu.npu_events()[name] - before[name]
+
+
+@pytest.fixture(params=GPT2_SHAPES, ids=str)
+def gpt2_shape(request):
+    return request.param
+
+
+@pytest.fixture
+def gpt2_shapes():
+    """All of `gpt2_shape`."""
+    return GPT2_SHAPES
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from jax_npu.backend_choice import ENVIRONMENT_VARIABLE, backends
+from jax_npu.backend_choice import CHOICES, ENVIRONMENT_VARIABLE, backends
 from jax_npu.commands.compilers import PEANO_VARIABLE
-from jax_npu.doctor.diagnosis import BACKENDS, Diagnosis, Facts, diagnose
+from jax_npu.doctor.diagnosis import Diagnosis, Facts, diagnose
 from jax_npu.doctor.finding import MISSING, OK, SKIPPED, WARNING, Finding
 from jax_npu.doctor.installation import inspect_installation
 from jax_npu.doctor.software import find_software, this_interpreter
@@ -28,7 +28,7 @@ def add_doctor_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--backend",
-        choices=BACKENDS,
+        choices=CHOICES,
         help=f"to decide for (default: ${ENVIRONMENT_VARIABLE}, else auto)",
     )
     parser.add_argument(
@@ -63,19 +63,10 @@ def _doctor(arguments: argparse.Namespace) -> int:
     facts = read_facts(root)
     diagnosis = diagnose(facts, backend, backends() if facts.installation else None)
     if arguments.json:
-        print(json.dumps(_record(diagnosis), indent=2))
+        print(json.dumps(asdict(diagnosis), indent=2))
     else:
         _print_report(diagnosis)
     return 0 if diagnosis.can_run else 1
-
-
-def _record(diagnosis: Diagnosis) -> dict:
-    return {
-        "verdict": diagnosis.verdict,
-        "can_run": diagnosis.can_run,
-        "backend": diagnosis.backend,
-        "checks": [asdict(finding) for finding in diagnosis.checks],
-    }
 
 
 def _print_report(diagnosis: Diagnosis) -> None:

@@ -7,7 +7,7 @@ read the facts.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jax_npu.backend_choice import Backend
+from jax_npu.backend_choice import CHOICES, Backend
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, Finding
 from jax_npu.doctor.installation import Installation
@@ -30,7 +30,6 @@ from jax_npu.doctor.software_checks import (
 )
 from jax_npu.machine import Machine, User
 
-BACKENDS = ("npu", "sim", "host", "xla", "auto")
 HOST_CHECKS = ("xla ffi", "cpu")
 
 
@@ -47,9 +46,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    backend: str
-    can_run: bool
     verdict: str
+    can_run: bool
+    backend: str
     checks: tuple[Finding, ...]
 
 
@@ -64,9 +63,9 @@ def diagnose(
     Raises:
       ValueError: if there is no such backend.
     """
-    if backend not in BACKENDS:
+    if backend not in CHOICES:
         raise ValueError(
-            f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}; pass "
+            f"backend must be one of {', '.join(CHOICES)}, got {backend!r}; pass "
             "another one with --backend, or correct $JAX_NPU_BACKEND"
         )
     checks = check(facts)
@@ -83,7 +82,7 @@ def diagnose(
             reason = why_not_npu and f"for npu, {why_not_npu}"
     if reason:
         verdict += f": {reason}"
-    return Diagnosis(backend, can_run, verdict, tuple(checks))
+    return Diagnosis(verdict, can_run, backend, tuple(checks))
 
 
 def check(facts: Facts) -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 from jax_npu.design.artifact import read_artifact
 from jax_npu.devices import devices
 from jax_npu.doctor.diagnosis import Facts
-from jax_npu.machine import ROOT, text
+from jax_npu.machine import CPU_FILE, ROOT, field_of, text
 from jax_npu.npu_plan import built_design
 
 PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
@@ -37,9 +37,9 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
             "peano": tools.peano,
         },
         "machine": {
-            "cpu": _line(root, "proc/cpuinfo", "model name"),
+            "cpu": field_of(root / CPU_FILE, "model name"),
             "cores": len(os.sched_getaffinity(0)),
-            "memory": _line(root, "proc/meminfo", "MemTotal"),
+            "memory": field_of(root / "proc/meminfo", "MemTotal"),
             "power_profile": text(root / "sys/firmware/acpi/platform_profile"),
             **{name: text(root / "sys/class/dmi/id" / name) for name in DMI_FIELDS},
         },
@@ -86,8 +86,3 @@ def _design(facts: Facts) -> dict[str, Any] | None:
         return asdict(read_artifact(built_design(npu.kind).parent, npu.kind))
     except (OSError, ValueError) as error:
         return {"problem": str(error)}
-
-
-def _line(root: Path, path: str, field: str) -> str | None:
-    found = re.search(rf"^{field}\s*:(.*)", text(root / path) or "", re.MULTILINE)
-    return found[1].strip() if found else None

@@ -1,9 +1,6 @@
 """Which backend is chosen, and when a jitted function follows the choice."""
 
 import importlib.metadata
-import os
-import subprocess
-import sys
 import threading
 
 import jax
@@ -11,6 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 import jax_npu
+from jax_npu import backend_choice
 
 ONES = jnp.ones((2, 2))
 
@@ -26,17 +24,6 @@ def traced_backend(**options):
     return row.backend
 
 
-def run_python(program, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_argument_beats_context_beats_environment_beats_auto(monkeypatch):
     assert traced_backend() == "host"
     monkeypatch.setenv("JAX_NPU_BACKEND", "xla")
@@ -46,6 +33,18 @@ def test_argument_beats_context_beats_environment_beats_auto(monkeypatch):
         assert traced_backend(backend="xla") == "xla"
     assert traced_backend() == "xla"
     assert traced_backend(backend="auto") == "host"
+
+
+def test_only_the_backend_that_is_asked_for_is_looked_at(monkeypatch):
+    """A product on the host loads no XRT and opens no NPU."""
+
+    def look_for_xrt():
+        raise AssertionError("backend npu was looked at")
+
+    monkeypatch.setitem(backend_choice._BACKENDS, "npu", look_for_xrt)
+    assert traced_backend(backend="host") == "host"
+    with jax_npu.backend("xla"):
+        assert traced_backend() == "xla"
 
 
 def test_auto_in_a_context_overrides_the_environment(monkeypatch):
@@ -196,7 +195,7 @@ for size in (2, 3):
 """
 
 
-def test_auto_prints_one_line_that_names_its_choice_and_why():
+def test_auto_prints_one_line_that_names_its_choice_and_why(run_python):
     run = run_python(AUTO_TWICE)
     assert run.returncode == 0, run.stderr
     (line,) = run.stderr.splitlines()
@@ -205,7 +204,7 @@ def test_auto_prints_one_line_that_names_its_choice_and_why():
     assert run.stdout == ""
 
 
-def test_auto_without_a_backend_that_runs_says_why_and_what_does():
+def test_auto_without_a_backend_that_runs_says_why_and_what_does(run_python):
     program = "import jax_npu; jax_npu.resolve_backend()"
     done = run_python(program, JAX_NPU_HOST_ISA="bogus")
     assert done.returncode == 1
@@ -214,19 +213,19 @@ def test_auto_without_a_backend_that_runs_says_why_and_what_does():
     assert "use backend xla" in line
 
 
-def test_a_backend_asked_for_prints_nothing():
+def test_a_backend_asked_for_prints_nothing(run_python):
     run = run_python(AUTO_TWICE, JAX_NPU_BACKEND="host")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-def test_a_bad_environment_variable_ends_the_program_with_its_name():
+def test_a_bad_environment_variable_ends_the_program_with_its_name(run_python):
     run = run_python(AUTO_TWICE, JAX_NPU_BACKEND="tpu")
     assert run.returncode == 1
     assert "got 'tpu'" in run.stderr
     assert "JAX_NPU_BACKEND" in run.stderr
 
 
-def test_importing_the_package_loads_no_extension_and_starts_no_jax_backend():
+def test_importing_the_package_loads_no_extension_and_starts_no_jax_backend(run_python):
     run = run_python(
         "import jax_npu, jax_npu.ffi\n"
         "from jax._src import xla_bridge\n"

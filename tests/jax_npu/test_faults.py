@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import jax
@@ -159,7 +157,7 @@ def test_a_bad_switch_is_an_error(product, monkeypatch, variable, value, message
         product()
 
 
-def test_a_run_that_never_ends_is_given_up(tmp_path):
+def test_a_run_that_never_ends_is_given_up(tmp_path, run_python):
     done = run_python(
         PRODUCT, JAX_NPU_SIM_FAULTS="stuck@2", JAX_NPU_WATCHDOG_SECONDS="0.5"
     )
@@ -167,20 +165,20 @@ def test_a_run_that_never_ends_is_given_up(tmp_path):
     assert "TIMEOUT" in done.stderr
 
 
-def test_a_device_that_is_gone_is_an_error_that_says_how_to_get_it_back():
+def test_a_device_that_is_gone_is_an_error_that_says_how_to_get_it_back(run_python):
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS="gone@30")
     assert done.returncode == 1
     assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr
 
 
 @pytest.mark.parametrize("call", [1, 2, 7, 15, 25, 32])
-def test_after_a_process_was_killed_the_next_one_works(call):
+def test_after_a_process_was_killed_the_next_one_works(call, run_python):
     killed = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"kill@{call}")
     assert killed.returncode == -signal.SIGKILL
     assert run_python(PRODUCT).returncode == 0
 
 
-def test_a_forked_process_says_that_it_cannot_use_the_npu():
+def test_a_forked_process_says_that_it_cannot_use_the_npu(run_python):
     done = run_python(
         f"""{PRODUCT}
 import os, warnings
@@ -201,17 +199,6 @@ def product():
 for _ in range(5):
     product()
 """
-
-
-def run_python(program, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 def test_products_that_do_not_need_each_other_are_one_command(virtual_xrt, events, rng):
@@ -262,7 +249,7 @@ def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
     assert virtual_xrt.calls["buffer"] <= 3  # where more were at work than before
 
 
-def test_the_cpu_works_on_while_the_npu_computes():
+def test_the_cpu_works_on_while_the_npu_computes(run_python):
     """The run hangs until it is given up; what does not need it is done by then."""
     done = run_python(
         """

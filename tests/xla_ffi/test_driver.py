@@ -2,10 +2,8 @@
 
 import ctypes
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -52,18 +50,8 @@ def test_driver_cc_compiles_against_the_real_xrt(xrt_headers, standard):
     )
 
 
-def run_python(program, *loader, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NPU_")}
-    return subprocess.run(
-        [*loader, sys.executable, "-c", program],
-        env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-    )
-
-
 @pytest.fixture(scope="session")
-def run_on_real_xrt(xrt_tree):
+def run_on_real_xrt(xrt_tree, run_python):
     """Runs a Python program with the libraries of that tree; no NPU is there."""
     if any(Path("/dev/accel").glob("accel*")):
         pytest.skip("there may be an NPU here")
@@ -124,7 +112,7 @@ def test_without_xrt_the_driver_does_not_load_and_everything_else_works(xrt_tree
     assert jax_npu.backends()["host"].available
 
 
-def test_an_install_that_was_built_without_xrt_says_so(tmp_path):
+def test_an_install_that_was_built_without_xrt_says_so(tmp_path, run_python):
     for name in (ffi.LIBRARY, DRIVERS["sim"], "libaie_kernels.so"):
         (tmp_path / name).symlink_to(ffi.library_path(name))
     done = run_python(
@@ -212,7 +200,9 @@ def product():
     ("device", "arithmetic"),
     [("npu1", "exact"), ("npu1", "fast"), ("npu2", "exact"), ("npu2", "bfp16")],
 )
-def test_device_and_arithmetic_are_those_of_the_environment(device, arithmetic):
+def test_device_and_arithmetic_are_those_of_the_environment(
+    device, arithmetic, run_python
+):
     program = f"""{PRODUCT}
 entry = jax_npu.backends()["sim"]
 assert entry.detail == "virtual {device}, {arithmetic} arithmetic", entry
@@ -260,7 +250,7 @@ def test_the_report_is_of_the_process_and_can_be_cleared():
 
 
 @needs_sim
-def test_a_trace_is_written_at_the_end_of_the_process(tmp_path):
+def test_a_trace_is_written_at_the_end_of_the_process(tmp_path, run_python):
     trace = tmp_path / "trace.json"
     done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(trace))
     assert done.returncode == 0, done.stderr
@@ -268,14 +258,14 @@ def test_a_trace_is_written_at_the_end_of_the_process(tmp_path):
 
 
 @needs_sim
-def test_a_trace_that_cannot_be_written_says_so(tmp_path):
+def test_a_trace_that_cannot_be_written_says_so(tmp_path, run_python):
     path = tmp_path / "missing" / "trace.json"
     done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(path))
     assert f"the trace cannot be written to {path}" in done.stderr
 
 
 @needs_sim
-def test_a_device_without_a_context_left_is_an_error():
+def test_a_device_without_a_context_left_is_an_error(run_python):
     done = run_python(
         f"{PRODUCT}\nlibrary.jax_npu_sim_set_other_contexts(6)\nproduct()"
     )
@@ -283,7 +273,7 @@ def test_a_device_without_a_context_left_is_an_error():
 
 
 @needs_sim
-def test_the_design_is_kept_in_the_users_cache(tmp_path):
+def test_the_design_is_kept_in_the_users_cache(tmp_path, run_python):
     for _ in range(2):
         done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
         assert done.returncode == 0, done.stderr
@@ -293,7 +283,7 @@ def test_the_design_is_kept_in_the_users_cache(tmp_path):
 
 
 @needs_sim
-def test_a_cache_that_cannot_be_written_is_an_error(tmp_path):
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path, run_python):
     (tmp_path / "jax-npu").write_text("in the way")
     done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
     assert "set XDG_CACHE_HOME to a folder that can be written" in done.stderr

@@ -22,28 +22,6 @@ from jax_npu.design.shim_bd import ShimTransfer, operations
 DATA = Path(__file__).parent / "data"
 
 
-# (m, k, n) of one training step of GPT-2 124M with 4 x 64 tokens
-GPT2_SHAPES = [
-    (256, 768, 2304),
-    (256, 768, 768),
-    (256, 768, 3072),
-    (256, 3072, 768),
-    (256, 2304, 768),
-    (2304, 256, 768),
-    (768, 256, 768),
-    (3072, 256, 768),
-    (768, 256, 3072),
-    (256, 768, 50304),
-    (256, 50304, 768),
-    (50304, 256, 768),
-]
-
-
-@pytest.fixture(params=GPT2_SHAPES, ids=str)
-def gpt2_shape(request):
-    return request.param
-
-
 @pytest.fixture
 def sample_words():
     """What aie-translate 1.3 makes of sample.mlir."""
