@@ -10,15 +10,14 @@
 namespace jax_npu {
 
 struct NpuEvents {
-  std::atomic<int64_t> products{0};    // GEMMs asked for
-  std::atomic<int64_t> runs{0};        // of the array, that they needed
-  std::atomic<int64_t> commands{0};    // submissions of one or several runs
-  std::atomic<int64_t> checks{0};      // of a run's result
-  std::atomic<int64_t> retries{0};     // attempts after a failure of the device
-  std::atomic<int64_t> mismatches{0};  // results that a check found wrong
-  std::atomic<int64_t> host_products{
-      0};                            // GEMMs that the host computed for that reason
-  std::atomic<int64_t> failures{0};  // runs given up, with an error
+  std::atomic<int64_t> products{0};       // GEMMs asked for
+  std::atomic<int64_t> runs{0};           // of the array, that they needed
+  std::atomic<int64_t> commands{0};       // submissions of one or several runs
+  std::atomic<int64_t> checks{0};         // of a run's result
+  std::atomic<int64_t> retries{0};        // attempts after a failure of the device
+  std::atomic<int64_t> mismatches{0};     // results that a check found wrong
+  std::atomic<int64_t> host_products{0};  // GEMMs that the host then computed
+  std::atomic<int64_t> failures{0};       // runs given up, with an error
 };
 
 void CountEvent(std::atomic<int64_t> NpuEvents::* event);

@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
+from jax_npu.verification import BFP16_BLOCK, BFP16_ERROR
 
-# Of an element, over its accumulated mass. bfp16 has 8-bit signed mantissas, to the
-# nearest or down, and one exponent for neighbours along k. Sums in f32 round as a
-# random walk.
-BFP16_ERROR = {"bfp16": 2.0**-6, "bfp16_floor": 2.0**-5}
-BFP16_BLOCK = 8
+# Of an element, over its accumulated mass: sums in f32 round as a random walk.
 SUM_ERROR_PER_SQRT_K = 2.0**-22
 # Of a norm. A sum in another order may move an operand of the next product by a unit of
 # bf16, 2^-8 of it; bfp16 has two bits less.
@@ -50,7 +47,8 @@ def element_error(backend: str, k: int) -> tuple[float, int]:
     """What is allowed, and how many neighbours along k weigh as their largest."""
     name = arithmetic(backend)
     if name in BFP16_ERROR:
-        return BFP16_ERROR[name], BFP16_BLOCK
+        of_element, _ = BFP16_ERROR[name]
+        return of_element, BFP16_BLOCK
     return SUM_ERROR_PER_SQRT_K * k**0.5, 1
 
 

@@ -44,13 +44,17 @@ def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable:
 
 
 def checked(backend: str, lhs: Any, rhs: Any, *subscripts: str) -> np.ndarray:
-    with checks("always"):
-        compiled = compiled_for(product(backend, *subscripts), lhs, rhs)
-    return np.asarray(compiled(lhs, rhs))
+    return _result("always", backend, lhs, rhs, *subscripts)
 
 
 def unchecked(backend: str, lhs: Any, rhs: Any, *subscripts: str) -> np.ndarray:
-    with checks("off"):
+    return _result("off", backend, lhs, rhs, *subscripts)
+
+
+def _result(
+    mode: str, backend: str, lhs: Any, rhs: Any, *subscripts: str
+) -> np.ndarray:
+    with checks(mode):
         compiled = compiled_for(product(backend, *subscripts), lhs, rhs)
     return np.asarray(compiled(lhs, rhs))
 

@@ -119,22 +119,22 @@ def with_an_infinity(a, b, c):
     c[1, 3, 5] = -np.inf
 
 
+SPOILS = [
+    with_wrong_tile,
+    with_transposed_tile,
+    with_zero_tile,
+    with_stale_output,
+    with_entries_swapped,
+    with_half_of_k,
+    with_rows_shifted,
+    with_a_transposed_b,
+    with_a_nan,
+    with_an_infinity,
+]
+
+
 @pytest.mark.parametrize("column_major", [False, True])
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        with_wrong_tile,
-        with_transposed_tile,
-        with_zero_tile,
-        with_stale_output,
-        with_entries_swapped,
-        with_half_of_k,
-        with_rows_shifted,
-        with_a_transposed_b,
-        with_a_nan,
-        with_an_infinity,
-    ],
-)
+@pytest.mark.parametrize("spoil", SPOILS)
 def test_a_wrong_product_is_found(find, spoil, column_major):
     for seed in SEEDS:
         a, b, c = operands(seed)
@@ -142,20 +142,8 @@ def test_a_wrong_product_is_found(find, spoil, column_major):
         assert find(a, b, c, seed, column_major=column_major) != ""
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        with_wrong_tile,
-        with_zero_tile,
-        with_stale_output,
-        with_entries_swapped,
-        with_half_of_k,
-        with_rows_shifted,
-        with_a_transposed_b,
-        with_a_nan,
-        with_an_infinity,
-    ],
-)
+# Not the transposed tile, most of whose elements are within the bound.
+@pytest.mark.parametrize("spoil", [s for s in SPOILS if s != with_transposed_tile])
 def test_block_floating_point_does_not_hide_a_wrong_product(find, spoil):
     for seed in SEEDS:
         a, b, c = operands(seed)
