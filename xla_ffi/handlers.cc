@@ -83,9 +83,10 @@ Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer) {
 
 // The calling thread counts as one worker of the pool.
 ParallelLoop LoopOn(ffi::ThreadPool& pool) {
-  return [&pool](int64_t num_items, std::function<void(int64_t)> body) {
-    ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
-  };
+  return {pool.num_threads(),
+          [&pool](int64_t num_items, std::function<void(int64_t)> body) {
+            ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
+          }};
 }
 
 ffi::Error ToError(const char* target, const std::exception_ptr& error) {

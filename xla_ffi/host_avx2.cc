@@ -2,10 +2,9 @@
 
 namespace jax_npu {
 namespace {
-#include "host_pack.inc"
-#include "host_tile.inc"
+#include "host_floats.inc"
 }  // namespace
 
-const HostKernels kAvx2Kernels = FloatKernels<8, 6, 2>("avx2");
+const HostKernels kAvx2Kernels = FloatKernels<8, 4, 1>("avx2");
 
 }  // namespace jax_npu

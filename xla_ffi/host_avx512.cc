@@ -2,10 +2,9 @@
 
 namespace jax_npu {
 namespace {
-#include "host_pack.inc"
-#include "host_tile.inc"
+#include "host_floats.inc"
 }  // namespace
 
-const HostKernels kAvx512Kernels = FloatKernels<16, 12, 2>("avx512");
+const HostKernels kAvx512Kernels = FloatKernels<16, 8, 3>("avx512");
 
 }  // namespace jax_npu

@@ -6,69 +6,92 @@ namespace jax_npu {
 namespace {
 
 #include "host_pack.inc"
+#include "host_pack_pairs.inc"
+#include "host_tile.inc"
+// and what takes its vectors
+#include "host_skinny.inc"
 
-constexpr int kLanes = 16;
-constexpr int kMr = 8;
-constexpr int kNv = 3;
-constexpr int kNr = kNv * kLanes;
+constexpr int kRows = 8, kMaxPanels = 3;  // 24 of the 32 registers are sums
 
-// c[rows, kNr] += lhs * rhs, two k an instruction.
-template <int rows>
-void PairTile(int64_t num_pairs, const uint32_t* lhs, const uint32_t* rhs, float* c,
-              int64_t ldc) {
-  __m512 acc[rows][kNv];
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kNv; ++v) acc[r][v] = _mm512_setzero_ps();
+// c[kRows, num_panels * kPanel] = or += lhs * rhs, from a panel of lhs on its row
+// `row`.
+template <int num_panels>
+void PairTile(const TileJob& job, int row) {
+  const uint32_t *lhs = job.lhs + row, *rhs = job.rhs;
+  __m512 acc[kRows][num_panels];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+    for (int v = 0; v < num_panels; ++v) acc[r][v] = _mm512_setzero_ps();
   }
-  for (int64_t p = 0; p < num_pairs; ++p) {
-    __m512i b[kNv];
-#pragma GCC unroll 4
-    for (int v = 0; v < kNv; ++v) {
-      b[v] = _mm512_loadu_si512(rhs + p * kNr + v * kLanes);
+  for (int64_t word = 0; word < job.num_words; ++word) {
+    __m512i b[num_panels];
+#pragma GCC unroll 3
+    for (int v = 0; v < num_panels; ++v) {
+      b[v] = _mm512_loadu_si512(rhs + v * job.panel_words + word * kPanel);
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const __m512i a = _mm512_set1_epi32(static_cast<int>(lhs[p * kMr + r]));
-#pragma GCC unroll 4
-      for (int v = 0; v < kNv; ++v) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i a = _mm512_set1_epi32(static_cast<int>(lhs[word * kPanel + r]));
+#pragma GCC unroll 3
+      for (int v = 0; v < num_panels; ++v) {
         acc[r][v] = _mm512_dpbf16_ps(acc[r][v], (__m512bh)a, (__m512bh)b[v]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kNv; ++v) {
-      float* out = c + r * ldc + v * kLanes;
-      _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), acc[r][v]));
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+    for (int v = 0; v < num_panels; ++v) {
+      float* c = job.c + (row + r) * job.ldc + v * kPanel;
+      if (job.accumulate) acc[r][v] = _mm512_add_ps(acc[r][v], _mm512_loadu_ps(c));
+      _mm512_storeu_ps(c, acc[r][v]);
     }
   }
 }
 
-// Picks the tile with just the rows there are.
-template <int rows = kMr>
-void MultiplyPairs(int num_rows, int64_t num_k, const void* lhs, const void* rhs,
-                   float* c, int64_t ldc) {
-  if constexpr (rows > 1) {
-    if (num_rows < rows) {
-      return MultiplyPairs<rows - 1>(num_rows, num_k, lhs, rhs, c, ldc);
+template <int num_panels = kMaxPanels>
+void MultiplyPairs(const TileJob& job) {
+  if constexpr (num_panels > 1) {
+    if (job.num_rhs_panels < num_panels) return MultiplyPairs<num_panels - 1>(job);
+  }
+  for (int row = 0; row < kPanel; row += kRows) PairTile<num_panels>(job, row);
+}
+
+int64_t SpinPairs(int64_t num_iterations) {
+  constexpr int kNumSums = kRows * kMaxPanels;
+  __m512 acc[kNumSums];
+  for (__m512& sum : acc) {
+    sum = _mm512_setzero_ps();
+    asm volatile("" : "+v"(sum));  // or all would be one
+  }
+  __m512i a = _mm512_setzero_si512(), b = a;
+  for (int64_t i = 0; i < num_iterations; ++i) {
+    asm volatile("" : "+v"(a), "+v"(b));
+#pragma GCC unroll 24
+    for (int s = 0; s < kNumSums; ++s) {
+      acc[s] = _mm512_dpbf16_ps(acc[s], (__m512bh)a, (__m512bh)b);
     }
   }
-  PairTile<rows>((num_k + 1) / 2, static_cast<const uint32_t*>(lhs),
-                 static_cast<const uint32_t*>(rhs), c, ldc);
+  for (__m512& sum : acc) asm volatile("" : : "v"(sum));
+  return num_iterations * kNumSums * 64;
 }
 
 }  // namespace
 
 const HostKernels kAvx512Bf16Kernels = {"avx512bf16",
-                                        kMr,
-                                        kNr,
-                                        PackedPairs::kBytes,
-                                        &PackStrip<PackedPairs, kMr>,
-                                        &PackStrip<PackedPairs, kNr>,
+                                        /*lhs_panels=*/1,
+                                        kMaxPanels,
+                                        /*k_per_word=*/2,
+                                        /*word_multiple=*/1,
+                                        /*max_words=*/512,
+                                        &PackStrip<PackByPair>,
+                                        &PackStrip<PackByPair>,
                                         &MultiplyPairs<>,
-                                        &RoundRun};
+                                        /*enter=*/nullptr,
+                                        /*leave=*/nullptr,
+                                        &MultiplySkinny<16>,
+                                        &RoundRun,
+                                        &SpinPairs};
 
 }  // namespace jax_npu

@@ -1,34 +1,28 @@
 #include "host_gemm.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <numeric>
+
+#include "counters.h"
+#include "host_scratch.h"
+#include "host_target.h"
+#include "host_tiles.h"
 
 namespace jax_npu {
 namespace {
 #include "bf16.inc"
 
-// Sizes of the blocks that one item of work computes and packs. An f32 block of the
-// result and one block of each packed operand together fit the 1 MB L2 of Zen 4.
-constexpr int64_t kBlockM = 256;
-constexpr int64_t kBlockN = 192;
-constexpr int64_t kBlockK = 384;
-
 // Multiply-adds below which another thread costs more than it brings.
-constexpr int64_t kMinParallelWork = 1 << 18;
+constexpr int64_t kMinParallelWork = 1 << 20;
+// The same in elements of a matrix that is read once.
+constexpr int64_t kMinParallelElements = 1 << 17;
+constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of it
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Memory that a thread keeps between calls.
-struct Scratch {
-  std::vector<float> block;        // (kBlockM, kBlockN)
-  std::vector<uint32_t> lhs, rhs;  // packed strips
-};
-
-// A block of the result: rows [m0, m1), columns [n0, n1) of one batch entry.
-struct Block {
-  int64_t batch, m0, m1, n0, n1;
-};
+bool LieTogether(const Offsets& offsets) {
+  return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
+}
 
 class Gemm {
  public:
@@ -40,113 +34,115 @@ class Gemm {
         rhs_(rhs),
         out_(out),
         kernels_(SelectHostKernels()),
-        num_blocks_m_(DivideUp(contraction.m.size(), kBlockM)),
-        num_blocks_n_(DivideUp(contraction.n.size(), kBlockN)) {}
+        m_(contraction.m.size()),
+        n_(contraction.n.size()),
+        k_(contraction.k.size()) {}
 
-  int64_t NumBlocks() const {
-    return contraction_.batch.size() * num_blocks_m_ * num_blocks_n_;
-  }
-
-  void ComputeBlock(int64_t index) const {
-    const int64_t m0 = index / num_blocks_n_ % num_blocks_m_ * kBlockM;
-    const int64_t n0 = index % num_blocks_n_ * kBlockN;
-    const Block block = {index / num_blocks_n_ / num_blocks_m_, m0,
-                         std::min(m0 + kBlockM, contraction_.m.size()), n0,
-                         std::min(n0 + kBlockN, contraction_.n.size())};
-    static thread_local Scratch scratch;
-    const int64_t ldc = DivideUp(block.n1 - block.n0, kernels_.nr) * kernels_.nr;
-    scratch.block.assign((block.m1 - block.m0) * ldc, 0.0f);
-    for (const auto& [lhs_part, rhs_part] : parts_) {
-      if (parts_.size() > 1 && lhs_part == 0 && rhs_part == 0) {
-        ClearNonFinite(scratch.block);
-      }
-      for (int64_t k0 = 0; k0 < contraction_.k.size(); k0 += kBlockK) {
-        const int64_t num_k = std::min(kBlockK, contraction_.k.size() - k0);
-        PackLhs(block, k0, num_k, lhs_part, scratch.lhs);
-        PackRhs(block, k0, num_k, rhs_part, scratch.rhs);
-        MultiplyPacked(block, num_k, ldc, scratch);
-      }
+  // Many entries are spread over the threads whole, few are split.
+  void Run(const ParallelLoop& parallel) const {
+    const int64_t num_entries = contraction_.batch.size();
+    const bool is_large = num_entries * m_ * n_ * k_ >= kMinParallelWork ||
+                          num_entries * n_ * k_ >= kMinParallelElements;
+    const ParallelLoop& loop = is_large ? parallel : kSerialLoop;
+    if (num_entries < 2 * loop.num_threads) {
+      for (int64_t entry = 0; entry < num_entries; ++entry) Multiply(entry, loop);
+      return;
     }
-    Store(block, scratch.block.data(), ldc);
+    const int64_t per_item = DivideUp(num_entries, 8 * loop.num_threads);
+    loop(DivideUp(num_entries, per_item), [&](int64_t item) {
+      const int64_t end = std::min((item + 1) * per_item, num_entries);
+      for (int64_t entry = item * per_item; entry < end; ++entry) {
+        Multiply(entry, kSerialLoop);
+      }
+    });
   }
 
  private:
-  // Infinity times a lower part, which may be 0 or of either sign, is not what infinity
-  // times the value is. The product of first parts comes last and alone decides.
-  static void ClearNonFinite(std::vector<float>& lower_products) {
-    for (float& value : lower_products) {
-      if (!std::isfinite(value)) value = 0.0f;
+  void Multiply(int64_t entry, const ParallelLoop& parallel) const {
+    const Matrix lhs = {At(lhs_.data, lhs_.dtype, contraction_.batch.lhs[entry]),
+                        lhs_.dtype, &contraction_.m.lhs, &contraction_.k.lhs};
+    const Matrix rhs = {At(rhs_.data, rhs_.dtype, contraction_.batch.rhs[entry]),
+                        rhs_.dtype, &contraction_.n.rhs, &contraction_.k.rhs};
+    const Target target = {
+        {At(out_.data, out_.dtype, contraction_.batch.out[entry]), out_.dtype},
+        contraction_.m.out.data(),
+        contraction_.n.out.data()};
+    if (m_ <= kSkinnyRows && parts_.size() == 1) {
+      return MultiplySkinny(lhs, rhs, target, parallel);
     }
-  }
-
-  // 32-bit words of one packed row or column.
-  int64_t NumWords(int64_t num_k) const {
-    return DivideUp(num_k * kernels_.packed_bytes, 4);
-  }
-
-  void PackLhs(const Block& block, int64_t k0, int64_t num_k, int part,
-               std::vector<uint32_t>& packed) const {
-    const Group &m = contraction_.m, &k = contraction_.k;
-    const Operand operand = Shift(lhs_, contraction_.batch.lhs[block.batch]);
-    PackStrips(operand, m.lhs.data() + block.m0, block.m1 - block.m0, k.lhs.data() + k0,
-               num_k, part, kernels_.mr, kernels_.pack_lhs, packed);
-  }
-
-  void PackRhs(const Block& block, int64_t k0, int64_t num_k, int part,
-               std::vector<uint32_t>& packed) const {
-    const Group &n = contraction_.n, &k = contraction_.k;
-    const Operand operand = Shift(rhs_, contraction_.batch.rhs[block.batch]);
-    PackStrips(operand, n.rhs.data() + block.n0, block.n1 - block.n0, k.rhs.data() + k0,
-               num_k, part, kernels_.nr, kernels_.pack_rhs, packed);
-  }
-
-  void PackStrips(Operand operand, const int64_t* rows, int64_t num_rows,
-                  const int64_t* ks, int64_t num_k, int part, int panel,
-                  void (*pack)(const Strip&, void*),
-                  std::vector<uint32_t>& packed) const {
-    const int64_t strip_words = NumWords(num_k) * panel;
-    packed.resize(DivideUp(num_rows, panel) * strip_words);
-    uint32_t* to = packed.data();
-    for (int64_t row = 0; row < num_rows; row += panel, to += strip_words) {
-      pack({operand.data, operand.dtype, rows + row,
-            std::min<int64_t>(panel, num_rows - row), ks, num_k, part},
-           to);
+    if (out_.dtype == DType::kF32 || NumPasses(kernels_, k_, parts_) == 1) {
+      return MultiplyByTiles(kernels_, lhs, rhs, parts_, target, parallel);
     }
+    MultiplyRounding(lhs, rhs, target, parallel);
   }
 
-  void MultiplyPacked(const Block& block, int64_t num_k, int64_t ldc,
-                      Scratch& scratch) const {
-    const int64_t num_words = NumWords(num_k);
-    const int64_t num_rows = block.m1 - block.m0;
-    for (int64_t n = 0; n < ldc; n += kernels_.nr) {
-      for (int64_t m = 0; m < num_rows; m += kernels_.mr) {
-        kernels_.multiply(std::min<int64_t>(kernels_.mr, num_rows - m), num_k,
-                          scratch.lhs.data() + m * num_words,
-                          scratch.rhs.data() + n * num_words,
-                          scratch.block.data() + m * ldc + n, ldc);
-      }
-    }
+  // Sums of several passes are kept in f32 and rounded at the end.
+  void MultiplyRounding(const Matrix& lhs, const Matrix& rhs, const Target& target,
+                        const ParallelLoop& parallel) const {
+    static thread_local Scratch scratch;
+    float* sums = scratch.Reserve<float>(m_ * n_);
+    Offsets rows(m_), columns(n_);
+    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;
+    std::iota(columns.begin(), columns.end(), 0);
+    const Target unrounded = {{sums, DType::kF32}, rows.data(), columns.data()};
+    MultiplyByTiles(kernels_, lhs, rhs, parts_, unrounded, parallel);
+    constexpr int64_t kItemRows = 16;
+    parallel(DivideUp(m_, kItemRows), [&](int64_t item) {
+      const int64_t row = item * kItemRows;
+      Store(target, {row, std::min(kItemRows, m_ - row), 0, n_}, sums + row * n_, n_,
+            false, kernels_);
+    });
   }
 
-  void Store(const Block& block, const float* values, int64_t ldc) const {
-    const Offsets &rows = contraction_.m.out, &columns = contraction_.n.out;
-    const int64_t base = contraction_.batch.out[block.batch];
-    for (int64_t m = block.m0; m < block.m1; ++m, values += ldc) {
-      for (int64_t n = block.n0; n < block.n1; ++n) {
-        const int64_t at = base + rows[m] + columns[n];
-        const float value = values[n - block.n0];
-        if (out_.dtype == DType::kF32) {
-          static_cast<float*>(out_.data)[at] = value;
-        } else {
-          static_cast<uint16_t*>(out_.data)[at] = RoundToBf16(Bits(value)) >> 16;
+  void MultiplySkinny(const Matrix& lhs, const Matrix& rhs, const Target& target,
+                      const ParallelLoop& parallel) const {
+    static thread_local Scratch scratch;
+    float* rows = scratch.Reserve<float>(kSkinnyRows * k_);
+    RoundRows(lhs, rows);
+    const int64_t columns_per_item =
+        DivideUp(DivideUp(n_, 4 * parallel.num_threads), kSkinnyColumns) *
+        kSkinnyColumns;
+    parallel(DivideUp(n_, columns_per_item), [&](int64_t item) {
+      static thread_local Scratch sums;
+      const Stopwatch stopwatch(TheCounters().multiply_ns);
+      const int64_t first = item * columns_per_item;
+      const int64_t num_columns = std::min(columns_per_item, n_ - first);
+      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);
+      kernels_.multiply_skinny({rows,
+                                static_cast<int>(m_),
+                                {rhs.data, rhs.dtype, rhs.rows->data() + first,
+                                 num_columns, rhs.ks->data(), k_, 0},
+                                c});
+      Store(target, {0, m_, first, num_columns}, c, num_columns, false, kernels_);
+    });
+    const int64_t element_bytes = rhs.dtype == DType::kF32 ? 4 : 2;
+    Count(TheCounters().converted_bytes, n_ * k_ * element_bytes);
+  }
+
+  // Rows of lhs as f32, rounded to bf16, [kSkinnyRows][k].
+  void RoundRows(const Matrix& lhs, float* rows) const {
+    const auto round = [&](const auto* data) {
+      for (int64_t m = 0; m < kSkinnyRows; ++m, rows += k_) {
+        for (int64_t k = 0; k < k_; ++k) {
+          rows[k] = m < m_ ? FromBits(RoundToBf16(
+                                 LoadBits(data + (*lhs.rows)[m] + (*lhs.ks)[k])))
+                           : 0.0f;
         }
       }
+    };
+    if (lhs.dtype == DType::kF32) {
+      round(static_cast<const float*>(lhs.data));
+    } else {
+      round(static_cast<const uint16_t*>(lhs.data));
     }
+    const int64_t element_bytes = (lhs.dtype == DType::kF32 ? 4 : 2) + 4;
+    Count(TheCounters().packed_bytes, m_ * k_ * element_bytes);
   }
 
-  static Operand Shift(Operand operand, int64_t num_elements) {
-    const int64_t num_bytes = num_elements * (operand.dtype == DType::kF32 ? 4 : 2);
-    return {static_cast<const char*>(operand.data) + num_bytes, operand.dtype};
+  template <typename T>
+  static T* At(T* data, DType dtype, int64_t element) {
+    using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+    return static_cast<Byte*>(data) + element * (dtype == DType::kF32 ? 4 : 2);
   }
 
   const Contraction& contraction_;
@@ -154,7 +150,7 @@ class Gemm {
   const Operand lhs_, rhs_;
   const Result out_;
   const HostKernels& kernels_;
-  const int64_t num_blocks_m_, num_blocks_n_;
+  const int64_t m_, n_, k_;
 };
 
 PartPairs Swapped(PartPairs parts) {
@@ -162,22 +158,22 @@ PartPairs Swapped(PartPairs parts) {
   return parts;
 }
 
+// Kernels write rows of the result, and take few rows, not few columns.
+bool IsBetterSwapped(const Contraction& contraction) {
+  const int64_t m = contraction.m.size(), n = contraction.n.size();
+  if (m <= kSkinnyRows || n <= kSkinnyRows) return n < m;
+  return LieTogether(contraction.m.out) && !LieTogether(contraction.n.out);
+}
+
 }  // namespace
 
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
               Operand rhs, Result out, const ParallelLoop& parallel) {
-  const int64_t m = contraction.m.size(), n = contraction.n.size();
-  // Columns are padded to a whole register tile, rows are not.
-  if (n < m && n < kBlockN / 2 && n % SelectHostKernels().nr != 0) {
-    return HostGemm(SwapOperands(contraction), Swapped(parts), rhs, lhs, out, parallel);
+  if (IsBetterSwapped(contraction)) {
+    const Contraction swapped = SwapOperands(contraction);
+    return Gemm(swapped, Swapped(parts), rhs, lhs, out).Run(parallel);
   }
-  const Gemm gemm(contraction, parts, lhs, rhs, out);
-  const auto compute_block = [&](int64_t block) { gemm.ComputeBlock(block); };
-  if (contraction.batch.size() * m * n * contraction.k.size() < kMinParallelWork) {
-    for (int64_t block = 0; block < gemm.NumBlocks(); ++block) compute_block(block);
-  } else {
-    parallel(gemm.NumBlocks(), compute_block);
-  }
+  Gemm(contraction, parts, lhs, rhs, out).Run(parallel);
 }
 
 }  // namespace jax_npu

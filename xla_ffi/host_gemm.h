@@ -27,9 +27,18 @@ struct Result {
 // over k each, so that higher precision is only a longer contraction.
 using PartPairs = std::vector<std::pair<int, int>>;
 
-// Calls the function for every index below the count, in parallel.
-using ParallelLoop =
-    std::function<void(int64_t num_items, std::function<void(int64_t)>)>;
+// Calls a function for every index below a count.
+struct ParallelLoop {
+  int64_t num_threads;
+  std::function<void(int64_t num_items, std::function<void(int64_t)>)> run;
+
+  void operator()(int64_t num_items, const std::function<void(int64_t)>& body) const {
+    if (num_threads > 1 && num_items > 1) return run(num_items, body);
+    for (int64_t i = 0; i < num_items; ++i) body(i);
+  }
+};
+
+inline const ParallelLoop kSerialLoop = {1, nullptr};
 
 // out = lhs rhs, summed over k and over `parts`.
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,

@@ -13,7 +13,11 @@ namespace jax_npu {
 
 enum class DType { kF32, kBF16 };
 
-// A strip of a matrix: up to `panel` rows (or columns) by `num_k` contracted indices.
+// Rows (or columns) that are packed side by side. A packed panel is [word][row], a word
+// being one f32, or two bf16 that are neighbours along k.
+constexpr int kPanel = 16;
+
+// Rows (or columns) of a matrix by contracted indices.
 struct Strip {
   const void* data;
   DType dtype;
@@ -24,6 +28,27 @@ struct Strip {
   int part;  // which bf16 part of an f32 value: 0 its rounding, 1 the rest's, 2 ...
 };
 
+// A tile of the result: panels of lhs by panels of rhs. All of its rows and columns are
+// written.
+struct TileJob {
+  const uint32_t *lhs, *rhs;
+  int64_t panel_words;  // from one panel to the next
+  int64_t num_words;    // of a packed row
+  int num_lhs_panels, num_rhs_panels;
+  float* c;  // row-major
+  int64_t ldc;
+  bool accumulate;
+};
+
+// Few rows of lhs by many columns of rhs, which is read where it lies.
+struct SkinnyJob {
+  const float* lhs;  // [kSkinnyRows][k], rounded to bf16, zero beyond num_rows
+  int num_rows;
+  Strip rhs;  // its rows are the columns of the result
+  float* c;   // [num_rows][rhs.num_rows]
+};
+constexpr int kSkinnyRows = 8;
+
 // What stands for a value as one bf16: a part of it, see Strip::part.
 struct Bf16Choice {
   int part;
@@ -32,22 +57,27 @@ struct Bf16Choice {
 
 struct HostKernels {
   const char* name;
-  int mr, nr;        // rows and columns of one register tile
-  int packed_bytes;  // of one packed element
-  // Rounds a strip to bf16 and stores it k-major, padded with zeros to mr or nr rows
-  // and to whole 32-bit words.
-  void (*pack_lhs)(const Strip&, void* packed);
-  void (*pack_rhs)(const Strip&, void* packed);
-  // c[0:num_rows, 0:nr] += lhs * rhs, all f32, c row-major with leading dimension ldc.
-  void (*multiply)(int num_rows, int64_t num_k, const void* packed_lhs,
-                   const void* packed_rhs, float* c, int64_t ldc);
+  int lhs_panels, rhs_panels;  // of the largest tile
+  int k_per_word;
+  int word_multiple;  // packed rows are padded with zeros to it
+  int max_words;      // of a packed row, so that what a tile needs stays in the caches
+  // Rounds a strip of up to kPanel rows to bf16 and packs it.
+  void (*pack_lhs)(const Strip&, int64_t num_words, uint32_t* panel);
+  void (*pack_rhs)(const Strip&, int64_t num_words, uint32_t* panel);
+  void (*multiply)(const TileJob&);
+  // Around multiply and spin on each thread, where not null.
+  void (*enter)();
+  void (*leave)();
+  void (*multiply_skinny)(const SkinnyJob&);
   // Rounds values that are neighbours in memory.
   void (*round)(DType dtype, const Bf16Choice& choice, const void* from, int64_t size,
                 uint16_t* to);
+  // Multiplies what is in registers; returns the FLOPs.
+  int64_t (*spin)(int64_t num_iterations);
 };
 
 #if defined(__x86_64__)
-extern const HostKernels kAvx512Bf16Kernels, kAvx512Kernels, kAvx2Kernels;
+extern const HostKernels kAmxKernels, kAvx512Bf16Kernels, kAvx512Kernels, kAvx2Kernels;
 #endif
 extern const HostKernels kPortableKernels;
 

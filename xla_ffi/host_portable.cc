@@ -2,10 +2,9 @@
 
 namespace jax_npu {
 namespace {
-#include "host_pack.inc"
-#include "host_tile.inc"
+#include "host_floats.inc"
 }  // namespace
 
-const HostKernels kPortableKernels = FloatKernels<4, 4, 2>("portable");
+const HostKernels kPortableKernels = FloatKernels<4, 2, 1>("portable");
 
 }  // namespace jax_npu

@@ -54,10 +54,6 @@ Gate& TheGate() {
   return gate;
 }
 
-void RunSerially(int64_t num_items, const std::function<void(int64_t)>& body) {
-  for (int64_t i = 0; i < num_items; ++i) body(i);
-}
-
 // Lives until its last run is done; they share it.
 class Gemm : public std::enable_shared_from_this<Gemm> {
  public:
@@ -199,7 +195,7 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
         return false;
       }
     }
-    UnpackResult(c, window, request_.contraction, request_.out, RunSerially);
+    UnpackResult(c, window, request_.contraction, request_.out, kSerialLoop);
     return true;
   }
 
@@ -235,7 +231,7 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
     ReportEvent(&NpuEvents::host_products, what + "; the host computes it");
     try {
       HostGemm(contraction, request_.parts, request_.lhs, request_.rhs, request_.out,
-               RunSerially);
+               kSerialLoop);
     } catch (...) {
       error_ = std::current_exception();
     }

@@ -6,7 +6,7 @@ import pytest
 
 import jax_npu
 
-INSTRUCTION_SETS = ("avx512bf16", "avx512", "avx2", "portable")
+INSTRUCTION_SETS = ("amx", "avx512bf16", "avx512", "avx2", "portable")
 F32, BF16 = "float32", "bfloat16"
 ORIENTATIONS = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"]
 PACKINGS = [  # rows next to each other in memory, or contracted dimensions, or neither

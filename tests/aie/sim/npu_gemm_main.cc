@@ -70,9 +70,6 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
   const jax_npu::Contraction contraction = {
       jax_npu::ExpandAxes(nullptr, 0), jax_npu::ExpandAxes(&m, 1),
       jax_npu::ExpandAxes(&k, 1), jax_npu::ExpandAxes(&n, 1)};
-  const jax_npu::ParallelLoop serial = [](int64_t count, auto body) {
-    for (int64_t i = 0; i < count; ++i) body(i);
-  };
   std::promise<void> result;
   jax_npu::NpuGemm(driver,
                    {p.plan,
@@ -83,7 +80,7 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
                     {b.data(), DType::kF32},
                     {c.data(), DType::kF32},
                     {jax_npu::CheckMode::kAlways, true, {0, 1e-5, 1}}},
-                   serial, [&](std::exception_ptr error) {
+                   jax_npu::kSerialLoop, [&](std::exception_ptr error) {
                      if (error) return result.set_exception(error);
                      result.set_value();
                    });

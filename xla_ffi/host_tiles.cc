@@ -1,0 +1,257 @@
+// The smaller operand is packed whole, by all threads, and shared; each thread packs
+// the larger one piece by piece and multiplies each piece with all that is shared. So
+// every element is rounded and packed once, and what a piece needs next is fetched from
+// memory while it is multiplied.
+
+#include "host_tiles.h"
+
+#include <algorithm>
+
+#include "counters.h"
+#include "host_scratch.h"
+
+namespace jax_npu {
+namespace {
+
+// Rows of the shared operand at a time: bounds memory, and stays in the outer cache.
+constexpr int64_t kMaxSharedRows = 3072;
+// Panels of lhs that are streamed as one piece: the shared rhs is read once for each.
+constexpr int kStreamedLhsPanels = 4;
+constexpr int64_t kPackedPanelsPerItem = 4;
+constexpr int64_t kMaxPiecesPerItem = 8;
+constexpr int64_t kLineBytes = 64;
+constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+// The part of k that one pass multiplies.
+struct Chunk {
+  int64_t k0, num_k, num_words;
+};
+
+// Rows of an operand, packed or to be packed.
+struct Rows {
+  int64_t first, size;
+  int64_t num_panels() const { return DivideUp(size, kPanel); }
+};
+
+class Side {
+ public:
+  Side(const Matrix& matrix, int part, void (*pack)(const Strip&, int64_t, uint32_t*))
+      : matrix_(matrix), part_(part), pack_(pack) {}
+
+  int64_t num_rows() const { return matrix_.num_rows(); }
+
+  void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
+    const Stopwatch stopwatch(TheCounters().pack_ns);
+    for (int64_t row = 0; row < rows.size; row += kPanel) {
+      pack_(StripOf({rows.first + row, std::min<int64_t>(kPanel, rows.size - row)},
+                    chunk),
+            chunk.num_words, to + row * chunk.num_words);
+    }
+    const int64_t read = rows.size * chunk.num_k * NumBytes(matrix_.dtype);
+    const int64_t written = rows.num_panels() * kPanel * chunk.num_words * 4;
+    Count(TheCounters().packed_bytes, read + written);
+  }
+
+  // Fetches share `index` of `count` of what Pack of these rows will read.
+  void Prefetch(const Rows& rows, const Chunk& chunk, int64_t index,
+                int64_t count) const {
+    if (rows.size <= 0 || chunk.num_k == 0) return;
+    const Strip strip = StripOf(rows, chunk);
+    const bool down = strip.num_rows > 1 && strip.rows[1] - strip.rows[0] == 1;
+    const int64_t size = down ? strip.num_k : strip.num_rows;
+    const int64_t* lines = down ? strip.ks : strip.rows;
+    const int64_t along = down ? strip.num_rows : strip.num_k;
+    const int64_t base = down ? strip.rows[0] : strip.ks[0];
+    for (int64_t i = size * index / count; i < size * (index + 1) / count; ++i) {
+      const char* from = static_cast<const char*>(strip.data) +
+                         (base + lines[i]) * NumBytes(strip.dtype);
+      const char* end = from + along * NumBytes(strip.dtype);
+      for (; from < end; from += kLineBytes) __builtin_prefetch(from, 0, 2);
+    }
+  }
+
+ private:
+  Strip StripOf(const Rows& rows, const Chunk& chunk) const {
+    return {matrix_.data,
+            matrix_.dtype,
+            matrix_.rows->data() + rows.first,
+            rows.size,
+            matrix_.ks->data() + chunk.k0,
+            chunk.num_k,
+            part_};
+  }
+
+  const Matrix& matrix_;
+  const int part_;
+  void (*const pack_)(const Strip&, int64_t, uint32_t*);
+};
+
+// Rows that are packed.
+struct Packed {
+  const uint32_t* panels;
+  Rows rows;
+};
+
+class Pass {
+ public:
+  Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
+       bool accumulate, const Target& target)
+      : kernels_(kernels),
+        lhs_(lhs),
+        rhs_(rhs),
+        chunk_(chunk),
+        accumulate_(accumulate),
+        target_(target),
+        shares_lhs_(lhs.num_rows() <= rhs.num_rows()),
+        shared_(shares_lhs_ ? lhs : rhs),
+        streamed_(shares_lhs_ ? rhs : lhs),
+        piece_rows_(kPanel *
+                    (shares_lhs_ ? kernels.rhs_panels
+                                 : std::max(kernels.lhs_panels, kStreamedLhsPanels))) {}
+
+  void Run(const ParallelLoop& parallel) const {
+    static thread_local Scratch scratch;
+    const int64_t num_rows = shared_.num_rows();
+    for (int64_t first = 0; first < num_rows; first += kMaxSharedRows) {
+      const Rows rows = {first, std::min(kMaxSharedRows, num_rows - first)};
+      auto* panels = scratch.Reserve<uint32_t>(PackedWords(rows));
+      PackShared(rows, panels, parallel);
+      Stream({panels, rows}, parallel);
+    }
+  }
+
+ private:
+  int64_t PackedWords(const Rows& rows) const {
+    return rows.num_panels() * kPanel * chunk_.num_words;
+  }
+
+  void PackShared(const Rows& rows, uint32_t* panels,
+                  const ParallelLoop& parallel) const {
+    constexpr int64_t kItemRows = kPackedPanelsPerItem * kPanel;
+    parallel(DivideUp(rows.size, kItemRows), [&](int64_t item) {
+      const int64_t row = item * kItemRows;
+      shared_.Pack({rows.first + row, std::min(kItemRows, rows.size - row)}, chunk_,
+                   panels + row * chunk_.num_words);
+    });
+  }
+
+  void Stream(const Packed& shared, const ParallelLoop& parallel) const {
+    const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);
+    const int64_t per_item = std::clamp<int64_t>(
+        num_pieces / (3 * parallel.num_threads), 1, kMaxPiecesPerItem);
+    parallel(DivideUp(num_pieces, per_item), [&](int64_t item) {
+      static thread_local Scratch scratch;
+      if (kernels_.enter) kernels_.enter();
+      const int64_t end = std::min((item + 1) * per_item, num_pieces);
+      for (int64_t piece = item * per_item; piece < end; ++piece) {
+        const Rows rows = Piece(piece);
+        auto* panels = scratch.Reserve<uint32_t>(PackedWords(rows));
+        streamed_.Pack(rows, chunk_, panels);
+        const Rows next = piece + 1 < end ? Piece(piece + 1) : Rows{0, 0};
+        const Packed streamed = {panels, rows};
+        Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared,
+                 next);
+      }
+      if (kernels_.leave) kernels_.leave();
+    });
+  }
+
+  Rows Piece(int64_t index) const {
+    const int64_t first = index * piece_rows_;
+    return {first, std::min(piece_rows_, streamed_.num_rows() - first)};
+  }
+
+  void Multiply(const Packed& lhs, const Packed& rhs, const Rows& next) const {
+    const Stopwatch stopwatch(TheCounters().multiply_ns);
+    const int64_t tile_rows = kernels_.lhs_panels * kPanel;
+    const int64_t tile_columns = kernels_.rhs_panels * kPanel;
+    const int64_t num_tiles =
+        DivideUp(lhs.rows.size, tile_rows) * DivideUp(rhs.rows.size, tile_columns);
+    int64_t tile = 0;
+    for (int64_t n = 0; n < rhs.rows.size; n += tile_columns) {
+      for (int64_t m = 0; m < lhs.rows.size; m += tile_rows) {
+        MultiplyTile(lhs, m, rhs, n,
+                     {lhs.rows.first + m, std::min(tile_rows, lhs.rows.size - m),
+                      rhs.rows.first + n, std::min(tile_columns, rhs.rows.size - n)});
+        streamed_.Prefetch(next, chunk_, tile++, num_tiles);
+      }
+    }
+  }
+
+  void MultiplyTile(const Packed& lhs, int64_t m, const Packed& rhs, int64_t n,
+                    const Area& area) const {
+    const int lhs_panels = DivideUp(area.num_rows, kPanel);
+    const int rhs_panels = DivideUp(area.num_columns, kPanel);
+    TileJob job = {lhs.panels + m * chunk_.num_words,
+                   rhs.panels + n * chunk_.num_words,
+                   kPanel * chunk_.num_words,
+                   chunk_.num_words,
+                   lhs_panels,
+                   rhs_panels,
+                   nullptr,
+                   0,
+                   accumulate_};
+    const bool is_whole = area.num_rows % kPanel == 0 && area.num_columns % kPanel == 0;
+    if (is_whole) job.c = InPlace(target_, area, &job.ldc);
+    if (job.c != nullptr) return kernels_.multiply(job);
+    alignas(64) float values[kMaxTileRows * kMaxTileColumns];
+    job.c = values;
+    job.ldc = kMaxTileColumns;
+    job.accumulate = false;
+    kernels_.multiply(job);
+    Store(target_, area, values, job.ldc, accumulate_, kernels_);
+  }
+
+  const HostKernels& kernels_;
+  const Side &lhs_, &rhs_;
+  const Chunk chunk_;
+  const bool accumulate_;
+  const Target& target_;
+  const bool shares_lhs_;
+  const Side &shared_, &streamed_;
+  const int64_t piece_rows_;
+};
+
+int64_t NumChunks(const HostKernels& kernels, int64_t num_k) {
+  return std::max<int64_t>(DivideUp(num_k, kernels.max_words * kernels.k_per_word), 1);
+}
+
+// Of equal lengths but for the last.
+Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index) {
+  const int64_t granule = kernels.k_per_word * kernels.word_multiple;
+  const int64_t length =
+      DivideUp(DivideUp(num_k, NumChunks(kernels, num_k)), granule) * granule;
+  const int64_t k0 = std::min(index * length, num_k);
+  const int64_t size = std::min(length, num_k - k0);
+  return {k0, size, DivideUp(size, granule) * kernels.word_multiple};
+}
+
+}  // namespace
+
+int64_t NumPasses(const HostKernels& kernels, int64_t num_k, const PartPairs& parts) {
+  return NumChunks(kernels, num_k) * static_cast<int64_t>(parts.size());
+}
+
+void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix& rhs,
+                     const PartPairs& parts, const Target& target,
+                     const ParallelLoop& parallel) {
+  const int64_t num_chunks = NumChunks(kernels, lhs.num_k());
+  bool accumulate = false;
+  for (const auto& [lhs_part, rhs_part] : parts) {
+    if (accumulate && lhs_part == 0 && rhs_part == 0) {
+      ClearNonFinite(target, {0, lhs.num_rows(), 0, rhs.num_rows()});
+    }
+    const Side lhs_side(lhs, lhs_part, kernels.pack_lhs);
+    const Side rhs_side(rhs, rhs_part, kernels.pack_rhs);
+    for (int64_t i = 0; i < num_chunks; ++i, accumulate = true) {
+      const Chunk chunk = ChunkOf(kernels, lhs.num_k(), i);
+      Pass(kernels, lhs_side, rhs_side, chunk, accumulate, target).Run(parallel);
+    }
+  }
+}
+
+}  // namespace jax_npu
