@@ -25,12 +25,13 @@ from rich.table import Table
 from jax_npu.commands.build import add_build_command
 from jax_npu.commands.calibrate import add_calibrate_command
 from jax_npu.commands.doctor import add_doctor_command
-from jax_npu.commands.files import read_design, read_words, write_file
+from jax_npu.commands.files import read_design, read_words
 from jax_npu.commands.report import add_report_command
 from jax_npu.commands.simulate import add_simulate_command
 from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
+from jax_npu.files import write_file
 from jax_npu.simulator import Trap
 
 

@@ -61,7 +61,7 @@ def custom_call_backend(request):
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Runs a program in a Python of its own, with no $JAX_NPU_ variable but those given.
+    """Runs a program in a Python of its own, with only those $JAX_NPU_ variables given.
 
     `loader` is what starts it: a dynamic linker and its options.
     """

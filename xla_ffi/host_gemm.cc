@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "counters.h"
+
 namespace jax_npu {
 namespace {
 #include "bf16.inc"
@@ -104,8 +106,12 @@ class Gemm {
                   const int64_t* ks, int64_t num_k, int part, int panel,
                   void (*pack)(const Strip&, void*),
                   std::vector<uint32_t>& packed) const {
+    const Stopwatch stopwatch(TheCounters().pack_ns);
     const int64_t strip_words = NumWords(num_k) * panel;
     packed.resize(DivideUp(num_rows, panel) * strip_words);
+    Count(
+        TheCounters().packed_bytes,
+        num_rows * num_k * (operand.dtype == DType::kF32 ? 4 : 2) + packed.size() * 4);
     uint32_t* to = packed.data();
     for (int64_t row = 0; row < num_rows; row += panel, to += strip_words) {
       pack({operand.data, operand.dtype, rows + row,
@@ -116,6 +122,7 @@ class Gemm {
 
   void MultiplyPacked(const Block& block, int64_t num_k, int64_t ldc,
                       Scratch& scratch) const {
+    const Stopwatch stopwatch(TheCounters().multiply_ns);
     const int64_t num_words = NumWords(num_k);
     const int64_t num_rows = block.m1 - block.m0;
     for (int64_t n = 0; n < ldc; n += kernels_.nr) {
@@ -129,6 +136,9 @@ class Gemm {
   }
 
   void Store(const Block& block, const float* values, int64_t ldc) const {
+    const bool is_f32 = out_.dtype == DType::kF32;
+    Count(is_f32 ? TheCounters().copied_bytes : TheCounters().converted_bytes,
+          (block.m1 - block.m0) * (block.n1 - block.n0) * (is_f32 ? 8 : 6));
     const Offsets &rows = contraction_.m.out, &columns = contraction_.n.out;
     const int64_t base = contraction_.batch.out[block.batch];
     for (int64_t m = block.m0; m < block.m1; ++m, values += ldc) {
