@@ -24,6 +24,9 @@ class Counters:
     pack_ns: int  # thread time of packing
     multiply_ns: int  # thread time of multiplying; none for an NPU, which is no thread
 
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))
+
     def __sub__(self, before: "Counters") -> "Counters":
         """What was counted since `before`."""
         return Counters(*(a - b for a, b in zip(astuple(self), astuple(before))))

@@ -22,6 +22,36 @@ def host_peak_flops(seconds: float = 0.1) -> float | None:
     return peak if peak > 0 else None
 
 
+class PeakMeter:
+    """Takes the peak again and again during a benchmark.
+
+    What else the machine does only lowers it, so the highest of the samples counts.
+    """
+
+    def __init__(self) -> None:
+        self.samples: list[float] = []
+
+    def sample(self) -> None:
+        if (peak := host_peak_flops()) is not None:
+            self.samples.append(peak)
+
+    @property
+    def flops(self) -> float | None:
+        """FLOP/s, or None where it is unknown."""
+        return max(self.samples, default=None)
+
+    def share(self, flops_per_second: float) -> float | None:
+        return flops_per_second / self.flops if self.flops else None
+
+    def __str__(self) -> str:
+        if not self.flops:
+            return "bf16 peak unknown: this build does not measure it"
+        return (
+            f"bf16 peak {self.flops / 1e9:,.0f} GFLOP/s, the highest of "
+            f"{len(self.samples)} samples from {min(self.samples) / 1e9:,.0f} on"
+        )
+
+
 def num_cores() -> int:
     """That the process may use."""
     return len(os.sched_getaffinity(0))
