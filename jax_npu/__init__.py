@@ -4,6 +4,8 @@ from importlib import metadata as _metadata
 
 from jax_npu import checkpoint_policies
 from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
+from jax_npu.call_trace import trace_calls
+from jax_npu.counters import Counters, counters
 from jax_npu.devices import Device, devices
 from jax_npu.explanation import explain
 from jax_npu.npu_events import npu_events
@@ -11,11 +13,13 @@ from jax_npu.products import dot_general, einsum, matmul
 
 __all__ = [
     "Backend",
+    "Counters",
     "Device",
     "__version__",
     "backend",
     "backends",
     "checkpoint_policies",
+    "counters",
     "devices",
     "dot_general",
     "einsum",
@@ -23,6 +27,7 @@ __all__ = [
     "matmul",
     "npu_events",
     "resolve_backend",
+    "trace_calls",
 ]
 
 __version__ = _metadata.version("jax-npu")

@@ -10,6 +10,7 @@ jax-npu calibrate
 jax-npu build --device npu1
 jax-npu doctor
 jax-npu report
+jax-npu bench gemm --backend host --against xla
 """
 
 import argparse
@@ -22,15 +23,17 @@ from pathlib import Path
 import rich
 from rich.table import Table
 
+from jax_npu.commands.bench import add_bench_command
 from jax_npu.commands.build import add_build_command
 from jax_npu.commands.calibrate import add_calibrate_command
 from jax_npu.commands.doctor import add_doctor_command
-from jax_npu.commands.files import read_design, read_words, write_file
+from jax_npu.commands.files import read_design, read_words
 from jax_npu.commands.report import add_report_command
 from jax_npu.commands.simulate import add_simulate_command
 from jax_npu.design.devices import DEVICES
 from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
 from jax_npu.design.tiling import Plan, make_plan
+from jax_npu.files import write_file
 from jax_npu.simulator import Trap
 
 
@@ -89,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_build_command(commands)
     add_doctor_command(commands)
     add_report_command(commands)
+    add_bench_command(commands)
     return parser
 
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "contraction.h"
 #include "driver.h"
 #include "elastic_threads.h"
+#include "gemm_call.h"
 #include "host_gemm.h"
 #include "host_kernels.h"
 #include "npu_gemm.h"
@@ -101,10 +103,15 @@ ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
                     ffi::Result<ffi::AnyBuffer> out, Int64s batch, Int64s m, Int64s k,
                     Int64s n, Int64s lhs_parts, Int64s rhs_parts) {
   JAX_NPU_CALL_BEGINS();
+  GemmCall call("host");
   try {
-    HostGemm({DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
-             DecodeParts(lhs_parts, rhs_parts), DecodeOperand(lhs), DecodeOperand(rhs),
+    const Contraction contraction = {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k),
+                                     DecodeGroup(n)};
+    const PartPairs parts = DecodeParts(lhs_parts, rhs_parts);
+    call.Describe(contraction, parts);
+    HostGemm(contraction, parts, DecodeOperand(lhs), DecodeOperand(rhs),
              DecodeResult(out), LoopOn(pool));
+    call.End();
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
   } catch (...) {
@@ -125,10 +132,12 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
                     double element_tolerance, double product_tolerance,
                     int64_t tolerance_k_block) {
   JAX_NPU_CALL_BEGINS();
+  const auto call = std::make_shared<GemmCall>(target == kSimTarget ? "sim" : "npu");
   ffi::Promise promise;
   ffi::Future future(promise);
   const auto caller = std::this_thread::get_id();
-  const auto done = [promise, caller](std::exception_ptr error) {
+  const auto done = [promise, caller, call](std::exception_ptr error) {
+    call->End(!error);
     JAX_NPU_CALL_ENDS();
     const std::function<void()> complete = [promise, error]() mutable {
       if (error) return promise.SetError(ToError(target, error));
@@ -142,11 +151,15 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
     }
   };
   try {
+    Contraction contraction = {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k),
+                               DecodeGroup(n)};
+    PartPairs parts = DecodeParts(lhs_parts, rhs_parts);
+    call->Describe(contraction, parts);
     NpuGemm(OpenDriver(std::string(library).c_str(), std::string(design).c_str()),
             {DecodePlan(plan, words.size()),
              {words.begin(), words.end()},
-             {DecodeGroup(batch), DecodeGroup(m), DecodeGroup(k), DecodeGroup(n)},
-             DecodeParts(lhs_parts, rhs_parts),
+             std::move(contraction),
+             std::move(parts),
              DecodeOperand(lhs),
              DecodeOperand(rhs),
              DecodeResult(out),

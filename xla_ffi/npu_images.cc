@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "counters.h"
 #include "npu_pack.h"
 
 namespace jax_npu {
@@ -12,8 +13,26 @@ constexpr int64_t kStripRows = 64;  // of an image, packed as one item of work
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
+int64_t ElementBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+// Padding is written, not read.
+int64_t PackedBytes(const ImageSource& source, const ImageWindow& window) {
+  const int64_t num_free = std::clamp<int64_t>(
+      static_cast<int64_t>(source.free.size()) - window.first, 0, window.size);
+  const int64_t num_read =
+      window.num_batches * num_free * source.k.size() * source.parts.size();
+  return num_read * ElementBytes(source.operand.dtype) + window.num_bytes();
+}
+
+// The result's dtype decides whether the pass rounds or only moves.
+void CountUnpacked(int64_t num_elements, DType dtype) {
+  Count(
+      dtype == DType::kF32 ? TheCounters().copied_bytes : TheCounters().converted_bytes,
+      num_elements * (sizeof(float) + ElementBytes(dtype)));
+}
+
 const void* At(const void* data, DType dtype, int64_t element) {
-  return static_cast<const char*>(data) + element * (dtype == DType::kF32 ? 4 : 2);
+  return static_cast<const char*>(data) + element * ElementBytes(dtype);
 }
 
 void FillZero(uint16_t* image, int64_t num_rows, int64_t first, int64_t end,
@@ -74,11 +93,13 @@ void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel
 
 void PackOperand(const ImageSource& source, const ImageWindow& window, uint16_t* image,
                  const ParallelLoop& parallel) {
+  Count(TheCounters().packed_bytes, PackedBytes(source, window));
   const int64_t num_rows = source.k_is_rows ? window.padded_k : window.size;
   const int64_t num_columns = source.k_is_rows ? window.size : window.padded_k;
   const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {
+            const Stopwatch stopwatch(TheCounters().pack_ns);
             const int64_t batch = item / num_strips;
             const int64_t first = item % num_strips * kStripRows;
             const int64_t end = std::min(first + kStripRows, num_rows);
@@ -98,6 +119,7 @@ void UnpackResult(const float* image, const ResultWindow& window,
       std::min(contraction.m.size() - window.first_row, window.num_rows);
   const int64_t num_columns =
       std::min(contraction.n.size() - window.first_column, window.num_columns);
+  CountUnpacked(window.num_batches * num_rows * num_columns, out.dtype);
   const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {

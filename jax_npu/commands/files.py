@@ -1,4 +1,4 @@
-"""What the commands read and write: designs, arrays, and files whole or not at all.
+"""What the commands read and write: designs and arrays.
 
 bfloat16 in a .npy file has the dtype "V2", two bytes of no type: it is what
 `numpy.save` makes of an array of `ml_dtypes.bfloat16`.
@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from jax_npu.design.instructions import from_bytes
 from jax_npu.design.mlir_text import parse_module
+from jax_npu.files import write_file
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -81,21 +82,6 @@ def write_array(path: Path, array: np.ndarray) -> None:
     file = io.BytesIO()
     np.save(file, array)
     write_file(path, file.getvalue())
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """All of it or nothing, where `path` is a file; what is none is written into."""
-    path = path.resolve()
-    if path.exists() and not path.is_file():
-        path.write_bytes(data)
-        return
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _dtype(name: str) -> np.dtype:

@@ -22,8 +22,8 @@ from rich.text import Text
 import jax_npu
 from jax_npu.backend_choice import backends
 from jax_npu.commands.doctor import read_facts
-from jax_npu.commands.files import write_file
 from jax_npu.doctor.diagnosis import diagnose
+from jax_npu.files import write_file
 from jax_npu.report.acceptance import STAGES, Stage
 from jax_npu.report.facts import describe_machine, scrubber
 from jax_npu.report.trial import FULL, QUICK, Outcome, Sizes

@@ -1,0 +1,131 @@
+#include "gemm_call.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "counters.h"
+
+namespace jax_npu {
+namespace {
+
+struct Trace {
+  std::atomic<bool> is_on{false};
+  std::mutex mutex;
+  std::vector<CallEvent> events;
+  std::string json;
+};
+
+Trace& TheTrace() {
+  static Trace& trace = *new Trace;  // calls may end after the process's statics
+  return trace;
+}
+
+// Calls overlap, so their times do not add up: this is the time in which any ran.
+class BusyTime {
+ public:
+  void Begin(int64_t now) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (num_running_++ == 0) since_ = now;
+  }
+
+  void End(int64_t now) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    Count(TheCounters().call_ns, now - since_);
+    since_ = now;
+    --num_running_;
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t num_running_ = 0, since_ = 0;
+};
+
+BusyTime& TheBusyTime() {
+  static BusyTime& time = *new BusyTime;
+  return time;
+}
+
+// Whether the elements of a group lie closest; of one element they do not.
+bool IsInnermost(const Offsets& offsets) {
+  return offsets.size() > 1 &&
+         offsets[offsets.size() - 1] - offsets[offsets.size() - 2] == 1;
+}
+
+void Print(const CallEvent& event, std::ostream& out) {
+  out << "{\"backend\": \"" << event.backend << "\", \"batch\": " << event.batch
+      << ", \"m\": " << event.m << ", \"k\": " << event.k << ", \"n\": " << event.n
+      << ", \"passes\": " << event.passes << ", \"lhs\": \""
+      << (event.lhs_is_mk ? "mk" : "km") << "\", \"rhs\": \""
+      << (event.rhs_is_kn ? "kn" : "nk") << "\", \"thread\": " << event.thread
+      << ", \"start_ns\": " << event.start_ns << ", \"end_ns\": " << event.end_ns
+      << ", \"flops\": " << event.flops()
+      << ", \"packed_bytes\": " << event.packed_bytes << "}";
+}
+
+}  // namespace
+
+GemmCall::GemmCall(const char* backend) {
+  event_.backend = backend;
+  event_.start_ns = NanosecondsNow();
+  event_.packed_bytes = -TheCounters().packed_bytes.load(std::memory_order_relaxed);
+  TheBusyTime().Begin(event_.start_ns);
+}
+
+void GemmCall::Describe(const Contraction& contraction, const PartPairs& parts) {
+  event_.batch = contraction.batch.size();
+  event_.m = contraction.m.size();
+  event_.k = contraction.k.size();
+  event_.n = contraction.n.size();
+  event_.passes = static_cast<int64_t>(parts.size());
+  event_.lhs_is_mk = !IsInnermost(contraction.m.lhs);
+  event_.rhs_is_kn = !IsInnermost(contraction.k.rhs);
+  if (TheTrace().is_on.load(std::memory_order_relaxed)) {
+    event_.thread = syscall(SYS_gettid);
+  }
+}
+
+void GemmCall::End(bool succeeded) {
+  if (has_ended_) return;
+  has_ended_ = true;
+  event_.end_ns = NanosecondsNow();
+  TheBusyTime().End(event_.end_ns);
+  if (!succeeded) return;
+  Count(TheCounters().calls, 1);
+  Count(TheCounters().flops, event_.flops());
+  Trace& trace = TheTrace();
+  if (!trace.is_on.load(std::memory_order_relaxed)) return;
+  event_.packed_bytes += TheCounters().packed_bytes.load(std::memory_order_relaxed);
+  const std::lock_guard<std::mutex> lock(trace.mutex);
+  trace.events.push_back(event_);
+}
+
+}  // namespace jax_npu
+
+void jax_npu_trace_start() {
+  jax_npu::Trace& trace = jax_npu::TheTrace();
+  const std::lock_guard<std::mutex> lock(trace.mutex);
+  trace.events.clear();
+  trace.is_on = true;
+}
+
+const char* jax_npu_trace_stop() {
+  jax_npu::Trace& trace = jax_npu::TheTrace();
+  const std::lock_guard<std::mutex> lock(trace.mutex);
+  trace.is_on = false;
+  std::ostringstream out;
+  const char* separator = "[";
+  for (const jax_npu::CallEvent& event : trace.events) {
+    out << separator;
+    jax_npu::Print(event, out);
+    separator = ",\n";
+  }
+  trace.json = trace.events.empty() ? "[]" : out.str() + "]";
+  trace.events.clear();
+  return trace.json.c_str();
+}

@@ -1,0 +1,52 @@
+// One custom call: counted and timed and, while a trace is on, recorded.
+
+#ifndef JAX_NPU_XLA_FFI_GEMM_CALL_H_
+#define JAX_NPU_XLA_FFI_GEMM_CALL_H_
+
+#include <cstdint>
+
+#include "contraction.h"
+#include "host_gemm.h"
+
+namespace jax_npu {
+
+// What a trace tells of a call.
+struct CallEvent {
+  const char* backend;
+  int64_t batch, m, k, n, passes;
+  bool lhs_is_mk, rhs_is_kn;  // how they lie; else (k, m) and (n, k)
+  int64_t thread;             // that XLA called from
+  int64_t start_ns, end_ns;   // of the steady clock
+  int64_t packed_bytes;       // in the process, while the call ran
+
+  int64_t flops() const { return 2 * batch * m * k * n * passes; }
+};
+
+// Begins with its construction. One that is destroyed before its end has failed.
+class GemmCall {
+ public:
+  explicit GemmCall(const char* backend);
+  ~GemmCall() { End(false); }
+  GemmCall(const GemmCall&) = delete;
+  GemmCall& operator=(const GemmCall&) = delete;
+
+  void Describe(const Contraction& contraction, const PartPairs& parts);
+  void End(bool succeeded = true);
+
+ private:
+  CallEvent event_{};
+  bool has_ended_ = false;
+};
+
+}  // namespace jax_npu
+
+#pragma GCC visibility push(default)
+extern "C" {
+// Forgets what was recorded, and records the calls that end from now on.
+void jax_npu_trace_start();
+// Ends recording. The calls as a JSON list, valid until the next call.
+const char* jax_npu_trace_stop();
+}
+#pragma GCC visibility pop
+
+#endif  // JAX_NPU_XLA_FFI_GEMM_CALL_H_
