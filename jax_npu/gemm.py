@@ -26,6 +26,8 @@ from jax_npu.contraction import (
     out_shape,
     unused_label,
 )
+from jax_npu.host_packing import pack_constants
+from jax_npu.loop_constants import is_loop_constant
 from jax_npu.precision import part_pairs
 from jax_npu.verification import check_attributes
 
@@ -66,6 +68,7 @@ def gemm(
         passes=passes,
         backend=backend,
         sharding=sharding,
+        constant=(is_loop_constant(lhs), is_loop_constant(rhs)),
     )
 
 
@@ -80,7 +83,7 @@ def _vary_alike(lhs, rhs):
         yield jax.lax.pcast(operand, missing, to="varying") if missing else operand
 
 
-def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding):
+def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding, constant):
     return lhs.update(
         shape=out_shape(spec, lhs.shape, rhs.shape),
         dtype=out_dtype,
@@ -111,14 +114,16 @@ def _like(operand):
     return {"out_dtype": aval.dtype, "sharding": sharding}
 
 
-def _transpose_lhs(ct, lhs, rhs, *, spec, **params):
+def _transpose_lhs(ct, lhs, rhs, *, spec, constant, **params):
     transposed = Spec(spec.out, spec.rhs, spec.lhs)  # dA = dC Bᵀ
-    return gemm_p.bind(ct, rhs, spec=transposed, **(params | _like(lhs)))
+    params |= _like(lhs) | {"constant": (False, constant[1])}
+    return gemm_p.bind(ct, rhs, spec=transposed, **params)
 
 
-def _transpose_rhs(ct, lhs, rhs, *, spec, **params):
+def _transpose_rhs(ct, lhs, rhs, *, spec, constant, **params):
     transposed = Spec(spec.lhs, spec.out, spec.rhs)  # dB = Aᵀ dC
-    return gemm_p.bind(lhs, ct, spec=transposed, **(params | _like(rhs)))
+    params |= _like(rhs) | {"constant": (constant[0], False)}
+    return gemm_p.bind(lhs, ct, spec=transposed, **params)
 
 
 def _batch(operands, dims, *, spec, sharding, **params):
@@ -142,8 +147,11 @@ def _batch(operands, dims, *, spec, sharding, **params):
     return out, 0
 
 
-def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
-    """The custom call on the operands of one device."""
+def _call(lhs, rhs, *, spec, out_dtype, passes, backend, constant):
+    """The custom call on the operands of one device.
+
+    What is `constant`, lhs or rhs or both, is packed by a call of its own.
+    """
     result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
     axes = contraction_axes(spec, lhs.shape, rhs.shape)
     if backend in DRIVERS and 0 in axes.sizes:
@@ -152,6 +160,8 @@ def _call(lhs, rhs, *, spec, out_dtype, passes, backend):
     ffi.register(target)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
     flat = {role: _int64s(sum(loops, ())) for role, loops in axes._asdict().items()}
+    if backend == "host" and len(pairs) == 1:
+        lhs, rhs = pack_constants(lhs, rhs, axes, flat, constant)
     return jax.ffi.ffi_call(target, result)(
         lhs,
         rhs,

@@ -177,7 +177,7 @@ def _drop_ones(x: jax.Array, batch: str, broadcast: set[str]) -> tuple[jax.Array
     """`x` without its size-1 dimensions among `broadcast`, and the labels that stay."""
     dims = [d for d, c in enumerate(batch) if c in broadcast and x.shape[d] == 1]
     kept = "".join(c for d, c in enumerate(batch) if d not in dims)
-    return jnp.squeeze(x, dims), kept
+    return (jnp.squeeze(x, dims) if dims else x), kept
 
 
 @functools.cache

@@ -23,6 +23,8 @@ if chosen := os.environ.get("JAX_NPU_BACKEND"):
     BACKENDS = (jax_npu.resolve_backend(chosen),)
 CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")
 
+INSTRUCTION_SETS = ("amx", "avx512bf16", "avx512", "avx2", "portable")
+
 # f32 accumulation in any order: some units of 2^-24 of the accumulated mass.
 ACCUMULATION_ERROR = 2e-6
 # A result rounded to bf16, which has 8 significant bits.
@@ -57,6 +59,22 @@ def custom_call_backend(request):
     """`backend` without stock XLA."""
     with jax_npu.backend(request.param):
         yield request.param
+
+
+@pytest.fixture(params=INSTRUCTION_SETS)
+def isa(request, monkeypatch):
+    """The test runs on `host` with each instruction set, which is read at each call."""
+    monkeypatch.setenv("JAX_NPU_HOST_ISA", request.param)
+    if not jax_npu.backends()["host"].available:
+        pytest.skip(f"this CPU does not run {request.param}")
+    with jax_npu.backend("host"):
+        yield request.param
+
+
+@pytest.fixture
+def instruction_sets():
+    """All of `isa`."""
+    return INSTRUCTION_SETS
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,8 @@ DType DecodeDType(ffi::DataType dtype) {
       return DType::kF32;
     case ffi::BF16:
       return DType::kBF16;
+    case ffi::U32:
+      return DType::kPacked;
     default:
       throw std::invalid_argument("operands and result must be float32 or bfloat16");
   }
@@ -83,6 +85,16 @@ Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer) {
   return {buffer->untyped_data(), DecodeDType(buffer->element_type())};
 }
 
+// Programs are compiled for the instruction set of the time of compilation.
+void CheckPackedSize(const Contraction& contraction, bool is_lhs, size_t num_words) {
+  const Group& rows = is_lhs ? contraction.m : contraction.n;
+  const int64_t wanted = PackedOperandWords(rows.size(), contraction.k.size());
+  if (static_cast<int64_t>(num_words) == wanted) return;
+  throw std::invalid_argument("a packed operand needs " + std::to_string(wanted) +
+                              " words, got " + std::to_string(num_words) +
+                              "; JAX_NPU_HOST_ISA must stay as it was at compilation");
+}
+
 // The calling thread counts as one worker of the pool.
 ParallelLoop LoopOn(ffi::ThreadPool& pool) {
   return {pool.num_threads(),
@@ -109,6 +121,12 @@ ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
                                      DecodeGroup(n)};
     const PartPairs parts = DecodeParts(lhs_parts, rhs_parts);
     call.Describe(contraction, parts);
+    if (lhs.element_type() == ffi::U32) {
+      CheckPackedSize(contraction, true, lhs.element_count());
+    }
+    if (rhs.element_type() == ffi::U32) {
+      CheckPackedSize(contraction, false, rhs.element_count());
+    }
     HostGemm(contraction, parts, DecodeOperand(lhs), DecodeOperand(rhs),
              DecodeResult(out), LoopOn(pool));
     call.End();
@@ -116,6 +134,24 @@ ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
     return ffi::Error::Success();
   } catch (...) {
     return ToError("xdna_gemm_host", std::current_exception());
+  }
+}
+
+// An operand that stays the same over several products, packed for all of them.
+ffi::Error PackHost(ffi::ThreadPool pool, ffi::AnyBuffer operand,
+                    ffi::Result<ffi::BufferR1<ffi::U32>> packed, Int64s m, Int64s k,
+                    Int64s n, bool is_lhs) {
+  JAX_NPU_CALL_BEGINS();
+  try {
+    const Contraction contraction = {DecodeGroup({}), DecodeGroup(m), DecodeGroup(k),
+                                     DecodeGroup(n)};
+    CheckPackedSize(contraction, is_lhs, packed->element_count());
+    PackOperand(contraction, is_lhs, DecodeOperand(operand), packed->typed_data(),
+                LoopOn(pool));
+    JAX_NPU_CALL_ENDS();
+    return ffi::Error::Success();
+  } catch (...) {
+    return ToError("xdna_pack_host", std::current_exception());
   }
 }
 
@@ -173,6 +209,17 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
   return future;
 }
 
+auto PackBinding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<ffi::AnyBuffer>()           // lhs or rhs
+      .Ret<ffi::BufferR1<ffi::U32>>()  // its words, see PackedOperandWords
+      .Attr<Int64s>("m")
+      .Attr<Int64s>("k")
+      .Attr<Int64s>("n")
+      .Attr<bool>("is_lhs");
+}
+
 // What every GEMM takes.
 auto GemmBinding() {
   return ffi::Ffi::Bind()
@@ -208,14 +255,18 @@ auto NpuGemmBinding() {
 #pragma GCC visibility push(default)
 extern "C" {
 XLA_FFI_Error* xdna_gemm_host(XLA_FFI_CallFrame* call_frame);
+XLA_FFI_Error* xdna_pack_host(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_npu(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 const char* jax_npu_host_isa(const char** error);
+int64_t jax_npu_packed_words(int64_t num_rows, int64_t num_k);
 }
 #pragma GCC visibility pop
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::GemmHost,
                               jax_npu::GemmBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_pack_host, jax_npu::PackHost,
+                              jax_npu::PackBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::GemmNpu<jax_npu::kNpuTarget>,
                               jax_npu::NpuGemmBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::GemmNpu<jax_npu::kSimTarget>,
@@ -232,4 +283,9 @@ extern "C" const char* jax_npu_host_isa(const char** error) {
     *error = message.c_str();
     return nullptr;
   }
+}
+
+// Words of an operand that xdna_pack_host packs.
+extern "C" int64_t jax_npu_packed_words(int64_t num_rows, int64_t num_k) {
+  return jax_npu::PackedOperandWords(num_rows, num_k);
 }

@@ -67,7 +67,8 @@ class Gemm {
         {At(out_.data, out_.dtype, contraction_.batch.out[entry]), out_.dtype},
         contraction_.m.out.data(),
         contraction_.n.out.data()};
-    if (m_ <= kSkinnyRows && parts_.size() == 1) {
+    const bool is_packed = lhs.dtype == DType::kPacked || rhs.dtype == DType::kPacked;
+    if (m_ <= kSkinnyRows && parts_.size() == 1 && !is_packed) {
       return MultiplySkinny(lhs, rhs, target, parallel);
     }
     if (out_.dtype == DType::kF32 || NumPasses(kernels_, k_, parts_) == 1) {
@@ -166,6 +167,19 @@ bool IsBetterSwapped(const Contraction& contraction) {
 }
 
 }  // namespace
+
+int64_t PackedOperandWords(int64_t num_rows, int64_t num_k) {
+  return PackedMatrixWords(SelectHostKernels(), num_rows, num_k);
+}
+
+void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
+                 uint32_t* packed, const ParallelLoop& parallel) {
+  const Group &rows = is_lhs ? contraction.m : contraction.n, &ks = contraction.k;
+  const Matrix matrix = {operand.data, operand.dtype, is_lhs ? &rows.lhs : &rows.rhs,
+                         is_lhs ? &ks.lhs : &ks.rhs};
+  PackMatrix(SelectHostKernels(), matrix, is_lhs != IsBetterSwapped(contraction),
+             packed, parallel);
+}
 
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
               Operand rhs, Result out, const ParallelLoop& parallel) {

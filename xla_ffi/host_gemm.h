@@ -40,6 +40,14 @@ struct ParallelLoop {
 
 inline const ParallelLoop kSerialLoop = {1, nullptr};
 
+// Words of PackOperand's result, for an operand of so many rows, or columns.
+int64_t PackedOperandWords(int64_t num_rows, int64_t num_k);
+
+// Packs an operand for several products: the lhs or the rhs of a contraction without
+// batch. What HostGemm then takes in its place is for the same contraction.
+void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
+                 uint32_t* packed, const ParallelLoop& parallel);
+
 // out = lhs rhs, summed over k and over `parts`.
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
               Operand rhs, Result out, const ParallelLoop& parallel);

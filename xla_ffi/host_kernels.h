@@ -11,7 +11,11 @@
 
 namespace jax_npu {
 
-enum class DType { kF32, kBF16 };
+enum class DType {
+  kF32,
+  kBF16,
+  kPacked,  // a whole operand as the host's kernels take it, see PackOperand
+};
 
 // Rows (or columns) that are packed side by side. A packed panel is [word][row], a word
 // being one f32, or two bf16 that are neighbours along k.

@@ -29,6 +29,7 @@ int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 // The part of k that one pass multiplies.
 struct Chunk {
   int64_t k0, num_k, num_words;
+  int64_t words_before;  // of a packed row, in the chunks before
 };
 
 // Rows of an operand, packed or to be packed.
@@ -43,6 +44,14 @@ class Side {
       : matrix_(matrix), part_(part), pack_(pack) {}
 
   int64_t num_rows() const { return matrix_.num_rows(); }
+
+  // A packed operand's words of these rows, null for one that is not packed.
+  const uint32_t* FindPacked(const Rows& rows, const Chunk& chunk) const {
+    if (matrix_.dtype != DType::kPacked) return nullptr;
+    const int64_t all_rows = DivideUp(num_rows(), kPanel) * kPanel;
+    return static_cast<const uint32_t*>(matrix_.data) + chunk.words_before * all_rows +
+           chunk.num_words * rows.first;
+  }
 
   void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
     const Stopwatch stopwatch(TheCounters().pack_ns);
@@ -59,7 +68,7 @@ class Side {
   // Fetches share `index` of `count` of what Pack of these rows will read.
   void Prefetch(const Rows& rows, const Chunk& chunk, int64_t index,
                 int64_t count) const {
-    if (rows.size <= 0 || chunk.num_k == 0) return;
+    if (rows.size <= 0 || chunk.num_k == 0 || matrix_.dtype == DType::kPacked) return;
     const Strip strip = StripOf(rows, chunk);
     const bool down = strip.num_rows > 1 && strip.rows[1] - strip.rows[0] == 1;
     const int64_t size = down ? strip.num_k : strip.num_rows;
@@ -96,6 +105,20 @@ struct Packed {
   Rows rows;
 };
 
+int64_t PackedWords(const Rows& rows, const Chunk& chunk) {
+  return rows.num_panels() * kPanel * chunk.num_words;
+}
+
+void PackRows(const Side& side, const Rows& rows, const Chunk& chunk, uint32_t* panels,
+              const ParallelLoop& parallel) {
+  constexpr int64_t kItemRows = kPackedPanelsPerItem * kPanel;
+  parallel(DivideUp(rows.size, kItemRows), [&](int64_t item) {
+    const int64_t row = item * kItemRows;
+    side.Pack({rows.first + row, std::min(kItemRows, rows.size - row)}, chunk,
+              panels + row * chunk.num_words);
+  });
+}
+
 class Pass {
  public:
   Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
@@ -118,27 +141,17 @@ class Pass {
     const int64_t num_rows = shared_.num_rows();
     for (int64_t first = 0; first < num_rows; first += kMaxSharedRows) {
       const Rows rows = {first, std::min(kMaxSharedRows, num_rows - first)};
-      auto* panels = scratch.Reserve<uint32_t>(PackedWords(rows));
-      PackShared(rows, panels, parallel);
+      const uint32_t* panels = shared_.FindPacked(rows, chunk_);
+      if (panels == nullptr) {
+        auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
+        PackRows(shared_, rows, chunk_, to, parallel);
+        panels = to;
+      }
       Stream({panels, rows}, parallel);
     }
   }
 
  private:
-  int64_t PackedWords(const Rows& rows) const {
-    return rows.num_panels() * kPanel * chunk_.num_words;
-  }
-
-  void PackShared(const Rows& rows, uint32_t* panels,
-                  const ParallelLoop& parallel) const {
-    constexpr int64_t kItemRows = kPackedPanelsPerItem * kPanel;
-    parallel(DivideUp(rows.size, kItemRows), [&](int64_t item) {
-      const int64_t row = item * kItemRows;
-      shared_.Pack({rows.first + row, std::min(kItemRows, rows.size - row)}, chunk_,
-                   panels + row * chunk_.num_words);
-    });
-  }
-
   void Stream(const Packed& shared, const ParallelLoop& parallel) const {
     const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);
     const int64_t per_item = std::clamp<int64_t>(
@@ -149,8 +162,12 @@ class Pass {
       const int64_t end = std::min((item + 1) * per_item, num_pieces);
       for (int64_t piece = item * per_item; piece < end; ++piece) {
         const Rows rows = Piece(piece);
-        auto* panels = scratch.Reserve<uint32_t>(PackedWords(rows));
-        streamed_.Pack(rows, chunk_, panels);
+        const uint32_t* panels = streamed_.FindPacked(rows, chunk_);
+        if (panels == nullptr) {
+          auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
+          streamed_.Pack(rows, chunk_, to);
+          panels = to;
+        }
         const Rows next = piece + 1 < end ? Piece(piece + 1) : Rows{0, 0};
         const Packed streamed = {panels, rows};
         Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared,
@@ -227,13 +244,30 @@ Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index) {
       DivideUp(DivideUp(num_k, NumChunks(kernels, num_k)), granule) * granule;
   const int64_t k0 = std::min(index * length, num_k);
   const int64_t size = std::min(length, num_k - k0);
-  return {k0, size, DivideUp(size, granule) * kernels.word_multiple};
+  return {k0, size, DivideUp(size, granule) * kernels.word_multiple,
+          k0 / kernels.k_per_word};
 }
 
 }  // namespace
 
 int64_t NumPasses(const HostKernels& kernels, int64_t num_k, const PartPairs& parts) {
   return NumChunks(kernels, num_k) * static_cast<int64_t>(parts.size());
+}
+
+int64_t PackedMatrixWords(const HostKernels& kernels, int64_t num_rows, int64_t num_k) {
+  const Chunk last = ChunkOf(kernels, num_k, NumChunks(kernels, num_k) - 1);
+  return DivideUp(num_rows, kPanel) * kPanel * (last.words_before + last.num_words);
+}
+
+void PackMatrix(const HostKernels& kernels, const Matrix& matrix, bool is_lhs,
+                uint32_t* packed, const ParallelLoop& parallel) {
+  const Side side(matrix, 0, is_lhs ? kernels.pack_lhs : kernels.pack_rhs);
+  const Rows rows = {0, matrix.num_rows()};
+  for (int64_t i = 0; i < NumChunks(kernels, matrix.num_k()); ++i) {
+    const Chunk chunk = ChunkOf(kernels, matrix.num_k(), i);
+    PackRows(side, rows, chunk, packed, parallel);
+    packed += PackedWords(rows, chunk);
+  }
 }
 
 void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix& rhs,

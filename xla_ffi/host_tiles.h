@@ -23,6 +23,11 @@ struct Matrix {
   int64_t num_k() const { return static_cast<int64_t>(ks->size()); }
 };
 
+// Of a whole matrix: every chunk of k, one after the other.
+int64_t PackedMatrixWords(const HostKernels& kernels, int64_t num_rows, int64_t num_k);
+void PackMatrix(const HostKernels& kernels, const Matrix& matrix, bool is_lhs,
+                uint32_t* packed, const ParallelLoop& parallel);
+
 // target = lhs rhs, summed over `parts`; of several, or where k takes several passes,
 // the target must be f32.
 void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix& rhs,
