@@ -19,7 +19,9 @@ def is_loop_constant(operand: Any) -> bool:
     It is a hint: what enters the body through a `jit` or `checkpoint` inside it looks
     like a value of the body.
     """
-    made_by = _made_by(operand)
+    while isinstance(operand, jax.core.Tracer) and not _is_staged(operand._trace):
+        operand = _without_derivative(operand)
+    made_by = getattr(operand, "_trace", None)  # a concrete array has none
     tracing, in_loop = trace_ctx.trace, False
     while tracing is not None and tracing is not made_by:
         in_loop = in_loop or _traced_for(tracing) in LOOP_BODIES
@@ -27,14 +29,14 @@ def is_loop_constant(operand: Any) -> bool:
     return in_loop
 
 
-def _made_by(operand: Any) -> Any:
-    """The trace of a jaxpr that has the operand; of a concrete array none."""
-    while isinstance(operand, jax.core.Tracer):
-        if hasattr(operand._trace, "frame"):
-            return operand._trace
-        # a derivative's, or vmap's
-        operand = operand.primal if hasattr(operand, "primal") else operand.val
-    return None
+def _is_staged(trace: Any) -> bool:
+    """Whether a trace makes a jaxpr, or runs what it traces."""
+    return hasattr(trace, "frame") or not hasattr(trace, "parent_trace")
+
+
+def _without_derivative(tracer: Any) -> Any:
+    """What a tracer of a derivative or of vmap stands for, in the trace around it."""
+    return tracer.primal if hasattr(tracer, "primal") else getattr(tracer, "val", None)
 
 
 def _traced_for(trace: Any) -> str | None:
