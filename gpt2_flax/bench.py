@@ -18,9 +18,10 @@ from typing import Any
 
 import jax_npu
 from gpt2_flax.backend import resolve_backend
-from gpt2_flax.bench_contender import TORCH_CONTENDERS, Contender, require_contender
+from gpt2_flax.bench_contender import Contender, require_contender
 from gpt2_flax.bench_jax import NO_CUSTOM_CALLS, gemm_flops
 from gpt2_flax.bench_report import Bench, Steps, as_record, as_table, draw
+from gpt2_flax.bench_worker import TORCH_CONTENDERS
 from gpt2_flax.config import TrainConfig, choose_model
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config

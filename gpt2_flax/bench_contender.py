@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any
 
+from gpt2_flax.bench_worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError
 
-TORCH_CONTENDERS = ("torch-bf16", "torch-f32")
 TORCH_PACKAGES = ("torch", "transformers")
 END_SECONDS = 10  # to end by itself, before it is killed
 

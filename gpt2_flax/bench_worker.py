@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from gpt2_flax.bench_contender import TORCH_CONTENDERS
+TORCH_CONTENDERS = ("torch-bf16", "torch-f32")
 
 
 class Trainer(Protocol):

@@ -105,7 +105,6 @@ def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
     assert [host["name"], other["name"]] == ["host", "fake"]
     assert (other["first_seconds"], other["seconds"]) == (9, [4, 2])
     assert len(host["seconds"]) == len(host["losses"]) == 2
-    # Measured in the worker: this process has loaded much that it has not.
     assert 50e6 < host["peak_memory_bytes"] < 2e9
     assert other["peak_memory_bytes"] == 5_000_000
     assert told["versions"]["fake"] == "1.0"
@@ -147,7 +146,7 @@ def test_torch_trains_the_same_model(monkeypatch):
     pytest.importorskip("transformers")
     train = {"seed": 0, "batch_size": 2, "seq_len": 8}
     train |= {"lr": 1e-2, "weight_decay": 0.1, "max_grad_norm": 1.0}
-    for name in bench_contender.TORCH_CONTENDERS:
+    for name in bench_worker.TORCH_CONTENDERS:
         spec = {"contender": name, "model": vars(TINY), "train": train}
         trainer = bench_worker.make_trainer(spec)
         first, *_, last = [trainer.step() for _ in range(4)]
@@ -208,6 +207,18 @@ def test_a_contender_that_fails_is_named(program, text, message):
     ):
         contender.ask({})
     assert str(error.value) == message
+
+
+def test_a_workers_memory_is_neither_its_parents_nor_that_of_jax(run_python):
+    """The test's own process, which starts it, has loaded all of JAX."""
+    program = """
+import sys
+from gpt2_flax.bench_worker import peak_memory_bytes
+print(peak_memory_bytes(), "jax" in sys.modules)
+"""
+    num_bytes, has_jax = run_python(program).stdout.split()
+    assert int(num_bytes) < 60e6 < bench_worker.peak_memory_bytes()
+    assert has_jax == "False"
 
 
 @pytest.mark.parametrize("is_interrupted", [False, True])
