@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
-from types import TracebackType
 from typing import Any
 
 from gpt2_flax.bench_worker import TORCH_CONTENDERS
@@ -42,7 +41,7 @@ def require_contender(name: str) -> None:
 
 
 class Contender:
-    """Context manager: the process ends with it, however it ends."""
+    """Context manager: the process ends with it, in the middle of a step or not."""
 
     def __init__(self, name: str) -> None:
         self.name, _, command = name.partition("=")
@@ -101,15 +100,8 @@ class Contender:
     def __enter__(self) -> "Contender":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
-            if kind is not None:
-                self._process.kill()  # in the middle of a step, for all we know
             self._process.communicate(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()

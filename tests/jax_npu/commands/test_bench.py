@@ -2,6 +2,7 @@
 
 import json
 import math
+import types
 
 import jax
 import jax.numpy as jnp
@@ -198,6 +199,17 @@ def test_the_highest_sample_of_the_peak_counts(monkeypatch):
         meter.sample()
     assert meter.share(1e9) == 0.2
     assert str(meter) == ("bf16 peak 5 GFLOP/s, the highest of 3 samples from 2 on")
+
+
+def test_the_peak_is_of_all_cores_or_unknown(monkeypatch):
+    def measure(num_threads, seconds):
+        return num_threads * 1e9 + seconds
+
+    library = types.SimpleNamespace(jax_npu_host_peak_flops=measure)
+    monkeypatch.setattr(peak.ffi, "load", lambda: library)
+    assert peak.host_peak_flops(0.25) == peak.num_cores() * 1e9 + 0.25
+    monkeypatch.setattr(peak.ffi, "load", types.SimpleNamespace)
+    assert peak.host_peak_flops() is None
 
 
 def test_other_programs_are_told_from_ours(tmp_path, monkeypatch):
