@@ -1,139 +1,179 @@
 """gpt2-flax bench: how fast a training step is on one backend against others.
 
     gpt2-flax bench --backend sim --against host
-    taskset -c 0 gpt2-flax bench --model gpt2 --batch-size 4 --backend sim --repeats 3
+    gpt2-flax bench --model gpt2 --batch-size 4 --seq-len 64 --backend host \\
+      --against xla torch-bf16 torch-f32 --chart bench.png
 
-All run in one process, a step of each in turn, after a step that compiles; the ratios
+Each contender has a process of its own, and they compute a step each in turn. Ratios
 are of neighbours in time, so a machine that others use too slows both.
 """
 
 import argparse
 import json
-import os
-import platform
-import resource
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from statistics import median
-
-import jax
-import numpy as np
-import rich
-from rich.table import Table
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import jax_npu
 from gpt2_flax.backend import resolve_backend
+from gpt2_flax.bench_contender import Contender, require_contender
+from gpt2_flax.bench_jax import NO_CUSTOM_CALLS, gemm_flops
+from gpt2_flax.bench_report import Bench, Steps, as_record, as_table, draw
+from gpt2_flax.bench_worker import TORCH_CONTENDERS
 from gpt2_flax.config import TrainConfig, choose_model
 from gpt2_flax.errors import InputError, one_line_errors
-from gpt2_flax.model import init_params, logits_function
-from gpt2_flax.optimizer import make_optimizer, make_schedule
-from gpt2_flax.train import State, make_train_step
+from gpt2_flax.model import GPT2Config
+from jax_npu.chart import require_matplotlib
+from jax_npu.other_load import OtherLoad, load_warning
+from jax_npu.peak import PeakMeter
+from jax_npu.side_by_side import (
+    in_turn,
+    machine_facts,
+    reject_repeated,
+    versions,
+    wide_console,
+)
 
-
-@dataclass(frozen=True)
-class Timing:
-    """Steps on one backend. `ratio`: how many times as long the measured one takes."""
-
-    backend: str
-    seconds: list[float]  # one a step
-    first_seconds: float  # with compilation
-    tokens_per_second: float
-    ratio: float | None  # median of the pairs; none for the measured backend itself
+Reply = dict[str, Any]
 
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="gpt2-flax bench", description="Times training steps, backend by backend."
-    )
-    parser.add_argument("--backend", help="the one that is measured")
-    parser.add_argument("--against", nargs="*", default=[], help="the others")
-    parser.add_argument("--model", help="as in gpt2-flax train")
-    parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
-    parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
-    parser.add_argument("--repeats", type=int, default=5, help="steps of each")
-    parser.add_argument("--json", action="store_true", help="print JSON, no table")
-    arguments = parser.parse_args(argv)
-    if arguments.repeats < 1:
-        raise InputError(f"--repeats must be at least 1, got {arguments.repeats}.")
-    names = [resolve_backend(name) for name in [arguments.backend, *arguments.against]]
-    if len(set(names)) < len(names):
-        raise InputError(f"--against must name other backends, got {', '.join(names)}.")
+    arguments = parse(argv)
+    try:
+        names = contender_names(arguments)
+        if arguments.chart:
+            require_matplotlib()
+    except ValueError as e:
+        raise InputError(f"{e}.") from None
     config = TrainConfig(
         model=arguments.model,
         batch_size=arguments.batch_size,
         seq_len=arguments.seq_len,
     )
-    timings = measure(config, names, arguments.repeats)
-    machine = {
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "jax": jax.__version__,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    if arguments.json:
-        record = {**machine, "timings": [asdict(timing) for timing in timings]}
-        print(json.dumps(record, indent=2))
-    else:
-        rich.print(as_table(timings))
-        print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    model = choose_model(config)
+    bench = run(names, model, config, arguments)
+    tell(bench, model, arguments)
     return 0
 
 
-def measure(config: TrainConfig, names: Sequence[str], repeats: int) -> list[Timing]:
-    """Training steps on random tokens, a step on each backend in turn."""
-    model = choose_model(config)
-    schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
-    optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
-    logits = logits_function(model, jax_npu.dot_general)
-    shape = (config.batch_size, config.seq_len + 1)
-    random = np.random.default_rng(config.seed)
-    tokens = random.integers(0, model.vocab_size, shape, np.int32)
-
-    def stepper(name: str) -> Callable[[], float]:
-        params = init_params(model, config.seed)
-        state = State(params, optimizer.init(params))
-        train_step = make_train_step(logits, optimizer)
-
-        def step() -> float:
-            nonlocal state
-            start = time.perf_counter()
-            with jax_npu.backend(name):
-                state, loss, _ = train_step(state, tokens)
-                loss.block_until_ready()
-            return time.perf_counter() - start
-
-        return step
-
-    steps = [stepper(name) for name in names]
-    first = [step() for step in steps]
-    rounds = [[step() for step in steps] for _ in range(repeats)]
-    timings = []
-    for i, name in enumerate(names):
-        seconds = [row[i] for row in rounds]
-        tokens_per_second = config.batch_size * config.seq_len / median(seconds)
-        ratio = median(row[0] / row[i] for row in rounds) if i else None
-        timings.append(Timing(name, seconds, first[i], tokens_per_second, ratio))
-    return timings
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax bench", description="Times training steps, backend by backend."
+    )
+    parser.add_argument("--backend", help="the one that is measured")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help=f"the others: backends, {', '.join(TORCH_CONTENDERS)}, or NAME=COMMAND "
+        "for a program that speaks the protocol of bench_contender.py",
+    )
+    parser.add_argument("--model", help="as in gpt2-flax train")
+    parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
+    parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
+    parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
+    parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
+    parser.add_argument("--json", action="store_true", help="print JSON, no table")
+    parser.add_argument("--chart", type=Path, help="draw a PNG")
+    parser.add_argument("--profile", type=Path, help="trace the calls of one more step")
+    arguments = parser.parse_args(argv)
+    for name, least in (("repeats", 1), ("warmup", 0)):
+        if (given := getattr(arguments, name)) < least:
+            raise InputError(f"--{name} must be at least {least}, got {given}.")
+    return arguments
 
 
-def as_table(timings: Sequence[Timing]) -> Table:
-    table = Table(title="Training steps", title_justify="left")
-    table.add_column("backend")
-    columns = "first step, s", "median, s", "spread, s", "tokens/s"
-    for name in (*columns, f"{timings[0].backend} takes"):
-        table.add_column(name, justify="right")
-    for timing in timings:
-        table.add_row(
-            timing.backend,
-            f"{timing.first_seconds:.2f}",
-            f"{median(timing.seconds):.3f}",
-            f"{min(timing.seconds):.3f}-{max(timing.seconds):.3f}",
-            f"{timing.tokens_per_second:,.0f}",
-            "" if timing.ratio is None else f"{timing.ratio:.2f} times as long",
+def contender_names(arguments: argparse.Namespace) -> list[str]:
+    names = [resolve_backend(arguments.backend)]
+    if arguments.profile and names[0] == NO_CUSTOM_CALLS:
+        raise InputError(
+            f"--profile traces custom calls, and {names[0]} makes none; give another "
+            "--backend."
         )
-    return table
+    for name in arguments.against:
+        is_backend = name not in TORCH_CONTENDERS and "=" not in name
+        names.append(resolve_backend(name) if is_backend else name)
+        require_contender(name)
+    reject_repeated([name.partition("=")[0] for name in names])
+    return names
+
+
+def run(
+    names: list[str],
+    model: GPT2Config,
+    config: TrainConfig,
+    arguments: argparse.Namespace,
+) -> Bench:
+    """The contenders' steps in turn, after their first ones and those to warm up."""
+    peak = PeakMeter()
+    spec = {"model": asdict(model), "train": asdict(config)}
+    with ExitStack() as stack:
+        contenders = [stack.enter_context(Contender(name)) for name in names]
+        # One by one: a first step compiles, and has the machine for itself.
+        begun = []
+        for contender in contenders:
+            ready = contender.ask(spec | {"contender": contender.name})
+            begun.append((ready["versions"], contender.ask({"do": "step"})))
+        steppers = [lambda c=c: c.ask({"do": "step"}) for c in contenders]
+        in_turn(steppers, arguments.warmup)
+        load = OtherLoad(contender.pid for contender in contenders)
+        peak.sample()
+        replies = in_turn(steppers, arguments.repeats, peak.sample)
+        other_load = load.share()
+        memory = [contender.ask({"do": "memory"}) for contender in contenders]
+        if arguments.profile:
+            path = str(arguments.profile.resolve())
+            contenders[0].ask({"do": "profile", "path": path})
+    steps = [
+        steps_of(contender.name, *start, answers, end)
+        for contender, start, answers, end in zip(contenders, begun, replies, memory)
+    ]
+    flops = gemm_flops(model, config)
+    num_tokens = config.batch_size * config.seq_len
+    return Bench(steps, peak, flops, num_tokens, other_load)
+
+
+def steps_of(
+    name: str, packages: dict[str, str], first: Reply, replies: list[Reply], end: Reply
+) -> Steps:
+    counted = [reply["counters"] for reply in replies]
+    return Steps(
+        name,
+        packages,
+        first["seconds"],
+        [reply["seconds"] for reply in replies],
+        [reply["loss"] for reply in replies],
+        [jax_npu.Counters(**c) for c in counted] if counted[0] else None,
+        end["peak_memory_bytes"],
+    )
+
+
+def tell(bench: Bench, model: GPT2Config, arguments: argparse.Namespace) -> None:
+    facts, packages = machine_facts(), versions("jax-npu")
+    for steps in bench.contenders:
+        packages |= steps.versions
+    if arguments.json:
+        record = {
+            **facts,
+            "versions": packages,
+            "model": asdict(model),
+            "batch_size": arguments.batch_size,
+            "seq_len": arguments.seq_len,
+            **as_record(bench),
+        }
+        print(json.dumps(record, indent=2))
+    else:
+        wide_console().print(as_table(bench))
+        print(f"{facts['cpu']}, {facts['cores']} cores, {facts['isa']}; {bench.peak}")
+        print(", ".join(f"{name} {version}" for name, version in packages.items()))
+    if warning := load_warning(bench.other_load):
+        print(f"gpt2-flax: {warning}.", file=sys.stderr)
+    if arguments.chart:
+        draw(arguments.chart, bench)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # The programs of gpt2_flax, and the flags that they share.
-PROGRAMS = {"__main__", "backend", "bench", "export", "sample", "train"}
+PROGRAMS = {
+    *("__main__", "backend", "bench", "bench_jax", "bench_report"),
+    *("export", "sample", "train"),
+}
 TAKEN_BY_MLIR_AIE = {
     "compiler", "dialects", "extras", "helpers", "ir", "iron", "utils"
 }  # fmt: skip

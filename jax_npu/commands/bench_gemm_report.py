@@ -33,9 +33,9 @@ class CaseResult:
 
     @property
     def pack_share(self) -> float | None:
-        """Of the threads' time in calls; none where there are no custom calls."""
-        total = self.counters.pack_ns + self.counters.multiply_ns
-        return self.counters.pack_ns / total if total else None
+        """Of the threads' time in calls; none where threads do not multiply."""
+        pack_ns, multiply_ns = self.counters.pack_ns, self.counters.multiply_ns
+        return pack_ns / (pack_ns + multiply_ns) if multiply_ns else None
 
 
 def as_table(results: Sequence[CaseResult], peak: PeakMeter) -> Table:
