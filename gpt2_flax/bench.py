@@ -26,6 +26,7 @@ from gpt2_flax.config import TrainConfig, choose_model
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config
 from jax_npu.chart import require_matplotlib
+from jax_npu.files import require_folder_of
 from jax_npu.other_load import OtherLoad, load_warning
 from jax_npu.peak import PeakMeter
 from jax_npu.side_by_side import (
@@ -42,6 +43,7 @@ Reply = dict[str, Any]
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     arguments = parse(argv)
+    require_folder_of(arguments.chart, arguments.profile)
     try:
         names = contender_names(arguments)
         if arguments.chart:

@@ -3,6 +3,18 @@
 from pathlib import Path
 
 
+def require_folder_of(*paths: Path | None) -> None:
+    """
+    Raises:
+      FileNotFoundError: where a file could not be written, before it is computed.
+    """
+    for path in paths:
+        if path is not None and not path.resolve().parent.is_dir():
+            raise FileNotFoundError(
+                f"{path} cannot be written: there is no folder {path.parent}"
+            )
+
+
 def write_file(path: Path, data: bytes) -> None:
     """All of it or nothing, where `path` is a file; what is none is written into."""
     path = path.resolve()

@@ -25,6 +25,7 @@ from jax_npu.chart import require_matplotlib
 from jax_npu.commands.bench_gemm_report import CaseResult, as_record, as_table, draw
 from jax_npu.commands.gpt2_gemms import GPT2_GEMMS, GemmCase
 from jax_npu.counters import Counters
+from jax_npu.files import require_folder_of
 from jax_npu.peak import PeakMeter
 from jax_npu.side_by_side import (
     in_turn,
@@ -73,6 +74,7 @@ def add_gemm_bench(parsers: Any) -> None:
 def _bench(arguments: argparse.Namespace) -> None:
     if arguments.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {arguments.repeats}")
+    require_folder_of(arguments.chart, arguments.profile)
     if arguments.chart:
         require_matplotlib()
     names = [_resolve(name) for name in [arguments.backend, *arguments.against]]

@@ -166,6 +166,7 @@ def test_torch_trains_the_same_model(monkeypatch):
         ("--backend tpu", "backend must be one of"),
         ("--backend host --against tpu", "backend must be one of"),
         ("--backend xla --profile x.json", "xla makes none; give another --backend"),
+        ("--profile no/such/x.json", "cannot be written: there is no folder no/such"),
         ("--backend host --against peer=/no/such", "contender peer does not start"),
     ],
 )
