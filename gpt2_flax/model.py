@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike
@@ -175,5 +174,28 @@ def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFuncti
 
 def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
     """Mean over (B, T) of -log softmax(logits)[target], in nats per token."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return losses.mean()
+    return token_losses(logits, targets).mean()
+
+
+@jax.custom_jvp
+def token_losses(logits: Array, targets: Array) -> Array:
+    """Logits (..., V) and targets (...) to the loss of each token (...)."""
+    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - target_logits
+
+
+@token_losses.defjvp
+def token_losses_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Its gradient, softmax - onehot, from the logits in one pass.
+
+    jax's own keeps the exponentials, as large as the logits, then scatters into them.
+    """
+    logits, targets = primals
+    losses = token_losses(logits, targets)
+    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)
+    log_sum = losses[..., None] + target_logits
+    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
+    gradient = jnp.exp(logits - log_sum) - is_target
+    return losses, (gradient * tangents[0]).sum(axis=-1)
