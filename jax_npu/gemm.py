@@ -66,6 +66,7 @@ def gemm(
         passes=passes,
         backend=backend,
         sharding=sharding,
+        round_first=(False, False),
     )
 
 
@@ -80,7 +81,7 @@ def _vary_alike(lhs, rhs):
         yield jax.lax.pcast(operand, missing, to="varying") if missing else operand
 
 
-def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding):
+def _abstract_eval(lhs, rhs, *, spec, out_dtype, sharding, **params):
     return lhs.update(
         shape=out_shape(spec, lhs.shape, rhs.shape),
         dtype=out_dtype,
@@ -111,14 +112,16 @@ def _like(operand):
     return {"out_dtype": aval.dtype, "sharding": sharding}
 
 
-def _transpose_lhs(ct, lhs, rhs, *, spec, **params):
+def _transpose_lhs(ct, lhs, rhs, *, spec, round_first, **params):
     transposed = Spec(spec.out, spec.rhs, spec.lhs)  # dA = dC Bᵀ
-    return gemm_p.bind(ct, rhs, spec=transposed, **(params | _like(lhs)))
+    params |= {"round_first": (True, round_first[1]), **_like(lhs)}
+    return gemm_p.bind(ct, rhs, spec=transposed, **params)
 
 
-def _transpose_rhs(ct, lhs, rhs, *, spec, **params):
+def _transpose_rhs(ct, lhs, rhs, *, spec, round_first, **params):
     transposed = Spec(spec.lhs, spec.out, spec.rhs)  # dB = Aᵀ dC
-    return gemm_p.bind(lhs, ct, spec=transposed, **(params | _like(rhs)))
+    params |= {"round_first": (round_first[0], True), **_like(rhs)}
+    return gemm_p.bind(lhs, ct, spec=transposed, **params)
 
 
 def _batch(operands, dims, *, spec, sharding, **params):
@@ -236,8 +239,20 @@ def _call_and_sum(lhs, rhs, *, mesh_axes, out_dtype, **params):
     return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
 
 
-def _lower(ctx, lhs, rhs, *, sharding, **params):
-    call = _partitioned_call(**params)
+def _lower(ctx, lhs, rhs, *, sharding, round_first, **params):
+    """Rounds the operands of `round_first` outside of the custom call.
+
+    dC is read by two products, which would both round it; XLA writes it as bf16 at
+    once where it computes it. The result is the same to the bit.
+    """
+
+    def call(*operands):
+        rounded = (
+            x.astype(jnp.bfloat16) if first and params["passes"] == 1 else x
+            for x, first in zip(operands, round_first)
+        )
+        return _partitioned_call(**params)(*rounded)
+
     return mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
 
 
