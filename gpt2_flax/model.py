@@ -79,8 +79,11 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         b, t, _ = x.shape
-        qkv = self.qkv(x).reshape(b, t, 3, self.num_heads, self.head_dim)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # (B, T, H, D) each
+        # Of jnp.split, unlike of slices, the gradient is written once.
+        q, k, v = (
+            part.reshape(b, t, self.num_heads, self.head_dim)
+            for part in jnp.split(self.qkv(x), 3, axis=-1)
+        )
         scores = self.dot_general(
             q, k, (((3,), (3,)), ((0, 2), (0, 2)))
         )  # (B, H, T, S)
