@@ -195,7 +195,7 @@ class GPT2(nnx.Module):
         )
 
 
-def as_they_are(operands: Any, dtype: DTypeLike | None = None) -> Any:
+def as_they_are(operands: Any, /, *, dtype: Any = None, inexact: bool = True) -> Any:
     """For flax's promote_dtype, which would copy bf16 activations to the weights' f32.
 
     A product takes operands of two types.

@@ -180,9 +180,7 @@ def begin(
         )
 
     if resume and (first := run.latest_step(out)):
-        shapes = jax.eval_shape(
-            lambda: initial_state(init_params(model, 0), optimizer)
-        )
+        shapes = jax.eval_shape(lambda: initial_state(init_params(model, 0), optimizer))
         items = run.restore_checkpoint(out, saved_items(shapes))
         state = State(**items, grads=zeros_like(items["params"]))
     else:
