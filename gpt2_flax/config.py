@@ -2,13 +2,13 @@
 
 import argparse
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.errors import InputError
-from gpt2_flax.model import MODELS, SEEDS, GPT2Config
+from gpt2_flax.model import ACTIVATIONS, MODELS, SEEDS, GPT2Config
 from gpt2_flax.tokenizer import NUM_TOKENS
 from gpt2_flax.weights import read_config
 
@@ -31,6 +31,11 @@ class TrainConfig:
     num_layers: int | None = flag(None, "instead of the model's", int)
     num_heads: int | None = flag(None, "instead of the model's", int)
     embed_dim: int | None = flag(None, "instead of the model's", int)
+    activations: str = flag(
+        GPT2Config.activations,
+        f"one of {', '.join(ACTIVATIONS)}: type of what matmuls read and write for one "
+        "another; bf16 is half the memory. Parameters and gradients stay f32",
+    )
     weights: str | None = flag(
         None, "Hugging Face GPT-2 directory to start from; it names its own model", str
     )
@@ -90,6 +95,7 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
     """The run's own configuration; `given` may repeat it, and change the backend."""
+    saved = asdict(TrainConfig(**saved))  # also flags younger than the run
     changes = ", ".join(
         f"{flag_name(name)} was {saved[name]}, now {value}"
         for name, value in given.items()
@@ -123,6 +129,7 @@ def choose_model(config: TrainConfig) -> GPT2Config:
         if name not in MODELS:
             raise InputError(f"--model must be one of {', '.join(MODELS)}, got {name}.")
         model = replace(MODELS[name], **overrides)
+    model = replace(model, activations=config.activations)
     if config.seq_len > model.num_positions:
         raise InputError(
             f"the model has {model.num_positions} positions; --seq-len must not exceed "

@@ -11,10 +11,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from gpt2_flax.errors import InputError
 
@@ -24,6 +23,7 @@ LogitsFunction = Callable[[Params, ArrayLike], Array]
 
 SEEDS = range(2**63)  # that jax.random.key and NumPy take alike
 INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
+ACTIVATIONS = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class GPT2Config:
     vocab_size: int = 50257  # 256 bytes + 50,000 merges + <|endoftext|>
     num_positions: int = 1024  # one learned position each; the longest sequence
     norm_eps: float = 1e-5  # LayerNorm's, as in the released checkpoints
+    activations: str = "f32"  # or bf16: what a product reads, and writes for another
 
     def __post_init__(self) -> None:
         if min(self.num_layers, self.num_heads, self.embed_dim) < 1:
@@ -46,6 +47,20 @@ class GPT2Config:
                 f"heads share the channels equally: --embed-dim {self.embed_dim} is no "
                 f"multiple of --num-heads {self.num_heads}."
             )
+        if self.activations not in ACTIVATIONS:
+            raise InputError(
+                f"--activations must be one of {', '.join(ACTIVATIONS)}, got "
+                f"{self.activations}."
+            )
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """Of activations. The residual stream, softmax and logits are f32 always.
+
+        In bf16, a sum of 2 x num_layers terms would lose the small ones, and a logit
+        above 8 has steps of 1/16.
+        """
+        return ACTIVATIONS[self.activations]
 
 
 MODELS = {
@@ -62,11 +77,14 @@ class Attention(nnx.Module):
         self.num_heads = config.num_heads
         self.head_dim = config.embed_dim // config.num_heads
         self.dot_general = dot_general
+        self.dtype = config.dtype
         self.qkv = nnx.Linear(
             config.embed_dim,
             3 * config.embed_dim,
             kernel_init=nnx.initializers.normal(INIT_STDDEV),
             dot_general=dot_general,
+            promote_dtype=as_they_are,
+            preferred_element_type=config.dtype,
             rngs=rngs,
         )
         self.proj = nnx.LinearGeneral(
@@ -75,30 +93,46 @@ class Attention(nnx.Module):
             axis=(1, 3),  # the (H, D) of (B, H, T, D)
             kernel_init=residual_init(config),
             dot_general=dot_general,
+            promote_dtype=as_they_are,
+            preferred_element_type=jnp.float32,
             rngs=rngs,
         )
 
     def __call__(self, x: Array) -> Array:
         b, t, _ = x.shape
-        qkv = self.qkv(x).reshape(b, t, 3, self.num_heads, self.head_dim)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]  # (B, T, H, D) each
+        # Of jnp.split, unlike of slices, the gradient is written once.
+        q, k, v = (
+            part.reshape(b, t, self.num_heads, self.head_dim)
+            for part in jnp.split(self.qkv(x).astype(self.dtype), 3, axis=-1)
+        )
         scores = self.dot_general(
-            q, k, (((3,), (3,)), ((0, 2), (0, 2)))
+            q,
+            k,
+            (((3,), (3,)), ((0, 2), (0, 2))),
+            preferred_element_type=jnp.float32,
         )  # (B, H, T, S)
         causal = jnp.tril(jnp.ones((t, t), bool))
         scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
-        weights = jax.nn.softmax(scores)
-        context = self.dot_general(weights, v, (((3,), (1,)), ((0, 1), (0, 2))))
+        weights = jax.nn.softmax(scores).astype(self.dtype)
+        context = self.dot_general(
+            weights,
+            v,
+            (((3,), (1,)), ((0, 1), (0, 2))),
+            preferred_element_type=self.dtype,
+        )
         return self.proj(context)  # (B, H, T, D) -> (B, T, C)
 
 
 class MLP(nnx.Module):
     def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        self.dtype = config.dtype
         self.fc = nnx.Linear(
             config.embed_dim,
             4 * config.embed_dim,
             kernel_init=nnx.initializers.normal(INIT_STDDEV),
             dot_general=dot_general,
+            promote_dtype=as_they_are,
+            preferred_element_type=config.dtype,
             rngs=rngs,
         )
         self.proj = nnx.Linear(
@@ -106,15 +140,19 @@ class MLP(nnx.Module):
             config.embed_dim,
             kernel_init=residual_init(config),
             dot_general=dot_general,
+            promote_dtype=as_they_are,
+            preferred_element_type=jnp.float32,
             rngs=rngs,
         )
 
     def __call__(self, x: Array) -> Array:
-        return self.proj(jax.nn.gelu(self.fc(x), approximate=True))  # "gelu_new"
+        hidden = jax.nn.gelu(self.fc(x), approximate=True)  # "gelu_new"
+        return self.proj(hidden.astype(self.dtype))
 
 
 class Block(nnx.Module):
     def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
+        self.dtype = config.dtype
         self.norm_1 = nnx.LayerNorm(
             config.embed_dim, epsilon=config.norm_eps, rngs=rngs
         )
@@ -125,8 +163,8 @@ class Block(nnx.Module):
         self.mlp = MLP(config, dot_general, rngs)
 
     def __call__(self, x: Array) -> Array:
-        x = x + self.attention(self.norm_1(x))
-        return x + self.mlp(self.norm_2(x))
+        x = x + self.attention(self.norm_1(x).astype(self.dtype))
+        return x + self.mlp(self.norm_2(x).astype(self.dtype))
 
 
 class GPT2(nnx.Module):
@@ -134,6 +172,7 @@ class GPT2(nnx.Module):
         init = nnx.initializers.normal(INIT_STDDEV)
         v, p, c = config.vocab_size, config.num_positions, config.embed_dim
         self.dot_general = dot_general
+        self.dtype = config.dtype
         self.tokens = nnx.Embed(v, c, embedding_init=init, rngs=rngs)
         self.positions = nnx.Embed(p, c, embedding_init=init, rngs=rngs)
         self.blocks = nnx.List(
@@ -148,7 +187,20 @@ class GPT2(nnx.Module):
             x = block(x)
         # The tied head contracts C of (B, T, C), (V, C); Embed.attend would transpose.
         head = self.tokens.embedding[...]
-        return self.dot_general(self.norm(x), head, (((2,), (1,)), ((), ())))
+        return self.dot_general(
+            self.norm(x).astype(self.dtype),
+            head,
+            (((2,), (1,)), ((), ())),
+            preferred_element_type=jnp.float32,
+        )
+
+
+def as_they_are(operands: Any, /, *, dtype: Any = None, inexact: bool = True) -> Any:
+    """For flax's promote_dtype, which would copy bf16 activations to the weights' f32.
+
+    A product takes operands of two types.
+    """
+    return operands
 
 
 def residual_init(config: GPT2Config) -> nnx.Initializer:
@@ -175,5 +227,28 @@ def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFuncti
 
 def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
     """Mean over (B, T) of -log softmax(logits)[target], in nats per token."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return losses.mean()
+    return token_losses(logits, targets).mean()
+
+
+@jax.custom_jvp
+def token_losses(logits: Array, targets: Array) -> Array:
+    """Logits (..., V) and targets (...) to the loss of each token (...)."""
+    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - target_logits
+
+
+@token_losses.defjvp
+def token_losses_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Its gradient, softmax - onehot, from the logits in one pass.
+
+    jax's own keeps the exponentials, as large as the logits, then scatters into them.
+    """
+    logits, targets = primals
+    losses = token_losses(logits, targets)
+    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)
+    log_sum = losses[..., None] + target_logits
+    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
+    gradient = jnp.exp(logits - log_sum) - is_target
+    return losses, (gradient * tangents[0]).sum(axis=-1)

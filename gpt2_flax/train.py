@@ -15,9 +15,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import rich
@@ -62,8 +63,14 @@ SAMPLE_TOKENS = 80
 
 
 class State(NamedTuple):
+    """`grads` is memory: the last step's gradients, which the next ones overwrite.
+
+    Without it XLA takes new pages for them in every step, and the kernel clears those.
+    """
+
     params: Params
     opt_state: optax.OptState
+    grads: Params | None = None
 
 
 TrainStep = Callable[[State, Tokens], tuple[State, Array, Array]]
@@ -172,19 +179,17 @@ def begin(
             "another now; restore it, or begin anew with another --out or --overwrite."
         )
 
-    def initial_state(params: Params) -> State:
-        return State(params, optimizer.init(params))
-
     if resume and (first := run.latest_step(out)):
-        shapes = jax.eval_shape(lambda: initial_state(init_params(model, 0)))
-        state = State(**run.restore_checkpoint(out, shapes._asdict()))
+        shapes = jax.eval_shape(lambda: initial_state(init_params(model, 0), optimizer))
+        items = run.restore_checkpoint(out, saved_items(shapes))
+        state = State(**items, grads=zeros_like(items["params"]))
     else:
         first = 0
         if config.weights:
             params = load_params(Path(config.weights), model)
         else:
             params = init_params(model, config.seed)
-        state = initial_state(params)
+        state = initial_state(params, optimizer)
     if before is None:
         record = {"train": asdict(config), "model": asdict(model)}
         run.create_run(out, {**record, "text_sha256": text_sha256}, overwrite)
@@ -199,15 +204,29 @@ def begin(
     return first, state
 
 
+def initial_state(params: Params, optimizer: optax.GradientTransformation) -> State:
+    return State(params, optimizer.init(params), zeros_like(params))
+
+
+def zeros_like(params: Params) -> Params:
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def saved_items(state: State) -> dict[str, Any]:
+    """What a checkpoint holds: all that the next step depends on."""
+    return {"params": state.params, "opt_state": state.opt_state}
+
+
 def make_train_step(
     logits: LogitsFunction, optimizer: optax.GradientTransformation
 ) -> TrainStep:
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, keep_unused=True)
     def train_step(state: State, tokens: Tokens) -> tuple[State, Array, Array]:
         loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(params, opt_state), loss, optax.tree.norm(grads)
+        kept = None if state.grads is None else grads
+        return State(params, opt_state, kept), loss, optax.tree.norm(grads)
 
     return train_step
 
@@ -259,7 +278,7 @@ def loop(
             largest = np.max([np.abs(p).max() for p in jax.tree.leaves(state.params)])
             row = {"step": step, "the largest parameter": float(largest)}
             check_finite(row, checkpoints.latest_step())
-            run.save_checkpoint(checkpoints, step, state._asdict())
+            run.save_checkpoint(checkpoints, step, saved_items(state))
 
         while step < config.steps and not interrupted.is_set():
             batch = train_batch(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -10,25 +11,39 @@ import pytest
 import jax_npu
 from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.optimizer import make_optimizer, make_schedule
-from gpt2_flax.train import State, make_train_step
+from gpt2_flax.train import State, initial_state, make_train_step
 
 # Forward: qkv, scores, context, two projections, fc. Backward: two for each.
 GEMMS_PER_LAYER = 3 * 6
 GEMMS_OF_HEAD = 3
 
 
+# A matrix is written as its gradient, two moments and itself; the embedding also where
+# the rows of the tokens are added to the gradient that the head left.
+WRITES, WRITES_OF_EMBEDDING = 4, 5
+
+
 @pytest.fixture
 def compile_step(config, tokens):
     """The HLO text of the step of a model that uses the given `dot_general`."""
 
-    def compile_with(dot_general):
-        optimizer = make_optimizer(make_schedule(1e-3, 2, 10), 0.1, 1.0)
-        step = make_train_step(logits_function(config, dot_general), optimizer)
-        params = init_params(config, 0)
-        state = State(params, optimizer.init(params))
-        return step.lower(state, tokens).compile().as_text()
+    def compile_with(dot_general, config=config):
+        return compiled(config, tokens, initial_state, dot_general).as_text()
 
     return compile_with
+
+
+@pytest.fixture
+def wide(config):
+    """Of matrices whose sums of squares XLA takes without writing the squares."""
+    return replace(config, num_layers=1, embed_dim=96)
+
+
+def compiled(config, tokens, state_of, dot_general=jax_npu.dot_general):
+    optimizer = make_optimizer(make_schedule(1e-3, 2, 10), 0.1, 1.0)
+    step = make_train_step(logits_function(config, dot_general), optimizer)
+    state = state_of(init_params(config, 0), optimizer)
+    return step.lower(state, tokens).compile()
 
 
 def test_every_dot_is_a_custom_call(config, compile_step, custom_call_backend):
@@ -71,6 +86,85 @@ def transposing_but_for_attention(transposing):
     return dot_general
 
 
+def test_all_that_a_step_changes_is_overwritten_in_place(config, tokens, backend):
+    text = compiled(config, tokens, initial_state).as_text().splitlines()[0]
+    aliases = re.findall(r"\{(\d+)\}: \((\d+), \{\}", text)
+    num_params = len(jax.tree.leaves(init_params(config, 0)))
+    # parameters, two moments and gradients; two counts, of AdamW and of its schedule
+    assert aliases == [(str(i),) * 2 for i in range(4 * num_params + 2)]
+
+
+def test_gradients_take_the_memory_of_the_last_ones(wide, tokens, backend):
+    def without_gradients(params, optimizer):
+        return State(params, optimizer.init(params))
+
+    kept, fresh = (
+        compiled(wide, tokens, state_of).memory_analysis().temp_size_in_bytes
+        for state_of in (initial_state, without_gradients)
+    )
+    params = jax.tree.leaves(init_params(wide, 0))
+    largest = max(p.nbytes for p in params)
+    assert fresh - kept > sum(p.nbytes for p in params) - largest
+
+
+def test_each_matrix_is_written_four_times(wide, compile_step, backend):
+    hlo = parse(compile_step(jax_npu.dot_general, wide))
+    c = wide.embed_dim
+    writes = {size: written(hlo, size) for size in (c * 3 * c, c * 4 * c)}
+    assert len(writes[c * 3 * c]) == WRITES  # qkv
+    assert len(writes[c * 4 * c]) == 2 * WRITES  # fc and the projection behind it
+    assert len(written(hlo, wide.vocab_size * c)) == WRITES_OF_EMBEDDING
+
+
+def test_rows_of_tokens_are_added_to_the_heads_gradient(wide, compile_step, backend):
+    hlo = parse(compile_step(jax_npu.dot_general, wide))
+    size = wide.vocab_size * wide.embed_dim
+    written_by_scatter = re.compile("calls=%\\S*scatter")
+    (scatter,) = filter(lambda i: written_by_scatter.search(i.line), written(hlo, size))
+    made = [
+        hlo[name] for name in scatter.operands if math.prod(hlo[name].shape) == size
+    ]
+    assert ["dot_general" in i.line or "xdna_" in i.line for i in made] == [True]
+
+
+def test_logits_are_written_once_and_their_gradient_once_in_bf16(
+    config, tokens, compile_step, custom_call_backend
+):
+    hlo = parse(compile_step(jax_npu.dot_general))
+    b, t = tokens.shape
+    logits, gradient = written(hlo, b * (t - 1) * config.vocab_size)
+    assert "xdna_gemm" in logits.line
+    assert " = bf16[" in gradient.line
+
+
+def test_xla_writes_nothing_else_logits_sized_but_what_its_dots_need(
+    config, tokens, compile_step
+):
+    with jax_npu.backend("xla"):
+        hlo = parse(compile_step(jax_npu.dot_general))
+    b, t = tokens.shape
+    # logits, their exponentials, and the gradient in both orientations
+    assert len(written(hlo, b * (t - 1) * config.vocab_size)) == 4
+
+
+def test_bf16_activations_are_what_products_read(
+    config, compile_step, custom_call_backend
+):
+    bf16 = replace(config, activations="bf16")
+    hlo = parse(compile_step(jax_npu.dot_general, bf16))
+    is_parameter = [
+        [hlo[name].opcode == "parameter" for name in gemm.operands]
+        for gemm in gemms(hlo)
+    ]
+    types = [re.findall(r"(\w+)\[[\d,]*\]\{", operands(gemm)) for gemm in gemms(hlo)]
+    for row, parameters in zip(types, is_parameter):
+        assert row == ["f32" if p else "bf16" for p in parameters]
+
+
+def operands(gemm):
+    return re.search(r"operand_layout_constraints=\{(.*?\})\}", gemm.line)[1]
+
+
 class Instruction(NamedTuple):
     opcode: str
     shape: tuple[int, ...]
@@ -106,6 +200,19 @@ def parse(text: str) -> dict[str, Instruction]:
 
 def integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part)
+
+
+def written(hlo: dict[str, Instruction], size: int) -> list[Instruction]:
+    """What writes `size` elements, outside of fusions."""
+    entry = hlo[next(name for name in hlo if name.startswith("tokens"))].computation
+    views = ("parameter", "bitcast", "get-tuple-element")
+    return [
+        i
+        for i in hlo.values()
+        if i.computation == entry
+        and i.opcode not in views
+        and math.prod(i.shape) == size
+    ]
 
 
 def gemms(hlo: dict[str, Instruction]) -> list[Instruction]:

@@ -56,6 +56,7 @@ class Training:
             functions = self.train_step, self.validate
             loop = self.config, out, self.split, *functions, first, state
             _, state = train.loop(*loop)
+        state = state._replace(grads=None)  # no state, but memory
         return jax.device_get(state), run.read_metrics(out)
 
     model = GPT2Config(

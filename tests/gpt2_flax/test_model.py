@@ -1,5 +1,10 @@
+from dataclasses import replace
+from functools import partial
+
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jax_npu
@@ -7,10 +12,17 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.model import (
     MODELS,
     GPT2Config,
+    cross_entropy,
     init_params,
     logits_function,
     shape_params,
 )
+from gpt2_flax.train import token_loss
+
+F32_ERROR = 1e-5
+# Of logits after 3 layers with some 10 roundings of 2^-10 (root mean square) each, and
+# of a derivative; test_truth.py counts them.
+BF16_ERROR = 1.2e-2
 
 
 def test_logits_are_one_vector_of_the_vocabulary_a_token(config, tokens, backend):
@@ -70,3 +82,77 @@ def test_sizes_below_one_are_refused(name):
     sizes = {"num_layers": 1, "num_heads": 1, "embed_dim": 1, name: 0}
     with pytest.raises(InputError, match="at least one"):
         GPT2Config(**sizes)
+
+
+def random_logits(shape=(3, 5, 307)):
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal(shape, np.float32) * 4
+    return logits, rng.integers(0, shape[-1], shape[:-1])
+
+
+def reference_loss(logits, targets):
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses.mean()
+
+
+def test_loss_and_its_derivatives_are_optax_cross_entropy():
+    logits, targets = random_logits()
+    direction = random_logits()[0][::-1].copy()
+
+    def derivatives(loss):
+        gradient = jax.grad(loss)
+        along = (logits,), (direction,)
+        second = jax.jvp(lambda x: gradient(x, targets), *along)[1]
+        forward = jax.jvp(lambda x: loss(x, targets), *along)[1]
+        return loss(logits, targets), gradient(logits, targets), forward, second
+
+    pairs = zip(derivatives(cross_entropy), derivatives(reference_loss), strict=True)
+    for actual, expected in pairs:
+        np.testing.assert_allclose(actual, expected, rtol=F32_ERROR, atol=F32_ERROR)
+
+
+def test_loss_of_a_target_of_no_probability_is_finite():
+    logits = np.array([[0.0, 200.0]], np.float32)
+    loss, gradient = jax.value_and_grad(cross_entropy)(logits, np.array([0]))
+    assert loss == 200
+    np.testing.assert_array_equal(gradient, [[-1, 1]])
+
+
+def test_forward_mode_agrees_with_the_gradient(config, tokens, backend):
+    logits = logits_function(config, jax_npu.dot_general)
+    params = init_params(config, 0)
+    direction = init_params(config, 1)
+    loss = partial(token_loss, tokens=tokens, logits=logits)
+    forward = jax.jvp(loss, (params,), (direction,))[1]
+    gradient = jax.grad(loss)(params)
+    products = [
+        np.vdot(g, d)
+        for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction))
+    ]
+    error = F32_ERROR if backend == "xla" else BF16_ERROR
+    mass = sum(map(abs, products))
+    np.testing.assert_allclose(forward, sum(products), rtol=0, atol=error * mass)
+
+
+def test_bf16_activations_leave_gradients_and_logits_f32(config, tokens, backend):
+    bf16 = replace(config, activations="bf16")
+    logits = logits_function(bf16, jax_npu.dot_general)
+    params = init_params(config, 0)
+    assert logits(params, tokens).dtype == jnp.float32
+    gradient = jax.grad(token_loss)(params, tokens, logits)
+    assert {g.dtype for g in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
+
+
+def test_bf16_activations_change_logits_by_their_rounding(config, tokens, backend):
+    params = init_params(config, 0)
+    f32, bf16 = (
+        logits_function(shape, jax_npu.dot_general)(params, tokens)
+        for shape in (config, replace(config, activations="bf16"))
+    )
+    error = np.linalg.norm(bf16 - f32) / np.linalg.norm(f32)
+    assert 0 < error < BF16_ERROR
+
+
+def test_unknown_activations_are_refused(config):
+    with pytest.raises(InputError, match="one of f32, bf16, got f16"):
+        replace(config, activations="f16")

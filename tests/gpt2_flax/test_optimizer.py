@@ -2,10 +2,16 @@ import math
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from gpt2_flax.model import init_params
-from gpt2_flax.optimizer import decayed, make_optimizer, make_schedule
+from gpt2_flax.optimizer import (
+    clip_by_global_norm,
+    decayed,
+    make_optimizer,
+    make_schedule,
+)
 
 
 def test_only_matrices_decay(config):
@@ -55,3 +61,23 @@ def test_long_gradients_are_shortened():
     first_moment = jax.tree.leaves(state[1][0].mu)[0]
     expected = 0.9 * 0.1 * grads[0] + 0.1 * np.array([0.6, 0.8])
     np.testing.assert_allclose(first_moment, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.3, 1.0, 7.0])
+def test_clipping_is_optaxs(norm):
+    direction = {"a": np.array([0.6, 0.0], np.float32), "b": np.float32(-0.8)}
+    grads = jax.tree.map(lambda x: np.float32(norm) * x, direction)
+    ours, theirs = clip_by_global_norm(1.0), optax.clip_by_global_norm(1.0)
+    actual, state = ours.update(grads, ours.init(grads))
+    expected, their_state = theirs.update(grads, theirs.init(grads))
+    compare = np.testing.assert_array_equal if norm < 1 else np.testing.assert_allclose
+    jax.tree.map(lambda x, y: compare(x, y), actual, expected)
+    assert state == their_state  # so that checkpoints are alike
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_clipping_hides_no_gradient_that_is_not_finite(bad):
+    optimizer = clip_by_global_norm(1.0)
+    grads = {"a": np.array([1, bad], np.float32)}
+    clipped, _ = optimizer.update(grads, optimizer.init(grads))
+    assert np.isnan(clipped["a"][1])

@@ -96,6 +96,16 @@ def test_custom_call_and_xla_reach_the_same_loss(train_run, out, custom_call_bac
     assert last[custom_call_backend] == pytest.approx(last["xla"], rel=LOSS_PARITY)
 
 
+def test_bf16_activations_reach_the_same_loss(train_run, out, backend):
+    last = {}
+    for name in ("f32", "bf16"):
+        flags = ("--activations", name, "--lr", 0.02, "--overwrite")
+        assert train_run("--steps", 40, "--embed-dim", 32, *flags) == 0
+        last[name] = run.read_metrics(out)[-1]["val_loss"]
+    assert last["bf16"] != last["f32"]
+    assert last["bf16"] == pytest.approx(last["f32"], rel=LOSS_PARITY)
+
+
 def test_interrupted_and_resumed_is_bit_for_bit_the_same(
     train_run, out, monkeypatch, capsys, backend
 ):
@@ -178,6 +188,22 @@ def test_resuming_otherwise_is_refused(finished_run, out, capsys, flags, message
     assert train.main(["--out", str(out), "--resume", *flags]) == 2
     assert message in one_line(capsys)
     assert (out / "config.json").read_text() == config
+
+
+def test_a_run_older_than_a_flag_resumes(finished_run, out, capsys):
+    record = run.read_run(out)
+    del record["train"]["activations"], record["model"]["activations"]
+    run.write_record(out, record)
+    flags = ["--out", str(out), "--resume", "--activations"]
+    assert train.main([*flags, "bf16"]) == 2
+    assert "--activations was f32, now bf16" in one_line(capsys)
+    assert train.main([*flags, "f32"]) == 0
+
+
+def test_a_checkpoint_holds_no_gradients(finished_run, out):
+    names = {path.name for path in (out / "checkpoints" / "2").iterdir()}
+    assert {"params", "opt_state"} <= names
+    assert "grads" not in names
 
 
 def test_resuming_with_another_text_is_refused(train_run, tmp_path, capsys):

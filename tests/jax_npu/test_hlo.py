@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jax_npu
@@ -158,3 +159,43 @@ def test_vmap_copies_no_operand(custom_call_backend, dims, lhs, rhs):
     hlo = optimised(product, jnp.ones(lhs), jnp.ones(rhs))
     assert num_custom_calls(hlo, custom_call_backend) == 1
     assert copied_operands(hlo) == []
+
+
+def test_a_cotangent_is_rounded_once_for_both_products(custom_call_backend):
+    hlo = optimised(jax.grad(mlp_loss), MLP, X)
+    calls = [line for line in hlo.splitlines() if 'custom_call_target="xdna_' in line]
+    read = [
+        re.findall(r"%([\w.-]+)", line.split("custom-call(")[1].split(")")[0])
+        for line in calls
+    ]
+    types = [
+        re.findall(r"(\w+)\[", line.split("operand_layout_constraints=")[1])
+        for line in calls
+    ]
+    rounded = [
+        name
+        for names, row in zip(read, types)
+        for name, dtype in zip(names, row)
+        if dtype == "bf16"
+    ]
+    # dW2 and dhidden read the one, dW1 the other: x has no gradient
+    assert sorted(map(rounded.count, set(rounded))) == [1, 2]
+
+
+def test_rounding_a_cotangent_first_changes_no_bit(rng, custom_call_backend):
+    w, x = (rng.standard_normal(shape, np.float32) for shape in ((40, 24), (9, 40)))
+    ct = rng.standard_normal((9, 24), np.float32)
+    dx, dw = jax.vjp(jax_npu.matmul, x, w)[1](ct)
+    np.testing.assert_array_equal(dx, jax_npu.einsum("bn,kn->bk", ct, w))
+    np.testing.assert_array_equal(dw, jax_npu.einsum("bk,bn->kn", x, ct))
+    assert dx.dtype == dw.dtype == jnp.float32
+
+
+def test_products_of_several_passes_read_the_whole_cotangent(custom_call_backend):
+    def loss(w):
+        return (jax_npu.matmul(X, w, precision="highest") ** 2).sum()
+
+    hlo = optimised(jax.grad(loss), MLP[0])
+    constraints = re.findall(r"operand_layout_constraints=\{([^=]*)\}", hlo)
+    assert len(constraints) == 2
+    assert not any("bf16" in types for types in constraints)
