@@ -221,6 +221,7 @@ def make_train_step(
     logits: LogitsFunction, optimizer: optax.GradientTransformation
 ) -> TrainStep:
     @partial(jax.jit, donate_argnums=0, keep_unused=True)
+    @jax_npu.round_early
     def train_step(state: State, tokens: Tokens) -> tuple[State, Array, Array]:
         loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -7,6 +7,7 @@ from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
 from jax_npu.call_trace import trace_calls
 from jax_npu.counters import Counters, counters
 from jax_npu.devices import Device, devices
+from jax_npu.early_rounding import round_early
 from jax_npu.explanation import explain
 from jax_npu.npu_events import npu_events
 from jax_npu.products import dot_general, einsum, matmul
@@ -27,6 +28,7 @@ __all__ = [
     "matmul",
     "npu_events",
     "resolve_backend",
+    "round_early",
     "trace_calls",
 ]
 

@@ -5,6 +5,7 @@ operation that computes it may as well round: XLA fuses the conversion into it, 
 half of the bytes are written, and read by each product. Results are the same to the bit.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,8 +19,7 @@ from jax_npu.gemm import gemm_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
 _ELEMENTWISE = frozenset(
-    "add add_any sub mul div neg exp exp2 log log1p tanh logistic erf sqrt rsqrt square "
-    "pow integer_pow max min abs sign select_n clamp".split()
+    ["add", "add_any", "sub", "mul", "div", "neg", "exp", "exp2", "log", "log1p", "tanh", "logistic", "erf", "sqrt", "rsqrt", "square", "pow", "integer_pow", "max", "min", "abs", "sign", "select_n", "clamp"]
 )
 _SAME_ELEMENTS = frozenset(["reshape", "squeeze", "expand_dims"])
 
@@ -33,6 +33,7 @@ def round_early(function: Callable) -> Callable:
         step = jax.jit(jax_npu.round_early(step), donate_argnums=0)
     """
 
+    @functools.wraps(function)
     def rounding(*args: Any, **kwargs: Any) -> Any:
         closed, out_shape = jax.make_jaxpr(function, return_shape=True)(*args, **kwargs)
         changed = ClosedJaxpr(_rounded(closed.jaxpr), closed.consts)

@@ -147,18 +147,37 @@ def test_xla_writes_nothing_else_logits_sized_but_what_its_dots_need(
     assert len(written(hlo, b * (t - 1) * config.vocab_size)) == 4
 
 
-def test_bf16_activations_are_what_products_read(
+def test_with_bf16_activations_products_read_f32_only_from_the_residual_stream(
     config, compile_step, custom_call_backend
 ):
     bf16 = replace(config, activations="bf16")
     hlo = parse(compile_step(jax_npu.dot_general, bf16))
-    is_parameter = [
-        [hlo[name].opcode == "parameter" for name in gemm.operands]
+    f32 = {
+        name
         for gemm in gemms(hlo)
+        for name, dtype in zip(
+            gemm.operands, re.findall(r"(\w+)\[[\d,]*\]\{", operands(gemm))
+        )
+        if dtype == "f32" and hlo[name].opcode != "parameter"
+    }
+    # its gradient, where each of two projections had been added
+    assert len(f32) == 2 * config.num_layers
+
+
+def test_what_only_products_read_is_written_as_bf16_where_it_is_computed(
+    config, compile_step, custom_call_backend
+):
+    hlo = parse(compile_step(jax_npu.dot_general))
+    made_by_a_fusion = [
+        hlo[name]
+        for gemm in gemms(hlo)
+        for name in gemm.operands
+        if re.search(r"= bf16\[.* fusion\(", hlo[name].line)
     ]
-    types = [re.findall(r"(\w+)\[[\d,]*\]\{", operands(gemm)) for gemm in gemms(hlo)]
-    for row, parameters in zip(types, is_parameter):
-        assert row == ["f32" if p else "bf16" for p in parameters]
+    # Of a layer: both norms and gelu, read by two products each, softmax's weights and
+    # their gradient. The last norm and the gradient of the logits.
+    assert len(made_by_a_fusion) == 2 * (5 * config.num_layers + 2)
+    assert not [i for i in hlo.values() if "wrapped_convert" in i.line]
 
 
 def operands(gemm):
