@@ -2,7 +2,8 @@
 
 A product rounds its f32 operands to bf16. Where nothing else reads an operand, the
 operation that computes it may as well round: XLA fuses the conversion into it, so that
-half of the bytes are written, and read by each product. Results are the same to the bit.
+half of the bytes are written, and read by each product. Results are the same to the
+bit.
 """
 
 import functools
@@ -19,7 +20,11 @@ from jax_npu.gemm import gemm_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
 _ELEMENTWISE = frozenset(
-    ["add", "add_any", "sub", "mul", "div", "neg", "exp", "exp2", "log", "log1p", "tanh", "logistic", "erf", "sqrt", "rsqrt", "square", "pow", "integer_pow", "max", "min", "abs", "sign", "select_n", "clamp"]
+    (
+        *("abs", "add", "add_any", "clamp", "div", "erf", "exp", "exp2", "integer_pow"),
+        *("log", "log1p", "logistic", "max", "min", "mul", "neg", "pow", "rsqrt"),
+        *("select_n", "sign", "sqrt", "square", "sub", "tanh"),
+    )
 )
 _SAME_ELEMENTS = frozenset(["reshape", "squeeze", "expand_dims"])
 
@@ -50,8 +55,8 @@ def _rounded(jaxpr: Jaxpr) -> Jaxpr:
     for eqn in jaxpr.eqns:
         invars = [rounded.get(v, v) if _is_variable(v) else v for v in eqn.invars]
         eqns.append(eqn.replace(invars=invars, params=_inside(eqn.params)))
-        for variable in early.intersection(eqn.outvars):
-            conversion, rounded[variable] = _conversion(variable, eqn)
+        for variable in filter(early.__contains__, eqn.outvars):
+            conversion, rounded[variable] = _conversion(variable)
             eqns.append(conversion)
     return jaxpr.replace(eqns=eqns)
 
@@ -65,9 +70,8 @@ def _only_for_products(jaxpr: Jaxpr) -> Iterator[Any]:
         rounds = eqn.primitive is gemm_p and eqn.params["passes"] == 1
         (read if rounds else others).update(filter(_is_variable, eqn.invars))
     for variable in read - others:
-        if variable.aval.dtype == jnp.float32 and variable in made_by:
-            if _is_elementwise(variable, made_by):
-                yield variable
+        if variable.aval.dtype == jnp.float32 and _is_elementwise(variable, made_by):
+            yield variable
 
 
 def _is_elementwise(variable: Any, made_by: dict[Any, JaxprEqn]) -> bool:
@@ -83,7 +87,7 @@ def _is_elementwise(variable: Any, made_by: dict[Any, JaxprEqn]) -> bool:
     return name in _ELEMENTWISE
 
 
-def _conversion(variable: Any, eqn: JaxprEqn) -> tuple[JaxprEqn, Any]:
+def _conversion(variable: Any) -> tuple[JaxprEqn, Any]:
     closed = jax.make_jaxpr(lambda x: lax.convert_element_type(x, jnp.bfloat16))(
         jax.ShapeDtypeStruct(variable.aval.shape, jnp.float32)
     )
