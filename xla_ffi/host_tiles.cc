@@ -168,7 +168,10 @@ class Pass {
           streamed_.Pack(rows, chunk_, to);
           panels = to;
         }
-        const Rows next = piece + 1 < end ? Piece(piece + 1) : Rows{0, 0};
+        // Threads take items in turn.
+        const int64_t next_piece =
+            piece + 1 < end ? piece + 1 : (item + parallel.num_threads) * per_item;
+        const Rows next = next_piece < num_pieces ? Piece(next_piece) : Rows{0, 0};
         const Packed streamed = {panels, rows};
         Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared,
                  next);

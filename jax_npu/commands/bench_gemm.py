@@ -38,6 +38,8 @@ from jax_npu.side_by_side import (
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 XLA_BF16 = "xla-bf16"  # the stock dot, of operands that it first rounds
 MIN_SAMPLE_SECONDS = 0.02  # as many calls as fill it are one sample
+# Calls before a sample: Linux takes this long to spread threads that slept over cores.
+MIN_WARMUP_SECONDS = 0.05
 SEED = 0
 
 Product = Callable[[jax.Array, jax.Array], jax.Array]
@@ -181,7 +183,14 @@ def _num_calls(call: Callable[[], None]) -> int:
     return max(1, round(MIN_SAMPLE_SECONDS / seconds))
 
 
+def _warm_up(call: Callable[[], None]) -> None:
+    end = time.perf_counter() + MIN_WARMUP_SECONDS
+    while time.perf_counter() < end:
+        call()
+
+
 def _sample(call: Callable[[], None], num_calls: int) -> Sample:
+    _warm_up(call)
     before = jax_npu.counters()
     start = time.perf_counter()
     for _ in range(num_calls):
