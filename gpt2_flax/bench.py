@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         model=arguments.model,
         batch_size=arguments.batch_size,
         seq_len=arguments.seq_len,
+        activations=arguments.activations,
     )
     model = choose_model(config)
     bench = run(names, model, config, arguments)
@@ -77,6 +78,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", help="as in gpt2-flax train")
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
     parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
+    parser.add_argument("--activations", default=TrainConfig.activations)
     parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
     parser.add_argument("--json", action="store_true", help="print JSON, no table")

@@ -12,7 +12,7 @@ from gpt2_flax.config import TrainConfig
 from gpt2_flax.data import Tokens
 from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_params
 from gpt2_flax.optimizer import make_optimizer, make_schedule
-from gpt2_flax.train import State, TrainStep, make_train_step
+from gpt2_flax.train import TrainStep, initial_state, make_train_step
 from jax_npu.side_by_side import versions
 
 NO_CUSTOM_CALLS = "xla"
@@ -26,7 +26,7 @@ class JaxTrainer:
         self._backend = backend
         shape, config = GPT2Config(**model), TrainConfig(**train)
         self._train_step, optimizer = compiled_later(shape, config)
-        self._state = initial_state(shape, config, optimizer)
+        self._state = initial_state(init_params(shape, config.seed), optimizer)
         self._tokens = random_tokens(shape.vocab_size, config)
 
     def step(self) -> dict[str, Any]:
@@ -57,11 +57,6 @@ def compiled_later(shape: GPT2Config, config: TrainConfig) -> tuple[TrainStep, A
     return make_train_step(logits, optimizer), optimizer
 
 
-def initial_state(shape: GPT2Config, config: TrainConfig, optimizer: Any) -> State:
-    params = init_params(shape, config.seed)
-    return State(params, optimizer.init(params))
-
-
 def num_params(shape: GPT2Config) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(shape_params(shape)))
 
@@ -75,7 +70,9 @@ def random_tokens(vocab_size: int, config: TrainConfig) -> Tokens:
 def gemm_flops(shape: GPT2Config, config: TrainConfig) -> int:
     """Of the products of one step, whichever contender computes it."""
     train_step, optimizer = compiled_later(shape, config)
-    state = jax.eval_shape(lambda: initial_state(shape, config, optimizer))
+    state = jax.eval_shape(
+        lambda: initial_state(init_params(shape, config.seed), optimizer)
+    )
     tokens = random_tokens(shape.vocab_size, config)
     with jax_npu.backend(NO_CUSTOM_CALLS):
         rows = jax_npu.explain(train_step, state, tokens).rows
