@@ -123,7 +123,7 @@ def num_custom_calls(backend):
     """In the compiled step."""
     config = TrainConfig(batch_size=2, seq_len=8)
     train_step, optimizer = bench_jax.compiled_later(TINY, config)
-    state = bench_jax.initial_state(TINY, config, optimizer)
+    state = bench_jax.initial_state(bench_jax.init_params(TINY, 0), optimizer)
     with jax_npu.backend(backend):
         lowered = train_step.lower(state, bench_jax.random_tokens(31, config))
         return lowered.compile().as_text().count(f'"xdna_gemm_{backend}"')
