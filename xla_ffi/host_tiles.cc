@@ -124,8 +124,6 @@ class Pass {
   Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
        bool accumulate, const Target& target)
       : kernels_(kernels),
-        lhs_(lhs),
-        rhs_(rhs),
         chunk_(chunk),
         accumulate_(accumulate),
         target_(target),
@@ -227,7 +225,6 @@ class Pass {
   }
 
   const HostKernels& kernels_;
-  const Side &lhs_, &rhs_;
   const Chunk chunk_;
   const bool accumulate_;
   const Target& target_;
