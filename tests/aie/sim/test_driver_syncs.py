@@ -23,8 +23,8 @@ MAIN = Path(__file__).parent / "npu_gemm_main.cc"
 SOURCES = [
     ROOT / "xla_ffi" / f"{name}.cc"
     for name in (
-        *("contraction", "driver", "host_gemm", "npu_check", "npu_events"),
-        *("npu_gemm", "npu_images", "npu_pack", "npu_queue"),
+        *("contraction", "driver", "npu_check", "npu_events", "npu_gemm"),
+        *("npu_images", "npu_pack", "npu_queue"),
     )
 ]
 SIZES = (70, 90, 300)  # m, k, n: two runs' worth of padding in each dimension
@@ -36,21 +36,20 @@ FAULTS = ("", "timeout@1")
 
 
 COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT / "xla_ffi"]
-# Of the packing kernels, which are no part of what is tested: by the files' names.
+# Of the host's products and packing, which are no part of what is tested.
 FLAGS = {
-    "kernels": [],
-    "portable": [],
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
+    "host_avx2": ["-mavx2", "-mfma"],
+    "host_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
 }
-FLAGS["avx512bf16"] = [*FLAGS["avx512"], "-mavx512bf16"]
+FLAGS["host_avx512bf16"] = [*FLAGS["host_avx512"], "-mavx512bf16"]
+FLAGS["host_amx"] = [*FLAGS["host_avx512bf16"], "-mamx-tile", "-mamx-bf16"]
 
 
 @pytest.fixture(scope="session")
 def packing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packing")
-    for name, flags in FLAGS.items():
-        source, out = ROOT / "xla_ffi" / f"host_{name}.cc", folder / f"{name}.o"
+    for source in (ROOT / "xla_ffi").glob("host_*.cc"):
+        flags, out = FLAGS.get(source.stem, []), folder / f"{source.stem}.o"
         subprocess.run([*COMPILE, *flags, "-c", source, "-o", out], check=True)
     return sorted(folder.iterdir())
 
