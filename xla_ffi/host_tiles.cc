@@ -6,6 +6,8 @@
 #include "host_tiles.h"
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "counters.h"
 #include "host_scratch.h"
@@ -17,7 +19,11 @@ namespace {
 constexpr int64_t kMaxSharedRows = 3072;
 // Panels of lhs that are streamed as one piece: the shared rhs is read once for each.
 constexpr int kStreamedLhsPanels = 4;
-constexpr int64_t kPackedPanelsPerItem = 4;
+// The same of rhs, in tiles.
+constexpr int kStreamedRhsTiles = 4;
+// Tiles of a row of the result that are computed one after the other.
+constexpr int kTilesAcross = 4;
+constexpr int64_t kMaxPanelsPerItem = 4;
 constexpr int64_t kMaxPiecesPerItem = 8;
 constexpr int64_t kLineBytes = 64;
 constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
@@ -40,8 +46,11 @@ struct Rows {
 
 class Side {
  public:
-  Side(const Matrix& matrix, int part, void (*pack)(const Strip&, int64_t, uint32_t*))
-      : matrix_(matrix), part_(part), pack_(pack) {}
+  Side(const HostKernels& kernels, const Matrix& matrix, bool is_lhs, int part)
+      : matrix_(matrix),
+        part_(part),
+        k_per_word_(kernels.k_per_word),
+        pack_(is_lhs ? kernels.pack_lhs : kernels.pack_rhs) {}
 
   int64_t num_rows() const { return matrix_.num_rows(); }
 
@@ -55,10 +64,17 @@ class Side {
 
   void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
     const Stopwatch stopwatch(TheCounters().pack_ns);
-    for (int64_t row = 0; row < rows.size; row += kPanel) {
-      pack_(StripOf({rows.first + row, std::min<int64_t>(kPanel, rows.size - row)},
-                    chunk),
-            chunk.num_words, to + row * chunk.num_words);
+    // Where rows are neighbours in memory it is read along them, all panels in turn.
+    const int64_t step = LieTogether(rows) ? kPanel : chunk.num_words;
+    for (int64_t word = 0; word < chunk.num_words; word += step) {
+      const int64_t num_words = std::min(step, chunk.num_words - word);
+      const Chunk part = PartOf(chunk, word, num_words);
+      for (int64_t row = 0; row < rows.size; row += kPanel) {
+        pack_(
+            StripOf({rows.first + row, std::min<int64_t>(kPanel, rows.size - row)},
+                    part),
+            num_words, to + row * chunk.num_words + word * kPanel);
+      }
     }
     const int64_t read = rows.size * chunk.num_k * NumBytes(matrix_.dtype);
     const int64_t written = rows.num_panels() * kPanel * chunk.num_words * 4;
@@ -70,7 +86,7 @@ class Side {
                 int64_t count) const {
     if (rows.size <= 0 || chunk.num_k == 0 || matrix_.dtype == DType::kPacked) return;
     const Strip strip = StripOf(rows, chunk);
-    const bool down = strip.num_rows > 1 && strip.rows[1] - strip.rows[0] == 1;
+    const bool down = LieTogether(rows);
     const int64_t size = down ? strip.num_k : strip.num_rows;
     const int64_t* lines = down ? strip.ks : strip.rows;
     const int64_t along = down ? strip.num_rows : strip.num_k;
@@ -84,6 +100,17 @@ class Side {
   }
 
  private:
+  bool LieTogether(const Rows& rows) const {
+    const int64_t* offsets = matrix_.rows->data() + rows.first;
+    return rows.size > 1 && offsets[1] - offsets[0] == 1;
+  }
+
+  Chunk PartOf(const Chunk& chunk, int64_t word, int64_t num_words) const {
+    const int64_t k = std::min(word * k_per_word_, chunk.num_k);
+    return {chunk.k0 + k, std::min(num_words * k_per_word_, chunk.num_k - k), num_words,
+            0};
+  }
+
   Strip StripOf(const Rows& rows, const Chunk& chunk) const {
     return {matrix_.data,
             matrix_.dtype,
@@ -96,6 +123,7 @@ class Side {
 
   const Matrix& matrix_;
   const int part_;
+  const int64_t k_per_word_;
   void (*const pack_)(const Strip&, int64_t, uint32_t*);
 };
 
@@ -109,15 +137,41 @@ int64_t PackedWords(const Rows& rows, const Chunk& chunk) {
   return rows.num_panels() * kPanel * chunk.num_words;
 }
 
-void PackRows(const Side& side, const Rows& rows, const Chunk& chunk, uint32_t* panels,
-              const ParallelLoop& parallel) {
-  constexpr int64_t kItemRows = kPackedPanelsPerItem * kPanel;
-  parallel(DivideUp(rows.size, kItemRows), [&](int64_t item) {
-    const int64_t row = item * kItemRows;
-    side.Pack({rows.first + row, std::min(kItemRows, rows.size - row)}, chunk,
-              panels + row * chunk.num_words);
-  });
-}
+// Packs rows in items, which several threads may take.
+class PackItems {
+ public:
+  PackItems(const Side& side, const Rows& rows, const Chunk& chunk, uint32_t* panels,
+            int num_threads)
+      : side_(side),
+        rows_(rows),
+        chunk_(chunk),
+        panels_(panels),
+        item_rows_(kPanel * std::clamp<int64_t>(rows.num_panels() / (2 * num_threads),
+                                                1, kMaxPanelsPerItem)),
+        num_left_(size()) {}
+
+  int64_t size() const { return DivideUp(rows_.size, item_rows_); }
+
+  void Pack(int64_t item) {
+    const int64_t row = item * item_rows_;
+    side_.Pack({rows_.first + row, std::min(item_rows_, rows_.size - row)}, chunk_,
+               panels_ + row * chunk_.num_words);
+    num_left_.fetch_sub(1, std::memory_order_release);
+  }
+
+  // Until other threads have packed what they took.
+  void Wait() const {
+    while (num_left_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
+  }
+
+ private:
+  const Side& side_;
+  const Rows rows_;
+  const Chunk chunk_;
+  uint32_t* const panels_;
+  const int64_t item_rows_;
+  std::atomic<int64_t> num_left_;
+};
 
 class Pass {
  public:
@@ -131,7 +185,7 @@ class Pass {
         shared_(shares_lhs_ ? lhs : rhs),
         streamed_(shares_lhs_ ? rhs : lhs),
         piece_rows_(kPanel *
-                    (shares_lhs_ ? kernels.rhs_panels
+                    (shares_lhs_ ? kStreamedRhsTiles * kernels.rhs_panels
                                  : std::max(kernels.lhs_panels, kStreamedLhsPanels))) {}
 
   void Run(const ParallelLoop& parallel) const {
@@ -139,43 +193,52 @@ class Pass {
     const int64_t num_rows = shared_.num_rows();
     for (int64_t first = 0; first < num_rows; first += kMaxSharedRows) {
       const Rows rows = {first, std::min(kMaxSharedRows, num_rows - first)};
-      const uint32_t* panels = shared_.FindPacked(rows, chunk_);
-      if (panels == nullptr) {
+      if (const uint32_t* panels = shared_.FindPacked(rows, chunk_)) {
+        Stream({panels, rows}, nullptr, parallel);
+      } else {
         auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
-        PackRows(shared_, rows, chunk_, to, parallel);
-        panels = to;
+        PackItems items(shared_, rows, chunk_, to, parallel.num_threads);
+        Stream({to, rows}, &items, parallel);
       }
-      Stream({panels, rows}, parallel);
     }
   }
 
  private:
-  void Stream(const Packed& shared, const ParallelLoop& parallel) const {
+  // One loop packs and multiplies, for to wake a thread takes as long as a small
+  // product. Items are taken in order: once a thread multiplies, running threads have
+  // taken all that is to be packed.
+  void Stream(const Packed& shared, PackItems* pack, const ParallelLoop& parallel) const {
+    const int64_t num_to_pack = pack ? pack->size() : 0;
     const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);
     const int64_t per_item = std::clamp<int64_t>(
         num_pieces / (3 * parallel.num_threads), 1, kMaxPiecesPerItem);
-    parallel(DivideUp(num_pieces, per_item), [&](int64_t item) {
-      static thread_local Scratch scratch;
+    parallel(num_to_pack + DivideUp(num_pieces, per_item), [&](int64_t index) {
+      if (index < num_to_pack) return pack->Pack(index);
+      if (pack) pack->Wait();
       if (kernels_.enter) kernels_.enter();
+      const int64_t item = index - num_to_pack;
       const int64_t end = std::min((item + 1) * per_item, num_pieces);
       for (int64_t piece = item * per_item; piece < end; ++piece) {
-        const Rows rows = Piece(piece);
-        const uint32_t* panels = streamed_.FindPacked(rows, chunk_);
-        if (panels == nullptr) {
-          auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
-          streamed_.Pack(rows, chunk_, to);
-          panels = to;
-        }
         // Threads take items in turn.
         const int64_t next_piece =
             piece + 1 < end ? piece + 1 : (item + parallel.num_threads) * per_item;
-        const Rows next = next_piece < num_pieces ? Piece(next_piece) : Rows{0, 0};
-        const Packed streamed = {panels, rows};
-        Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared,
-                 next);
+        MultiplyPiece(shared, Piece(piece),
+                      next_piece < num_pieces ? Piece(next_piece) : Rows{0, 0});
       }
       if (kernels_.leave) kernels_.leave();
     });
+  }
+
+  void MultiplyPiece(const Packed& shared, const Rows& rows, const Rows& next) const {
+    static thread_local Scratch scratch;
+    const uint32_t* panels = streamed_.FindPacked(rows, chunk_);
+    if (panels == nullptr) {
+      auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
+      streamed_.Pack(rows, chunk_, to);
+      panels = to;
+    }
+    const Packed streamed = {panels, rows};
+    Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared, next);
   }
 
   Rows Piece(int64_t index) const {
@@ -189,13 +252,17 @@ class Pass {
     const int64_t tile_columns = kernels_.rhs_panels * kPanel;
     const int64_t num_tiles =
         DivideUp(lhs.rows.size, tile_rows) * DivideUp(rhs.rows.size, tile_columns);
+    const int64_t block_columns = kTilesAcross * tile_columns;
     int64_t tile = 0;
-    for (int64_t n = 0; n < rhs.rows.size; n += tile_columns) {
+    for (int64_t first = 0; first < rhs.rows.size; first += block_columns) {
+      const int64_t end = std::min(first + block_columns, rhs.rows.size);
       for (int64_t m = 0; m < lhs.rows.size; m += tile_rows) {
-        MultiplyTile(lhs, m, rhs, n,
-                     {lhs.rows.first + m, std::min(tile_rows, lhs.rows.size - m),
-                      rhs.rows.first + n, std::min(tile_columns, rhs.rows.size - n)});
-        streamed_.Prefetch(next, chunk_, tile++, num_tiles);
+        for (int64_t n = first; n < end; n += tile_columns) {
+          MultiplyTile(lhs, m, rhs, n,
+                       {lhs.rows.first + m, std::min(tile_rows, lhs.rows.size - m),
+                        rhs.rows.first + n, std::min(tile_columns, rhs.rows.size - n)});
+          streamed_.Prefetch(next, chunk_, tile++, num_tiles);
+        }
       }
     }
   }
@@ -261,11 +328,12 @@ int64_t PackedMatrixWords(const HostKernels& kernels, int64_t num_rows, int64_t 
 
 void PackMatrix(const HostKernels& kernels, const Matrix& matrix, bool is_lhs,
                 uint32_t* packed, const ParallelLoop& parallel) {
-  const Side side(matrix, 0, is_lhs ? kernels.pack_lhs : kernels.pack_rhs);
+  const Side side(kernels, matrix, is_lhs, 0);
   const Rows rows = {0, matrix.num_rows()};
   for (int64_t i = 0; i < NumChunks(kernels, matrix.num_k()); ++i) {
     const Chunk chunk = ChunkOf(kernels, matrix.num_k(), i);
-    PackRows(side, rows, chunk, packed, parallel);
+    PackItems items(side, rows, chunk, packed, parallel.num_threads);
+    parallel(items.size(), [&](int64_t item) { items.Pack(item); });
     packed += PackedWords(rows, chunk);
   }
 }
@@ -279,8 +347,8 @@ void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix
     if (accumulate && lhs_part == 0 && rhs_part == 0) {
       ClearNonFinite(target, {0, lhs.num_rows(), 0, rhs.num_rows()});
     }
-    const Side lhs_side(lhs, lhs_part, kernels.pack_lhs);
-    const Side rhs_side(rhs, rhs_part, kernels.pack_rhs);
+    const Side lhs_side(kernels, lhs, /*is_lhs=*/true, lhs_part);
+    const Side rhs_side(kernels, rhs, /*is_lhs=*/false, rhs_part);
     for (int64_t i = 0; i < num_chunks; ++i, accumulate = true) {
       const Chunk chunk = ChunkOf(kernels, lhs.num_k(), i);
       Pass(kernels, lhs_side, rhs_side, chunk, accumulate, target).Run(parallel);
