@@ -29,7 +29,27 @@ void Enter() {
   _tile_loadconfig(&configuration);
 }
 
-void Leave() { _tile_release(); }
+// Stores past the caches are seen by other threads after this.
+void Leave() {
+  _mm_sfence();
+  _tile_release();
+}
+
+template <int num_lhs, int num_rhs>
+void StorePastCaches(const TileJob& job) {
+  alignas(64) float sums[4][kPanel * kPanel];
+  _tile_stored(0, sums[0], 64);
+  if constexpr (num_rhs > 1) _tile_stored(1, sums[1], 64);
+  if constexpr (num_lhs > 1) _tile_stored(2, sums[2], 64);
+  if constexpr (num_lhs * num_rhs > 2) _tile_stored(3, sums[3], 64);
+  float* c = job.c;
+  for (int i = 0; i < num_lhs * kPanel; ++i, c += job.ldc) {
+    for (int j = 0; j < num_rhs; ++j) {
+      const float* from = sums[i / kPanel * 2 + j] + i % kPanel * kPanel;
+      _mm512_stream_ps(c + j * kPanel, _mm512_load_ps(from));
+    }
+  }
+}
 
 // Sums are tiles 0 to 3, lhs 4 and 5, rhs 6 and 7; their numbers must be constants.
 template <int num_lhs, int num_rhs>
@@ -64,6 +84,7 @@ void MultiplyTiles(const TileJob& job) {
     lhs += kTileWords;
     rhs += kTileWords;
   }
+  if (job.past_caches) return StorePastCaches<num_lhs, num_rhs>(job);
   _tile_stored(0, c, c_bytes);
   if constexpr (num_rhs > 1) _tile_stored(1, c + kPanel, c_bytes);
   if constexpr (num_lhs > 1) _tile_stored(2, c + down, c_bytes);

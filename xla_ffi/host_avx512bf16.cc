@@ -45,7 +45,11 @@ void PairTile(const TileJob& job, int row) {
     for (int v = 0; v < num_panels; ++v) {
       float* c = job.c + (row + r) * job.ldc + v * kPanel;
       if (job.accumulate) acc[r][v] = _mm512_add_ps(acc[r][v], _mm512_loadu_ps(c));
-      _mm512_storeu_ps(c, acc[r][v]);
+      if (job.past_caches) {
+        _mm512_stream_ps(c, acc[r][v]);
+      } else {
+        _mm512_storeu_ps(c, acc[r][v]);
+      }
     }
   }
 }
@@ -57,6 +61,9 @@ void MultiplyPairs(const TileJob& job) {
   }
   for (int row = 0; row < kPanel; row += kRows) PairTile<num_panels>(job, row);
 }
+
+// Stores past the caches are seen by other threads after this.
+void Leave() { _mm_sfence(); }
 
 int64_t SpinPairs(int64_t num_iterations) {
   constexpr int kNumSums = kRows * kMaxPanels;
@@ -89,7 +96,7 @@ const HostKernels kAvx512Bf16Kernels = {"avx512bf16",
                                         &PackStrip<PackByPair>,
                                         &MultiplyPairs<>,
                                         /*enter=*/nullptr,
-                                        /*leave=*/nullptr,
+                                        &Leave,
                                         &MultiplySkinny<16>,
                                         &RoundRun,
                                         &SpinPairs};

@@ -42,6 +42,7 @@ struct TileJob {
   float* c;  // row-major
   int64_t ldc;
   bool accumulate;
+  bool past_caches;  // a wish; c and ldc are then multiples of 64 bytes
 };
 
 // Few rows of lhs by many columns of rhs, which is read where it lies.

@@ -26,6 +26,8 @@ constexpr int kTilesAcross = 4;
 constexpr int64_t kMaxPanelsPerItem = 4;
 constexpr int64_t kMaxPiecesPerItem = 8;
 constexpr int64_t kLineBytes = 64;
+// Of a result that is stored past the caches: they hold little of it when it is read.
+constexpr int64_t kMinPastCachesBytes = 4 << 20;
 constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -53,6 +55,9 @@ class Side {
         pack_(is_lhs ? kernels.pack_lhs : kernels.pack_rhs) {}
 
   int64_t num_rows() const { return matrix_.num_rows(); }
+
+  // Whether rows are neighbours in memory, not contracted indices.
+  bool LiesAcross() const { return LieTogether({0, num_rows()}); }
 
   // A packed operand's words of these rows, null for one that is not packed.
   const uint32_t* FindPacked(const Rows& rows, const Chunk& chunk) const {
@@ -176,11 +181,15 @@ class PackItems {
 class Pass {
  public:
   Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
-       bool accumulate, const Target& target)
+       bool accumulate, bool is_only, const Target& target)
       : kernels_(kernels),
         chunk_(chunk),
         accumulate_(accumulate),
         target_(target),
+        // A weight's gradient, which the optimizer reads much later, is contracted over
+        // the first dimension of both operands: tokens.
+        past_caches_(is_only && lhs.LiesAcross() && rhs.LiesAcross() &&
+                     lhs.num_rows() * rhs.num_rows() * 4 >= kMinPastCachesBytes),
         shares_lhs_(lhs.num_rows() <= rhs.num_rows()),
         shared_(shares_lhs_ ? lhs : rhs),
         streamed_(shares_lhs_ ? rhs : lhs),
@@ -279,10 +288,14 @@ class Pass {
                    rhs_panels,
                    nullptr,
                    0,
-                   accumulate_};
+                   accumulate_,
+                   false};
     const bool is_whole = area.num_rows % kPanel == 0 && area.num_columns % kPanel == 0;
     if (is_whole) job.c = InPlace(target_, area, &job.ldc);
-    if (job.c != nullptr) return kernels_.multiply(job);
+    if (job.c != nullptr) {
+      job.past_caches = past_caches_ && AreLines(job.c, job.ldc);
+      return kernels_.multiply(job);
+    }
     alignas(64) float values[kMaxTileRows * kMaxTileColumns];
     job.c = values;
     job.ldc = kMaxTileColumns;
@@ -291,10 +304,15 @@ class Pass {
     Store(target_, area, values, job.ldc, accumulate_, kernels_);
   }
 
+  static bool AreLines(const float* c, int64_t ldc) {
+    return reinterpret_cast<uintptr_t>(c) % kLineBytes == 0 && ldc * 4 % kLineBytes == 0;
+  }
+
   const HostKernels& kernels_;
   const Chunk chunk_;
   const bool accumulate_;
   const Target& target_;
+  const bool past_caches_;
   const bool shares_lhs_;
   const Side &shared_, &streamed_;
   const int64_t piece_rows_;
@@ -342,6 +360,7 @@ void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix
                      const PartPairs& parts, const Target& target,
                      const ParallelLoop& parallel) {
   const int64_t num_chunks = NumChunks(kernels, lhs.num_k());
+  const bool is_only = NumPasses(kernels, lhs.num_k(), parts) == 1;
   bool accumulate = false;
   for (const auto& [lhs_part, rhs_part] : parts) {
     if (accumulate && lhs_part == 0 && rhs_part == 0) {
@@ -351,7 +370,8 @@ void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix
     const Side rhs_side(kernels, rhs, /*is_lhs=*/false, rhs_part);
     for (int64_t i = 0; i < num_chunks; ++i, accumulate = true) {
       const Chunk chunk = ChunkOf(kernels, lhs.num_k(), i);
-      Pass(kernels, lhs_side, rhs_side, chunk, accumulate, target).Run(parallel);
+      Pass(kernels, lhs_side, rhs_side, chunk, accumulate, is_only, target)
+          .Run(parallel);
     }
   }
 }
