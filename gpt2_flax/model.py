@@ -72,6 +72,23 @@ MODELS = {
 }
 
 
+@jax.custom_jvp
+def softmax(scores: Array) -> Array:
+    """Over the last dimension, (..., S) to (..., S).
+
+    The derivative is a rule: of jax.nn.softmax's, which divides by squared sums,
+    XLA:CPU writes out parts as large as the scores.
+    """
+    return jax.nn.softmax(scores)
+
+
+@softmax.defjvp
+def softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    weights = softmax(*primals)
+    weighted = weights * tangents[0]
+    return weights, weighted - weights * weighted.sum(axis=-1, keepdims=True)
+
+
 class Attention(nnx.Module):
     def __init__(self, config: GPT2Config, dot_general: DotGeneral, rngs: nnx.Rngs):
         self.num_heads = config.num_heads
@@ -113,7 +130,7 @@ class Attention(nnx.Module):
         )  # (B, H, T, S)
         causal = jnp.tril(jnp.ones((t, t), bool))
         scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
-        weights = jax.nn.softmax(scores).astype(self.dtype)
+        weights = softmax(scores).astype(self.dtype)
         context = self.dot_general(
             weights,
             v,

@@ -174,9 +174,9 @@ def test_what_only_products_read_is_written_as_bf16_where_it_is_computed(
         for name in gemm.operands
         if re.search(r"= bf16\[.* fusion\(", hlo[name].line)
     ]
-    # Of a layer: both norms and gelu, read by two products each, softmax's weights and
-    # their gradient. The last norm and the gradient of the logits.
-    assert len(made_by_a_fusion) == 2 * (5 * config.num_layers + 2)
+    # Of a layer: both norms and gelu, read by two products each, and the gradient of
+    # the scores. The last norm and the gradient of the logits.
+    assert len(made_by_a_fusion) == 2 * (4 * config.num_layers + 2)
     assert not [i for i in hlo.values() if "wrapped_convert" in i.line]
 
 

@@ -16,6 +16,7 @@ from gpt2_flax.model import (
     init_params,
     logits_function,
     shape_params,
+    softmax,
 )
 from gpt2_flax.train import token_loss
 
@@ -82,6 +83,24 @@ def test_sizes_below_one_are_refused(name):
     sizes = {"num_layers": 1, "num_heads": 1, "embed_dim": 1, name: 0}
     with pytest.raises(InputError, match="at least one"):
         GPT2Config(**sizes)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_softmax_and_its_derivatives_are_jax_softmax(causal):
+    rng = np.random.default_rng(2)
+    scores, direction, weights = rng.standard_normal((3, 2, 3, 7, 7), np.float32)
+    if causal:
+        scores = np.where(np.tri(7, dtype=bool), 4 * scores, -np.inf)
+        direction = np.where(np.tri(7, dtype=bool), direction, 0)
+
+    def derivatives(softmax):
+        gradient = jax.grad(lambda x: (softmax(x) * weights).sum())
+        along = (scores,), (direction,)
+        return softmax(scores), gradient(scores), *jax.jvp(gradient, *along)
+
+    pairs = zip(derivatives(softmax), derivatives(jax.nn.softmax), strict=True)
+    for actual, expected in pairs:
+        np.testing.assert_allclose(actual, expected, rtol=F32_ERROR, atol=F32_ERROR)
 
 
 def random_logits(shape=(3, 5, 307)):
