@@ -4,12 +4,15 @@ import argparse
 import importlib
 import sys
 
+from gpt2_flax.huge_pages import restart_with_huge_pages
+
 COMMANDS = {
     "train": "train GPT-2 on a text",
     "sample": "continue a text with a trained run",
     "bench": "time training steps on backends side by side",
     "export": "write a run as a Hugging Face directory",
 }
+LONG_COMMANDS = ("train", "bench")
 EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
 
 
@@ -21,6 +24,8 @@ def main() -> int:
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     command = parser.parse_args(sys.argv[1:2]).command
+    if command in LONG_COMMANDS:
+        restart_with_huge_pages()
     try:
         module = importlib.import_module(f"gpt2_flax.{command}")
     except ModuleNotFoundError as e:
