@@ -23,6 +23,8 @@ LogitsFunction = Callable[[Params, ArrayLike], Array]
 
 SEEDS = range(2**63)  # that jax.random.key and NumPy take alike
 INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
+# Attended at a time: scores stay in the caches, and none is computed of later blocks.
+QUERIES = 256
 ACTIVATIONS = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 
 
@@ -122,22 +124,33 @@ class Attention(nnx.Module):
             part.reshape(b, t, self.num_heads, self.head_dim)
             for part in jnp.split(self.qkv(x).astype(self.dtype), 3, axis=-1)
         )
+        contexts = []
+        for start in range(0, t, QUERIES):
+            end = min(start + QUERIES, t)
+            contexts.append(self.attend(q[:, start:end], k[:, :end], v[:, :end]))
+        return self.proj(jnp.concatenate(contexts, axis=2))  # -> (B, T, C)
+
+    def attend(self, q: Array, k: Array, v: Array) -> Array:
+        """The last T of S tokens, (B, T, H, D), to what came before, (B, S, H, D).
+
+        Returns (B, H, T, D).
+        """
         scores = self.dot_general(
             q,
             k,
             (((3,), (3,)), ((0, 2), (0, 2))),
             preferred_element_type=jnp.float32,
         )  # (B, H, T, S)
-        causal = jnp.tril(jnp.ones((t, t), bool))
+        t, s = scores.shape[2:]
+        causal = jnp.tril(jnp.ones((t, s), bool), s - t)
         scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
         weights = softmax(scores).astype(self.dtype)
-        context = self.dot_general(
+        return self.dot_general(
             weights,
             v,
             (((3,), (1,)), ((0, 1), (0, 2))),
             preferred_element_type=self.dtype,
         )
-        return self.proj(context)  # (B, H, T, D) -> (B, T, C)
 
 
 class MLP(nnx.Module):

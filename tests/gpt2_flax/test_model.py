@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import jax_npu
+from gpt2_flax import model
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import (
     MODELS,
@@ -83,6 +84,25 @@ def test_sizes_below_one_are_refused(name):
     sizes = {"num_layers": 1, "num_heads": 1, "embed_dim": 1, name: 0}
     with pytest.raises(InputError, match="at least one"):
         GPT2Config(**sizes)
+
+
+def test_attention_in_blocks_of_queries_is_attention(
+    config, tokens, backend, monkeypatch
+):
+    params = init_params(config, 0)
+
+    def loss_and_gradient():
+        logits = logits_function(config, jax_npu.dot_general)
+        loss = partial(token_loss, tokens=tokens, logits=logits)
+        return jax.tree.leaves(jax.value_and_grad(loss)(params))
+
+    whole = loss_and_gradient()
+    monkeypatch.setattr(model, "QUERIES", 5)  # which does not divide the tokens
+    in_blocks = loss_and_gradient()
+    error = F32_ERROR if backend == "xla" else BF16_ERROR
+    for actual, expected in zip(in_blocks, whole, strict=True):
+        size = np.abs(expected).max() + 1e-6
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=error * size)
 
 
 @pytest.mark.parametrize("causal", [False, True])
