@@ -6,8 +6,6 @@
 #include "host_tiles.h"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include "counters.h"
 #include "host_scratch.h"
@@ -23,159 +21,18 @@ constexpr int kStreamedLhsPanels = 4;
 constexpr int kStreamedRhsTiles = 4;
 // Tiles of a row of the result that are computed one after the other.
 constexpr int kTilesAcross = 4;
-constexpr int64_t kMaxPanelsPerItem = 4;
 constexpr int64_t kMaxPiecesPerItem = 8;
-constexpr int64_t kLineBytes = 64;
 // Of a result that is stored past the caches: they hold little of it when it is read.
 constexpr int64_t kMinPastCachesBytes = 4 << 20;
+constexpr int64_t kLineBytes = 64;
 constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
-// The part of k that one pass multiplies.
-struct Chunk {
-  int64_t k0, num_k, num_words;
-  int64_t words_before;  // of a packed row, in the chunks before
-};
-
-// Rows of an operand, packed or to be packed.
-struct Rows {
-  int64_t first, size;
-  int64_t num_panels() const { return DivideUp(size, kPanel); }
-};
-
-class Side {
- public:
-  Side(const HostKernels& kernels, const Matrix& matrix, bool is_lhs, int part)
-      : matrix_(matrix),
-        part_(part),
-        k_per_word_(kernels.k_per_word),
-        pack_(is_lhs ? kernels.pack_lhs : kernels.pack_rhs) {}
-
-  int64_t num_rows() const { return matrix_.num_rows(); }
-
-  // Whether rows are neighbours in memory, not contracted indices.
-  bool LiesAcross() const { return LieTogether({0, num_rows()}); }
-
-  // A packed operand's words of these rows, null for one that is not packed.
-  const uint32_t* FindPacked(const Rows& rows, const Chunk& chunk) const {
-    if (matrix_.dtype != DType::kPacked) return nullptr;
-    const int64_t all_rows = DivideUp(num_rows(), kPanel) * kPanel;
-    return static_cast<const uint32_t*>(matrix_.data) + chunk.words_before * all_rows +
-           chunk.num_words * rows.first;
-  }
-
-  void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
-    const Stopwatch stopwatch(TheCounters().pack_ns);
-    // Where rows are neighbours in memory it is read along them, all panels in turn.
-    const int64_t step = LieTogether(rows) ? kPanel : chunk.num_words;
-    for (int64_t word = 0; word < chunk.num_words; word += step) {
-      const int64_t num_words = std::min(step, chunk.num_words - word);
-      const Chunk part = PartOf(chunk, word, num_words);
-      for (int64_t row = 0; row < rows.size; row += kPanel) {
-        pack_(
-            StripOf({rows.first + row, std::min<int64_t>(kPanel, rows.size - row)},
-                    part),
-            num_words, to + row * chunk.num_words + word * kPanel);
-      }
-    }
-    const int64_t read = rows.size * chunk.num_k * NumBytes(matrix_.dtype);
-    const int64_t written = rows.num_panels() * kPanel * chunk.num_words * 4;
-    Count(TheCounters().packed_bytes, read + written);
-  }
-
-  // Fetches share `index` of `count` of what Pack of these rows will read.
-  void Prefetch(const Rows& rows, const Chunk& chunk, int64_t index,
-                int64_t count) const {
-    if (rows.size <= 0 || chunk.num_k == 0 || matrix_.dtype == DType::kPacked) return;
-    const Strip strip = StripOf(rows, chunk);
-    const bool down = LieTogether(rows);
-    const int64_t size = down ? strip.num_k : strip.num_rows;
-    const int64_t* lines = down ? strip.ks : strip.rows;
-    const int64_t along = down ? strip.num_rows : strip.num_k;
-    const int64_t base = down ? strip.rows[0] : strip.ks[0];
-    for (int64_t i = size * index / count; i < size * (index + 1) / count; ++i) {
-      const char* from = static_cast<const char*>(strip.data) +
-                         (base + lines[i]) * NumBytes(strip.dtype);
-      const char* end = from + along * NumBytes(strip.dtype);
-      for (; from < end; from += kLineBytes) __builtin_prefetch(from, 0, 2);
-    }
-  }
-
- private:
-  bool LieTogether(const Rows& rows) const {
-    const int64_t* offsets = matrix_.rows->data() + rows.first;
-    return rows.size > 1 && offsets[1] - offsets[0] == 1;
-  }
-
-  Chunk PartOf(const Chunk& chunk, int64_t word, int64_t num_words) const {
-    const int64_t k = std::min(word * k_per_word_, chunk.num_k);
-    return {chunk.k0 + k, std::min(num_words * k_per_word_, chunk.num_k - k), num_words,
-            0};
-  }
-
-  Strip StripOf(const Rows& rows, const Chunk& chunk) const {
-    return {matrix_.data,
-            matrix_.dtype,
-            matrix_.rows->data() + rows.first,
-            rows.size,
-            matrix_.ks->data() + chunk.k0,
-            chunk.num_k,
-            part_};
-  }
-
-  const Matrix& matrix_;
-  const int part_;
-  const int64_t k_per_word_;
-  void (*const pack_)(const Strip&, int64_t, uint32_t*);
-};
 
 // Rows that are packed.
 struct Packed {
   const uint32_t* panels;
   Rows rows;
-};
-
-int64_t PackedWords(const Rows& rows, const Chunk& chunk) {
-  return rows.num_panels() * kPanel * chunk.num_words;
-}
-
-// Packs rows in items, which several threads may take.
-class PackItems {
- public:
-  PackItems(const Side& side, const Rows& rows, const Chunk& chunk, uint32_t* panels,
-            int num_threads)
-      : side_(side),
-        rows_(rows),
-        chunk_(chunk),
-        panels_(panels),
-        item_rows_(kPanel * std::clamp<int64_t>(rows.num_panels() / (2 * num_threads),
-                                                1, kMaxPanelsPerItem)),
-        num_left_(size()) {}
-
-  int64_t size() const { return DivideUp(rows_.size, item_rows_); }
-
-  void Pack(int64_t item) {
-    const int64_t row = item * item_rows_;
-    side_.Pack({rows_.first + row, std::min(item_rows_, rows_.size - row)}, chunk_,
-               panels_ + row * chunk_.num_words);
-    num_left_.fetch_sub(1, std::memory_order_release);
-  }
-
-  // Until other threads have packed what they took.
-  void Wait() const {
-    while (num_left_.load(std::memory_order_acquire) > 0) std::this_thread::yield();
-  }
-
- private:
-  const Side& side_;
-  const Rows rows_;
-  const Chunk chunk_;
-  uint32_t* const panels_;
-  const int64_t item_rows_;
-  std::atomic<int64_t> num_left_;
 };
 
 class Pass {
@@ -216,7 +73,8 @@ class Pass {
   // One loop packs and multiplies, for to wake a thread takes as long as a small
   // product. Items are taken in order: once a thread multiplies, running threads have
   // taken all that is to be packed.
-  void Stream(const Packed& shared, PackItems* pack, const ParallelLoop& parallel) const {
+  void Stream(const Packed& shared, PackItems* pack,
+              const ParallelLoop& parallel) const {
     const int64_t num_to_pack = pack ? pack->size() : 0;
     const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);
     const int64_t per_item = std::clamp<int64_t>(
@@ -305,7 +163,8 @@ class Pass {
   }
 
   static bool AreLines(const float* c, int64_t ldc) {
-    return reinterpret_cast<uintptr_t>(c) % kLineBytes == 0 && ldc * 4 % kLineBytes == 0;
+    return reinterpret_cast<uintptr_t>(c) % kLineBytes == 0 &&
+           ldc * 4 % kLineBytes == 0;
   }
 
   const HostKernels& kernels_;
@@ -318,42 +177,10 @@ class Pass {
   const int64_t piece_rows_;
 };
 
-int64_t NumChunks(const HostKernels& kernels, int64_t num_k) {
-  return std::max<int64_t>(DivideUp(num_k, kernels.max_words * kernels.k_per_word), 1);
-}
-
-// Of equal lengths but for the last.
-Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index) {
-  const int64_t granule = kernels.k_per_word * kernels.word_multiple;
-  const int64_t length =
-      DivideUp(DivideUp(num_k, NumChunks(kernels, num_k)), granule) * granule;
-  const int64_t k0 = std::min(index * length, num_k);
-  const int64_t size = std::min(length, num_k - k0);
-  return {k0, size, DivideUp(size, granule) * kernels.word_multiple,
-          k0 / kernels.k_per_word};
-}
-
 }  // namespace
 
 int64_t NumPasses(const HostKernels& kernels, int64_t num_k, const PartPairs& parts) {
   return NumChunks(kernels, num_k) * static_cast<int64_t>(parts.size());
-}
-
-int64_t PackedMatrixWords(const HostKernels& kernels, int64_t num_rows, int64_t num_k) {
-  const Chunk last = ChunkOf(kernels, num_k, NumChunks(kernels, num_k) - 1);
-  return DivideUp(num_rows, kPanel) * kPanel * (last.words_before + last.num_words);
-}
-
-void PackMatrix(const HostKernels& kernels, const Matrix& matrix, bool is_lhs,
-                uint32_t* packed, const ParallelLoop& parallel) {
-  const Side side(kernels, matrix, is_lhs, 0);
-  const Rows rows = {0, matrix.num_rows()};
-  for (int64_t i = 0; i < NumChunks(kernels, matrix.num_k()); ++i) {
-    const Chunk chunk = ChunkOf(kernels, matrix.num_k(), i);
-    PackItems items(side, rows, chunk, packed, parallel.num_threads);
-    parallel(items.size(), [&](int64_t item) { items.Pack(item); });
-    packed += PackedWords(rows, chunk);
-  }
 }
 
 void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix& rhs,

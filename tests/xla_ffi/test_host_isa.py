@@ -95,6 +95,13 @@ def test_products_of_several_blocks_are_right(isa, check, subscripts):
     check(subscripts, {"b": 2, "m": 259, "k": 387, "n": 195})
 
 
+@pytest.mark.parametrize("n", [1040, 1041])  # whole lines of the cache, and not
+@pytest.mark.parametrize("subscripts", ["km,kn->mn", "km,kn->nm", "mk,kn->mn"])
+def test_large_results_are_right(isa, check, subscripts, n):
+    """Those of the first two, like weights' gradients, are stored past the caches."""
+    check(subscripts, {"m": 1024, "k": 33, "n": n})
+
+
 @pytest.mark.parametrize("shape", [(300, 65, 7), (7, 65, 300)])
 def test_narrow_results_in_either_direction_are_right(isa, check, shape):
     for subscripts in ORIENTATIONS:
