@@ -4,7 +4,7 @@ import argparse
 import importlib
 import sys
 
-from gpt2_flax.huge_pages import restart_with_huge_pages
+from gpt2_flax.allocator import restart_with_tuned_allocator
 
 COMMANDS = {
     "train": "train GPT-2 on a text",
@@ -25,7 +25,7 @@ def main() -> int:
         commands.add_parser(name, help=summary, add_help=False)
     command = parser.parse_args(sys.argv[1:2]).command
     if command in LONG_COMMANDS:
-        restart_with_huge_pages()
+        restart_with_tuned_allocator()
     try:
         module = importlib.import_module(f"gpt2_flax.{command}")
     except ModuleNotFoundError as e:

@@ -13,7 +13,7 @@ from jax_npu.machine import Machine
 from jax_npu.npu_plan import DESIGN_VARIABLE
 
 TESTED_XRT = (2, 25)
-CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16")  # of the host GEMM
+CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # of the host GEMM
 
 
 def check_xrt(machine: Machine, xrt: Library | None) -> Finding:

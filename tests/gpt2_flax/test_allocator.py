@@ -1,93 +1,78 @@
-"""`gpt2-flax train` and `bench` begin anew where glibc can ask for huge pages."""
+"""`gpt2-flax train` and `bench` begin anew where glibc's allocator can be told."""
+
+import os
 
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
-from gpt2_flax import huge_pages
+from gpt2_flax import allocator
 
-TOLD = """
-import os
-from gpt2_flax.huge_pages import restart_with_huge_pages
-print("begins")
-restart_with_huge_pages()
-print(os.environ.get("GLIBC_TUNABLES"))
+BEGINS = """
+from gpt2_flax.allocator import restart_with_tuned_allocator
+print("begins", flush=True)
+restart_with_tuned_allocator()
+"""
+# Touches and frees 64 MB, again and again, from a thread.
+FAULTS = """
+import resource, threading
+def touch():
+    for _ in range(20):
+        b"x" * (1 << 26)
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    thread = threading.Thread(target=touch)
+    thread.start()
+    thread.join()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 @pytest.fixture
-def glibc(monkeypatch, tmp_path):
-    """A function: glibc of a version, and a kernel that gives huge pages by a mode."""
-
-    def glibc(version="2.36", mode="always [madvise] never"):
-        libc = ("glibc", version) if version else ("", "")
-        monkeypatch.setattr(huge_pages.platform, "libc_ver", lambda: libc)
-        file = tmp_path / "enabled"
-        if mode:
-            file.write_text(mode + "\n")
-        monkeypatch.setattr(huge_pages, "MODE", file)
-
-    return glibc
-
-
-@pytest.fixture
 def restarts(monkeypatch):
-    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    """How often the program would have begun anew, instead of doing so."""
+    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.35"))
+    monkeypatch.delenv(allocator.VARIABLE, raising=False)
     commands = []
-    monkeypatch.setattr(huge_pages.os, "execv", lambda *args: commands.append(args))
+    monkeypatch.setattr(os, "execv", lambda *command: commands.append(command))
     return commands
 
 
-@pytest.mark.parametrize("version", ["2.35", "2.41"])
-def test_a_program_begins_anew_once(glibc, restarts, version):
-    glibc(version)
-    huge_pages.restart_with_huge_pages()
-    huge_pages.restart_with_huge_pages()
+def test_a_program_begins_anew_once(restarts):
+    allocator.restart_with_tuned_allocator()
+    allocator.restart_with_tuned_allocator()
     assert len(restarts) == 1
 
 
-@pytest.mark.parametrize(
-    "machine",
-    [
-        {"version": "2.34"},
-        {"version": ""},  # musl
-        {"mode": "always madvise [never]"},
-        {"mode": "[always] madvise never"},
-        {"mode": ""},  # no such kernel
-    ],
-    ids=str,
-)
-def test_a_program_goes_on_where_that_would_bring_nothing(glibc, restarts, machine):
-    glibc(**machine)
-    huge_pages.restart_with_huge_pages()
+@pytest.mark.parametrize("libc", [("glibc", "2.34"), ("", "")], ids=str)
+def test_a_program_goes_on_where_that_would_bring_nothing(restarts, monkeypatch, libc):
+    monkeypatch.setattr(allocator.platform, "libc_ver", lambda: libc)
+    allocator.restart_with_tuned_allocator()
     assert not restarts
 
 
-def test_what_the_user_set_is_kept(glibc, restarts, monkeypatch):
-    glibc()
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
-    huge_pages.restart_with_huge_pages()
+def test_what_the_user_set_is_kept(restarts, monkeypatch):
+    monkeypatch.setenv(allocator.VARIABLE, "glibc.malloc.hugetlb=0")
+    allocator.restart_with_tuned_allocator()
     assert not restarts
-    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=1")
-    huge_pages.restart_with_huge_pages()
+    monkeypatch.setenv(allocator.VARIABLE, "glibc.cpu.x=1")
+    allocator.restart_with_tuned_allocator()
     assert len(restarts) == 1
-    assert (
-        huge_pages.os.environ["GLIBC_TUNABLES"]
-        == "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1"
-    )
+    assert os.environ[allocator.VARIABLE].startswith("glibc.cpu.x=1:glibc.malloc.")
 
 
-def test_the_program_that_begins_anew_is_the_same(run_python):
-    done = run_python(TOLD, GLIBC_TUNABLES="")
+def test_the_program_that_begins_anew_keeps_its_memory(run_python):
+    if not allocator.knows_tunables():
+        pytest.skip("this C library has no tunables")
+    done = run_python(BEGINS + FAULTS, GLIBC_TUNABLES="")
     assert done.returncode == 0, done.stderr
-    if huge_pages.are_for_the_asking():
-        assert done.stdout.split() == ["begins", "begins", "glibc.malloc.hugetlb=1"]
-    else:
-        assert done.stdout.split() == ["begins"]
+    *begins, faults = done.stdout.split()
+    assert begins == ["begins", "begins"]
+    assert int(faults) < 1000
+    assert int(run_python(FAULTS, GLIBC_TUNABLES="").stdout) > 20 * 64 * 256 / 2
 
 
 @pytest.mark.parametrize("command", gpt2_flax.COMMANDS)
-def test_commands_that_take_minutes_ask(glibc, restarts, monkeypatch, command, capsys):
-    glibc()
+def test_commands_that_take_minutes_begin_anew(restarts, monkeypatch, command):
     monkeypatch.setattr("sys.argv", ["gpt2-flax", command, "--help"])
     with pytest.raises(SystemExit):
         gpt2_flax.main()
