@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jax_npu
+from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.bench_contender import Contender, require_contender
 from gpt2_flax.bench_jax import NO_CUSTOM_CALLS, gemm_flops
@@ -181,4 +182,5 @@ def tell(bench: Bench, model: GPT2Config, arguments: argparse.Namespace) -> None
 
 
 if __name__ == "__main__":
+    restart_with_tuned_allocator()
     sys.exit(main())

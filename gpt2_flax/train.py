@@ -26,6 +26,7 @@ from jax import Array
 
 import jax_npu
 from gpt2_flax import run
+from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.config import (
     CHECKPOINT_MINUTES,
@@ -326,4 +327,5 @@ def print_sample(
 
 
 if __name__ == "__main__":
+    restart_with_tuned_allocator()
     sys.exit(main())
