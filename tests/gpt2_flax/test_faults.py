@@ -40,6 +40,9 @@ HOST_PARAMETER = 1e-5
 # there is no fault, losses are 2e-5 off in 50 steps, and the last validation 0.23 %.
 NUM_EARLY, EARLY_LOSS = 50, 1e-4
 LATE_LOSS = 0.01
+# Of a hundred steps on the way: `xla` and the host's instruction sets, with no fault,
+# are up to 1.2 % apart after 300 to 500 steps, and 0.3 % at the end.
+MEAN_LOSS = 0.03
 
 
 @dataclass(frozen=True)
@@ -468,7 +471,7 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
     assert gap[:NUM_EARLY].max() <= EARLY_LOSS
     assert gap[-1] <= LATE_LOSS  # of the last validation
     means = [losses(r)[:-1].reshape(10, 100).mean(1) for r in (disturbed, clean)]
-    np.testing.assert_allclose(*means, rtol=LATE_LOSS)
+    np.testing.assert_allclose(*means, rtol=MEAN_LOSS)
 
     # A run submitted after one that failed in its command is not begun.
     assert 0.9 * calls["run"] / 20 <= told + silent <= calls["run"] / 20 + 3
