@@ -36,17 +36,22 @@ void Leave() {
 }
 
 template <int num_lhs, int num_rhs>
-void StorePastCaches(const TileJob& job) {
-  alignas(64) float sums[4][kPanel * kPanel];
-  _tile_stored(0, sums[0], 64);
-  if constexpr (num_rhs > 1) _tile_stored(1, sums[1], 64);
-  if constexpr (num_lhs > 1) _tile_stored(2, sums[2], 64);
-  if constexpr (num_lhs * num_rhs > 2) _tile_stored(3, sums[3], 64);
-  float* c = job.c;
-  for (int i = 0; i < num_lhs * kPanel; ++i, c += job.ldc) {
-    for (int j = 0; j < num_rhs; ++j) {
-      const float* from = sums[i / kPanel * 2 + j] + i % kPanel * kPanel;
-      _mm512_stream_ps(c + j * kPanel, _mm512_load_ps(from));
+void StoreSums(float* c, int64_t ldc) {
+  const int64_t down = kPanel * ldc, c_bytes = ldc * 4;
+  _tile_stored(0, c, c_bytes);
+  if constexpr (num_rhs > 1) _tile_stored(1, c + kPanel, c_bytes);
+  if constexpr (num_lhs > 1) _tile_stored(2, c + down, c_bytes);
+  if constexpr (num_lhs * num_rhs > 2) _tile_stored(3, c + down + kPanel, c_bytes);
+}
+
+template <int num_lhs, int num_rhs>
+void StoreSumsPastCaches(float* c, int64_t ldc) {
+  constexpr int kColumns = num_rhs * kPanel;
+  alignas(64) float sums[num_lhs * kPanel * kColumns];
+  StoreSums<num_lhs, num_rhs>(sums, kColumns);
+  for (int i = 0; i < num_lhs * kPanel; ++i) {
+    for (int j = 0; j < kColumns; j += kPanel) {
+      _mm512_stream_ps(c + i * ldc + j, _mm512_load_ps(sums + i * kColumns + j));
     }
   }
 }
@@ -84,11 +89,11 @@ void MultiplyTiles(const TileJob& job) {
     lhs += kTileWords;
     rhs += kTileWords;
   }
-  if (job.past_caches) return StorePastCaches<num_lhs, num_rhs>(job);
-  _tile_stored(0, c, c_bytes);
-  if constexpr (num_rhs > 1) _tile_stored(1, c + kPanel, c_bytes);
-  if constexpr (num_lhs > 1) _tile_stored(2, c + down, c_bytes);
-  if constexpr (num_lhs * num_rhs > 2) _tile_stored(3, c + down + kPanel, c_bytes);
+  if (job.past_caches) {
+    StoreSumsPastCaches<num_lhs, num_rhs>(c, job.ldc);
+  } else {
+    StoreSums<num_lhs, num_rhs>(c, job.ldc);
+  }
 }
 
 void Multiply(const TileJob& job) {
