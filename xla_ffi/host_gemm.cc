@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "counters.h"
+#include "host_operand.h"
 #include "host_scratch.h"
 #include "host_target.h"
 #include "host_tiles.h"
@@ -17,8 +18,6 @@ constexpr int64_t kMinParallelWork = 1 << 20;
 // The same in elements of a matrix that is read once.
 constexpr int64_t kMinParallelElements = 1 << 17;
 constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of it
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 bool LieTogether(const Offsets& offsets) {
   return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
@@ -116,8 +115,7 @@ class Gemm {
                                 c});
       Store(target, {0, m_, first, num_columns}, c, num_columns, false, kernels_);
     });
-    const int64_t element_bytes = rhs.dtype == DType::kF32 ? 4 : 2;
-    Count(TheCounters().converted_bytes, n_ * k_ * element_bytes);
+    Count(TheCounters().converted_bytes, n_ * k_ * NumBytes(rhs.dtype));
   }
 
   // Rows of lhs as f32, rounded to bf16, [kSkinnyRows][k].
@@ -136,14 +134,14 @@ class Gemm {
     } else {
       round(static_cast<const uint16_t*>(lhs.data));
     }
-    const int64_t element_bytes = (lhs.dtype == DType::kF32 ? 4 : 2) + 4;
-    Count(TheCounters().packed_bytes, m_ * k_ * element_bytes);
+    const int64_t read_and_written = NumBytes(lhs.dtype) + sizeof(float);
+    Count(TheCounters().packed_bytes, m_ * k_ * read_and_written);
   }
 
   template <typename T>
   static T* At(T* data, DType dtype, int64_t element) {
     using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
-    return static_cast<Byte*>(data) + element * (dtype == DType::kF32 ? 4 : 2);
+    return static_cast<Byte*>(data) + element * NumBytes(dtype);
   }
 
   const Contraction& contraction_;

@@ -9,11 +9,6 @@ namespace jax_npu {
 namespace {
 
 constexpr int64_t kMaxPanelsPerItem = 4;
-constexpr int64_t kLineBytes = 64;
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
 }  // namespace
 

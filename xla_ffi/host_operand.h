@@ -12,6 +12,13 @@
 
 namespace jax_npu {
 
+constexpr int64_t kLineBytes = 64;  // of the caches
+
+inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Of an element that is not packed.
+inline int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
 // A matrix inside an operand: its rows (or columns) by contracted indices.
 struct Matrix {
   const void* data;
@@ -36,7 +43,7 @@ Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index);
 // Rows of an operand, packed or to be packed.
 struct Rows {
   int64_t first, size;
-  int64_t num_panels() const { return (size + kPanel - 1) / kPanel; }
+  int64_t num_panels() const { return DivideUp(size, kPanel); }
 };
 
 // One operand of a product, or one bf16 part of it.

@@ -24,10 +24,7 @@ constexpr int kTilesAcross = 4;
 constexpr int64_t kMaxPiecesPerItem = 8;
 // Of a result that is stored past the caches: they hold little of it when it is read.
 constexpr int64_t kMinPastCachesBytes = 4 << 20;
-constexpr int64_t kLineBytes = 64;
 constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Rows that are packed.
 struct Packed {
