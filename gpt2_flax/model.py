@@ -1,7 +1,8 @@
 """GPT-2 in Flax NNX, every matrix product through the `dot_general` it is given.
 
-Operands are passed as they lie: attention batches over (B, H) of (B, T, H, D) operands
-and the output projection contracts (H, D) of (B, H, T, D), so no call site transposes.
+Operands are passed as they lie: attention batches over H of (..., T, H, D) operands and
+the output projection contracts (H, D) of (..., H, T, D), so no call site transposes.
+Without a batch, shapes have no dimension for it.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
@@ -109,7 +111,7 @@ class Attention(nnx.Module):
         self.proj = nnx.LinearGeneral(
             (self.num_heads, self.head_dim),
             config.embed_dim,
-            axis=(1, 3),  # the (H, D) of (B, H, T, D)
+            axis=(-3, -1),  # the (H, D) of (..., H, T, D)
             kernel_init=residual_init(config),
             dot_general=dot_general,
             promote_dtype=as_they_are,
@@ -118,37 +120,41 @@ class Attention(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        b, t, _ = x.shape
+        *batch, t, _ = x.shape
         # Of jnp.split, unlike of slices, the gradient is written once.
         q, k, v = (
-            part.reshape(b, t, self.num_heads, self.head_dim)
+            part.reshape(*batch, t, self.num_heads, self.head_dim)
             for part in jnp.split(self.qkv(x).astype(self.dtype), 3, axis=-1)
         )
         contexts = []
         for start in range(0, t, QUERIES):
             end = min(start + QUERIES, t)
-            contexts.append(self.attend(q[:, start:end], k[:, :end], v[:, :end]))
-        return self.proj(jnp.concatenate(contexts, axis=2))  # -> (B, T, C)
+            before = np.s_[..., :end, :, :]
+            contexts.append(self.attend(q[..., start:end, :, :], k[before], v[before]))
+        return self.proj(jnp.concatenate(contexts, axis=-2))  # -> (..., T, C)
 
     def attend(self, q: Array, k: Array, v: Array) -> Array:
-        """The last T of S tokens, (B, T, H, D), to what came before, (B, S, H, D).
+        """The last T of S tokens, (..., T, H, D), to what came before, (..., S, H, D).
 
-        Returns (B, H, T, D).
+        Returns (..., H, T, D).
         """
+        *batch, token, head, channel = range(q.ndim)
+        each_head = (*batch, head)
         scores = self.dot_general(
             q,
             k,
-            (((3,), (3,)), ((0, 2), (0, 2))),
+            (((channel,), (channel,)), (each_head, each_head)),
             preferred_element_type=jnp.float32,
-        )  # (B, H, T, S)
-        t, s = scores.shape[2:]
+        )  # (..., H, T, S)
+        t, s = scores.shape[-2:]
         causal = jnp.tril(jnp.ones((t, s), bool), s - t)
         scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
         weights = softmax(scores).astype(self.dtype)
+        *batch, head, _, key = range(weights.ndim)
         return self.dot_general(
             weights,
             v,
-            (((3,), (1,)), ((0, 1), (0, 2))),
+            (((key,), (token,)), ((*batch, head), each_head)),
             preferred_element_type=self.dtype,
         )
 
@@ -211,16 +217,16 @@ class GPT2(nnx.Module):
         self.norm = nnx.LayerNorm(c, epsilon=config.norm_eps, rngs=rngs)
 
     def __call__(self, tokens: Array) -> Array:
-        """Token ids (B, T), T <= num_positions, to logits (B, T, V)."""
-        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1]))
+        """Token ids (..., T), T <= num_positions, to logits (..., T, V)."""
+        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[-1]))
         for block in self.blocks:
             x = block(x)
-        # The tied head contracts C of (B, T, C), (V, C); Embed.attend would transpose.
+        # The tied head contracts C of (..., T, C), (V, C); Embed.attend would transpose.
         head = self.tokens.embedding[...]
         return self.dot_general(
             self.norm(x).astype(self.dtype),
             head,
-            (((2,), (1,)), ((), ())),
+            (((x.ndim - 1,), (1,)), ((), ())),
             preferred_element_type=jnp.float32,
         )
 
@@ -249,14 +255,14 @@ def shape_params(config: GPT2Config) -> Params:
 
 
 def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:
-    """The model as a pure function of its parameters and tokens (B, T)."""
+    """The model as a pure function of its parameters and tokens (..., T)."""
     model = nnx.eval_shape(lambda: GPT2(config, dot_general, nnx.Rngs(0)))
     graph = nnx.graphdef(model)
     return lambda params, tokens: nnx.merge(graph, params)(tokens)
 
 
 def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
-    """Mean over (B, T) of -log softmax(logits)[target], in nats per token."""
+    """Mean over (..., T) of -log softmax(logits)[target], in nats per token."""
     return token_losses(logits, targets).mean()
 
 

@@ -136,7 +136,7 @@ def fill(
     def step(i: Array, tokens: Array) -> Array:
         start = jnp.maximum(i - window, 0)
         seen = jax.lax.dynamic_slice_in_dim(tokens, start, window)
-        scores = logits(params, seen[None])[0, i - start - 1]  # (V,)
+        scores = logits(params, seen)[i - start - 1]  # (V,)
         return tokens.at[i].set(choose(scores, jax.random.fold_in(key, i)))
 
     return jax.lax.fori_loop(first, len(tokens), step, tokens)

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -103,6 +104,25 @@ def test_attention_in_blocks_of_queries_is_attention(
     for actual, expected in zip(in_blocks, whole, strict=True):
         size = np.abs(expected).max() + 1e-6
         np.testing.assert_allclose(actual, expected, rtol=0, atol=error * size)
+
+
+def test_one_text_computes_as_in_a_batch_and_without_its_dimension(
+    config, tokens, backend
+):
+    logits = logits_function(config, jax_npu.dot_general)
+    gradient = jax.jit(jax.value_and_grad(partial(token_loss, logits=logits)))
+    params = init_params(config, 0)
+    one, twice = tokens[:1], np.repeat(tokens[:1], 2, axis=0)
+    pairs = zip(
+        jax.tree.leaves(gradient(params, one)),
+        jax.tree.leaves(gradient(params, twice)),
+        strict=True,
+    )
+    for actual, expected in pairs:
+        size = np.abs(expected).max() + 1e-6
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=F32_ERROR * size)
+    program = gradient.lower(params, one).compile().as_text()
+    assert not re.search(r"f32\[1,\d", program)
 
 
 @pytest.mark.parametrize("causal", [False, True])
