@@ -51,23 +51,6 @@ void Side::Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
   Count(TheCounters().packed_bytes, read + written);
 }
 
-void Side::Prefetch(const Rows& rows, const Chunk& chunk, int64_t index,
-                    int64_t count) const {
-  if (rows.size <= 0 || chunk.num_k == 0 || matrix_.dtype == DType::kPacked) return;
-  const Strip strip = StripOf(rows, chunk);
-  const bool down = LieTogether(rows);
-  const int64_t size = down ? strip.num_k : strip.num_rows;
-  const int64_t* lines = down ? strip.ks : strip.rows;
-  const int64_t along = down ? strip.num_rows : strip.num_k;
-  const int64_t base = down ? strip.rows[0] : strip.ks[0];
-  for (int64_t i = size * index / count; i < size * (index + 1) / count; ++i) {
-    const char* from = static_cast<const char*>(strip.data) +
-                       (base + lines[i]) * NumBytes(strip.dtype);
-    const char* end = from + along * NumBytes(strip.dtype);
-    for (; from < end; from += kLineBytes) __builtin_prefetch(from, 0, 2);
-  }
-}
-
 bool Side::LieTogether(const Rows& rows) const {
   const int64_t* offsets = matrix_.rows->data() + rows.first;
   return rows.size > 1 && offsets[1] - offsets[0] == 1;

@@ -65,10 +65,6 @@ class Side {
 
   void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const;
 
-  // Fetches share `index` of `count` of what Pack of these rows will read.
-  void Prefetch(const Rows& rows, const Chunk& chunk, int64_t index,
-                int64_t count) const;
-
  private:
   bool LieTogether(const Rows& rows) const;
   Chunk PartOf(const Chunk& chunk, int64_t word, int64_t num_words) const;

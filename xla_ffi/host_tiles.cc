@@ -1,7 +1,6 @@
 // The smaller operand is packed whole, by all threads, and shared; each thread packs
 // the larger one piece by piece and multiplies each piece with all that is shared. So
-// every element is rounded and packed once, and what a piece needs next is fetched from
-// memory while it is multiplied.
+// every element is rounded and packed once.
 
 #include "host_tiles.h"
 
@@ -15,16 +14,16 @@ namespace {
 
 // Rows of the shared operand at a time: bounds memory, and stays in the outer cache.
 constexpr int64_t kMaxSharedRows = 3072;
-// Panels of lhs that are streamed as one piece: the shared rhs is read once for each.
-constexpr int kStreamedLhsPanels = 4;
-// The same of rhs, in tiles.
-constexpr int kStreamedRhsTiles = 4;
-// Tiles of a row of the result that are computed one after the other.
-constexpr int kTilesAcross = 4;
-constexpr int64_t kMaxPiecesPerItem = 8;
+// Tiles of a row of the result that are computed one after the other: their rhs stays
+// in the second-level cache while lhs passes by.
+constexpr int64_t kTilesAcross = 4;
+// A piece is so large at most, since with each one all that is shared is read again,
+// and so small that each thread takes some, for all to end together.
+constexpr int64_t kMaxLhsPanels = 16, kMaxRhsTiles = kTilesAcross;
+constexpr int64_t kPiecesPerThread = 3;
 // Of a result that is stored past the caches: they hold little of it when it is read.
 constexpr int64_t kMinPastCachesBytes = 4 << 20;
-constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
+constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 8 * kPanel;
 
 // Rows that are packed.
 struct Packed {
@@ -35,7 +34,8 @@ struct Packed {
 class Pass {
  public:
   Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
-       bool accumulate, bool is_only, const Target& target)
+       bool accumulate, bool is_only, const Target& target,
+       const ParallelLoop& parallel)
       : kernels_(kernels),
         chunk_(chunk),
         accumulate_(accumulate),
@@ -47,53 +47,50 @@ class Pass {
         shares_lhs_(lhs.num_rows() <= rhs.num_rows()),
         shared_(shares_lhs_ ? lhs : rhs),
         streamed_(shares_lhs_ ? rhs : lhs),
-        piece_rows_(kPanel *
-                    (shares_lhs_ ? kStreamedRhsTiles * kernels.rhs_panels
-                                 : std::max(kernels.lhs_panels, kStreamedLhsPanels))) {}
+        parallel_(parallel),
+        piece_rows_(kPanel * PanelsPerPiece()) {}
 
-  void Run(const ParallelLoop& parallel) const {
+  void Run() const {
     static thread_local Scratch scratch;
     const int64_t num_rows = shared_.num_rows();
     for (int64_t first = 0; first < num_rows; first += kMaxSharedRows) {
       const Rows rows = {first, std::min(kMaxSharedRows, num_rows - first)};
       if (const uint32_t* panels = shared_.FindPacked(rows, chunk_)) {
-        Stream({panels, rows}, nullptr, parallel);
+        Stream({panels, rows}, nullptr);
       } else {
         auto* to = scratch.Reserve<uint32_t>(PackedWords(rows, chunk_));
-        PackItems items(shared_, rows, chunk_, to, parallel.num_threads);
-        Stream({to, rows}, &items, parallel);
+        PackItems items(shared_, rows, chunk_, to, parallel_.num_threads);
+        Stream({to, rows}, &items);
       }
     }
   }
 
  private:
+  // In whole tiles.
+  int64_t PanelsPerPiece() const {
+    const int64_t tile = shares_lhs_ ? kernels_.rhs_panels : kernels_.lhs_panels;
+    const int64_t most = shares_lhs_ ? kMaxRhsTiles * tile : kMaxLhsPanels;
+    const int64_t panels = DivideUp(streamed_.num_rows(), kPanel);
+    const int64_t share = panels / (kPiecesPerThread * parallel_.num_threads);
+    return std::max<int64_t>(std::min(share, most) / tile, 1) * tile;
+  }
+
   // One loop packs and multiplies, for to wake a thread takes as long as a small
   // product. Items are taken in order: once a thread multiplies, running threads have
   // taken all that is to be packed.
-  void Stream(const Packed& shared, PackItems* pack,
-              const ParallelLoop& parallel) const {
+  void Stream(const Packed& shared, PackItems* pack) const {
     const int64_t num_to_pack = pack ? pack->size() : 0;
     const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);
-    const int64_t per_item = std::clamp<int64_t>(
-        num_pieces / (3 * parallel.num_threads), 1, kMaxPiecesPerItem);
-    parallel(num_to_pack + DivideUp(num_pieces, per_item), [&](int64_t index) {
+    parallel_(num_to_pack + num_pieces, [&](int64_t index) {
       if (index < num_to_pack) return pack->Pack(index);
       if (pack) pack->Wait();
       if (kernels_.enter) kernels_.enter();
-      const int64_t item = index - num_to_pack;
-      const int64_t end = std::min((item + 1) * per_item, num_pieces);
-      for (int64_t piece = item * per_item; piece < end; ++piece) {
-        // Threads take items in turn.
-        const int64_t next_piece =
-            piece + 1 < end ? piece + 1 : (item + parallel.num_threads) * per_item;
-        MultiplyPiece(shared, Piece(piece),
-                      next_piece < num_pieces ? Piece(next_piece) : Rows{0, 0});
-      }
+      MultiplyPiece(shared, Piece(index - num_to_pack));
       if (kernels_.leave) kernels_.leave();
     });
   }
 
-  void MultiplyPiece(const Packed& shared, const Rows& rows, const Rows& next) const {
+  void MultiplyPiece(const Packed& shared, const Rows& rows) const {
     static thread_local Scratch scratch;
     const uint32_t* panels = streamed_.FindPacked(rows, chunk_);
     if (panels == nullptr) {
@@ -102,7 +99,7 @@ class Pass {
       panels = to;
     }
     const Packed streamed = {panels, rows};
-    Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared, next);
+    Multiply(shares_lhs_ ? shared : streamed, shares_lhs_ ? streamed : shared);
   }
 
   Rows Piece(int64_t index) const {
@@ -110,14 +107,11 @@ class Pass {
     return {first, std::min(piece_rows_, streamed_.num_rows() - first)};
   }
 
-  void Multiply(const Packed& lhs, const Packed& rhs, const Rows& next) const {
+  void Multiply(const Packed& lhs, const Packed& rhs) const {
     const Stopwatch stopwatch(TheCounters().multiply_ns);
     const int64_t tile_rows = kernels_.lhs_panels * kPanel;
     const int64_t tile_columns = kernels_.rhs_panels * kPanel;
-    const int64_t num_tiles =
-        DivideUp(lhs.rows.size, tile_rows) * DivideUp(rhs.rows.size, tile_columns);
     const int64_t block_columns = kTilesAcross * tile_columns;
-    int64_t tile = 0;
     for (int64_t first = 0; first < rhs.rows.size; first += block_columns) {
       const int64_t end = std::min(first + block_columns, rhs.rows.size);
       for (int64_t m = 0; m < lhs.rows.size; m += tile_rows) {
@@ -125,7 +119,6 @@ class Pass {
           MultiplyTile(lhs, m, rhs, n,
                        {lhs.rows.first + m, std::min(tile_rows, lhs.rows.size - m),
                         rhs.rows.first + n, std::min(tile_columns, rhs.rows.size - n)});
-          streamed_.Prefetch(next, chunk_, tile++, num_tiles);
         }
       }
     }
@@ -171,6 +164,7 @@ class Pass {
   const bool past_caches_;
   const bool shares_lhs_;
   const Side &shared_, &streamed_;
+  const ParallelLoop& parallel_;
   const int64_t piece_rows_;
 };
 
@@ -194,8 +188,8 @@ void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix
     const Side rhs_side(kernels, rhs, /*is_lhs=*/false, rhs_part);
     for (int64_t i = 0; i < num_chunks; ++i, accumulate = true) {
       const Chunk chunk = ChunkOf(kernels, lhs.num_k(), i);
-      Pass(kernels, lhs_side, rhs_side, chunk, accumulate, is_only, target)
-          .Run(parallel);
+      Pass(kernels, lhs_side, rhs_side, chunk, accumulate, is_only, target, parallel)
+          .Run();
     }
   }
 }
