@@ -14,8 +14,8 @@ namespace {
 // and what takes its vectors
 #include "host_skinny.inc"
 
-// Four tiles of sums are computed at a time, two and two of them.
-constexpr int kMaxLhsPanels = 2, kMaxRhsPanels = 8;
+constexpr int kMaxPanels =
+    2;  // of each operand: four tiles of sums, two and two of them
 constexpr int kTileWords = kPanel * kPanel;
 
 struct alignas(64) TileConfiguration {
@@ -33,24 +33,6 @@ void Enter() {
 void Leave() {
   _mm_sfence();
   _tile_release();
-}
-
-// Sums are tiles 0 to 3, lhs 4 and 5, rhs 6 and 7; their numbers must be constants.
-template <int num_lhs, int num_rhs>
-void ClearSums() {
-  _tile_zero(0);
-  if constexpr (num_rhs > 1) _tile_zero(1);
-  if constexpr (num_lhs > 1) _tile_zero(2);
-  if constexpr (num_lhs * num_rhs > 2) _tile_zero(3);
-}
-
-template <int num_lhs, int num_rhs>
-void LoadSums(const float* c, int64_t ldc) {
-  const int64_t down = kPanel * ldc, c_bytes = ldc * 4;
-  _tile_loadd(0, c, c_bytes);
-  if constexpr (num_rhs > 1) _tile_loadd(1, c + kPanel, c_bytes);
-  if constexpr (num_lhs > 1) _tile_loadd(2, c + down, c_bytes);
-  if constexpr (num_lhs * num_rhs > 2) _tile_loadd(3, c + down + kPanel, c_bytes);
 }
 
 template <int num_lhs, int num_rhs>
@@ -74,73 +56,51 @@ void StoreSumsPastCaches(float* c, int64_t ldc) {
   }
 }
 
+// Sums are tiles 0 to 3, lhs 4 and 5, rhs 6 and 7; their numbers must be constants.
 template <int num_lhs, int num_rhs>
-void AddProducts(const uint32_t* lhs, const uint32_t* rhs, int64_t panel_words,
-                 int64_t num_words) {
-  for (int64_t word = 0; word < num_words; word += kPanel) {
+void MultiplyTiles(const TileJob& job) {
+  float* c = job.c;
+  const int64_t down = kPanel * job.ldc, c_bytes = job.ldc * 4;
+  if (job.accumulate) {
+    _tile_loadd(0, c, c_bytes);
+    if constexpr (num_rhs > 1) _tile_loadd(1, c + kPanel, c_bytes);
+    if constexpr (num_lhs > 1) _tile_loadd(2, c + down, c_bytes);
+    if constexpr (num_lhs * num_rhs > 2) _tile_loadd(3, c + down + kPanel, c_bytes);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+  const uint32_t *lhs = job.lhs, *rhs = job.rhs;
+  for (int64_t word = 0; word < job.num_words; word += kPanel) {
     _tile_loadd(4, lhs, 64);
     _tile_loadd(6, rhs, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (num_rhs > 1) {
-      _tile_loadd(7, rhs + panel_words, 64);
+      _tile_loadd(7, rhs + job.panel_words, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (num_lhs > 1) {
-      _tile_loadd(5, lhs + panel_words, 64);
+      _tile_loadd(5, lhs + job.panel_words, 64);
       _tile_dpbf16ps(2, 5, 6);
     }
     if constexpr (num_lhs * num_rhs > 2) _tile_dpbf16ps(3, 5, 7);
     lhs += kTileWords;
     rhs += kTileWords;
   }
-}
-
-// A block of k of two panels of lhs stays in the first-level cache while those of rhs
-// pass by, as do the sums of all.
-constexpr int kBlockWords = 128;
-
-template <int num_lhs, int num_rhs>
-void MultiplyTiles(const TileJob& job, int rhs_panel, int64_t word, float* partial) {
-  const int64_t num_words =
-      job.num_words - word < kBlockWords ? job.num_words - word : kBlockWords;
-  float* c = job.c + rhs_panel * kPanel;
-  if (word > 0) {
-    LoadSums<num_lhs, num_rhs>(partial, kMaxRhsPanels * kPanel);
-  } else if (job.accumulate) {
-    LoadSums<num_lhs, num_rhs>(c, job.ldc);
-  } else {
-    ClearSums<num_lhs, num_rhs>();
-  }
-  AddProducts<num_lhs, num_rhs>(job.lhs + word * kPanel,
-                                job.rhs + rhs_panel * job.panel_words + word * kPanel,
-                                job.panel_words, num_words);
-  if (word + num_words < job.num_words) {
-    StoreSums<num_lhs, num_rhs>(partial, kMaxRhsPanels * kPanel);
-  } else if (job.past_caches) {
+  if (job.past_caches) {
     StoreSumsPastCaches<num_lhs, num_rhs>(c, job.ldc);
   } else {
     StoreSums<num_lhs, num_rhs>(c, job.ldc);
   }
 }
 
-template <int num_lhs>
-void MultiplyRow(const TileJob& job) {
-  alignas(64) float sums[num_lhs * kPanel * kMaxRhsPanels * kPanel];
-  int64_t word = 0;
-  do {
-    int panel = 0;
-    for (; panel + 1 < job.num_rhs_panels; panel += 2) {
-      MultiplyTiles<num_lhs, 2>(job, panel, word, sums + panel * kPanel);
-    }
-    if (panel < job.num_rhs_panels) {
-      MultiplyTiles<num_lhs, 1>(job, panel, word, sums + panel * kPanel);
-    }
-    word += kBlockWords;
-  } while (word < job.num_words);
-}
-
 void Multiply(const TileJob& job) {
-  return job.num_lhs_panels > 1 ? MultiplyRow<2>(job) : MultiplyRow<1>(job);
+  if (job.num_lhs_panels > 1) {
+    return job.num_rhs_panels > 1 ? MultiplyTiles<2, 2>(job) : MultiplyTiles<2, 1>(job);
+  }
+  return job.num_rhs_panels > 1 ? MultiplyTiles<1, 2>(job) : MultiplyTiles<1, 1>(job);
 }
 
 int64_t Spin(int64_t num_iterations) {
@@ -161,8 +121,8 @@ int64_t Spin(int64_t num_iterations) {
 }  // namespace
 
 const HostKernels kAmxKernels = {"amx",
-                                 kMaxLhsPanels,
-                                 kMaxRhsPanels,
+                                 kMaxPanels,
+                                 kMaxPanels,
                                  /*k_per_word=*/2,
                                  /*word_multiple=*/kPanel,
                                  /*max_words=*/512,

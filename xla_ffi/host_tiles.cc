@@ -14,16 +14,16 @@ namespace {
 
 // Rows of the shared operand at a time: bounds memory, and stays in the outer cache.
 constexpr int64_t kMaxSharedRows = 3072;
-// Tiles of a row of the result that are computed one after the other: their rhs stays
-// in the second-level cache while lhs passes by.
-constexpr int64_t kTilesAcross = 4;
-// A piece is so large at most, since with each one all that is shared is read again,
-// and so small that each thread takes some, for all to end together.
-constexpr int64_t kMaxLhsPanels = 16, kMaxRhsTiles = kTilesAcross;
+// A piece is so large at most: with each one, all that is shared is read again, but
+// rhs stays in the second-level cache while lhs passes by. And it is so small that each
+// thread takes some, for all to end together.
+constexpr int64_t kMaxLhsPanels = 16, kMaxRhsPanels = 24;
 constexpr int64_t kPiecesPerThread = 3;
 // Of a result that is stored past the caches: they hold little of it when it is read.
 constexpr int64_t kMinPastCachesBytes = 4 << 20;
-constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 8 * kPanel;
+constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
+
+int64_t RoundDown(int64_t value, int64_t factor) { return value / factor * factor; }
 
 // Rows that are packed.
 struct Packed {
@@ -69,10 +69,10 @@ class Pass {
   // In whole tiles.
   int64_t PanelsPerPiece() const {
     const int64_t tile = shares_lhs_ ? kernels_.rhs_panels : kernels_.lhs_panels;
-    const int64_t most = shares_lhs_ ? kMaxRhsTiles * tile : kMaxLhsPanels;
+    const int64_t most = shares_lhs_ ? kMaxRhsPanels : kMaxLhsPanels;
     const int64_t panels = DivideUp(streamed_.num_rows(), kPanel);
     const int64_t share = panels / (kPiecesPerThread * parallel_.num_threads);
-    return std::max<int64_t>(std::min(share, most) / tile, 1) * tile;
+    return std::max(RoundDown(std::min(share, most), tile), tile);
   }
 
   // One loop packs and multiplies, for to wake a thread takes as long as a small
@@ -111,7 +111,8 @@ class Pass {
     const Stopwatch stopwatch(TheCounters().multiply_ns);
     const int64_t tile_rows = kernels_.lhs_panels * kPanel;
     const int64_t tile_columns = kernels_.rhs_panels * kPanel;
-    const int64_t block_columns = kTilesAcross * tile_columns;
+    const int64_t block_columns =
+        kPanel * RoundDown(kMaxRhsPanels, kernels_.rhs_panels);
     for (int64_t first = 0; first < rhs.rows.size; first += block_columns) {
       const int64_t end = std::min(first + block_columns, rhs.rows.size);
       for (int64_t m = 0; m < lhs.rows.size; m += tile_rows) {
