@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import jax_npu
@@ -62,6 +63,32 @@ def test_the_forced_instruction_set_is_the_one_in_use(isa):
 @pytest.mark.parametrize("subscripts", ORIENTATIONS)
 def test_every_orientation_and_dtype_is_right(isa, check, subscripts, dtypes):
     check(subscripts, {"m": 29, "k": 37, "n": 101}, dtypes)
+
+
+@pytest.mark.parametrize("subscripts", ORIENTATIONS)
+def test_values_round_to_the_nearest_bf16_and_nan_stays_nan(isa, subscripts):
+    words = [
+        0x7F800001,  # the NaN that is nearest to infinity
+        0xFF80FFFF,
+        0x7FFFFFFF,
+        0x7F800000,  # infinity
+        0xFF800000,
+        0x7F7FFFFF,  # the largest f32, above the largest bf16
+        0x3F808000,  # ties, to even
+        0x3F818000,
+        0xBF808001,
+        0x3F807FFF,
+    ]
+    values = np.resize(np.array(words, np.uint32).view(F32), 96)
+    rhs = np.where(np.eye(96, dtype=bool), values, np.float32(0))
+    lhs = np.ones((32, 96), F32)
+    first, second = subscripts.split("->")[0].split(",")
+    product = jax_npu.einsum(
+        subscripts, lhs if first == "mk" else lhs.T, rhs if second == "kn" else rhs.T
+    )
+    with np.errstate(invalid="ignore"):  # of NaN
+        expected = values.astype(jnp.bfloat16).astype(F32)
+    np.testing.assert_array_equal(product, np.tile(expected, (32, 1)))
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16])
