@@ -3,34 +3,69 @@
 #ifndef JAX_NPU_XLA_FFI_HOST_SCRATCH_H_
 #define JAX_NPU_XLA_FFI_HOST_SCRATCH_H_
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstddef>
-#include <cstdint>
-#include <memory>
 #include <new>
 
 namespace jax_npu {
 
-// Grows to the largest size asked for. What it held is lost then.
+// A mapping of its own, with a page behind it that nobody may touch. In a block of
+// malloc it would lie behind XLA's temporary memory and outlive it: what that left free
+// was too small for the next step's, which took new pages for a second time.
 class Scratch {
  public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { Free(); }
+
+  // At least so many values, on a line of the cache. Grows to the largest size asked
+  // for; what it held is lost then.
   template <typename T>
   T* Reserve(size_t size) {
-    const size_t num_bytes = size * sizeof(T);
+    const size_t num_bytes = RoundUp(size * sizeof(T), kLine);
     if (num_bytes > num_bytes_) {
-      data_.reset();
-      num_bytes_ = 0;
-      data_.reset(static_cast<char*>(::operator new(num_bytes, kAlignment)));
-      num_bytes_ = num_bytes;
+      Free();
+      Map(num_bytes);
     }
-    return reinterpret_cast<T*>(data_.get());
+    return reinterpret_cast<T*>(data_);
   }
 
  private:
-  static constexpr std::align_val_t kAlignment{64};  // a line of the cache
-  struct Free {
-    void operator()(char* data) const { ::operator delete(data, kAlignment); }
-  };
-  std::unique_ptr<char, Free> data_;
+  static constexpr size_t kLine = 64;  // bytes
+
+  static size_t RoundUp(size_t value, size_t factor) {
+    return (value + factor - 1) / factor * factor;
+  }
+
+  void Map(size_t num_bytes) {
+    const size_t page = sysconf(_SC_PAGESIZE);
+    const size_t writable = RoundUp(num_bytes, page);
+    void* mapping = mmap(nullptr, writable + page, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) throw std::bad_alloc();
+    mapping_ = mapping;
+    mapped_bytes_ = writable + page;
+    if (mprotect(mapping, writable, PROT_READ | PROT_WRITE) != 0) {
+      throw std::bad_alloc();
+    }
+    madvise(mapping, writable, MADV_HUGEPAGE);  // a wish
+    data_ = static_cast<char*>(mapping) + writable - num_bytes;
+    num_bytes_ = num_bytes;
+  }
+
+  void Free() {
+    if (mapping_ != nullptr) munmap(mapping_, mapped_bytes_);
+    mapping_ = nullptr;
+    data_ = nullptr;
+    num_bytes_ = 0;
+  }
+
+  void* mapping_ = nullptr;
+  size_t mapped_bytes_ = 0;
+  char* data_ = nullptr;
   size_t num_bytes_ = 0;
 };
 
