@@ -1,0 +1,26 @@
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scratch") / "scratch"
+    source = HERE / "scratch_main.cc"
+    includes = ["-I", HERE.parents[1] / "xla_ffi"]
+    subprocess.run(
+        ["g++", "-std=c++17", "-O1", *includes, source, "-o", path], check=True
+    )
+    return path
+
+
+def test_memory_is_on_a_line_and_kept_until_more_is_asked_for(program):
+    subprocess.run([program], check=True)
+
+
+def test_a_value_written_past_the_end_is_trapped(program):
+    assert subprocess.run([program, "past"]).returncode == -signal.SIGSEGV
