@@ -3,10 +3,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "host_scratch.h"
 
-int main(int argc, char** argv) {
+int main(int argc, char**) {
   jax_npu::Scratch scratch;
   constexpr size_t kSize = 1008;  // 63 lines of 64 bytes
   for (const size_t size : {kSize / 3, kSize, size_t{3'000'000}}) {

@@ -13,7 +13,7 @@ def program(tmp_path_factory):
     source = HERE / "scratch_main.cc"
     includes = ["-I", HERE.parents[1] / "xla_ffi"]
     subprocess.run(
-        ["g++", "-std=c++17", "-O1", *includes, source, "-o", path], check=True
+        ["g++", "-std=c++17", "-O1", "-Wall", *includes, source, "-o", path], check=True
     )
     return path
 
