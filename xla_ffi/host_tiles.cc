@@ -14,9 +14,9 @@ namespace {
 
 // Rows of the shared operand at a time: bounds memory, and stays in the outer cache.
 constexpr int64_t kMaxSharedRows = 3072;
-// A piece is so large at most: with each one, all that is shared is read again, but
-// rhs stays in the second-level cache while lhs passes by. And it is so small that each
-// thread takes some, for all to end together.
+// The larger the pieces, the less often all that is shared is read again. But rhs must
+// stay in the second-level cache while lhs passes by, and each thread must take some
+// pieces, for all to end together.
 constexpr int64_t kMaxLhsPanels = 16, kMaxRhsPanels = 24;
 constexpr int64_t kPiecesPerThread = 3;
 // Of a result that is stored past the caches: they hold little of it when it is read.
