@@ -221,7 +221,7 @@ class GPT2(nnx.Module):
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[-1]))
         for block in self.blocks:
             x = block(x)
-        # The tied head contracts C of (..., T, C), (V, C); Embed.attend would transpose.
+        # The tied head contracts C of (..., T, C), (V, C): Embed.attend transposes.
         head = self.tokens.embedding[...]
         return self.dot_general(
             self.norm(x).astype(self.dtype),
