@@ -12,8 +12,6 @@
 
 namespace jax_npu {
 
-constexpr int64_t kLineBytes = 64;  // of the caches
-
 inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Of an element that is not packed.

@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 namespace jax_npu {
+
+constexpr int64_t kLineBytes = 64;  // of the caches
 
 // A mapping of its own, with a page behind it that nobody may touch. In a block of
 // malloc it would lie behind XLA's temporary memory and outlive it: what that left free
@@ -25,7 +28,7 @@ class Scratch {
   // for; what it held is lost then.
   template <typename T>
   T* Reserve(size_t size) {
-    const size_t num_bytes = RoundUp(size * sizeof(T), kLine);
+    const size_t num_bytes = RoundUp(size * sizeof(T), kLineBytes);
     if (num_bytes > num_bytes_) {
       Free();
       Map(num_bytes);
@@ -34,8 +37,6 @@ class Scratch {
   }
 
  private:
-  static constexpr size_t kLine = 64;  // bytes
-
   static size_t RoundUp(size_t value, size_t factor) {
     return (value + factor - 1) / factor * factor;
   }

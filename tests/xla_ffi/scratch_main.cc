@@ -1,7 +1,6 @@
 // Memory for the host GEMM: grows, keeps, and ends where it says.
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 
