@@ -9,13 +9,14 @@ from jax_npu.counters import Counters, counters
 from jax_npu.devices import Device, devices
 from jax_npu.early_rounding import round_early
 from jax_npu.explanation import explain
-from jax_npu.npu_events import npu_events
+from jax_npu.npu_events import NpuHealth, npu_events, npu_health
 from jax_npu.products import dot_general, einsum, matmul
 
 __all__ = [
     "Backend",
     "Counters",
     "Device",
+    "NpuHealth",
     "__version__",
     "backend",
     "backends",
@@ -27,6 +28,7 @@ __all__ = [
     "explain",
     "matmul",
     "npu_events",
+    "npu_health",
     "resolve_backend",
     "round_early",
     "trace_calls",

@@ -29,7 +29,7 @@ from jax_npu.contraction import (
 from jax_npu.host_packing import pack_constants
 from jax_npu.loop_constants import is_loop_constant
 from jax_npu.precision import part_pairs
-from jax_npu.verification import check_attributes
+from jax_npu.verification import check_attributes, expected_arithmetic
 
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
 
@@ -177,15 +177,15 @@ def _npu_attributes(axes: Axes, num_passes: int, backend: str) -> dict[str, Any]
 
     device = npu_device(backend)
     batch, m, k, n = axes.sizes
-    # Several passes are one product with a longer k.
-    plan = npu_plan.plan_attributes(device, batch, m, num_passes * k, n)
-    padded_k = int(plan["plan"][2])
     find = npu_plan.built_design if backend == "npu" else npu_plan.simulated_design
     return {
-        **plan,
+        # Several passes are one product with a longer k.
+        **npu_plan.plan_attributes(device, batch, m, num_passes * k, n),
         "library": str(ffi.library_path(DRIVERS[backend])),
         "design": str(find(device)),
-        **check_attributes(npu_arithmetic(backend, device), padded_k),
+        **check_attributes(),
+        "arithmetic": expected_arithmetic(npu_arithmetic(backend, device)),
+        **npu_plan.self_test_attributes(device),
     }
 
 

@@ -21,6 +21,8 @@ from jax_npu.design.tiling import Plan, make_plan
 # buffers of C in f32, and pads a training step half as much as 64 x 64 x 64.
 TILE = (64, 64, 32)
 
+SELF_TEST_K_STEPS = 4
+
 DESIGN_VARIABLE = "JAX_NPU_DESIGN"  # a folder that `jax-npu build` made
 
 
@@ -45,6 +47,20 @@ def plan_attributes(
         "plan": plan_numbers(plan, [len(part) for part in words]),
         "words": np.concatenate(words),
     }
+
+
+@functools.cache
+def self_test_attributes(device: str) -> dict[str, np.ndarray]:
+    """Plan and words of the product that a new context computes first.
+
+    Two tiles of C for each core, and as many k steps as show that the buffers of A and
+    B alternate; see `xla_ffi/npu_self_test.h`.
+    """
+    array = gemm_array(device)
+    attributes = plan_attributes(
+        device, 1, array.block_m, SELF_TEST_K_STEPS * array.k, 2 * array.block_n
+    )
+    return {f"self_test_{name}": value for name, value in attributes.items()}
 
 
 def plan_numbers(plan: Plan, num_words: list[int]) -> np.ndarray:

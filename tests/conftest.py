@@ -160,8 +160,10 @@ def virtual_xrt():
         pytest.skip("sim is not under test")
     xrt = VirtualXrt()
     xrt.set_faults("")
+    ffi.load().jax_npu_forget_health()
     yield xrt
     xrt.set_faults("")
+    ffi.load().jax_npu_forget_health()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -75,6 +76,40 @@ NpuPlan DecodePlan(Int64s numbers, size_t num_words) {
     throw std::invalid_argument("the runs' instructions are not as many as planned");
   }
   return {numbers[0], numbers[1], numbers[2], numbers[3] != 0, numbers[4] != 0, runs};
+}
+
+// Without checks a context is not tested either.
+CheckPolicy DecodeCheck(std::string_view check, bool strict,
+                        std::string_view arithmetic, Int64s self_test_plan,
+                        ffi::Span<const uint32_t> self_test_words) {
+  const CheckMode mode = ParseCheckMode(check);
+  const NpuArithmetic expected = ParseArithmetic(arithmetic);
+  if (mode == CheckMode::kOff) return {mode, strict, expected, nullptr};
+  SelfTest test{DecodePlan(self_test_plan, self_test_words.size()),
+                {self_test_words.begin(), self_test_words.end()},
+                expected};
+  if (test.plan.runs.size() != 1) {
+    throw std::invalid_argument("a self-test is one run of the array, got " +
+                                std::to_string(test.plan.runs.size()));
+  }
+  return {mode, strict, expected, std::make_shared<const SelfTest>(std::move(test))};
+}
+
+// FNV-1a of what makes products alike: sizes, strides, parts and types.
+uint64_t ShapeOf(std::initializer_list<Int64s> attributes, const ffi::AnyBuffer& lhs,
+                 const ffi::AnyBuffer& rhs, const ffi::AnyBuffer& out) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  const auto add = [&hash](uint64_t number) {
+    hash = (hash ^ number) * 0x100000001B3u;
+  };
+  for (const Int64s& numbers : attributes) {
+    add(numbers.size());
+    for (const int64_t number : numbers) add(number);
+  }
+  for (const ffi::AnyBuffer* buffer : {&lhs, &rhs, &out}) {
+    add(static_cast<uint64_t>(buffer->element_type()));
+  }
+  return hash;
 }
 
 Operand DecodeOperand(const ffi::AnyBuffer& buffer) {
@@ -165,10 +200,11 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
                     Int64s n, Int64s lhs_parts, Int64s rhs_parts, Int64s plan,
                     ffi::Span<const uint32_t> words, std::string_view library,
                     std::string_view design, std::string_view check, bool strict,
-                    double element_tolerance, double product_tolerance,
-                    int64_t tolerance_k_block) {
+                    std::string_view arithmetic, Int64s self_test_plan,
+                    ffi::Span<const uint32_t> self_test_words) {
   JAX_NPU_CALL_BEGINS();
-  const auto call = std::make_shared<GemmCall>(target == kSimTarget ? "sim" : "npu");
+  const char* backend = target == kSimTarget ? "sim" : "npu";
+  const auto call = std::make_shared<GemmCall>(backend);
   ffi::Promise promise;
   ffi::Future future(promise);
   const auto caller = std::this_thread::get_id();
@@ -199,9 +235,9 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
              DecodeOperand(lhs),
              DecodeOperand(rhs),
              DecodeResult(out),
-             {ParseCheckMode(check),
-              strict,
-              {element_tolerance, product_tolerance, tolerance_k_block}}},
+             DecodeCheck(check, strict, arithmetic, self_test_plan, self_test_words),
+             ShapeOf({batch, m, k, n, lhs_parts, rhs_parts}, lhs, rhs, *out),
+             backend},
             LoopOn(pool), done);
   } catch (...) {
     done(std::current_exception());
@@ -243,9 +279,9 @@ auto NpuGemmBinding() {
       .Attr<std::string_view>("design")          // the file that it loads
       .Attr<std::string_view>("check")           // see CheckPolicy
       .Attr<bool>("strict")
-      .Attr<double>("element_tolerance")
-      .Attr<double>("product_tolerance")
-      .Attr<int64_t>("tolerance_k_block");
+      .Attr<std::string_view>("arithmetic")  // that the design was built for
+      .Attr<Int64s>("self_test_plan")        // of one run
+      .Attr<ffi::Span<const uint32_t>>("self_test_words");
 }
 
 }  // namespace

@@ -3,36 +3,30 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <mutex>
-#include <stdexcept>
-#include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "random_bits.h"
 
 namespace jax_npu {
 namespace {
 #include "bf16.inc"
 
 constexpr uint32_t kSentinel = 0xFFA5C3E1u;
-constexpr uint64_t kSamplePeriod = 32;
-constexpr int64_t kNumLanes = 16, kMaxChunk = 4096;
-// Of a sum in f32, over its mass and k, however its terms are grouped: half a unit in
-// the last place for each product, and as much for each block of 8.
-constexpr double kMaxRounding = 1.125 / (1 << 24);
+constexpr int64_t kNumLanes = 16;
+constexpr int64_t kChunk = 1024;     // columns of B decoded at a time
 constexpr double kSuspicion = 4;     // root mean squares
 constexpr size_t kMaxSuspects = 16;  // rows
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
 constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
 
-// splitmix64
-uint64_t NextRandom(uint64_t& state) {
-  uint64_t z = state += 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return z ^ z >> 31;
-}
+// bfp16 has 8-bit signed mantissas, so each factor is off by 2^-7 of the largest of its
+// block at most.
+constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
+// A sum of k products in f32 is off by this for each of them, typically: partial sums
+// are as large as the sum, and every addition rounds by a part of 2^-24 of that.
+constexpr double kSumError = 0x1p-25;
 
 std::vector<float> RandomSigns(int64_t size, uint64_t seed) {
   std::vector<float> signs(size);
@@ -44,148 +38,154 @@ std::vector<float> RandomSigns(int64_t size, uint64_t seed) {
   return signs;
 }
 
-float ToFloat(uint16_t value) { return FromBits(uint32_t{value} << 16); }
-float ToFloat(float value) { return value; }
-
-float Magnitude(uint16_t value) { return FromBits((value & 0x7FFFu) << 16); }
-
-// Of values times signs, in lanes that the compiler makes vectors of.
-template <typename T>
-double SignedSum(const T* values, const float* signs, int64_t size) {
+// Sums term(i), i < size, in lanes that the compiler makes vectors of; a chunk is short
+// enough for partial sums in f32.
+template <typename Term>
+double Sum(int64_t size, const Term& term) {
   double sum = 0;
-  for (int64_t begin = 0; begin < size; begin += kMaxChunk) {
-    const int64_t end = std::min(begin + kMaxChunk, size);
-    float lanes[kNumLanes] = {};
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    const int64_t end = std::min(begin + kChunk, size);
+    decltype(term(begin)) lanes[kNumLanes] = {};
     int64_t i = begin;
     for (; i + kNumLanes <= end; i += kNumLanes) {
-      for (int64_t lane = 0; lane < kNumLanes; ++lane) {
-        lanes[lane] += ToFloat(values[i + lane]) * signs[i + lane];
-      }
+      for (int64_t lane = 0; lane < kNumLanes; ++lane) lanes[lane] += term(i + lane);
     }
-    for (; i < end; ++i) lanes[0] += ToFloat(values[i]) * signs[i];
-    for (float lane : lanes) sum += lane;
+    for (; i < end; ++i) lanes[0] += term(i);
+    for (const auto lane : lanes) sum += lane;
   }
   return sum;
 }
 
-// For every k: the signed sum over n, and of the largest magnitudes of its block the
-// sum and the sum of squares.
+// What counts for rounding in rows (count, n) of decoded values: each magnitude, or for
+// all the largest of their column.
+void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
+               float* weights) {
+  for (int64_t i = 0; i < count * n; ++i) weights[i] = std::abs(values[i]);
+  if (!by_block) return;
+  for (int64_t i = 1; i < count; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      weights[j] = std::max(weights[j], weights[i * n + j]);
+    }
+  }
+  for (int64_t i = 1; i < count; ++i) std::copy_n(weights, n, weights + i * n);
+}
+
+// Part of a row of B: columns [first, first + size) of row k.
+struct RowPart {
+  int64_t k, first, size;
+  const float *values, *weights;
+};
+
+// Calls visit(RowPart) for all of a batch entry's B, neighbours along k together.
+template <typename Visit>
+void ForRowsOfB(const GemmImages& images, int64_t entry, const CheckRule& rule,
+                const Visit& visit) {
+  const int64_t num_k = images.k, num_n = images.n;
+  const uint16_t* b = images.b + entry * num_k * num_n;
+  uint16_t block[kBfp16Block * kChunk];
+  float values[kBfp16Block * kChunk], weights[kBfp16Block * kChunk];
+  for (int64_t first = 0; first < num_n; first += kChunk) {
+    const int64_t size = std::min(kChunk, num_n - first);
+    for (int64_t k = 0; k < num_k; k += kBfp16Block) {
+      const int64_t count = std::min(kBfp16Block, num_k - k);
+      for (int64_t i = 0; i < count; ++i) {
+        for (int64_t j = 0; j < size; ++j) {
+          block[i * size + j] = images.b_column_major ? b[(first + j) * num_k + k + i]
+                                                      : b[(k + i) * num_n + first + j];
+        }
+      }
+      DecodeRows(rule.arithmetic, block, count, size, values);
+      WeighRows(values, count, size, rule.weighs_by_block, weights);
+      for (int64_t i = 0; i < count; ++i) {
+        visit(RowPart{k + i, first, size, values + i * size, weights + i * size});
+      }
+    }
+  }
+}
+
+// A row of A, decoded: k values and what counts of them for rounding.
+struct RowOfA {
+  std::vector<float> values, weights;
+};
+
+RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
+                    const CheckRule& rule) {
+  const uint16_t* a = images.a + (entry * images.m + row) * images.k;
+  RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k)};
+  for (int64_t k = 0; k < images.k; k += kBfp16Block) {
+    const int64_t count = std::min(kBfp16Block, images.k - k);
+    float* values = decoded.values.data() + k;
+    DecodeRows(rule.arithmetic, a + k, count, 1, values);
+    WeighRows(values, count, 1, rule.weighs_by_block, decoded.weights.data() + k);
+  }
+  return decoded;
+}
+
+// For every k: the signed sum over n, and the sum and the sum of squares of weights.
 struct Projection {
   explicit Projection(int64_t k) : sums(k), masses(k), squares(k) {}
   std::vector<double> sums, masses, squares;
 };
 
-Projection ProjectRows(const uint16_t* b, int64_t k, int64_t n, const float* signs,
-                       int64_t k_block) {
-  Projection of_b(k);
-  std::vector<float> largest(n);
-  for (int64_t first = 0; first < k; first += k_block) {
-    const int64_t end = std::min(first + k_block, k);
-    std::fill(largest.begin(), largest.end(), 0.0f);
-    for (int64_t i = first; i < end; ++i) {
-      const uint16_t* row = b + i * n;
-      of_b.sums[i] = SignedSum(row, signs, n);
-      for (int64_t j = 0; j < n; ++j) {
-        largest[j] = std::max(largest[j], Magnitude(row[j]));
-      }
-    }
-    double mass = 0, square = 0;
-    for (double x : largest) {
-      mass += x;
-      square += x * x;
-    }
-    std::fill(of_b.masses.begin() + first, of_b.masses.begin() + end, mass);
-    std::fill(of_b.squares.begin() + first, of_b.squares.begin() + end, square);
-  }
+Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rule,
+                   const float* signs) {
+  Projection of_b(images.k);
+  ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
+    const auto [k, first, size, values, weights] = row;
+    const float* r = signs + first;
+    of_b.sums[k] += Sum(size, [&](int64_t j) { return values[j] * r[j]; });
+    of_b.masses[k] += Sum(size, [&](int64_t j) { return weights[j]; });
+    // Squares leave f32's range.
+    of_b.squares[k] +=
+        Sum(size, [&](int64_t j) { return double{weights[j]} * weights[j]; });
+  });
   return of_b;
 }
 
-Projection ProjectColumns(const uint16_t* b, int64_t k, int64_t n, const float* signs,
-                          int64_t k_block) {
-  Projection of_b(k);
-  for (int64_t j = 0; j < n; ++j) {
-    const uint16_t* column = b + j * k;
-    for (int64_t first = 0; first < k; first += k_block) {
-      const int64_t end = std::min(first + k_block, k);
-      float largest = 0;
-      for (int64_t i = first; i < end; ++i) {
-        of_b.sums[i] += ToFloat(column[i]) * signs[j];
-        largest = std::max(largest, Magnitude(column[i]));
-      }
-      for (int64_t i = first; i < end; ++i) {
-        of_b.masses[i] += largest;
-        of_b.squares[i] += double{largest} * largest;
-      }
-    }
-  }
-  return of_b;
-}
-
-// What a row of c r is off by, its accumulated mass, and the root of the sum of squares
+// How far a row of c r is off, its accumulated mass, and the root of the sum of squares
 // of its products.
 struct RowError {
   double error, mass, norm;
 };
 
-RowError ErrorOfRow(const uint16_t* a_row, const float* c_row, int64_t k, int64_t n,
-                    const Projection& of_b, const float* signs, int64_t k_block) {
+RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
+                    const Projection& of_b, const float* signs) {
   double expected = 0, mass = 0, square = 0;
-  for (int64_t first = 0; first < k; first += k_block) {
-    const int64_t end = std::min(first + k_block, k);
-    double largest = 0;
-    for (int64_t i = first; i < end; ++i) {
-      const double x = ToFloat(a_row[i]);
-      expected += x * of_b.sums[i];
-      largest = std::max(largest, std::abs(x));
-    }
-    for (int64_t i = first; i < end; ++i) {
-      mass += largest * of_b.masses[i];
-      square += largest * largest * of_b.squares[i];
-    }
+  for (size_t k = 0; k < a.values.size(); ++k) {
+    const double weight = a.weights[k];
+    expected += a.values[k] * of_b.sums[k];
+    mass += weight * of_b.masses[k];
+    square += weight * weight * of_b.squares[k];
   }
   // NaN and infinity in the operands: nothing to compare with.
   if (!std::isfinite(expected)) return {0, kMaxMass, 0};
-  return {std::abs(SignedSum(c_row, signs, n) - expected), mass, std::sqrt(square)};
-}
-
-std::string FindUnwritten(const float* c, int64_t size) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < size; ++i) count += Bits(c[i]) == kSentinel;
-  if (count == 0) return "";
-  return std::to_string(count) + " of " + std::to_string(size) +
-         " elements were never written";
+  const double actual = Sum(n, [&](int64_t j) { return c_row[j] * signs[j]; });
+  return {std::abs(actual - expected), mass, std::sqrt(square)};
 }
 
 // Rounding that goes one way, as with constant operands, makes a row suspicious too.
 // Its elements decide, by the most that rounding can do.
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
-                             const Tolerance& tolerance) {
-  const auto [all_a, all_b, c, batch, m, k, n, b_column_major] = images;
-  const uint16_t* a = all_a + (entry * m + row) * k;
-  for (int64_t j = 0; j < n; ++j) {
-    const uint16_t* b = all_b + entry * k * n + (b_column_major ? j * k : j);
-    const int64_t stride = b_column_major ? 1 : n;
-    double expected = 0, mass = 0;
-    for (int64_t first = 0; first < k; first += tolerance.k_block) {
-      const int64_t end = std::min(first + tolerance.k_block, k);
-      double largest_a = 0, largest_b = 0;
-      for (int64_t i = first; i < end; ++i) {
-        const double x = ToFloat(a[i]), y = ToFloat(b[i * stride]);
-        expected += x * y;
-        largest_a = std::max(largest_a, std::abs(x));
-        largest_b = std::max(largest_b, std::abs(y));
-      }
-      mass += (end - first) * largest_a * largest_b;
+                             const CheckRule& rule) {
+  const RowOfA a = DecodeRowOfA(images, entry, row, rule);
+  std::vector<double> expected(images.n), mass(images.n);
+  ForRowsOfB(images, entry, rule, [&](const RowPart& b) {
+    const double value = a.values[b.k], weight = a.weights[b.k];
+    for (int64_t j = 0; j < b.size; ++j) {
+      expected[b.first + j] += value * b.values[j];
+      mass[b.first + j] += weight * b.weights[j];
     }
-    const double actual = c[(entry * m + row) * n + j];
+  });
+  const float* c = images.c + (entry * images.m + row) * images.n;
+  for (int64_t j = 0; j < images.n; ++j) {
     const double bound =
-        (tolerance.element + kMaxRounding * k) * mass + k * kSmallestNormal;
-    if (std::abs(actual - expected) <= bound) continue;
+        (rule.element + MaxSumError(images.k)) * mass[j] + images.k * kSmallestNormal;
+    if (std::abs(c[j] - expected[j]) <= bound) continue;
     char text[160];
     std::snprintf(text, sizeof text,
                   "element (%lld, %lld) is %.6g, not %.6g; rounding explains %.3g",
-                  static_cast<long long>(row), static_cast<long long>(j), actual,
-                  expected, bound);
+                  static_cast<long long>(row), static_cast<long long>(j), c[j],
+                  expected[j], bound);
     return text;
   }
   return "";
@@ -193,18 +193,17 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
 
 // The rows whose sums are off most, over what is not suspicious.
 std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
-                                  const Tolerance& tolerance, uint64_t seed) {
-  const auto [a, b, c, batch, m, k, n, b_column_major] = images;
-  const std::vector<float> signs = RandomSigns(n, seed);
-  const Projection of_b = (b_column_major ? ProjectColumns : ProjectRows)(
-      b + entry * k * n, k, n, signs.data(), tolerance.k_block);
+                                  const CheckRule& rule, uint64_t seed) {
+  const std::vector<float> signs = RandomSigns(images.n, seed);
+  const Projection of_b = Project(images, entry, rule, signs.data());
   std::vector<std::pair<double, int64_t>> suspects;
-  for (int64_t i = 0; i < m; ++i) {
-    const RowError row = ErrorOfRow(a + (entry * m + i) * k, c + (entry * m + i) * n, k,
-                                    n, of_b, signs.data(), tolerance.k_block);
+  for (int64_t i = 0; i < images.m; ++i) {
+    const RowError row = ErrorOfRow(DecodeRowOfA(images, entry, i, rule),
+                                    images.c + (entry * images.m + i) * images.n,
+                                    images.n, of_b, signs.data());
     if (!(row.mass < kMaxMass)) continue;
     const double bound =
-        kSuspicion * tolerance.product * row.norm + k * n * kSmallestNormal;
+        kSuspicion * rule.product * row.norm + images.k * images.n * kSmallestNormal;
     if (row.error <= bound) continue;
     suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);
   }
@@ -216,52 +215,36 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
   return rows;
 }
 
-// FNV-1a
-uint64_t Hash(const uint32_t* words, size_t num_words) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  for (size_t i = 0; i < num_words; ++i) hash = (hash ^ words[i]) * 0x100000001B3u;
-  return hash;
-}
-
 }  // namespace
 
-CheckMode ParseCheckMode(std::string_view name) {
-  if (name == "off") return CheckMode::kOff;
-  if (name == "first") return CheckMode::kFirst;
-  if (name == "sample") return CheckMode::kSample;
-  if (name == "always") return CheckMode::kAlways;
-  throw std::invalid_argument("check must be off, first, sample or always, got " +
-                              std::string(name));
-}
-
-bool ShouldCheck(CheckMode mode, const uint32_t* words, size_t num_words) {
-  if (mode == CheckMode::kOff || mode == CheckMode::kAlways) {
-    return mode == CheckMode::kAlways;
+CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k) {
+  const double sums = kSumError * padded_k;
+  if (expected == NpuArithmetic::kBfp16 && !is_confirmed) {
+    return {NpuArithmetic::kF32, kBfp16Element, kBfp16Product + sums, true};
   }
-  static std::mutex mutex;
-  static auto& counts = *new std::unordered_map<uint64_t, uint64_t>;
-  uint64_t stream = Hash(words, num_words), count;
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    count = counts[stream]++;
-  }
-  if (count == 0 || mode == CheckMode::kFirst) return count == 0;
-  uint64_t state = stream + count;
-  return NextRandom(state) % kSamplePeriod == 0;
+  return {expected, 0, sums, false};
 }
 
 void FillSentinel(float* c, int64_t size) {
   std::fill(c, c + size, FromBits(kSentinel));
 }
 
-std::string FindMistake(const GemmImages& images, const Tolerance& tolerance,
+std::string FindUnwritten(const float* c, int64_t size) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; ++i) count += Bits(c[i]) == kSentinel;
+  if (count == 0) return "";
+  return std::to_string(count) + " of " + std::to_string(size) +
+         " elements were never written";
+}
+
+std::string FindMistake(const GemmImages& images, const CheckRule& rule,
                         uint64_t seed) {
   const int64_t size = images.batch * images.m * images.n;
   std::string mistake = FindUnwritten(images.c, size);
   if (!mistake.empty()) return mistake;
   for (int64_t entry = 0; entry < images.batch; ++entry) {
-    for (int64_t row : FindSuspects(images, entry, tolerance, seed + entry)) {
-      mistake = FindWrongElement(images, entry, row, tolerance);
+    for (int64_t row : FindSuspects(images, entry, rule, seed + entry)) {
+      mistake = FindWrongElement(images, entry, row, rule);
       if (!mistake.empty()) return mistake;
     }
   }

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kMaxLines = 10;  // of a kind
 
 NpuEvents& Events() {
-  static NpuEvents events;
+  static NpuEvents& events = *new NpuEvents;  // read when the process ends
   return events;
 }
 
@@ -23,11 +23,18 @@ constexpr std::pair<const char*, std::atomic<int64_t> NpuEvents::*> kNames[] = {
     {"mismatches", &NpuEvents::mismatches},
     {"host_products", &NpuEvents::host_products},
     {"failures", &NpuEvents::failures},
+    {"self_tests", &NpuEvents::self_tests},
+    {"failed_self_tests", &NpuEvents::failed_self_tests},
+    {"unhealthy", &NpuEvents::unhealthy},
 };
 
 }  // namespace
 
 void CountEvent(std::atomic<int64_t> NpuEvents::* event) { ++(Events().*event); }
+
+int64_t EventCount(std::atomic<int64_t> NpuEvents::* event) {
+  return (Events().*event).load();
+}
 
 void ReportEvent(std::atomic<int64_t> NpuEvents::* event, const std::string& message) {
   const int64_t count = ++(Events().*event);
@@ -43,7 +50,7 @@ const char* jax_npu_events() {
   json = "{";
   for (const auto& [name, event] : jax_npu::kNames) {
     json += (json.size() > 1 ? ", \"" : "\"") + std::string(name) +
-            "\": " + std::to_string((jax_npu::Events().*event).load());
+            "\": " + std::to_string(jax_npu::EventCount(event));
   }
   json += "}";
   return json.c_str();

@@ -1,4 +1,4 @@
-// What befell the NPU in this process, counted, and told on stderr.
+// What happened to the NPU in this process, counted, and reported on stderr.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_EVENTS_H_
 #define JAX_NPU_XLA_FFI_NPU_EVENTS_H_
@@ -16,11 +16,15 @@ struct NpuEvents {
   std::atomic<int64_t> checks{0};         // of a run's result
   std::atomic<int64_t> retries{0};        // attempts after a failure of the device
   std::atomic<int64_t> mismatches{0};     // results that a check found wrong
-  std::atomic<int64_t> host_products{0};  // GEMMs that the host then computed
+  std::atomic<int64_t> host_products{0};  // GEMMs that the host computed instead
   std::atomic<int64_t> failures{0};       // runs given up, with an error
+  std::atomic<int64_t> self_tests{0};     // of new contexts
+  std::atomic<int64_t> failed_self_tests{0};
+  std::atomic<int64_t> unhealthy{0};  // NPUs on which nothing is computed any more
 };
 
 void CountEvent(std::atomic<int64_t> NpuEvents::* event);
+int64_t EventCount(std::atomic<int64_t> NpuEvents::* event);
 
 // Counts, and prints one line; the first few of each kind in a process.
 void ReportEvent(std::atomic<int64_t> NpuEvents::* event, const std::string& message);

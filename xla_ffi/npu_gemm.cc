@@ -54,13 +54,20 @@ Gate& TheGate() {
   return gate;
 }
 
+// FNV-1a
+uint64_t Hash(const uint32_t* words, size_t num_words, uint64_t seed) {
+  uint64_t hash = 0xCBF29CE484222325u ^ seed;
+  for (size_t i = 0; i < num_words; ++i) hash = (hash ^ words[i]) * 0x100000001B3u;
+  return hash;
+}
+
 // Lives until its last run is done; they share it.
 class Gemm : public std::enable_shared_from_this<Gemm> {
  public:
   Gemm(Driver& driver, NpuGemmRequest request,
        std::function<void(std::exception_ptr)> done)
       : driver_(driver),
-        queue_(QueueOf(driver)),
+        queue_(QueueOf(driver, request.backend)),
         request_(std::move(request)),
         a_{request_.lhs,
            request_.contraction.batch.lhs,
@@ -87,6 +94,11 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
 
   void Submit(const ParallelLoop& parallel) {
     CountEvent(&NpuEvents::products);
+    const std::string problem = queue_.health().WhyUnhealthy();
+    if (!problem.empty()) {
+      ComputeOnHost(problem, parallel);
+      return done_(error_);
+    }
     const uint32_t* words = request_.words.data();
     int64_t num_left = request_.plan.runs.size();
     try {
@@ -121,7 +133,8 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
 
     TheGate().Enter(num_bytes);
     try {
-      const bool is_checked = ShouldCheck(request_.check.mode, words, run.num_words);
+      const bool is_checked =
+          queue_.health().ShouldCheck(request_.check.mode, ShapeOf(run, words));
       std::vector<std::shared_ptr<NpuBuffer>> arguments = {
           Load(kA, a_, a, parallel), Load(kB, b_, b, parallel), Allocate(kC, c_bytes)};
       if (is_checked) {
@@ -129,7 +142,10 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
         FillSentinel(reinterpret_cast<float*>(c.data()), window.size());
         c.SyncToDevice(c_bytes);
       }
-      NpuTask task{{words, static_cast<size_t>(run.num_words), arguments}, {}, {}};
+      NpuTask task{{words, static_cast<size_t>(run.num_words), arguments},
+                   request_.check.self_test,
+                   {},
+                   {}};
       task.finish = [self = shared_from_this(), arguments, window, is_checked] {
         return self->Finish(arguments, window, is_checked);
       };
@@ -174,34 +190,56 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
     }
   }
 
-  // Whether the result, if it is checked, is right.
+  // Another run of the array in the product, or other instructions, are another shape.
+  uint64_t ShapeOf(const NpuRun& run, const uint32_t* words) const {
+    const uint64_t index = &run - request_.plan.runs.data();
+    return Hash(words, run.num_words, request_.shape + index);
+  }
+
+  // Whether the result, if it is checked, is right. A mistake in a result before this
+  // one makes it one to check too; only the sentinel is then missing.
   bool Finish(const std::vector<std::shared_ptr<NpuBuffer>>& arguments,
-              const ResultWindow& window, bool is_checked) {
+              const ResultWindow& window, bool was_to_be_checked) {
     arguments[kC]->SyncFromDevice(window.size() * sizeof(float));
+    const bool is_checked =
+        was_to_be_checked ||
+        (request_.check.mode != CheckMode::kOff && queue_.health().IsSuspicious());
+    if (is_checked && !Check(arguments, window)) return false;
     const auto* c = reinterpret_cast<const float*>(arguments[kC]->data());
-    if (is_checked) {
-      static std::atomic<uint64_t> seed{0};
-      CountEvent(&NpuEvents::checks);
-      const std::string mistake =
-          FindMistake({reinterpret_cast<const uint16_t*>(arguments[kA]->data()),
-                       reinterpret_cast<const uint16_t*>(arguments[kB]->data()), c,
-                       window.num_batches, window.num_rows, request_.plan.padded_k,
-                       window.num_columns, request_.plan.b_column_major},
-                      request_.check.tolerance, ++seed);
-      if (!mistake.empty()) {
-        CountEvent(&NpuEvents::mismatches);
-        const std::lock_guard<std::mutex> lock(mutex_);
-        mistake_ = mistake;
-        return false;
-      }
-    }
     UnpackResult(c, window, request_.contraction, request_.out, kSerialLoop);
     return true;
   }
 
+  bool Check(const std::vector<std::shared_ptr<NpuBuffer>>& arguments,
+             const ResultWindow& window) {
+    static std::atomic<uint64_t> seed{0};
+    CountEvent(&NpuEvents::checks);
+    const int64_t padded_k = request_.plan.padded_k;
+    const std::string mistake = FindMistake(
+        {reinterpret_cast<const uint16_t*>(arguments[kA]->data()),
+         reinterpret_cast<const uint16_t*>(arguments[kB]->data()),
+         reinterpret_cast<const float*>(arguments[kC]->data()), window.num_batches,
+         window.num_rows, padded_k, window.num_columns, request_.plan.b_column_major},
+        queue_.health().Rule(request_.check.expected, padded_k), ++seed);
+    if (mistake.empty()) {
+      queue_.health().CountRight();
+      return true;
+    }
+    queue_.health().CountMistake(What() + mistake);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    mistake_ = What() + mistake;
+    return false;
+  }
+
   void Fail(std::exception_ptr error) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!error_) error_ = std::move(error);
+    try {
+      std::rethrow_exception(error);
+    } catch (const UnhealthyNpu& unhealthy) {
+      problem_ = unhealthy.what();
+    } catch (...) {
+      if (!error_) error_ = std::move(error);
+    }
   }
 
   void EndRun() {
@@ -209,29 +247,38 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (--num_unfinished_ > 0) return;
     }
-    if (!error_ && !mistake_.empty()) Mend();
+    if (!error_ && !mistake_.empty()) {
+      if (!request_.check.strict) {
+        ReportEvent(&NpuEvents::host_products, mistake_ + "; the host computes it");
+      }
+      ComputeOnHost(mistake_ + "; run 'jax-npu doctor'", kSerialLoop, false);
+    } else if (!error_ && !problem_.empty()) {
+      ComputeOnHost(problem_, kSerialLoop);
+    }
     done_(error_);
   }
 
-  void Mend() {
+  std::string What() const {
     const Contraction& contraction = request_.contraction;
     std::string m = std::to_string(contraction.m.size());
     std::string n = std::to_string(contraction.n.size());
     if (request_.plan.swapped) std::swap(m, n);
     const std::string k = std::to_string(contraction.k.size());
-    const std::string what = "the NPU's product of (" + m + ", " + k + ") by (" + k +
-                             ", " + n + ") is wrong: " + mistake_;
-    if (request_.check.strict) {
-      error_ =
-          std::make_exception_ptr(std::runtime_error(
-              what + "; run 'jax-npu doctor', or unset JAX_NPU_STRICT to have the host "
-                     "compute it"));
-      return;
-    }
-    ReportEvent(&NpuEvents::host_products, what + "; the host computes it");
+    return "the NPU's product of (" + m + ", " + k + ") by (" + k + ", " + n +
+           ") is wrong: ";
+  }
+
+  // Instead of the NPU; with `strict` the reason is the error.
+  void ComputeOnHost(const std::string& reason, const ParallelLoop& parallel,
+                     bool counts = true) {
     try {
-      HostGemm(contraction, request_.parts, request_.lhs, request_.rhs, request_.out,
-               kSerialLoop);
+      if (request_.check.strict) {
+        throw std::runtime_error(
+            reason + ", or unset JAX_NPU_STRICT to have the host compute it");
+      }
+      if (counts) CountEvent(&NpuEvents::host_products);
+      HostGemm(request_.contraction, request_.parts, request_.lhs, request_.rhs,
+               request_.out, parallel);
     } catch (...) {
       error_ = std::current_exception();
     }
@@ -247,7 +294,8 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
   std::mutex mutex_;
   size_t num_unfinished_;
   std::exception_ptr error_;
-  std::string mistake_;
+  std::string mistake_;  // in a result
+  std::string problem_;  // of an unhealthy NPU
 };
 
 // The largest biased exponent of the finite values.

@@ -7,38 +7,25 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "contraction.h"
 #include "driver.h"
 #include "host_gemm.h"
-#include "npu_check.h"
+#include "npu_health.h"
+#include "npu_plan.h"
+#include "npu_self_test.h"
 
 namespace jax_npu {
 
-// One run of the array: a grid of blocks of C from `start` on, each (batch, row,
-// column).
-struct NpuRun {
-  int64_t start[3], grid[3];
-  int64_t num_words;  // of its instructions
-};
-
-// What aie/design/tiling.py plans. The images of a run, by its grid (batch, rows,
-// columns): A (batch, rows * block_m, padded_k) and B (batch, padded_k, columns *
-// block_n) in bf16, C (batch, rows * block_m, columns * block_n) in f32, all row-major.
-struct NpuPlan {
-  int64_t block_m, block_n, padded_k;
-  bool b_column_major;  // B's image is (batch, columns * block_n, padded_k)
-  bool swapped;         // the array computes Cᵀ = Bᵀ Aᵀ
-  std::vector<NpuRun> runs;
-};
-
-// What becomes of results that a check finds wrong: the host computes the product, or
-// with `strict` it is an error.
+// Which results are checked, and against what. Where one is wrong, or the NPU is not to
+// be trusted, the host computes the product, or with `strict` it is an error.
 struct CheckPolicy {
   CheckMode mode;
   bool strict;
-  Tolerance tolerance;
+  NpuArithmetic expected;
+  std::shared_ptr<const SelfTest> self_test;  // of a new context; null: none
 };
 
 // out = lhs rhs, summed over k and over `parts`; `words` are the instructions of all
@@ -51,6 +38,9 @@ struct NpuGemmRequest {
   Operand lhs, rhs;
   Result out;
   CheckPolicy check;
+  // Stands for the product's sizes, types and orders: the first of each is checked.
+  uint64_t shape;
+  const char* backend;
 };
 
 // Packs on the caller's threads and returns; `done` is called once, from any thread,

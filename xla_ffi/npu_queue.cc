@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <stdexcept>
@@ -29,9 +30,26 @@ std::string What(const std::exception_ptr& error) {
   }
 }
 
+const SelfTest* SelfTestOf(const std::vector<NpuTask>& tasks) {
+  const auto asks = [](const NpuTask& task) { return task.self_test != nullptr; };
+  const auto found = std::find_if(tasks.begin(), tasks.end(), asks);
+  return found == tasks.end() ? nullptr : found->self_test.get();
+}
+
+struct Queues {
+  std::mutex mutex;
+  std::map<Driver*, NpuQueue*> of_driver;
+};
+
+Queues& TheQueues() {
+  static Queues& queues = *new Queues;  // end with the process
+  return queues;
+}
+
 }  // namespace
 
-NpuQueue::NpuQueue(Driver& driver) : driver_(driver), process_(getpid()) {
+NpuQueue::NpuQueue(Driver& driver, const char* backend)
+    : driver_(driver), health_(backend), process_(getpid()) {
   std::thread([this] { Work(); }).detach();
 }
 
@@ -84,6 +102,7 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
   }
   std::exception_ptr cause;
   try {
+    TestContext(SelfTestOf(tasks));
     commands_.push_back({driver_.Start(runs), {}});
     commands_.back().tasks = std::move(tasks);
     return CountEvent(&NpuEvents::commands);
@@ -92,6 +111,24 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
   }
   runs.clear();  // which share the buffers
   Recover(std::move(tasks), cause);
+}
+
+// Tests contexts one after the other until one passes. Throws what the driver throws,
+// and UnhealthyNpu after too many failures.
+void NpuQueue::TestContext(const SelfTest* test) {
+  RequireHealth();
+  while (test != nullptr && !context_is_tested_) {
+    const SelfTestResult result = RunSelfTest(driver_, *test);
+    health_.CountSelfTest(result);
+    context_is_tested_ = result.mistake.empty();
+    if (!context_is_tested_) Reset();
+    RequireHealth();
+  }
+}
+
+void NpuQueue::RequireHealth() const {
+  const std::string problem = health_.WhyUnhealthy();
+  if (!problem.empty()) throw UnhealthyNpu(problem);
 }
 
 void NpuQueue::FinishOldest() {
@@ -130,26 +167,37 @@ void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
     std::move(command.tasks.begin(), command.tasks.end(), std::back_inserter(failed));
   }
   commands_.clear();
-  driver_.Reset();
+  Reset();
   for (NpuTask& task : failed) RunAlone(std::move(task), cause);
+}
+
+void NpuQueue::Reset() {
+  driver_.Reset();
+  context_is_tested_ = false;
 }
 
 // One run a command, so that none suffers from another.
 void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
   while (cause == nullptr || task.num_attempts < kMaxAttempts) {
+    try {
+      RequireHealth();
+    } catch (...) {
+      return End(std::move(task), std::current_exception());
+    }
     if (cause != nullptr) {
       ReportEvent(&NpuEvents::retries, What(cause) + "; the run is tried again");
       std::this_thread::sleep_for(Pause(task.num_attempts));
     }
     ++task.num_attempts;
     try {
+      TestContext(task.self_test.get());
       driver_.Wait(driver_.Start({task.run}));
       CountEvent(&NpuEvents::commands);
-      if (!task.finish()) driver_.Reset();
+      if (!task.finish()) Reset();
       return End(std::move(task), nullptr);
     } catch (...) {
       cause = std::current_exception();
-      driver_.Reset();
+      Reset();
     }
   }
   CountEvent(&NpuEvents::failures);
@@ -167,14 +215,30 @@ void NpuQueue::End(NpuTask task, std::exception_ptr error) {
   changed_.notify_all();
 }
 
-NpuQueue& QueueOf(Driver& driver) {
-  static std::mutex mutex;
-  static auto& queues = *new std::map<Driver*, NpuQueue*>;  // end with the process
-  const std::lock_guard<std::mutex> lock(mutex);
-  NpuQueue*& queue = queues[&driver];
-  if (queue == nullptr) queue = new NpuQueue(driver);
+NpuQueue& QueueOf(Driver& driver, const char* backend) {
+  const std::lock_guard<std::mutex> lock(TheQueues().mutex);
+  NpuQueue*& queue = TheQueues().of_driver[&driver];
+  if (queue == nullptr) queue = new NpuQueue(driver, backend);
   queue->RequireItsProcess();
   return *queue;
 }
 
 }  // namespace jax_npu
+
+const char* jax_npu_health() {
+  static thread_local std::string json;
+  const std::lock_guard<std::mutex> lock(jax_npu::TheQueues().mutex);
+  json = "[";
+  for (const auto& [driver, queue] : jax_npu::TheQueues().of_driver) {
+    json += (json.size() > 1 ? ", " : "") + queue->health().Json();
+  }
+  json += "]";
+  return json.c_str();
+}
+
+void jax_npu_forget_health() {
+  const std::lock_guard<std::mutex> lock(jax_npu::TheQueues().mutex);
+  for (const auto& [driver, queue] : jax_npu::TheQueues().of_driver) {
+    queue->health().Forget();
+  }
+}

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
-from jax_npu.verification import BFP16_BLOCK, BFP16_ERROR
+from jax_npu.verification import expected_arithmetic
 
 # Of an element, over its accumulated mass: sums in f32 round as a random walk.
 SUM_ERROR_PER_SQRT_K = 2.0**-22
 # Of a norm. A sum in another order may move an operand of the next product by a unit of
 # bf16, 2^-8 of it; bfp16 has two bits less.
-MODEL_ERROR = {"bfp16": 0.05, "bfp16_floor": 0.2}
-MODEL_ERROR_DEFAULT = 0.01
+MODEL_ERROR = {"bfp16": 0.05, "f32": 0.01}
+# Of a product of bfp16 values, which have 8-bit signed mantissas and share an exponent
+# with their neighbours along k, over the product of the largest ones.
+BFP16_ERROR, BFP16_BLOCK = 2.0**-6, 8
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,13 @@ class Outcome:
 
 def element_error(backend: str, k: int) -> tuple[float, int]:
     """What is allowed, and how many neighbours along k weigh as their largest."""
-    name = arithmetic(backend)
-    if name in BFP16_ERROR:
-        of_element, _ = BFP16_ERROR[name]
-        return of_element, BFP16_BLOCK
+    if arithmetic(backend) == "bfp16":
+        return BFP16_ERROR, BFP16_BLOCK
     return SUM_ERROR_PER_SQRT_K * k**0.5, 1
 
 
 def model_error(backend: str) -> float:
-    return MODEL_ERROR.get(arithmetic(backend), MODEL_ERROR_DEFAULT)
+    return MODEL_ERROR[arithmetic(backend)]
 
 
 def other_backend(backend: str) -> str:
@@ -62,9 +62,10 @@ def other_backend(backend: str) -> str:
 
 
 def arithmetic(backend: str) -> str:
+    """How operands of a product are rounded: "f32" (not at all) or "bfp16"."""
     if backend not in DRIVERS:
-        return "exact"
-    return npu_arithmetic(backend, npu_device(backend))
+        return "f32"
+    return expected_arithmetic(npu_arithmetic(backend, npu_device(backend)))
 
 
 @contextmanager

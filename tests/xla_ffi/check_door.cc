@@ -1,23 +1,50 @@
-// npu_check.h for ctypes.
+// npu_check.h and npu_self_test.h for ctypes.
 
 #include <cstdint>
 #include <string>
 
 #include "npu_check.h"
+#include "npu_self_test.h"
 
 #pragma GCC visibility push(default)
 extern "C" {
 // What is wrong, valid until the next call.
 const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
-                         const int64_t* sizes, int b_column_major, double element,
-                         double product, int64_t k_block, uint64_t seed) {
+                         const int64_t* sizes, int b_column_major,
+                         const char* arithmetic, int is_confirmed, uint64_t seed) {
   static std::string mistake;
   mistake = jax_npu::FindMistake(
       {a, b, c, sizes[0], sizes[1], sizes[2], sizes[3], b_column_major != 0},
-      {element, product, k_block}, seed);
+      jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic), is_confirmed != 0,
+                       sizes[2]),
+      seed);
   return mistake.c_str();
 }
 
 void fill_sentinel(float* c, int64_t size) { jax_npu::FillSentinel(c, size); }
+
+// Rows (count, n) as cores of that arithmetic see them.
+void decode_rows(int arithmetic, const uint16_t* rows, int64_t count, int64_t n,
+                 float* values) {
+  jax_npu::DecodeRows(static_cast<jax_npu::NpuArithmetic>(arithmetic), rows, count, n,
+                      values);
+}
+
+// The operands of a known product, 0 or 1; (m, k) and (k, n).
+const uint16_t* known_operand(int64_t m, int64_t k, int64_t n, int product, int is_b) {
+  const auto& known = jax_npu::KnownProducts({m, k, n, false})[product];
+  return (is_b ? known.b : known.a).data();
+}
+
+// What a self-test finds in the results of both; `found` is what they were rounded as.
+const char* judge_self_test(int64_t m, int64_t k, int64_t n, const char* arithmetic,
+                            const float* of_integers, const float* of_rounded,
+                            const char** found) {
+  static jax_npu::SelfTestResult result;
+  result = jax_npu::JudgeSelfTest(
+      {m, k, n, false}, jax_npu::ParseArithmetic(arithmetic), of_integers, of_rounded);
+  *found = jax_npu::NameOf(result.arithmetic);
+  return result.mistake.c_str();
+}
 }
 #pragma GCC visibility pop

@@ -120,13 +120,14 @@ class FailingDriver : public jax_npu::Driver {
 int main(int, char** arguments) {
   const int num_tasks = std::atoi(arguments[1]);
   auto& driver = *new FailingDriver(std::atoi(arguments[2]), std::atoi(arguments[3]));
-  jax_npu::NpuQueue& queue = jax_npu::QueueOf(driver);
+  jax_npu::NpuQueue& queue = jax_npu::QueueOf(driver, "test");
   std::vector<Task> tasks(num_tasks);
   std::atomic<int> num_ends{0};
 
   const auto submit = [&](int i) {
     Task& task = tasks[i];
-    jax_npu::NpuTask submitted{{nullptr, 0, {std::make_shared<Buffer>(task)}}, {}, {}};
+    jax_npu::NpuTask submitted{
+        {nullptr, 0, {std::make_shared<Buffer>(task)}}, {}, {}, {}};
     submitted.finish = [&driver, &task] {
       Require(task.has_result.exchange(false), "a result was taken that is not there");
       if (driver.IsUnlucky()) throw std::runtime_error("finish");

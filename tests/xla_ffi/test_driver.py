@@ -134,14 +134,22 @@ def multiply(**changes):
         "design": str(npu_plan.simulated_design("npu1")),
         "check": "off",
         "strict": False,
-        "element_tolerance": 0.0,
-        "product_tolerance": 1e-5,
-        "tolerance_k_block": np.int64(1),
+        "arithmetic": "f32",
+        **npu_plan.self_test_attributes("npu1"),
     }
     ffi.register(TARGET)
     ones = jnp.ones((4, 4))
     call = jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct((4, 4), jnp.float32))
     return np.asarray(call(ones, ones, **(attributes | changes)))
+
+
+def two_run_self_test():
+    one_run = npu_plan.self_test_attributes("npu1")
+    plan, words = one_run["self_test_plan"], one_run["self_test_words"]
+    return {
+        "self_test_plan": np.concatenate([plan, plan[5:]]),
+        "self_test_words": np.tile(words, 2),
+    }
 
 
 @pytest.mark.parametrize(
@@ -155,6 +163,15 @@ def multiply(**changes):
         ({"plan": np.zeros(6, np.int64)}, "a plan needs five numbers, and seven a run"),
         ({"words": np.zeros(3, np.uint32)}, "not as many as planned"),
         ({"check": "perhaps"}, "check must be off, first, sample or always"),
+        ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),
+        (
+            {"check": "first", "self_test_words": np.zeros(3, np.uint32)},
+            "not as many as planned",
+        ),
+        (
+            {"check": "first", **two_run_self_test()},
+            "a self-test is one run of the array, got 2",
+        ),
     ],
 )
 def test_bad_attributes_are_errors_in_one_line(changes, message):
@@ -213,7 +230,7 @@ print(library.jax_npu_sim_report().decode())
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["device"], report["arithmetic"]) == (device, arithmetic)
-    assert report["runs"] == 1
+    assert report["runs"] == 3  # two of them the self-test's
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def run_recorded(recording_driver, tmp_path, rng):
                 design=str(tmp_path),
                 check="off",
                 strict=False,
-                element_tolerance=0.0,
-                product_tolerance=0.0,
-                tolerance_k_block=np.int64(1),
+                arithmetic="f32",
+                self_test_plan=np.zeros(0, np.int64),
+                self_test_words=np.zeros(0, np.uint32),
             )
         )(lhs, rhs)
         out = np.asarray(out)

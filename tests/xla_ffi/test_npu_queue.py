@@ -40,7 +40,9 @@ def build(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def queue_main(build):
-    return build("queue_main", "npu_queue.cc", "npu_events.cc")
+    names = "arithmetic", "check", "events", "health", "known_products", "queue"
+    sources = [f"npu_{name}.cc" for name in (*names, "self_test")]
+    return build("queue_main", *sources)
 
 
 def run(program, *arguments):

@@ -71,19 +71,22 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
       jax_npu::ExpandAxes(nullptr, 0), jax_npu::ExpandAxes(&m, 1),
       jax_npu::ExpandAxes(&k, 1), jax_npu::ExpandAxes(&n, 1)};
   std::promise<void> result;
-  jax_npu::NpuGemm(driver,
-                   {p.plan,
-                    p.words,
-                    contraction,
-                    {{0, 0}},
-                    {a.data(), DType::kF32},
-                    {b.data(), DType::kF32},
-                    {c.data(), DType::kF32},
-                    {jax_npu::CheckMode::kAlways, true, {0, 1e-5, 1}}},
-                   jax_npu::kSerialLoop, [&](std::exception_ptr error) {
-                     if (error) return result.set_exception(error);
-                     result.set_value();
-                   });
+  jax_npu::NpuGemm(
+      driver,
+      {p.plan,
+       p.words,
+       contraction,
+       {{0, 0}},
+       {a.data(), DType::kF32},
+       {b.data(), DType::kF32},
+       {c.data(), DType::kF32},
+       {jax_npu::CheckMode::kAlways, true, jax_npu::NpuArithmetic::kF32, nullptr},
+       0,
+       "sim"},
+      jax_npu::kSerialLoop, [&](std::exception_ptr error) {
+        if (error) return result.set_exception(error);
+        result.set_value();
+      });
   result.get_future().get();
   for (int64_t i = 0; i < p.m; ++i) {
     for (int64_t j = 0; j < p.n; ++j) {

@@ -1,0 +1,44 @@
+// What a new context on the NPU computes first: two products whose results are known.
+//
+// The first one is of small integers, so that every arithmetic gives its exact result,
+// bit for bit; each core computes two tiles over several k steps. The operands of the
+// second one are positive with all their significant bits in use, so that each way to
+// round them shows in every element.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_SELF_TEST_H_
+#define JAX_NPU_XLA_FFI_NPU_SELF_TEST_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "driver.h"
+#include "npu_arithmetic.h"
+#include "npu_known_products.h"
+#include "npu_plan.h"
+
+namespace jax_npu {
+
+// One run of the array, and the arithmetic that its design was built for.
+struct SelfTest {
+  NpuPlan plan;
+  std::vector<uint32_t> words;
+  NpuArithmetic expected;
+};
+
+struct SelfTestResult {
+  std::string mistake;                               // "" if passed
+  NpuArithmetic arithmetic = NpuArithmetic::kOther;  // that the second result has
+  double milliseconds = 0;
+};
+
+// What the results of the two known products, (m, n) each, say of the NPU.
+SelfTestResult JudgeSelfTest(const ImageSizes& sizes, NpuArithmetic expected,
+                             const float* of_integers, const float* of_rounded);
+
+// Runs both products as one command. Throws what the driver throws.
+SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_NPU_SELF_TEST_H_
