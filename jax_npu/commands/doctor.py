@@ -41,8 +41,11 @@ def add_doctor_command(commands: Any) -> None:
     parser.set_defaults(command=_doctor)
 
 
-def read_facts(root: Path = ROOT) -> Facts:
-    """Of this machine, or of the tree of another, without what is installed here."""
+def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
+    """Of this machine, or of the tree of another, without what is installed here.
+
+    Where the NPU can run, or `backend` is the virtual one, its self-test is run.
+    """
     interpreter = this_interpreter()
     peano = os.environ.get(PEANO_VARIABLE, "")
     here = root.resolve() == ROOT
@@ -51,8 +54,17 @@ def read_facts(root: Path = ROOT) -> Facts:
         user=this_user(),
         software=find_software(interpreter, root, peano),
         interpreter=interpreter,
-        installation=inspect_installation(chip(root)) if here else None,
+        installation=(
+            inspect_installation(chip(root), tested_backend=_to_test(backend))
+            if here
+            else None
+        ),
     )
+
+
+def _to_test(backend: str) -> str | None:
+    choice = "sim" if backend == "sim" else "npu"
+    return choice if backends()[choice].available else None
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -60,7 +72,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if not root.is_dir():
         raise ValueError(f"--root must be a folder, got {root}; leave it out for /")
     backend = arguments.backend or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
-    facts = read_facts(root)
+    facts = read_facts(root, backend)
     diagnosis = diagnose(facts, backend, backends() if facts.installation else None)
     if arguments.json:
         print(json.dumps(asdict(diagnosis), indent=2))

@@ -34,7 +34,14 @@ BACKENDS = ("npu", "sim", "host")
 OK, FAILED, RUNNING, SKIPPED = "ok", "failed", "running", "skipped"
 STYLES = {OK: "green", FAILED: "bold red", SKIPPED: "dim", RUNNING: "bold red"}
 # Events that a good NPU has none of.
-TROUBLE = "retries", "mismatches", "host_products", "failures"
+TROUBLE = (
+    "retries",
+    "mismatches",
+    "host_products",
+    "failures",
+    "failed_self_tests",
+    "unhealthy",
+)
 
 
 def add_report_command(commands: Any) -> None:
@@ -89,6 +96,7 @@ class Report:
             "sizes": asdict(sizes),
             "stages": self.stages,
             "events": {},
+            "health": None,
         }
 
     def write(self) -> None:
@@ -114,6 +122,7 @@ class Report:
             outcome = Outcome(problems=[f"{type(error).__name__}: {error}"])
         entry["seconds"] = time.perf_counter() - start
         self.record["events"] = events = _events()
+        self.record["health"] = _health(self.backend)
         entry["events"] = {name: events[name] - before[name] for name in events}
         outcome.problems += [
             f"{name}: {entry['events'][name]}"
@@ -158,6 +167,15 @@ def _events() -> dict[str, int]:
         return jax_npu.npu_events()
     except OSError:  # no extension; the doctor says so
         return {}
+
+
+def _health(backend: str) -> dict[str, Any] | None:
+    """Of the NPU on trial, with the result of its last self-test."""
+    try:
+        health = jax_npu.npu_health().get(backend)
+    except OSError:
+        return None
+    return asdict(health) if health else None
 
 
 def _finite(value: Any) -> Any:

@@ -26,11 +26,13 @@ from jax_npu.doctor.software_checks import (
     check_host,
     check_plugin,
     check_pyxrt,
+    check_self_test,
     check_xrt,
 )
 from jax_npu.machine import Machine, User
 
 HOST_CHECKS = ("xla ffi", "cpu")
+SIM_CHECKS = ("self-test", "xla ffi")
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,23 @@ def check(facts: Facts) -> list[Finding]:
     ]
     if machine.npu is None:
         for_npu = [not_needed(finding) for finding in for_npu]
-    return [check_chip(machine), *for_npu, *check_host(machine, facts.installation)]
+    return [
+        check_chip(machine),
+        *for_npu,
+        *check_self_test(facts.installation),
+        *check_host(machine, facts.installation),
+    ]
 
 
 def _judge(
     checks: list[Finding], backend: str, known: Mapping[str, Backend] | None
 ) -> tuple[bool, str]:
     """Whether the backend runs, and if not, what to do first or why."""
-    names = {"npu": [one.name for one in checks], "host": HOST_CHECKS}
+    names = {
+        "npu": [one.name for one in checks],
+        "sim": SIM_CHECKS,
+        "host": HOST_CHECKS,
+    }
     relevant = [one for one in checks if one.name in names.get(backend, ())]
     first = next((one for one in relevant if one.status == MISSING), None)
     todo = f"first do: {first.remedy}" if first else ""
@@ -116,6 +127,9 @@ def _judge(
         todo = first.found  # which nothing mends
     if known is None:
         return first is None, todo
+    failed = next((one for one in relevant if one.name == "self-test"), None)
+    if known[backend].available and failed and failed.status == MISSING:
+        return False, f"its self-test fails: {failed.found}"
     if known[backend].available:
         return True, ""
     return False, todo or known[backend].detail

@@ -15,9 +15,15 @@ from jax_npu import ffi, npu_plan
 from jax_npu.backend_choice import DRIVERS
 from jax_npu.doctor.remedies import REINSTALL
 from jax_npu.machine import text
+from jax_npu.npu_events import npu_health
 from jax_npu.products import matmul
+from jax_npu.verification import CHECK_VARIABLE
 
 ISA_VARIABLE = "JAX_NPU_HOST_ISA"
+AFTER_SELF_TEST = {
+    "npu": "jax-npu build --force",  # compilers have miscompiled kernels
+    "sim": "unset JAX_NPU_SIM_FAULTS JAX_NPU_SIM_ARITHMETIC",
+}
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,18 @@ class Installation:
     host_isa: Part
     forced_isa: str  # value of $JAX_NPU_HOST_ISA
     chosen_design: str  # value of $JAX_NPU_DESIGN
+    self_test: Part | None = None  # of an NPU; None where none was to be tested
 
 
 def inspect_installation(
-    device: str | None, built_design: Callable[[str], Path] | None = None
+    device: str | None,
+    built_design: Callable[[str], Path] | None = None,
+    tested_backend: str | None = None,
 ) -> Installation:
-    """Tries each part; the design is that of `device`, none without a chip."""
+    """Tries each part; the design is that of `device`, none without a chip.
+
+    `tested_backend`, "npu" or "sim", is one that can run here: its self-test is run.
+    """
     return Installation(
         npu_library=_part(lambda: ffi.library_path(DRIVERS["npu"]).name),
         design=_design(device, built_design or npu_plan.built_design),
@@ -50,6 +62,7 @@ def inspect_installation(
         host_isa=_part(ffi.host_isa),
         forced_isa=os.environ.get(ISA_VARIABLE, ""),
         chosen_design=os.environ.get(npu_plan.DESIGN_VARIABLE, ""),
+        self_test=_self_test(tested_backend) if tested_backend else None,
     )
 
 
@@ -83,6 +96,24 @@ def _product() -> Part:
         problem = f"{version}: 1 + 1 gave {product}"
         return Part(problem=problem, remedy=_supported_jaxlib())
     return Part(f"{version}, a product ran")
+
+
+def _self_test(backend: str) -> Part:
+    """The result of what a new context computes first: a small product makes one."""
+    try:
+        with jax.default_device(jax.devices("cpu")[0]):
+            matmul(jnp.ones(2), jnp.ones(2), backend=backend).block_until_ready()
+    except (RuntimeError, ValueError) as error:
+        return Part(problem=str(error).splitlines()[0])
+    health = npu_health()[backend]
+    if problem := health.self_test_problem or health.problem:
+        return Part(problem=problem, remedy=AFTER_SELF_TEST[backend])
+    if health.self_tests == 0:
+        return Part(f"not run: ${CHECK_VARIABLE} is off")
+    return Part(
+        f"{backend} passed in {health.self_test_ms:.0f} ms, operands as "
+        f"{health.arithmetic}"
+    )
 
 
 def _ffi_version() -> str:

@@ -89,6 +89,17 @@ def check_build(
         yield _design(machine, installation)
 
 
+def check_self_test(installation: Installation | None) -> Iterator[Finding]:
+    """What the NPU, or the virtual one, made of products whose results are known."""
+    part = installation.self_test if installation else None
+    if part is None:
+        return
+    if part.problem:
+        yield Finding("self-test", MISSING, part.problem, part.remedy)
+    else:
+        yield Finding("self-test", OK, part.detail)
+
+
 def _npu_library(machine: Machine, installation: Installation) -> Finding:
     part = installation.npu_library
     if not part.problem:

@@ -1,4 +1,4 @@
-"""What an NPU has to pass: products against NumPy, gradients, training, repetition.
+"""What an NPU has to pass: its self-test, products against NumPy, gradients, training, repetition.
 
 A stage is a function of backend and sizes. It raises nothing for a wrong result: what
 was measured and what is wrong with it both go into the report. Correctness is asked
@@ -7,6 +7,7 @@ for with every run checked, times are taken with no checks.
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from statistics import median
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_npu
+from jax_npu.backend_choice import DRIVERS
 from jax_npu.report.tiny_gpt import GptSizes, losses
 from jax_npu.report.trial import Outcome, Sizes, attempt, model_error, other_backend
 from jax_npu.report.trial_gpt2 import gpt2_products
@@ -50,6 +52,25 @@ def small_product(backend: str, sizes: Sizes) -> Outcome:
             compare(unchecked(backend, *operands), a @ b)
             compare(checked(backend, *operands), a @ b)
     outcome.summary = f"{len(EXACT_SHAPES)} products"
+    return outcome
+
+
+def self_test(backend: str, sizes: Sizes) -> Outcome:
+    """What a context computes before anything else: known products."""
+    if backend not in DRIVERS:
+        return Outcome(summary="the host needs none")
+    operands = random_operands("mk,kn->mn", SMALL)
+    outcome = Outcome()
+    with attempt(outcome, "a product"):
+        checked(backend, *operands)
+    health = jax_npu.npu_health().get(backend)
+    if health is None:
+        outcome.problems.append("no context was made")
+        return outcome
+    outcome.measured = asdict(health)
+    outcome.summary = f"{health.self_test_ms:.0f} ms, operands as {health.arithmetic}"
+    if health.self_test_problem:
+        outcome.problems.append(health.self_test_problem)
     return outcome
 
 
@@ -136,6 +157,7 @@ def repetition(backend: str, sizes: Sizes) -> Outcome:
 
 Stage = Callable[[str, Sizes], Outcome]  # of a backend
 STAGES: dict[str, Stage] = {
+    "self-test": self_test,
     "exact integers": small_product,
     "GPT-2 products": gpt2_products,
     "gradients": gradients,
