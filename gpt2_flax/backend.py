@@ -1,4 +1,4 @@
-"""The command line's backend names, with its errors."""
+"""The command line's backend names, and what it says of an NPU that was wrong."""
 
 import jax_npu
 from gpt2_flax.errors import InputError
@@ -10,3 +10,18 @@ def resolve_backend(name: str | None) -> str:
         return jax_npu.resolve_backend(name)
     except ValueError as e:
         raise InputError(str(e)) from None
+
+
+def describe_npu_mistakes() -> str:
+    """What the checks found in this process, and what to do; "" if nothing."""
+    events = jax_npu.npu_events()
+    if not (wrong := events["mismatches"]):
+        return ""
+    products = f"the host computed {events['host_products']:,} products instead"
+    if problem := next((h.problem for h in jax_npu.npu_health().values() if h.problem), ""):
+        return f"{wrong} results of the NPU were wrong, and {products}: {problem}."
+    return (
+        f"{wrong} results of the NPU were wrong, and {products}. All after the first "
+        "were checked, of those before one in 32 or more (JAX_NPU_CHECK=always checks "
+        "all); run 'jax-npu doctor'."
+    )

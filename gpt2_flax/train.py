@@ -27,7 +27,7 @@ from jax import Array
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.allocator import restart_with_tuned_allocator
-from gpt2_flax.backend import resolve_backend
+from gpt2_flax.backend import describe_npu_mistakes, resolve_backend
 from gpt2_flax.config import (
     CHECKPOINT_MINUTES,
     TrainConfig,
@@ -111,7 +111,11 @@ def main(argv: list[str] | None = None) -> int:
     else:
         config = TrainConfig(**given)
     with jax_npu.backend(resolve_backend(config.backend)):
-        return train(config, out, resume, overwrite)
+        try:
+            return train(config, out, resume, overwrite)
+        finally:
+            if mistakes := describe_npu_mistakes():
+                print(f"\n{mistakes}")
 
 
 def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
