@@ -155,14 +155,19 @@ def _design(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from jax_npu.design.target_check import check_design
+    from jax_npu.design.target_check import check_design, fullest_core
 
-    violations = check_design(read_design(arguments.design))
+    design = read_design(arguments.design)
+    violations = check_design(design)
     for violation in violations:
         print(violation)
     if violations:
         raise ValueError(f"{arguments.design}: {len(violations)} violation(s)")
-    print(f"{arguments.design}: ok")
+    left = ""
+    if (fullest := fullest_core(design)) is not None:
+        tile, room = fullest
+        left = f"; {room} bytes left for .data and .rodata in the fullest core, {tile}"
+    print(f"{arguments.design}: ok{left}")
 
 
 def _plan(arguments: argparse.Namespace) -> None:

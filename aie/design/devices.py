@@ -61,6 +61,13 @@ MAX_LOCK_VALUE = 63
 MAX_BUFFER_ARGUMENTS = 5  # of a run: tool versions differ beyond them
 INSTRUCTION_BYTES = 16  # of a core's longest instruction
 
+# The linker puts .data, .rodata and .bss behind a core's last buffer (the linker script
+# of mlir-aie 1.3). Its C runtime alone has 37 bytes of them (mlir-aie's issue 3560); a
+# GEMM with nothing left was short of 161 (3406). Peano keeps constant vectors there, of
+# 64 bytes each, and jump tables: our kernels have no tables of their own.
+RUNTIME_DATA_BYTES = 64
+CONSTANTS_BYTES = 1024  # of a core that runs kernels of unknown size
+
 
 @dataclass(frozen=True)
 class TileKind:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from jax_npu.design.devices import CORE, MEMTILE, Device, device
+from jax_npu.design.devices import CONSTANTS_BYTES, CORE, MEMTILE, Device, device
 
 # What a core's GEMM program needs of stack, as in upstream's designs.
 STACK_BYTES = 0xD00
@@ -108,8 +108,29 @@ class GemmArray:
 
     @cached_property
     def core_buffers(self) -> dict[str, Buffer]:
-        """The data memory of every core, with two C buffers where they fit."""
-        tiles = {
+        """The data memory of every core, with two C buffers where banks hold them.
+
+        The end is left to the linker, which puts constants behind the last buffer.
+        """
+        one_c = self._core_sizes()
+        two_c = one_c | {"c_1": one_c["c_0"]}
+        # Across a border a buffer is in the way of two banks' accesses: rather one C.
+        for bank_bytes in (CORE.memory_bytes // CORE.num_banks, CORE.memory_bytes):
+            for sizes in (two_c, one_c):
+                if (buffers := _place_in_banks(sizes, bank_bytes)) is not None:
+                    return buffers
+        left = CORE.memory_bytes - STACK_BYTES - CONSTANTS_BYTES
+        raise ValueError(
+            f"a core has {CORE.memory_bytes} bytes, of which the stack takes "
+            f"{STACK_BYTES} and the kernels' constants {CONSTANTS_BYTES}; the buffers "
+            f"of tile ({self.m}, {self.k}, {self.n}) with C in {self.out} need "
+            f"{sum(one_c.values())} of the {left} left and do not fit; take a smaller "
+            "tile"
+        )
+
+    def _core_sizes(self) -> dict[str, int]:
+        sizes = {
+            "parameters": 4 * NUM_PARAMETERS,
             "a_0": self.m * self.k * INPUT_BYTES,
             "a_1": self.m * self.k * INPUT_BYTES,
             "b_0": self.k * self.n * INPUT_BYTES,
@@ -117,17 +138,8 @@ class GemmArray:
             "c_0": self.m * self.n * self.out_bytes,
         }
         if self.out != "float32":
-            tiles["accumulator"] = self.m * self.n * ACCUMULATOR_BYTES
-        for sizes in (tiles | {"c_1": tiles["c_0"]}, tiles):
-            buffers = _place_in_banks({"parameters": 4 * NUM_PARAMETERS} | sizes)
-            if buffers is not None:
-                return buffers
-        raise ValueError(
-            f"a core has {CORE.memory_bytes} bytes in {CORE.num_banks} banks, of which "
-            f"the stack takes {STACK_BYTES}; the buffers of tile "
-            f"({self.m}, {self.k}, {self.n}) with C in {self.out} need "
-            f"{sum(tiles.values())} and do not fit"
-        )
+            sizes["accumulator"] = self.m * self.n * ACCUMULATOR_BYTES
+        return sizes
 
     @property
     def num_c_buffers(self) -> int:
@@ -159,16 +171,15 @@ def _align(address: int) -> int:
     return -(-address // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
-def _place_in_banks(sizes: dict[str, int]) -> dict[str, Buffer] | None:
+def _place_in_banks(sizes: dict[str, int], bank_bytes: int) -> dict[str, Buffer] | None:
     """Largest first, each at the lowest address where it crosses no bank border.
 
     A buffer larger than a bank begins at one. None if they do not fit.
     """
-    bank_bytes = CORE.memory_bytes // CORE.num_banks
     placed = [Buffer("stack", 0, STACK_BYTES)]
     for name, num_bytes in sorted(sizes.items(), key=lambda item: -item[1]):
         address = _first_gap(placed, num_bytes, bank_bytes)
-        if address + num_bytes > CORE.memory_bytes:
+        if address + num_bytes > CORE.memory_bytes - CONSTANTS_BYTES:
             return None
         placed.append(Buffer(name, address, num_bytes))
     return {buffer.name: buffer for buffer in placed[1:]}

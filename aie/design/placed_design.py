@@ -41,6 +41,7 @@ class PlacedDesign:
     device: Device
     is_placed: bool = True
     program_bytes: dict[str, int] = field(default_factory=dict)
+    data_bytes: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def _ops(self) -> list[Operation]:

@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
 
 from jax_npu.design.aie_dialect import CoreOp, DeviceOp, TileOp
+from jax_npu.design.check_constants import check_constants, constants_room
 from jax_npu.design.check_dma import check_dma
 from jax_npu.design.check_locks import check_core_reach, check_lock_uses, check_locks
 from jax_npu.design.check_memory import check_memory, check_programs
@@ -22,6 +23,7 @@ from jax_npu.design.placed_design import PlacedDesign, Tile, Violation
 CHECKS = (
     check_memory,
     check_programs,
+    check_constants,
     check_locks,
     check_lock_uses,
     check_core_reach,
@@ -31,18 +33,19 @@ CHECKS = (
     check_sequences,
 )
 
-__all__ = ["Violation", "check_design"]
+__all__ = ["Violation", "check_design", "fullest_core"]
 
 
 def check_design(
     module: ModuleOp,
     is_placed: bool = True,
     program_bytes: Mapping[str, int] | None = None,
+    data_bytes: Mapping[str, int] | None = None,
 ) -> list[Violation]:
     """All limits that a design breaks.
 
-    `is_placed` asks for the place of every buffer, lock and BD. `program_bytes` are the
-    sizes of the objects that cores link with, by `link_with`.
+    `is_placed` asks for the place of every buffer, lock and BD. `program_bytes` and
+    `data_bytes` are the sizes of the objects that cores link with, by `link_with`.
     """
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if not devices:
@@ -55,11 +58,31 @@ def check_design(
             what = f"known are {', '.join(DEVICES)}"
             violations.append(Violation(None, "device", number, "known ones", what))
             continue
-        design = PlacedDesign(op, DEVICES[device], is_placed, dict(program_bytes or {}))
+        design = PlacedDesign(
+            op,
+            DEVICES[device],
+            is_placed,
+            dict(program_bytes or {}),
+            dict(data_bytes or {}),
+        )
         violations += _check_tiles(design)
         for check in CHECKS:
             violations += check(design)
     return violations
+
+
+def fullest_core(module: ModuleOp) -> tuple[Tile, int] | None:
+    """The core with the least room for constants, and its bytes; None without cores."""
+    rooms = [
+        (room, tile)
+        for op in module.walk()
+        if isinstance(op, DeviceOp) and (device := _device(op)) is not None
+        for tile, room in constants_room(PlacedDesign(op, DEVICES[device])).items()
+    ]
+    if not rooms:
+        return None
+    room, tile = min(rooms)
+    return tile, room
 
 
 def _device(op: DeviceOp) -> str | None:

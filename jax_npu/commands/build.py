@@ -30,6 +30,7 @@ import jax_npu
 from jax_npu.backend_choice import DEVICES, npu_device
 from jax_npu.cache import make_folder
 from jax_npu.commands.compilers import (
+    KERNELS_OBJECT,
     KERNELS_SOURCE,
     LOWERED_FILE,
     PLACEHOLDERS,
@@ -42,6 +43,7 @@ from jax_npu.commands.compilers import (
     locate,
     to_install,
 )
+from jax_npu.commands.object_file import data_bytes
 from jax_npu.design.artifact import (
     FORMAT,
     MLIR_FILE,
@@ -53,6 +55,8 @@ from jax_npu.design.artifact import (
     write_artifact,
 )
 from jax_npu.design.gemm_array import GemmArray
+from jax_npu.design.mlir_text import parse_module
+from jax_npu.design.target_check import check_design
 from jax_npu.npu_plan import designs_folder, gemm_array
 
 LOG_FILE = "build.log"
@@ -186,15 +190,31 @@ def _make(build: Build, work: Path, console: Console) -> Path:
         (work / name).write_bytes(source)
     includes = "".join(f'#include "{name}"\n' for name in build.sources)
     (work / KERNELS_SOURCE).write_text(includes, encoding="utf-8")
+    compile_kernels, compile_array = (
+        partial(_timed, console, what, partial(_run, command, build.tools, work))
+        for what, command in zip(STEPS, _commands(build.array, build.tools))
+    )
     try:
-        for what, command in zip(STEPS, _commands(build.array, build.tools)):
-            _timed(console, what, partial(_run, command, build.tools, work))
+        compile_kernels()
+        _check_constants(build, work)
+        compile_array()
         return _collect(build, work)
     except (OSError, ValueError) as error:
         kept = _kept_log(work.parent / build.name)
         if (work / LOG_FILE).exists():
             shutil.copyfile(work / LOG_FILE, kept)
         raise OSError(f"{error}; the log is {kept}") from None
+
+
+def _check_constants(build: Build, work: Path) -> None:
+    """Compares the compiled kernels' constants with the room that cores leave them.
+
+    Raises:
+      ValueError: if there is less, before the minutes after which the linker says so.
+    """
+    sizes = {KERNELS_OBJECT: data_bytes(work / KERNELS_OBJECT)}
+    for violation in check_design(parse_module(build.text), data_bytes=sizes):
+        raise ValueError(str(violation))
 
 
 def _kept_log(folder: Path) -> Path:

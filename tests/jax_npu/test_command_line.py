@@ -16,12 +16,13 @@ SIZES = ["-m", "256", "-k", "768", "-n", "2304"]
 
 
 @pytest.mark.parametrize("generic", [[], ["--generic"]])
-def test_a_written_design_passes_the_check(generic, tmp_path, capsys):
+def test_a_written_design_passes_and_what_is_left_is_told(generic, tmp_path, capsys):
     path = tmp_path / "design.mlir"
     command = ["design", "--device", "npu1", "--tile", "64", "64", "32", *generic]
     assert main([*command, "-o", str(path)]) == 0
     assert main(["check", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: ok\n"
+    left = "20480 bytes left for .data and .rodata in the fullest core, (0, 2)"
+    assert capsys.readouterr().out == f"{path}: ok; {left}\n"
 
 
 def test_a_broken_design_is_reported_with_its_tile(tmp_path, capsys):

@@ -5,8 +5,12 @@ import pathlib
 
 import pytest
 
+from jax_npu.design import gemm_array
+from jax_npu.design.devices import device
+from jax_npu.design.gemm_array import GemmArray
+from jax_npu.design.gemm_design import gemm_design
 from jax_npu.design.mlir_text import parse_module
-from jax_npu.design.target_check import check_design
+from jax_npu.design.target_check import check_design, fullest_core
 
 DATA = pathlib.Path(__file__).parent / "data"
 SAMPLE = (DATA / "sample.mlir").read_text()
@@ -69,6 +73,7 @@ BROKEN = {
     "bank_is_full": ([(OUT_A, '{sym_name = "out_a", address = 32768 : i32, mem_bank = 2 : i32} : memref<128xbf16>\n%big = aie.buffer(%core) {sym_name = "big", address = 33280 : i32, mem_bank = 2 : i32} : memref<16200xi8>')], ["tile (0, 2)", "memory of bank 2", "16456", "limit 16384"]),
     "bank_does_not_exist": ([("address = 32768 : i32", "address = 32768 : i32, mem_bank = 4 : i32")], ["tile (0, 2)", "bank", "needs 4", "limit 3"]),
     "buffer_without_address": ([(", address = 49152 : i32", "")], ["tile (0, 2)", "address", "out_b"]),
+    "constants_without_room": ([("address = 49152", "address = 65280")], ["tile (0, 2)", "memory behind the buffers", "needs 1024", "limit 0", "scale.o", "65536"]),
     # tiles
     "unknown_column": ([(TILES, TILES + "\n%no = aie.tile(1, 2)")], ["tile (1, 2)", "limit (0, 5)", "npu1_1col"]),
     "unknown_row": ([(TILES, TILES + "\n%no = aie.tile(0, 6)")], ["tile (0, 6)", "limit (0, 5)"]),
@@ -187,6 +192,78 @@ def test_program_memory_counts_objects_and_operations():
     assert "tile (0, 2): program memory" in told
     assert "limit 16384" in told
     assert breaches(SAMPLE, program_bytes={"scale.o": 8192}) == ""
+
+
+def with_room(left: int, *edits: tuple[str, str]) -> str:
+    """The sample with `left` bytes behind the last buffer of its core."""
+    return broken(("address = 49152", f"address = {65536 - 256 - left}"), *edits)
+
+
+@pytest.mark.parametrize(
+    ("linked", "edits"),
+    [
+        ("link_with", []),
+        ("link_files", [('link_with = "scale.o"', 'link_files = ["scale.o", "b.o"]')]),
+        ("calls", [('{link_with = "scale.o", ', "{")]),
+    ],
+)
+def test_a_core_with_kernels_needs_room_for_their_constants(linked, edits):
+    assert breaches(with_room(1024, *edits)) == ""
+    assert "needs 1024, limit 1020" in breaches(with_room(1020, *edits))
+
+
+def test_a_core_of_its_own_loops_needs_room_for_the_runtime():
+    lines = [line for line in SAMPLE.splitlines() if "func.call" in line]
+    edits = [(line, "") for line in lines] + [('link_with = "scale.o", ', "")]
+    assert breaches(with_room(64, *edits)) == ""
+    assert "needs 64, limit 60" in breaches(with_room(60, *edits))
+
+
+def test_known_sizes_of_objects_replace_the_estimate():
+    known = {"scale.o": 2000}
+    assert breaches(with_room(2064), data_bytes=known) == ""
+    told = breaches(with_room(2060), data_bytes=known)
+    assert "tile (0, 2): memory behind the buffers: needs 2064, limit 2060" in told
+    assert breaches(with_room(100), data_bytes={"scale.o": 36}) == ""
+    assert "needs 1024" in breaches(with_room(100), data_bytes={"other.o": 36})
+
+
+def test_a_core_that_is_linked_already_needs_no_room():
+    assert breaches(with_room(0, ('link_with = "scale.o"', 'elf_file = "a"'))) == ""
+
+
+def test_the_room_is_that_of_the_core_itself():
+    """Buffers of the core to the north lie in another memory."""
+    north = """%north = aie.tile(0, 3)
+    %far = aie.buffer(%north) {sym_name = "far", address = 65280 : i32} : memref<256xi8>
+    %near = aie.buffer(%core) {sym_name = "near", address = 57344 : i32} : memref<4xi8>"""
+    module = parse_module(broken((TILES, f"{TILES}\n{north}")))
+    assert check_design(module) == []
+    assert fullest_core(module) == ((0, 2), 65536 - 57348)
+
+
+@pytest.mark.parametrize("name", ["npu1", "npu2"])
+@pytest.mark.parametrize(
+    ("tile", "out", "left"),
+    [
+        ((64, 64, 64), "float32", 8192),
+        ((64, 64, 32), "bfloat16", 20480),
+        ((64, 64, 64), "bfloat16", 0),
+    ],
+)
+def test_the_room_is_what_linker_scripts_of_the_real_tools_say(
+    tile, out, left, name, monkeypatch
+):
+    """Lengths that mlir-aie wrote for layouts that reserve nothing."""
+    monkeypatch.setattr(gemm_array, "CONSTANTS_BYTES", 0)
+    module = gemm_design(GemmArray(name, *tile, out))
+    assert fullest_core(module) == ((0, 2), left)
+    told = [str(violation) for violation in check_design(module)]
+    cores = device(name).num_columns * device(name).num_core_rows
+    assert len(told) == (cores if left < 1024 else 0)
+    assert all(
+        "needs 1024, limit 0: .data and .rodata of gemm" in line for line in told
+    )
 
 
 def test_contiguous_shim_transfer_is_a_length_alone():

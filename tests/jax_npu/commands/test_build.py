@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from jax_npu.command_line import main
 from jax_npu.commands import compilers
 from jax_npu.design import gemm_design
 from jax_npu.design.artifact import design_text, read_artifact
+from jax_npu.design.devices import CORE, RUNTIME_DATA_BYTES
 from jax_npu.npu_plan import built_design, gemm_array
 
 ROOT = Path(__file__).parents[3]
@@ -106,7 +108,7 @@ if mode == f"fail {{name}}":
 if name == "clang++":
     assert '#include "matmul.cc"' in open("gemm_kernels.cc").read()
     assert "matmul_bf16_f32" in open("matmul.cc").read()
-    open("gemm_kernels.o", "w").write("object")
+    shutil.copy(home / "kernels.o", "gemm_kernels.o")
     sys.exit()
 (home / f"started-{{os.getpid()}}").touch()
 if mode == "hang":
@@ -115,7 +117,7 @@ if mode == "hang":
     child.wait()
 while mode == "wait" and len(list(home.glob("started-*"))) < 2:
     time.sleep(0.01)
-assert open("gemm_kernels.o").read() == "object"
+assert open("gemm_kernels.o", "rb").read() == (home / "kernels.o").read_bytes()
 assert shutil.which("xclbinutil")
 text = open("design.mlir").read()
 text = re.sub(r"(address = \\d+ : i32)", r"\\1, mem_bank = 0 : i32", text)
@@ -152,6 +154,7 @@ class Tools:
         self.clang = program(self.peano / "bin" / "clang++", text)
         self.xclbinutil = program(self.xrt / "xclbinutil", "#!/bin/sh\n")
         self.is_of(version)
+        self.has_constants(64)
         self.do("work")
 
     def is_of(self, version):
@@ -161,6 +164,17 @@ class Tools:
         wheel = self.site / f"mlir_aie-{version}.dist-info"
         wheel.mkdir()
         (wheel / "METADATA").write_text(f"Name: mlir_aie\nVersion: {version}\n")
+
+    def has_constants(self, num_bytes):
+        """What clang++ compiles: an object with a .rodata of so many bytes."""
+        names = b"\0.rodata\0.shstrtab\0"
+        header = struct.pack(
+            "<7s9x2H5I6H", b"\x7fELF\1\1\1", 1, 264, 1, 0, 0, 72, 0, 52, 0, 0, 40, 3, 2
+        )
+        rodata = struct.pack("<10I", 1, 1, 2, 0, 72, num_bytes, 0, 0, 1, 0)
+        table = struct.pack("<10I", 9, 3, 0, 0, 52, len(names), 0, 0, 1, 0)
+        content = header + names.ljust(20) + bytes(40) + rodata + table
+        (self.home / "kernels.o").write_bytes(content)
 
     def do(self, mode):
         (self.home / "mode").write_text(mode)
@@ -356,6 +370,29 @@ def test_a_compiler_that_moves_the_parameters_is_refused(tools, cache, capsys):
         "design, and it is at (2, 5, 64)"
     ) in capsys.readouterr().err
     assert not [path for path in cache.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("device", ["npu1", "npu2"])
+def test_constants_that_no_core_has_room_for_are_refused_early(
+    device, tools, cache, capsys
+):
+    buffers = gemm_array(device).core_buffers.values()
+    left = CORE.memory_bytes - max(b.address + b.num_bytes for b in buffers)
+    tools.has_constants(left - RUNTIME_DATA_BYTES)
+    assert main(["build", "--device", device]) == 0
+    tools.has_constants(left + 1 - RUNTIME_DATA_BYTES)
+    assert main(["build", "--device", device, "--force"]) == 2
+    assert re.search(
+        rf"tile \(0, 2\): .*: needs {left + 1}, limit {left}: .* of gemm_kernels.o",
+        capsys.readouterr().err,
+    )
+    assert [name for name, _ in tools.calls()] == ["clang++", "aiecc", "clang++"]
+
+
+def test_an_object_that_is_none_of_a_core_is_refused(tools, capsys):
+    (tools.home / "kernels.o").write_bytes(b"BC\xc0\xde")
+    assert main(["build"]) == 2
+    assert "gemm_kernels.o must be a 32-bit ELF object" in capsys.readouterr().err
 
 
 def wait_for(condition):
