@@ -1,5 +1,6 @@
 // npu_check.h and npu_self_test.h for ctypes.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -23,11 +24,13 @@ const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
 
 void fill_sentinel(float* c, int64_t size) { jax_npu::FillSentinel(c, size); }
 
-// Rows (count, n) as cores of that arithmetic see them.
-void decode_rows(int arithmetic, const uint16_t* rows, int64_t count, int64_t n,
+// Rows (k, n) as cores of that arithmetic see them.
+void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
                  float* values) {
-  jax_npu::DecodeRows(static_cast<jax_npu::NpuArithmetic>(arithmetic), rows, count, n,
-                      values);
+  for (int64_t i = 0; i < k; i += jax_npu::kBfp16Block) {
+    jax_npu::DecodeRows(static_cast<jax_npu::NpuArithmetic>(arithmetic), rows + i * n,
+                        std::min(jax_npu::kBfp16Block, k - i), n, values + i * n);
+  }
 }
 
 // The operands of a known product, 0 or 1; (m, k) and (k, n).

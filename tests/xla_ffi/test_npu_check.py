@@ -4,7 +4,6 @@ import ctypes
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import ml_dtypes
@@ -13,7 +12,6 @@ import pytest
 
 import jax_npu
 
-ROOT = Path(__file__).parents[2]
 BATCH, M, K, N = 2, 64, 256, 192
 SEEDS = range(20)
 ARITHMETIC = "JAX_NPU_SIM_ARITHMETIC"
@@ -21,21 +19,6 @@ ARITHMETIC = "JAX_NPU_SIM_ARITHMETIC"
 needs_sim = pytest.mark.skipif(
     not jax_npu.backends()["sim"].available, reason="sim cannot run here"
 )
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    path = tmp_path_factory.mktemp("check") / "libcheck.so"
-    names = "arithmetic", "check", "known_products", "self_test"
-    sources = [ROOT / f"xla_ffi/npu_{name}.cc" for name in names]
-    sources.append(ROOT / "tests/xla_ffi/check_door.cc")
-    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
-    subprocess.run(
-        ["g++", *flags, "-I", ROOT / "xla_ffi", *sources, "-o", path], check=True
-    )
-    library = ctypes.CDLL(str(path))
-    library.find_mistake.restype = ctypes.c_char_p
-    return library
 
 
 def address(array):
