@@ -51,15 +51,14 @@ def plan_attributes(
 
 @functools.cache
 def self_test_attributes(device: str) -> dict[str, np.ndarray]:
-    """Plan and words of the product that a new context computes first.
+    """Plan and words of what a new context computes first, a batch of two products.
 
-    Two tiles of C for each core, and as many k steps as show that the buffers of A and
-    B alternate; see `xla_ffi/npu_self_test.h`.
+    Each core computes two tiles of C of both, in as many k steps as show that the
+    buffers of A and B alternate; see `xla_ffi/npu_self_test.h`.
     """
     array = gemm_array(device)
-    attributes = plan_attributes(
-        device, 1, array.block_m, SELF_TEST_K_STEPS * array.k, 2 * array.block_n
-    )
+    m, k, n = array.block_m, SELF_TEST_K_STEPS * array.k, 2 * array.block_n
+    attributes = plan_attributes(device, 2, m, k, n)
     return {f"self_test_{name}": value for name, value in attributes.items()}
 
 

@@ -88,9 +88,8 @@ CheckPolicy DecodeCheck(std::string_view check, bool strict,
   SelfTest test{DecodePlan(self_test_plan, self_test_words.size()),
                 {self_test_words.begin(), self_test_words.end()},
                 expected};
-  if (test.plan.runs.size() != 1) {
-    throw std::invalid_argument("a self-test is one run of the array, got " +
-                                std::to_string(test.plan.runs.size()));
+  if (test.plan.runs.size() != 1 || test.plan.runs[0].grid[0] != 2) {
+    throw std::invalid_argument("a self-test is one run with a batch of two");
   }
   return {mode, strict, expected, std::make_shared<const SelfTest>(std::move(test))};
 }

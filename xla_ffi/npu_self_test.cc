@@ -85,26 +85,16 @@ std::string DescribeRounding(const float* c, const KnownProduct& product, int64_
   return text;
 }
 
-struct Run {
-  std::vector<std::shared_ptr<NpuBuffer>> arguments;  // A, B, C
-  const float* c() const {
-    return reinterpret_cast<const float*>(arguments[2]->data());
+// Images of both products, one after the other, as entries of a batch.
+size_t CopyImages(const std::vector<KnownProduct>& products,
+                  std::vector<uint16_t> KnownProduct::* image, NpuBuffer& buffer) {
+  size_t num_bytes = 0;
+  for (const KnownProduct& product : products) {
+    const std::vector<uint16_t>& values = product.*image;
+    std::memcpy(buffer.data() + num_bytes, values.data(), values.size() * 2);
+    num_bytes += values.size() * 2;
   }
-};
-
-Run Load(Driver& driver, const KnownProduct& product, size_t c_size) {
-  const size_t a_bytes = product.a.size() * sizeof(uint16_t);
-  const size_t b_bytes = product.b.size() * sizeof(uint16_t);
-  Run run{{driver.Allocate(0, a_bytes), driver.Allocate(1, b_bytes),
-           driver.Allocate(2, c_size * sizeof(float))}};
-  const auto [a, b, c] = std::tie(run.arguments[0], run.arguments[1], run.arguments[2]);
-  std::memcpy(a->data(), product.a.data(), a_bytes);
-  std::memcpy(b->data(), product.b.data(), b_bytes);
-  FillSentinel(reinterpret_cast<float*>(c->data()), c_size);
-  a->SyncToDevice(a_bytes);
-  b->SyncToDevice(b_bytes);
-  c->SyncToDevice(c_size * sizeof(float));
-  return run;
+  return num_bytes;
 }
 
 }  // namespace
@@ -132,17 +122,23 @@ SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const int64_t* grid = plan.runs.at(0).grid;
   const ImageSizes sizes{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
                          plan.b_column_major};
-  const size_t c_size = sizes.m * sizes.n;
-  std::vector<Run> runs;
-  std::vector<Invocation> invocations;
-  for (const KnownProduct& product : KnownProducts(sizes)) {
-    runs.push_back(Load(driver, product, c_size));
-    invocations.push_back(
-        {test.words.data(), test.words.size(), runs.back().arguments});
-  }
-  driver.Wait(driver.Start(invocations));
-  for (const Run& run : runs) run.arguments[2]->SyncFromDevice(c_size * sizeof(float));
-  SelfTestResult result = JudgeSelfTest(sizes, test.expected, runs[0].c(), runs[1].c());
+  const std::vector<KnownProduct>& products = KnownProducts(sizes);
+  const int64_t c_size = sizes.m * sizes.n;
+  const size_t num_products = products.size(), c_bytes = num_products * c_size * 4;
+
+  const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * 2);
+  const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * 2);
+  const auto c = driver.Allocate(2, c_bytes);
+  a->SyncToDevice(CopyImages(products, &KnownProduct::a, *a));
+  b->SyncToDevice(CopyImages(products, &KnownProduct::b, *b));
+  FillSentinel(reinterpret_cast<float*>(c->data()), num_products * c_size);
+  c->SyncToDevice(c_bytes);
+  driver.Wait(driver.Start({{test.words.data(), test.words.size(), {a, b, c}}}));
+  c->SyncFromDevice(c_bytes);
+
+  const auto* results = reinterpret_cast<const float*>(c->data());
+  SelfTestResult result =
+      JudgeSelfTest(sizes, test.expected, results, results + c_size);
   const std::chrono::duration<double, std::milli> taken =
       std::chrono::steady_clock::now() - start;
   result.milliseconds = taken.count();

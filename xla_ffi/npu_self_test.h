@@ -19,7 +19,8 @@
 
 namespace jax_npu {
 
-// One run of the array, and the arithmetic that its design was built for.
+// One run of the array on a batch of two, and the arithmetic that its design was built
+// for.
 struct SelfTest {
   NpuPlan plan;
   std::vector<uint32_t> words;
@@ -36,7 +37,7 @@ struct SelfTestResult {
 SelfTestResult JudgeSelfTest(const ImageSizes& sizes, NpuArithmetic expected,
                              const float* of_integers, const float* of_rounded);
 
-// Runs both products as one command. Throws what the driver throws.
+// Runs both products in one run. Throws what the driver throws.
 SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test);
 
 }  // namespace jax_npu

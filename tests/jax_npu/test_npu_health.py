@@ -114,7 +114,8 @@ def test_runs_that_were_under_way_at_the_first_mistake_are_checked_too(
         counted = events("mismatches") > before
         results = jax.block_until_ready(products(parts))
         is_wrong = [
-            not np.array_equal(r, p @ p.T) for r, p in zip(results, map(np.array, parts))
+            not np.array_equal(r, p @ p.T)
+            for r, p in zip(results, map(np.array, parts))
         ]
         assert not (counted and any(is_wrong))
         wrong += sum(is_wrong)
@@ -188,8 +189,8 @@ def test_a_self_test_that_fails_once_is_tried_in_a_new_context(
     virtual_xrt, warm, events
 ):
     product = warm()
-    # The run fails; of the next context the second known product is garbage.
-    virtual_xrt.set_faults("abort@1,garbage@3")
+    # The run fails, and the self-test of the next context is garbage.
+    virtual_xrt.set_faults("abort@1,garbage@2")
     assert product()
     assert virtual_xrt.faults["garbage"] == 1
     assert (events("failed_self_tests"), events("unhealthy")) == (1, 0)

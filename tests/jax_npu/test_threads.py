@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jax_npu
+from jax_npu import ffi
 from jax_npu.design.gemm_design import gemm_design
 from jax_npu.design.mlir_text import print_module
 from jax_npu.npu_events import npu_events
@@ -156,6 +157,8 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
                 num_given_up += 1
             else:
                 np.testing.assert_array_equal(result, a @ b)
+            # Or the NPU were unhealthy, and nothing ran on it any more.
+            ffi.load().jax_npu_forget_health()
         return num_given_up
 
     faults = "run/13,error/17,wrong/19,no-memory/50,no-context/7"
@@ -166,7 +169,8 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
     after = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
     print(f"buffers, threads, bytes: {before}, {after}; {npu_events()}")
     assert sum(virtual_xrt.faults.values()) > num_products / 13
-    assert events("failures") == num_given_up < num_products / 100
+    # Of four attempts each needs a context, its self-test and the run.
+    assert events("failures") == num_given_up < num_products / 30
     assert virtual_xrt.num_contexts <= 1
     assert after[0] <= before[0] + 8  # idle ones of a context, which vary
     assert after[1] <= before[1] + 2

@@ -29,9 +29,7 @@ def address(array):
 def find(library):
     """What is wrong with c as the product of a (B, m, k) and b (B, k, n), or ""."""
 
-    def find(
-        a, b, c, seed=0, arithmetic="f32", column_major=False, is_confirmed=False
-    ):
+    def find(a, b, c, seed=0, arithmetic="f32", column_major=False, is_confirmed=False):
         (batch, m, k), n = a.shape, b.shape[2]
         if column_major:
             b = b.swapaxes(1, 2)
