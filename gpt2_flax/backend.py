@@ -18,10 +18,9 @@ def describe_npu_mistakes() -> str:
     if not (wrong := events["mismatches"]):
         return ""
     products = f"the host computed {events['host_products']:,} products instead"
-    if problem := next(
-        (h.problem for h in jax_npu.npu_health().values() if h.problem), ""
-    ):
-        return f"{wrong} results of the NPU were wrong, and {products}: {problem}."
+    problems = [one.problem for one in jax_npu.npu_health().values() if one.problem]
+    if problems:
+        return f"{wrong} results of the NPU were wrong, and {products}: {problems[0]}."
     return (
         f"{wrong} results of the NPU were wrong, and {products}. All after the first "
         "were checked, of those before one in 32 or more (JAX_NPU_CHECK=always checks "

@@ -2,8 +2,8 @@
 
 A run's output is filled with a pattern that no product has, and after the run compared
 with the operands by Freivalds' test, C r = A (B r) for random signs r: O(n^2) work
-beside the run's O(n^3), done by `xla_ffi/npu_check.cc`. A new context computes two known
-products first (`npu_self_test.cc`); what follows a wrong result is decided in
+beside the run's O(n^3), done by `xla_ffi/npu_check.cc`. A new context computes two
+known products first (`npu_self_test.cc`); what follows a wrong result is decided in
 `npu_health.cc`.
 """
 

@@ -1,4 +1,4 @@
-"""What an NPU has to pass: its self-test, products against NumPy, gradients, training, repetition.
+"""What an NPU has to pass: self-test, products, gradients, training, repetition.
 
 A stage is a function of backend and sizes. It raises nothing for a wrong result: what
 was measured and what is wrong with it both go into the report. Correctness is asked
