@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src.dispatch import prim_requires_devices_during_lowering  # see the end
-from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
+from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
@@ -28,6 +28,7 @@ from jax_npu.contraction import (
 )
 from jax_npu.host_packing import pack_constants
 from jax_npu.loop_constants import is_loop_constant
+from jax_npu.partitioning import partitioned
 from jax_npu.precision import part_pairs
 from jax_npu.verification import check_attributes
 
@@ -194,61 +195,16 @@ def _int64s(values):
 
 
 @functools.cache
-def _partitioned_call(spec, **params):
-    """`_call`, which XLA's partitioner may split along every label of `spec`.
-
-    A split of a contracted label becomes one all-reduce of the results.
-    """
-
-    @custom_partitioning
-    def call(lhs, rhs):
-        return _call(lhs, rhs, spec=spec, **params)
-
-    def partition(mesh, operands, result):
-        parts = _partitions(spec, operands[0].sharding.spec, result.sharding.spec)
-        lhs, rhs = (
-            jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
-            for term in (spec.lhs, spec.rhs)
-        )
-        split = tuple(a for c in parts if c not in spec.out for a in _axes(parts[c]))
-        local = functools.partial(_call_and_sum, spec=spec, mesh_axes=split, **params)
-        return mesh, local, result.sharding, (lhs, rhs)
-
-    call.def_partition(
-        partition,
-        sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
-        reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
-    )
-    return call
-
-
-def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
-    """How each label is split: as the result is, and a contracted one as in lhs.
-
-    A contracted label stays whole where the result is split over the same mesh axis.
-    """
-    parts = dict(zip(spec.out, out))
-    taken = {axis for part in out for axis in _axes(part)}
-    contracted = {c: part for c, part in zip(spec.lhs, lhs) if c not in spec.out}
-    return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
-
-
-def _axes(part: Any) -> tuple[str, ...]:
-    if part is None:
-        return ()
-    return (part,) if isinstance(part, str) else tuple(part)
-
-
-def _call_and_sum(lhs, rhs, *, mesh_axes, out_dtype, **params):
-    if not mesh_axes:
-        return _call(lhs, rhs, out_dtype=out_dtype, **params)
-    partial_sum = _call(lhs, rhs, out_dtype=jnp.float32, **params)
-    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
+def _partitioned_call(spec, out_dtype, **params):
+    local_call = functools.partial(_call, spec=spec, **params)
+    return partitioned(local_call, spec, out_dtype)
 
 
 def _lower(ctx, lhs, rhs, *, sharding, **params):
     call = _partitioned_call(**params)
-    return mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+    (out,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+    # The partitioner follows this constraint, not the type: without it they differ.
+    return [lower_with_sharding_in_types(ctx, out, ctx.avals_out[0])]
 
 
 gemm_p = Primitive("xdna_gemm")

@@ -1,0 +1,98 @@
+"""A contraction that XLA's partitioner may split along every label of its `Spec`.
+
+A split of a contracted label becomes one all-reduce of the results. XLA pads what the
+devices do not divide, with whatever the operations before made of their own padding, so
+each device drops what lies past the end before it sums.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.typing import DTypeLike
+
+from jax_npu.contraction import Spec, label_sizes
+
+LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...) of one device
+
+
+def partitioned(
+    local_call: LocalCall, spec: Spec, out_dtype: DTypeLike
+) -> custom_partitioning:
+    """`local_call`, the contraction `spec`, on operands of any sharding."""
+
+    @custom_partitioning
+    def call(lhs, rhs):
+        return local_call(lhs, rhs, out_dtype=out_dtype)
+
+    def partition(mesh, operands, result):
+        parts = _partitions(spec, operands[0].sharding.spec, result.sharding.spec)
+        lhs, rhs = (
+            jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
+            for term in (spec.lhs, spec.rhs)
+        )
+        sizes = label_sizes(spec, *(operand.shape for operand in operands))
+        split = {c: _axes(parts.get(c)) for c in sizes if c not in spec.out}
+        uneven = {
+            c: (sizes[c], axes)
+            for c, axes in split.items()
+            if sizes[c] % math.prod(mesh.shape[axis] for axis in axes)
+        }
+
+        def local(lhs, rhs):
+            lhs = _without_padding(lhs, spec.lhs, uneven)
+            rhs = _without_padding(rhs, spec.rhs, uneven)
+            return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
+
+        return mesh, local, result.sharding, (lhs, rhs)
+
+    call.def_partition(
+        partition,
+        sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
+        reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
+    )
+    return call
+
+
+def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
+    """How each label is split: as the result is, and a contracted one as in lhs.
+
+    A contracted label stays whole where the result is split over the same mesh axis.
+    """
+    parts = dict(zip(spec.out, out))
+    taken = {axis for part in out for axis in _axes(part)}
+    contracted = {c: part for c, part in zip(spec.lhs, lhs) if c not in spec.out}
+    return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
+
+
+def _axes(part: Any) -> tuple[str, ...]:
+    if part is None:
+        return ()
+    return (part,) if isinstance(part, str) else tuple(part)
+
+
+def _without_padding(
+    operand: jax.Array, labels: str, uneven: dict[str, tuple[int, tuple[str, ...]]]
+) -> jax.Array:
+    """This device's part of an operand, with zeros past the end of `uneven` labels.
+
+    Both operands need it: padding may be infinite or NaN, which times 0 is NaN.
+    """
+    for label, (size, axes) in uneven.items():
+        dim = labels.index(label)
+        local_size = operand.shape[dim]  # ceil(size / number of parts)
+        first = jax.lax.axis_index(axes) * local_size
+        index = first + jax.lax.broadcasted_iota(jnp.int32, operand.shape, dim)
+        operand = jnp.where(index < size, operand, jnp.zeros((), operand.dtype))
+    return operand
+
+
+def _sum_over(mesh_axes, local_call, lhs, rhs, out_dtype):
+    if not mesh_axes:
+        return local_call(lhs, rhs, out_dtype=out_dtype)
+    partial_sum = local_call(lhs, rhs, out_dtype=jnp.float32)
+    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
