@@ -28,7 +28,7 @@ from jax_npu.contraction import (
 )
 from jax_npu.host_packing import pack_constants
 from jax_npu.loop_constants import is_loop_constant
-from jax_npu.partitioning import partitioned
+from jax_npu.partitioning import partitioned, split_by_types
 from jax_npu.precision import part_pairs
 from jax_npu.verification import check_attributes
 
@@ -200,11 +200,26 @@ def _partitioned_call(spec, out_dtype, **params):
     return partitioned(local_call, spec, out_dtype)
 
 
-def _lower(ctx, lhs, rhs, *, sharding, **params):
-    call = _partitioned_call(**params)
-    (out,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
+    (out,) = ctx.avals_out
+    if _is_split_by_types(out.sharding):
+        local_call = functools.partial(_call, spec=spec, **params)
+        call = split_by_types(local_call, spec, ctx.avals_in[0], out)
+    else:
+        call = _partitioned_call(spec, out_dtype, **params)
+    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
     # The partitioner follows this constraint, not the type: without it they differ.
-    return [lower_with_sharding_in_types(ctx, out, ctx.avals_out[0])]
+    return [lower_with_sharding_in_types(ctx, result, out)]
+
+
+def _is_split_by_types(sharding: jax.NamedSharding) -> bool:
+    """Whether `custom_partitioning` cannot split a product, but its types tell all."""
+    mesh = sharding.mesh
+    return bool(
+        mesh.explicit_axes
+        and not mesh.auto_axes
+        and (mesh.manual_axes or sharding.spec.unreduced)
+    )
 
 
 gemm_p = Primitive("xdna_gemm")

@@ -7,11 +7,12 @@ each device drops what lies past the end before it sums.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.typing import DTypeLike
 
@@ -58,7 +59,30 @@ def partitioned(
     return call
 
 
-def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
+def split_by_types(
+    local_call: LocalCall, spec: Spec, lhs: ShapedArray, out: ShapedArray
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """`local_call` on operands split over the explicit axes of a mesh as types say.
+
+    Sums stay partial over the axes over which `out` is unreduced.
+    """
+    mesh, out_spec = out.sharding.mesh, out.sharding.spec
+    parts = _partitions(spec, lhs.sharding.spec.partitions, out_spec.partitions)
+    operand_specs = tuple(
+        jax.P(*(parts.get(label) for label in term)) for term in (spec.lhs, spec.rhs)
+    )
+    split = [a for c in spec.lhs if c not in spec.out for a in _axes(parts.get(c))]
+    summed = tuple(axis for axis in split if axis not in out_spec.unreduced)
+    return jax.shard_map(
+        lambda lhs, rhs: _sum_over(summed, local_call, lhs, rhs, out.dtype),
+        in_specs=operand_specs,
+        out_specs=out_spec,
+        axis_names=frozenset(mesh.explicit_axes),
+        check_vma=False,
+    )
+
+
+def _partitions(spec: Spec, lhs: Iterable[Any], out: Sequence[Any]) -> dict[str, Any]:
     """How each label is split: as the result is, and a contracted one as in lhs.
 
     A contracted label stays whole where the result is split over the same mesh axis.
