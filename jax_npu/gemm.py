@@ -194,32 +194,29 @@ def _int64s(values):
     return np.array(list(values), np.int64)
 
 
-@functools.cache
-def _partitioned_call(spec, out_dtype, **params):
-    local_call = functools.partial(_call, spec=spec, **params)
-    return partitioned(local_call, spec, out_dtype)
-
-
 def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
     (out,) = ctx.avals_out
-    if _is_split_by_types(out.sharding):
+    if out.sharding.spec.unreduced:
         local_call = functools.partial(_call, spec=spec, **params)
         call = split_by_types(local_call, spec, ctx.avals_in[0], out)
     else:
-        call = _partitioned_call(spec, out_dtype, **params)
+        manual = _partly_manual(ctx.module_context.axis_context)
+        call = _partitioned_call(spec, out_dtype, *manual, **params)
     (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
     # The partitioner follows this constraint, not the type: without it they differ.
     return [lower_with_sharding_in_types(ctx, result, out)]
 
 
-def _is_split_by_types(sharding: jax.NamedSharding) -> bool:
-    """Whether `custom_partitioning` cannot split a product, but its types tell all."""
-    mesh = sharding.mesh
-    return bool(
-        mesh.explicit_axes
-        and not mesh.auto_axes
-        and (mesh.manual_axes or sharding.spec.unreduced)
-    )
+@functools.cache
+def _partitioned_call(spec, out_dtype, *manual, **params):
+    local_call = functools.partial(_call, spec=spec, **params)
+    return partitioned(local_call, spec, out_dtype, *manual)
+
+
+def _partly_manual(axis_context: Any) -> tuple[Any, ...]:
+    """The mesh and the manual axes in a `shard_map` over some of a mesh's axes."""
+    axes = getattr(axis_context, "manual_axes", frozenset())
+    return (axis_context.mesh, axes) if axes else ()
 
 
 gemm_p = Primitive("xdna_gemm")

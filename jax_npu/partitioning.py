@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+# jax 0.10.2 has no public name for a sharding of XLA's as a PartitionSpec.
+from jax._src.sharding_impls import parse_flatten_op_sharding
 from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.typing import DTypeLike
@@ -22,26 +24,36 @@ LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...) of one device
 
 
 def partitioned(
-    local_call: LocalCall, spec: Spec, out_dtype: DTypeLike
+    local_call: LocalCall,
+    spec: Spec,
+    out_dtype: DTypeLike,
+    mesh: jax.sharding.Mesh | None = None,
+    manual_axes: frozenset[str] = frozenset(),
 ) -> custom_partitioning:
-    """`local_call`, the contraction `spec`, on operands of any sharding."""
+    """`local_call`, the contraction `spec`, on operands of any sharding.
+
+    Inside a `shard_map` over some axes of `mesh`, XLA splits over the others.
+    """
 
     @custom_partitioning
     def call(lhs, rhs):
         return local_call(lhs, rhs, out_dtype=out_dtype)
 
-    def partition(mesh, operands, result):
-        parts = _partitions(spec, operands[0].sharding.spec, result.sharding.spec)
-        lhs, rhs = (
-            jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
-            for term in (spec.lhs, spec.rhs)
+    def partition(whole_mesh, operands, result):
+        whole_mesh = mesh or whole_mesh  # jax knows none inside such a `shard_map`
+        free = _without_axes(whole_mesh, manual_axes)
+        lhs_spec, out_spec = (_spec(x.sharding, free) for x in (operands[0], result))
+        parts = _partitions(spec, lhs_spec, out_spec)
+        lhs, rhs, out = (
+            jax.NamedSharding(free, jax.P(*(parts.get(label) for label in term)))
+            for term in spec
         )
         sizes = label_sizes(spec, *(operand.shape for operand in operands))
         split = {c: _axes(parts.get(c)) for c in sizes if c not in spec.out}
         uneven = {
             c: (sizes[c], axes)
             for c, axes in split.items()
-            if sizes[c] % math.prod(mesh.shape[axis] for axis in axes)
+            if sizes[c] % math.prod(free.shape[axis] for axis in axes)
         }
 
         def local(lhs, rhs):
@@ -49,14 +61,29 @@ def partitioned(
             rhs = _without_padding(rhs, spec.rhs, uneven)
             return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
 
-        return mesh, local, result.sharding, (lhs, rhs)
+        return whole_mesh, local, out, (lhs, rhs)
 
     call.def_partition(
         partition,
         sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
         reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
+        decode_shardings=not manual_axes,
     )
     return call
+
+
+def _without_axes(mesh: Any, axes: frozenset[str]) -> Any:
+    """The mesh that XLA's partitioner sees inside a `shard_map` over `axes`."""
+    if not axes:
+        return mesh
+    free = {name: size for name, size in mesh.shape.items() if name not in axes}
+    return jax.sharding.AbstractMesh(tuple(free.values()), tuple(free))
+
+
+def _spec(sharding: Any, mesh: Any) -> jax.P:
+    if isinstance(sharding, jax.NamedSharding):
+        return sharding.spec
+    return parse_flatten_op_sharding(sharding._to_xla_hlo_sharding(0), mesh)[0]
 
 
 def split_by_types(
