@@ -62,6 +62,12 @@ def gemm(
                 f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, "
                 'or use backend="xla".'
             )
+    if sharding is not None and sharding.spec.unreduced and sharding.mesh.auto_axes:
+        raise NotImplementedError(
+            "jax_npu needs a mesh without Auto axes for an unreduced out_sharding, got "
+            f"{sharding.spec} on {sharding.mesh}; make the axes Explicit, or leave "
+            "`unreduced` out."
+        )
     return gemm_p.bind(
         *_vary_alike(lhs, rhs),
         spec=spec,
@@ -96,14 +102,11 @@ def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding, cons
 def _out_sharding(
     lhs: jax.NamedSharding, rhs: jax.NamedSharding, spec: Spec
 ) -> jax.NamedSharding:
-    """Every dimension of the result is sharded as it is in the operands."""
+    """Every dimension of the result is sharded as in lhs, or else in rhs, as in lax."""
     if lhs.mesh.empty and rhs.mesh.empty:
         return lhs.update(spec=jax.P(*[None] * len(spec.out)))
-    parts = dict(zip(spec.rhs, rhs.spec)) | {
-        label: part
-        for label, part in zip(spec.lhs, lhs.spec)
-        if part is not None or label not in spec.rhs
-    }
+    parts = dict(zip(spec.rhs, rhs.spec.partitions))
+    parts |= dict(zip(spec.lhs, lhs.spec.partitions))
     mesh = rhs.mesh if lhs.mesh.empty else lhs.mesh
     return jax.NamedSharding(mesh, jax.P(*(parts[label] for label in spec.out)))
 
@@ -127,21 +130,18 @@ def _transpose_rhs(ct, lhs, rhs, *, spec, constant, **params):
     return gemm_p.bind(lhs, ct, spec=transposed, **params)
 
 
-def _batch(operands, dims, *, spec, sharding, **params):
+def _batch(axis_data, operands, dims, *, spec, sharding, **params):
     """A new label: batch where both operands have it, else more rows or columns."""
+    if all(dim is None for dim in dims):
+        return gemm_p.bind(*operands, spec=spec, sharding=sharding, **params), None
     label = unused_label(spec)
     lhs, rhs = (
         term if dim is None else term[:dim] + label + term[dim:]
         for term, dim in zip(spec, dims)
     )
     if sharding is not None:
-        parts = (
-            jax.typeof(x).sharding.spec[dim]
-            for x, dim in zip(operands, dims)
-            if dim is not None
-        )
-        part = next((part for part in parts if part is not None), None)
-        sharding = sharding.update(spec=jax.P(part, *sharding.spec))
+        parts = (axis_data.explicit_mesh_axis, *sharding.spec.partitions)
+        sharding = sharding.update(spec=sharding.spec.update(partitions=parts))
     out = gemm_p.bind(
         *operands, spec=Spec(lhs, rhs, label + spec.out), sharding=sharding, **params
     )
@@ -223,7 +223,7 @@ gemm_p = Primitive("xdna_gemm")
 gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
 gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
-batching.primitive_batchers[gemm_p] = _batch
+batching.fancy_primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
 # Partitioning asks for the devices, and jax 0.10 offers no public way to say so.
 # Without this line sharded operands fail inside jax with "Please file a bug".
