@@ -124,19 +124,10 @@ def product(dot, case: Case):
     return jax.vmap(one, dims) if dims != (None, None) else one
 
 
-def value_and_gradients(case: Case, dots, constrain, operands, ones):
-    """For each of `dots`: the result, and the cotangents of both operands."""
-    args = []
-    for i, (x, one) in enumerate(zip(operands, ones)):
-        x = constrain(x, i)
-        x = x[: x.shape[0] - case.extra[i]] if case.extra[i] else x
-        args.append(x + ZEROS[case.zeros[i]](constrain(one, i)).astype(x.dtype))
-    lhs, rhs, ct = args
-    results = []
-    for dot in dots:
-        out, pull_back = jax.vjp(product(dot, case), lhs, rhs)
-        results += [constrain(out, 2), *pull_back(ct.astype(out.dtype))]
-    return results
+def value_and_gradients(case: Case, dot, lhs, rhs, ct):
+    """The result, and the cotangents of both operands."""
+    out, pull_back = jax.vjp(product(dot, case), lhs, rhs)
+    return out, *pull_back(ct.astype(out.dtype))
 
 
 def arrays_of(rng, case: Case):
@@ -156,7 +147,7 @@ def arrays_of(rng, case: Case):
 
 
 def run_on_mesh(rng, case: Case, operands, ones):
-    """The results of each backend, then of lax."""
+    """The results of each backend, then of lax where some axes are Explicit."""
     dots = [functools.partial(jax_npu.dot_general, backend=b) for b in BACKENDS]
     typed = case.mesh.abstract_mesh.explicit_axes
     if typed:
@@ -164,27 +155,41 @@ def run_on_mesh(rng, case: Case, operands, ones):
         dots.append(lax.dot_general)
         dots = [functools.partial(dot, out_sharding=out) for dot in dots]
 
-    def constrain(x, i):
-        if not x.ndim or not any(case.split[i]):
-            return x
-        return lax.with_sharding_constraint(x, NamedSharding(case.mesh, case.split[i]))
+    def step(operands, ones):
+        args = [_padded(case, i, *both) for i, both in enumerate(zip(operands, ones))]
+        results = [value_and_gradients(case, dot, *args) for dot in dots]
+        return [(_constrain(case, 2, out), *grads) for out, *grads in results]
 
-    def put(x, i):
-        return jax.device_put(x, NamedSharding(case.mesh, case.typed[i]))
-
-    shardings = None if typed else _random_out_shardings(rng, case) * len(BACKENDS)
-    step = functools.partial(value_and_gradients, case, dots, constrain)
+    shardings = [_random_out_shardings(rng, case)] * len(dots)
     with jax.set_mesh(case.mesh):
-        operands, ones = ([put(x, i) for i, x in enumerate(xs)] for xs in (operands, ones))
-        return jax.jit(step, out_shardings=shardings)(operands, ones)
+        operands, ones = (
+            [jax.device_put(x, NamedSharding(case.mesh, p)) for x, p in zip(xs, case.typed)]
+            for xs in (operands, ones)
+        )
+        return jax.jit(step, out_shardings=None if typed else shardings)(operands, ones)
 
 
-def _random_out_shardings(rng, case: Case) -> list[NamedSharding | None]:
+def _padded(case: Case, i: int, x, one):
+    """Operand `i` as its splits leave it: XLA pads it with what `zeros` makes of 0."""
+    x = _constrain(case, i, x)
+    x = x[: x.shape[0] - case.extra[i]] if case.extra[i] else x
+    return x + ZEROS[case.zeros[i]](_constrain(case, i, one)).astype(x.dtype)
+
+
+def _constrain(case: Case, i: int, x):
+    if not any(case.split[i]):
+        return x
+    return lax.with_sharding_constraint(x, NamedSharding(case.mesh, case.split[i]))
+
+
+def _random_out_shardings(rng, case: Case) -> tuple[NamedSharding | None, ...]:
     out, lhs, rhs = (
         _random_split(rng, case.mesh, AxisType.Auto, term, case.sizes)
         for term in (case.terms[2], *case.terms[:2])
     )
-    return [NamedSharding(case.mesh, p) if any(p) else None for p in (out, lhs, rhs)]
+    return tuple(
+        NamedSharding(case.mesh, p) if any(p) else None for p in (out, lhs, rhs)
+    )
 
 
 def wrong_in(seed: int) -> str | None:
@@ -192,11 +197,10 @@ def wrong_in(seed: int) -> str | None:
     rng = np.random.default_rng(seed)
     case = random_case(rng)
     operands, ones = arrays_of(rng, case)
-    stock = functools.partial(
-        value_and_gradients, case, [lax.dot_general], lambda x, i: x
-    )
-    expected = jax.jit(stock)(operands, ones)
-    actual = run_on_mesh(rng, case, operands, ones)
+    whole = [x[: len(x) - n] if n else x for x, n in zip(operands, case.extra)]
+    stock = functools.partial(value_and_gradients, case, lax.dot_general)
+    expected = jax.jit(stock)(*whole)
+    actual = jax.tree.leaves(run_on_mesh(rng, case, operands, ones))
     for i, x in enumerate(actual):
         name = f"{['out', 'd lhs', 'd rhs'][i % 3]} on {(*BACKENDS, 'lax')[i // 3]}"
         if not np.array_equal(x, expected[i % 3]):
