@@ -113,8 +113,11 @@ def _out_sharding(
 
 def _like(operand):
     """Parameters that make a product the cotangent of `operand`."""
-    aval = operand.aval
-    sharding = None if aval.sharding.mesh.empty else aval.sharding
+    aval, sharding = operand.aval, operand.aval.sharding
+    mesh = jax.sharding.get_abstract_mesh()
+    if sharding.mesh.empty:  # an operand from outside is whole on the context's mesh
+        whole = jax.P(*[None] * aval.ndim)
+        sharding = None if mesh.empty else jax.NamedSharding(mesh, whole)
     return {"out_dtype": aval.dtype, "sharding": sharding}
 
 

@@ -100,13 +100,14 @@ def split_by_types(
     )
     split = [a for c in spec.lhs if c not in spec.out for a in _axes(parts.get(c))]
     summed = tuple(axis for axis in split if axis not in out_spec.unreduced)
-    return jax.shard_map(
+    local = jax.shard_map(
         lambda lhs, rhs: _sum_over(summed, local_call, lhs, rhs, out.dtype),
         in_specs=operand_specs,
         out_specs=out_spec,
         axis_names=frozenset(mesh.explicit_axes),
         check_vma=False,
     )
+    return lambda *operands: local(*map(jax.sharding.reshard, operands, operand_specs))
 
 
 def _partitions(spec: Spec, lhs: Iterable[Any], out: Sequence[Any]) -> dict[str, Any]:
