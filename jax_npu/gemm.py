@@ -218,7 +218,7 @@ def _partitioned_call(spec, out_dtype, *manual, **params):
 
 def _partly_manual(axis_context: Any) -> tuple[Any, ...]:
     """The mesh and the manual axes in a `shard_map` over some of a mesh's axes."""
-    axes = getattr(axis_context, "manual_axes", frozenset())
+    axes: frozenset[str] = getattr(axis_context, "manual_axes", frozenset())
     return (axis_context.mesh, axes) if axes else ()
 
 

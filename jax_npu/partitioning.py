@@ -5,13 +5,13 @@ devices do not divide, with whatever the operations before made of their own pad
 each device drops what lies past the end before it sums.
 """
 
-import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
 # jax 0.10.2 has no public name for a sharding of XLA's as a PartitionSpec.
 from jax._src.sharding_impls import parse_flatten_op_sharding
 from jax.core import ShapedArray
@@ -49,16 +49,14 @@ def partitioned(
             for term in spec
         )
         sizes = label_sizes(spec, *(operand.shape for operand in operands))
-        split = {c: _axes(parts.get(c)) for c in sizes if c not in spec.out}
-        uneven = {
-            c: (sizes[c], axes)
-            for c, axes in split.items()
-            if sizes[c] % math.prod(free.shape[axis] for axis in axes)
-        }
+        split = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
 
         def local(lhs, rhs):
-            lhs = _without_padding(lhs, spec.lhs, uneven)
-            rhs = _without_padding(rhs, spec.rhs, uneven)
+            for label, axes in split.items():
+                if sizes[label] % math.prod(free.shape[axis] for axis in axes):
+                    # Both: padding may be infinite or NaN, which times 0 is NaN.
+                    lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
+                    rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
             return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
 
         return whole_mesh, local, out, (lhs, rhs)
@@ -80,10 +78,11 @@ def _without_axes(mesh: Any, axes: frozenset[str]) -> Any:
     return jax.sharding.AbstractMesh(tuple(free.values()), tuple(free))
 
 
-def _spec(sharding: Any, mesh: Any) -> jax.P:
+def _spec(sharding: Any, mesh: Any) -> tuple[Any, ...]:
     if isinstance(sharding, jax.NamedSharding):
-        return sharding.spec
-    return parse_flatten_op_sharding(sharding._to_xla_hlo_sharding(0), mesh)[0]
+        return sharding.spec.partitions
+    # Inside a `shard_map` over some axes it comes as XLA has it.
+    return parse_flatten_op_sharding(sharding._hlo_sharding, mesh)[0].partitions
 
 
 def split_by_types(
@@ -110,7 +109,9 @@ def split_by_types(
     return lambda *operands: local(*map(jax.sharding.reshard, operands, operand_specs))
 
 
-def _partitions(spec: Spec, lhs: Iterable[Any], out: Sequence[Any]) -> dict[str, Any]:
+def _partitions(
+    spec: Spec, lhs: tuple[Any, ...], out: tuple[Any, ...]
+) -> dict[str, Any]:
     """How each label is split: as the result is, and a contracted one as in lhs.
 
     A contracted label stays whole where the result is split over the same mesh axis.
@@ -127,20 +128,12 @@ def _axes(part: Any) -> tuple[str, ...]:
     return (part,) if isinstance(part, str) else tuple(part)
 
 
-def _without_padding(
-    operand: jax.Array, labels: str, uneven: dict[str, tuple[int, tuple[str, ...]]]
-) -> jax.Array:
-    """This device's part of an operand, with zeros past the end of `uneven` labels.
-
-    Both operands need it: padding may be infinite or NaN, which times 0 is NaN.
-    """
-    for label, (size, axes) in uneven.items():
-        dim = labels.index(label)
-        local_size = operand.shape[dim]  # ceil(size / number of parts)
-        first = jax.lax.axis_index(axes) * local_size
-        index = first + jax.lax.broadcasted_iota(jnp.int32, operand.shape, dim)
-        operand = jnp.where(index < size, operand, jnp.zeros((), operand.dtype))
-    return operand
+def _cut(operand: jax.Array, dim: int, size: int, axes: tuple[str, ...]) -> jax.Array:
+    """This device's part of an operand, with zeros past the global `size` of `dim`."""
+    local_size = operand.shape[dim]  # ceil(size / number of parts)
+    first = jax.lax.axis_index(axes) * local_size
+    index = first + jax.lax.broadcasted_iota(jnp.int32, operand.shape, dim)
+    return jnp.where(index < size, operand, jnp.zeros((), operand.dtype))
 
 
 def _sum_over(mesh_axes, local_call, lhs, rhs, out_dtype):

@@ -155,7 +155,9 @@ def test_an_uneven_split_of_k_in_one_operand_is_right(backend, rng, mesh, split)
 
 @pytest.mark.parametrize("before", [lambda x: 1 / x, jnp.log2], ids=["inf", "nan"])
 def test_padding_that_is_not_finite_stays_out_of_a_sum(backend, rng, mesh, before):
-    lhs, rhs = (2.0 ** rng.integers(-2, 3, s).astype(np.float32) for s in ((6, 7), (7, 8)))
+    lhs, rhs = (
+        2.0 ** rng.integers(-2, 3, s).astype(np.float32) for s in ((6, 7), (7, 8))
+    )
     product = uneven(jax_npu, mesh, (None, "x"), ("x",), before)
     expected = np.asarray(before(lhs)) @ np.asarray(before(rhs))
     np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), expected)

@@ -8,6 +8,7 @@ and carry a term that is 0 within their shape and anything, NaN too, in XLA's pa
 
 import functools
 import math
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,12 @@ from jax.sharding import AxisType, NamedSharding
 
 import jax_npu
 
-BACKENDS = ("host", "sim")
+# All in one program; with $JAX_NPU_BACKEND, that one only.
+BACKENDS = (
+    (os.environ["JAX_NPU_BACKEND"],)
+    if "JAX_NPU_BACKEND" in os.environ
+    else ("host", "sim")
+)
 MAX_PRODUCTS = 4000  # the simulator's time
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 13)
 MESHES = [(n,) for n in range(1, 9)] + [(2, 2), (2, 3), (4, 2), (2, 4), (2, 2, 2)]
@@ -72,7 +78,9 @@ def random_case(rng) -> Case:
         typed,
         split,
         extra=[
-            int(rng.integers(1, 4)) if t and not any(p[:1]) and rng.random() < 0.3 else 0
+            int(rng.integers(1, 4))
+            if t and not any(p[:1]) and rng.random() < 0.3
+            else 0
             for t, p in zip(terms, typed)
         ],
         zeros=[str(rng.choice(list(ZEROS))) for _ in terms],
@@ -163,7 +171,10 @@ def run_on_mesh(rng, case: Case, operands, ones):
     shardings = [_random_out_shardings(rng, case)] * len(dots)
     with jax.set_mesh(case.mesh):
         operands, ones = (
-            [jax.device_put(x, NamedSharding(case.mesh, p)) for x, p in zip(xs, case.typed)]
+            [
+                jax.device_put(x, NamedSharding(case.mesh, p))
+                for x, p in zip(xs, case.typed)
+            ]
             for xs in (operands, ones)
         )
         return jax.jit(step, out_shardings=None if typed else shardings)(operands, ones)
@@ -208,7 +219,9 @@ def wrong_in(seed: int) -> str | None:
         if jax.typeof(x).sharding.spec != _explicit_part(x, case.mesh):
             return f"seed {seed}: {name} has {x.sharding}: {jax.typeof(x)} {case}"
         if jax.typeof(x) != jax.typeof(actual[-3 + i % 3]):
-            return f"seed {seed}: {name} is not typed as from lax: {jax.typeof(x)} {case}"
+            return (
+                f"seed {seed}: {name} is not typed as from lax: {jax.typeof(x)} {case}"
+            )
     return None
 
 
@@ -228,7 +241,9 @@ def main(first: int, count: int) -> int:
     for seed in range(first, first + count):
         if wrong := wrong_in(seed):
             failed += 1
-            print(f"{wrong}\n  rerun: {sys.argv[0]} {seed} 1")
+            flags = os.environ.get("XLA_FLAGS", "")
+            rerun = f'XLA_FLAGS="{flags}" {sys.executable} {sys.argv[0]} {seed} 1'
+            print(f"{wrong}\n  rerun: {rerun}", flush=True)
     print(f"{failed} of {count} cases failed, seeds {first} to {first + count - 1}")
     return failed
 
