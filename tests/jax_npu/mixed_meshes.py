@@ -13,11 +13,12 @@ import jax_npu
 
 ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
-OPERANDS = [
-    (P("x"), P(None, "y")),
-    (P(None, "x"), P("x")),
-    (P("x", "y"), P("y", "x")),
-    (P(("x", "y")), P()),
+# lhs, rhs and out
+SHARDINGS = [
+    (P("x"), P(None, "y"), P("x", "y")),
+    (P(None, "x"), P("x"), P(None, ("y", "x"))),
+    (P("x", "y"), P("y", "x"), P("y", "x")),
+    (P(("x", "y")), P(), P(None, "x")),
 ]
 
 
@@ -78,25 +79,22 @@ def products(module, out):
     }
 
 
-@pytest.mark.parametrize("out", [P("x", "y"), P(None, ("y", "x"))], ids=str)
-@pytest.mark.parametrize("operands", OPERANDS, ids=str)
-def test_types_tell_how_results_are_split(
-    custom_call_backend, rng, mesh, operands, out
-):
-    run_both, lhs, rhs = both_products(rng, mesh, operands, out)
+@pytest.mark.parametrize("shardings", SHARDINGS, ids=str)
+def test_types_tell_how_results_are_split(custom_call_backend, rng, mesh, shardings):
+    run_both, lhs, rhs = both_products(rng, mesh, *shardings)
     assert_as_lax(*jax.jit(run_both)(lhs, rhs), mesh)
 
 
 def test_types_tell_how_results_are_split_without_jit(custom_call_backend, rng, mesh):
-    run_both, lhs, rhs = both_products(rng, mesh, OPERANDS[0], P("x", "y"))
+    run_both, lhs, rhs = both_products(rng, mesh, *SHARDINGS[0])
     assert_as_lax(*run_both(lhs, rhs), mesh)
 
 
-def both_products(rng, mesh, operands, out):
+def both_products(rng, mesh, lhs, rhs, out):
     """A function that runs all products, ours and jax's, and its operands."""
     lhs, rhs = (
-        put(integers(rng, *shape), mesh, parts)
-        for shape, parts in zip([(8, 12), (12, 16)], operands)
+        put(integers(rng, 8, 12), mesh, lhs),
+        put(integers(rng, 12, 16), mesh, rhs),
     )
     functions = [products(m, explicit_part(out, mesh, 2)) for m in (jax_npu, jnp)]
 
