@@ -219,6 +219,29 @@ def test_the_gradient_of_an_unreduced_product_is_right(
     assert_as_lax(gradient(jax_npu), gradient(jnp), explicit_mesh)
 
 
+def test_the_gradient_of_a_reduced_weight_is_unreduced(
+    custom_call_backend, rng, explicit_mesh
+):
+    x, w = jax.device_put(integers(rng, 8, 12), P("x")), integers(rng, 12, 16)
+    w = jax.device_put(w, P(None, None, reduced={"x"}))
+
+    def gradient(module):
+        return jax.jit(jax.grad(lambda w: (module.matmul(x, w) ** 2).sum()))(w)
+
+    ours, stock = gradient(jax_npu), gradient(jnp)
+    assert jax.typeof(ours) == jax.typeof(stock)
+    np.testing.assert_array_equal(reshard(ours, P()), reshard(stock, P()))
+
+
+def test_vmap_of_an_unreduced_product_is_right(custom_call_backend, rng, explicit_mesh):
+    lhs, rhs = integers(rng, 3, 8, 12), integers(rng, 12, 16)
+    operands = jax.device_put(lhs, P(None, None, "x")), jax.device_put(rhs, P("x"))
+    out = P(None, None, unreduced={"x"})
+    product = functools.partial(jax_npu.matmul, out_sharding=out)
+    partial_sums = jax.jit(jax.vmap(product, (0, None)))(*operands)
+    np.testing.assert_array_equal(reshard(partial_sums, P()), lhs @ rhs)
+
+
 def test_an_unreduced_out_sharding_beside_auto_axes_is_refused(
     custom_call_backend, rng
 ):
