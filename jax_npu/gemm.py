@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax._src.dispatch import prim_requires_devices_during_lowering  # see the end
-from jax.experimental.custom_partitioning import custom_partitioning
 from jax.extend.core import Primitive
+from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
@@ -28,6 +28,7 @@ from jax_npu.contraction import (
 )
 from jax_npu.host_packing import pack_constants
 from jax_npu.loop_constants import is_loop_constant
+from jax_npu.partitioning import partitioned, split_by_types
 from jax_npu.precision import part_pairs
 from jax_npu.verification import check_attributes, expected_arithmetic
 
@@ -61,6 +62,12 @@ def gemm(
                 f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, "
                 'or use backend="xla".'
             )
+    if sharding is not None and sharding.spec.unreduced and sharding.mesh.auto_axes:
+        raise NotImplementedError(
+            "jax_npu needs a mesh without Auto axes for an unreduced out_sharding, got "
+            f"{sharding.spec} on {sharding.mesh}; make the axes Explicit, or leave "
+            "`unreduced` out."
+        )
     return gemm_p.bind(
         *_vary_alike(lhs, rhs),
         spec=spec,
@@ -95,22 +102,22 @@ def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding, cons
 def _out_sharding(
     lhs: jax.NamedSharding, rhs: jax.NamedSharding, spec: Spec
 ) -> jax.NamedSharding:
-    """Every dimension of the result is sharded as it is in the operands."""
+    """Every dimension of the result is sharded as in lhs, or else in rhs, as in lax."""
     if lhs.mesh.empty and rhs.mesh.empty:
         return lhs.update(spec=jax.P(*[None] * len(spec.out)))
-    parts = dict(zip(spec.rhs, rhs.spec)) | {
-        label: part
-        for label, part in zip(spec.lhs, lhs.spec)
-        if part is not None or label not in spec.rhs
-    }
+    parts = dict(zip(spec.rhs, rhs.spec.partitions))
+    parts |= dict(zip(spec.lhs, lhs.spec.partitions))
     mesh = rhs.mesh if lhs.mesh.empty else lhs.mesh
     return jax.NamedSharding(mesh, jax.P(*(parts[label] for label in spec.out)))
 
 
 def _like(operand):
     """Parameters that make a product the cotangent of `operand`."""
-    aval = operand.aval
-    sharding = None if aval.sharding.mesh.empty else aval.sharding
+    aval, sharding = operand.aval, operand.aval.sharding
+    mesh = jax.sharding.get_abstract_mesh()
+    if sharding.mesh.empty:  # an operand from outside is whole on the context's mesh
+        whole = jax.P(*[None] * aval.ndim)
+        sharding = None if mesh.empty else jax.NamedSharding(mesh, whole)
     return {"out_dtype": aval.dtype, "sharding": sharding}
 
 
@@ -126,21 +133,18 @@ def _transpose_rhs(ct, lhs, rhs, *, spec, constant, **params):
     return gemm_p.bind(lhs, ct, spec=transposed, **params)
 
 
-def _batch(operands, dims, *, spec, sharding, **params):
+def _batch(axis_data, operands, dims, *, spec, sharding, **params):
     """A new label: batch where both operands have it, else more rows or columns."""
+    if all(dim is None for dim in dims):
+        return gemm_p.bind(*operands, spec=spec, sharding=sharding, **params), None
     label = unused_label(spec)
     lhs, rhs = (
         term if dim is None else term[:dim] + label + term[dim:]
         for term, dim in zip(spec, dims)
     )
     if sharding is not None:
-        parts = (
-            jax.typeof(x).sharding.spec[dim]
-            for x, dim in zip(operands, dims)
-            if dim is not None
-        )
-        part = next((part for part in parts if part is not None), None)
-        sharding = sharding.update(spec=jax.P(part, *sharding.spec))
+        parts = (axis_data.explicit_mesh_axis, *sharding.spec.partitions)
+        sharding = sharding.update(spec=sharding.spec.update(partitions=parts))
     out = gemm_p.bind(
         *operands, spec=Spec(lhs, rhs, label + spec.out), sharding=sharding, **params
     )
@@ -193,69 +197,36 @@ def _int64s(values):
     return np.array(list(values), np.int64)
 
 
+def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
+    (out,) = ctx.avals_out
+    if out.sharding.spec.unreduced:
+        local_call = functools.partial(_call, spec=spec, **params)
+        call = split_by_types(local_call, spec, ctx.avals_in[0], out)
+    else:
+        manual = _partly_manual(ctx.module_context.axis_context)
+        call = _partitioned_call(spec, out_dtype, *manual, **params)
+    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+    # The partitioner follows this constraint, not the type: without it they differ.
+    return [lower_with_sharding_in_types(ctx, result, out)]
+
+
 @functools.cache
-def _partitioned_call(spec, **params):
-    """`_call`, which XLA's partitioner may split along every label of `spec`.
-
-    A split of a contracted label becomes one all-reduce of the results.
-    """
-
-    @custom_partitioning
-    def call(lhs, rhs):
-        return _call(lhs, rhs, spec=spec, **params)
-
-    def partition(mesh, operands, result):
-        parts = _partitions(spec, operands[0].sharding.spec, result.sharding.spec)
-        lhs, rhs = (
-            jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
-            for term in (spec.lhs, spec.rhs)
-        )
-        split = tuple(a for c in parts if c not in spec.out for a in _axes(parts[c]))
-        local = functools.partial(_call_and_sum, spec=spec, mesh_axes=split, **params)
-        return mesh, local, result.sharding, (lhs, rhs)
-
-    call.def_partition(
-        partition,
-        sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
-        reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
-    )
-    return call
+def _partitioned_call(spec, out_dtype, *manual, **params):
+    local_call = functools.partial(_call, spec=spec, **params)
+    return partitioned(local_call, spec, out_dtype, *manual)
 
 
-def _partitions(spec: Spec, lhs: jax.P, out: jax.P) -> dict[str, Any]:
-    """How each label is split: as the result is, and a contracted one as in lhs.
-
-    A contracted label stays whole where the result is split over the same mesh axis.
-    """
-    parts = dict(zip(spec.out, out))
-    taken = {axis for part in out for axis in _axes(part)}
-    contracted = {c: part for c, part in zip(spec.lhs, lhs) if c not in spec.out}
-    return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
-
-
-def _axes(part: Any) -> tuple[str, ...]:
-    if part is None:
-        return ()
-    return (part,) if isinstance(part, str) else tuple(part)
-
-
-def _call_and_sum(lhs, rhs, *, mesh_axes, out_dtype, **params):
-    if not mesh_axes:
-        return _call(lhs, rhs, out_dtype=out_dtype, **params)
-    partial_sum = _call(lhs, rhs, out_dtype=jnp.float32, **params)
-    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
-
-
-def _lower(ctx, lhs, rhs, *, sharding, **params):
-    call = _partitioned_call(**params)
-    return mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+def _partly_manual(axis_context: Any) -> tuple[Any, ...]:
+    """The mesh and the manual axes in a `shard_map` over some of a mesh's axes."""
+    axes: frozenset[str] = getattr(axis_context, "manual_axes", frozenset())
+    return (axis_context.mesh, axes) if axes else ()
 
 
 gemm_p = Primitive("xdna_gemm")
 gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
 gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
-batching.primitive_batchers[gemm_p] = _batch
+batching.fancy_primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
 # Partitioning asks for the devices, and jax 0.10 offers no public way to say so.
 # Without this line sharded operands fail inside jax with "Please file a bug".

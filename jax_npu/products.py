@@ -124,6 +124,8 @@ def einsum(
         lhs, rhs = map(jnp.asarray, operands)
         spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
         if spec is not None:
+            stock = functools.partial(jnp.einsum, subscripts, **options)
+            options["out_sharding"] = out_sharding or _sharding_of(stock, lhs, rhs)
             return _contract(lhs, rhs, spec, backend, options)
     return jnp.einsum(
         subscripts, *operands, **options, _dot_general=_dot_general_on(backend)
@@ -141,6 +143,15 @@ def _options(
         "preferred_element_type": preferred_element_type,
         "out_sharding": out_sharding,
     }
+
+
+def _sharding_of(
+    stock: Callable[..., jax.Array], lhs: jax.Array, rhs: jax.Array
+) -> OutSharding:
+    """That of jax's product where a mesh has explicit axes: it may swap operands."""
+    if any(jax.typeof(x).sharding.mesh.explicit_axes for x in (lhs, rhs)):
+        return jax.make_jaxpr(stock)(lhs, rhs).out_avals[0].sharding
+    return None
 
 
 def _contract(

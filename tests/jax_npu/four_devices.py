@@ -1,5 +1,7 @@
 """Sharded products; run by test_partitioning.py in a process with four devices."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -124,6 +126,144 @@ def test_sizes_that_the_devices_do_not_divide_are_right(backend, rng, mesh, shap
         return jax_npu.dot_general(lhs, rhs, ROWS_COLUMNS)
 
     np.testing.assert_array_equal(product(lhs, rhs), lhs @ rhs)
+
+
+def uneven(module, mesh, lhs_parts, rhs_parts, before=lambda x: x, **options):
+    """A product whose operands are split, then changed, so that padding is no 0."""
+
+    def product(lhs, rhs):
+        lhs = lax.with_sharding_constraint(lhs, NamedSharding(mesh, P(*lhs_parts)))
+        rhs = lax.with_sharding_constraint(rhs, NamedSharding(mesh, P(*rhs_parts)))
+        return module.matmul(before(lhs), before(rhs), **options)
+
+    return product
+
+
+@pytest.mark.parametrize("k", [30, 10, 5, 3, 1])  # 5 and less leave devices with none
+def test_an_uneven_split_of_k_sums_no_padding(backend, rng, mesh, k):
+    lhs, rhs = integers(rng, 6, k), integers(rng, k, 8)
+    product = uneven(jax_npu, mesh, (None, "x"), ("x",), lambda x: x + 1)
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), (lhs + 1) @ (rhs + 1))
+
+
+@pytest.mark.parametrize("split", [("x", None), (None, "x"), ("x", "x")], ids=str)
+def test_an_uneven_split_of_k_in_one_operand_is_right(backend, rng, mesh, split):
+    lhs, rhs = integers(rng, 6, 30), integers(rng, 30, 8)
+    product = uneven(jax_npu, mesh, (None, split[0]), (split[1],), lambda x: x + 1)
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), (lhs + 1) @ (rhs + 1))
+
+
+@pytest.mark.parametrize("before", [lambda x: 1 / x, jnp.log2], ids=["inf", "nan"])
+def test_padding_that_is_not_finite_stays_out_of_a_sum(backend, rng, mesh, before):
+    lhs, rhs = (
+        2.0 ** rng.integers(-2, 3, s).astype(np.float32) for s in ((6, 7), (7, 8))
+    )
+    product = uneven(jax_npu, mesh, (None, "x"), ("x",), before)
+    expected = np.asarray(before(lhs)) @ np.asarray(before(rhs))
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), expected)
+
+
+def test_nan_within_the_shape_stays_in_an_uneven_sum(backend, rng, mesh):
+    lhs, rhs = integers(rng, 6, 30), integers(rng, 30, 8)
+    lhs[2, 29] = np.nan
+    product = uneven(jax_npu, mesh, (None, "x"), ("x",))
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), lhs @ rhs)
+
+
+def test_a_slice_of_a_split_array_sums_nothing_that_was_cut_off(backend, rng, mesh):
+    lhs, rhs = integers(rng, 32, 6), integers(rng, 32, 8)
+    lhs[30:], rhs[30:] = np.nan, np.inf
+
+    @jax.jit
+    def product(lhs, rhs):
+        return jax_npu.matmul(lhs[:30].T, rhs[:30])
+
+    actual = product(put(lhs, mesh, "x"), put(rhs, mesh, "x"))
+    np.testing.assert_array_equal(actual, lhs[:30].T @ rhs[:30])
+
+
+@pytest.mark.parametrize("parts", [("x", "y"), ("y", "x")], ids=str)
+def test_an_uneven_split_of_k_over_two_axes_is_right(backend, rng, square_mesh, parts):
+    lhs, rhs = integers(rng, 6, 29), integers(rng, 29, 8)
+    product = uneven(jax_npu, square_mesh, (None, parts), (parts,), jnp.exp2)
+    expected = np.exp2(lhs) @ np.exp2(rhs)
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), expected)
+
+
+def test_uneven_splits_of_two_contracted_dimensions_are_right(
+    backend, rng, square_mesh
+):
+    lhs, rhs = integers(rng, 3, 5, 7), integers(rng, 7, 3, 8)
+
+    @jax.jit
+    def product(lhs, rhs):
+        split = NamedSharding(square_mesh, P("x", None, "y"))
+        lhs = lax.with_sharding_constraint(lhs, split) + 1
+        return jax_npu.einsum("kml,lkn->mn", lhs, rhs + 1)
+
+    expected = np.einsum("kml,lkn->mn", lhs + 1, rhs + 1)
+    np.testing.assert_array_equal(product(lhs, rhs), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "highest"}], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_uneven_split_of_k_is_right_in_any_precision(
+    backend, rng, mesh, dtype, options
+):
+    lhs, rhs = (jnp.asarray(integers(rng, *s), dtype) for s in ((6, 30), (30, 8)))
+    ours, stock = (
+        jax.jit(uneven(module, mesh, (None, "x"), ("x",), lambda x: x + 1, **options))
+        for module in (jax_npu, jnp)
+    )
+    assert ours(lhs, rhs).dtype == dtype
+    np.testing.assert_array_equal(ours(lhs, rhs), stock(lhs, rhs))
+
+
+def test_the_gradients_of_a_short_last_batch_are_right(backend, rng, mesh):
+    x, w = integers(rng, 10, 16), integers(rng, 16, 8)
+
+    def loss(matmul, split, w, x):
+        x = split(x) + 1  # a bias, so that padding is 1
+        return ((split(matmul(x, w)) + 1) ** 2).sum()
+
+    def gradients(*how):
+        return jax.grad(functools.partial(loss, *how), (0, 1))
+
+    rows, whole = NamedSharding(mesh, P("x")), NamedSharding(mesh, P())
+    split = lambda x: lax.with_sharding_constraint(x, rows)  # noqa: E731
+    ours = jax.jit(gradients(jax_npu.matmul, split), out_shardings=whole)
+    expected = gradients(jnp.matmul, lambda x: x)(w, x)
+    for actual, e in zip(ours(w, x), expected):
+        np.testing.assert_array_equal(actual, e)
+
+
+def test_an_uneven_sum_with_a_constant_of_a_loop_is_right(backend, rng, mesh):
+    lhs, rhs = integers(rng, 3, 12, 30), integers(rng, 30, 16)
+
+    @jax.jit
+    def products(lhs, rhs):
+        lhs = lax.with_sharding_constraint(lhs, NamedSharding(mesh, P(None, None, "x")))
+        rhs = lax.with_sharding_constraint(rhs, NamedSharding(mesh, P("x"))) + 1
+        return lax.map(lambda one: jax_npu.matmul(one + 1, rhs), lhs)
+
+    np.testing.assert_array_equal(products(lhs, rhs), (lhs + 1) @ (rhs + 1))
+
+
+def test_an_uneven_sum_on_devices_in_another_order_is_right(backend, rng):
+    devices = np.array(jax.devices())[[2, 0, 3, 1]]
+    mesh = jax.sharding.Mesh(devices, ("x",), axis_types=(AxisType.Auto,))
+    lhs, rhs = integers(rng, 6, 30), integers(rng, 30, 8)
+    product = uneven(jax_npu, mesh, (None, "x"), ("x",), lambda x: x + 1)
+    np.testing.assert_array_equal(jax.jit(product)(lhs, rhs), (lhs + 1) @ (rhs + 1))
+
+
+def test_an_even_split_of_k_has_no_mask(custom_call_backend, rng, mesh):
+    lhs, rhs = integers(rng, 6, 32), integers(rng, 32, 8)
+    even = jax.jit(uneven(jax_npu, mesh, (None, "x"), ("x",))).lower(lhs, rhs)
+    assert " select(" not in even.compile().as_text()
+    ragged = jax.jit(uneven(jax_npu, mesh, (None, "x"), ("x",)))
+    ragged = ragged.lower(lhs[:, :30], rhs[:30])
+    assert " select(" in ragged.compile().as_text()
 
 
 def test_the_gradient_of_a_data_parallel_loss_is_right(backend, rng, mesh):

@@ -1,0 +1,143 @@
+"""A contraction that XLA's partitioner may split along every label of its `Spec`.
+
+A split of a contracted label becomes one all-reduce of the results. XLA pads what the
+devices do not divide, with whatever the operations before made of their own padding, so
+each device drops what lies past the end before it sums.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# jax 0.10.2 has no public name for a sharding of XLA's as a PartitionSpec.
+from jax._src.sharding_impls import parse_flatten_op_sharding
+from jax.core import ShapedArray
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.typing import DTypeLike
+
+from jax_npu.contraction import Spec, label_sizes
+
+LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...) of one device
+
+
+def partitioned(
+    local_call: LocalCall,
+    spec: Spec,
+    out_dtype: DTypeLike,
+    mesh: jax.sharding.Mesh | None = None,
+    manual_axes: frozenset[str] = frozenset(),
+) -> custom_partitioning:
+    """`local_call`, the contraction `spec`, on operands of any sharding.
+
+    Inside a `shard_map` over some axes of `mesh`, XLA splits over the others.
+    """
+
+    @custom_partitioning
+    def call(lhs, rhs):
+        return local_call(lhs, rhs, out_dtype=out_dtype)
+
+    def partition(whole_mesh, operands, result):
+        whole_mesh = mesh or whole_mesh  # jax knows none inside such a `shard_map`
+        free = _without_axes(whole_mesh, manual_axes)
+        lhs_spec, out_spec = (_spec(x.sharding, free) for x in (operands[0], result))
+        parts = _partitions(spec, lhs_spec, out_spec)
+        lhs, rhs, out = (
+            jax.NamedSharding(free, jax.P(*(parts.get(label) for label in term)))
+            for term in spec
+        )
+        sizes = label_sizes(spec, *(operand.shape for operand in operands))
+        split = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
+
+        def local(lhs, rhs):
+            for label, axes in split.items():
+                if sizes[label] % math.prod(free.shape[axis] for axis in axes):
+                    # Both: padding may be infinite or NaN, which times 0 is NaN.
+                    lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
+                    rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
+            return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
+
+        return whole_mesh, local, out, (lhs, rhs)
+
+    call.def_partition(
+        partition,
+        sharding_rule="{}, {} -> {}".format(*map(" ".join, spec)),
+        reduction_factors=tuple(c for c in spec.lhs if c not in spec.out),
+        decode_shardings=not manual_axes,
+    )
+    return call
+
+
+def _without_axes(mesh: Any, axes: frozenset[str]) -> Any:
+    """The mesh that XLA's partitioner sees inside a `shard_map` over `axes`."""
+    if not axes:
+        return mesh
+    free = {name: size for name, size in mesh.shape.items() if name not in axes}
+    return jax.sharding.AbstractMesh(tuple(free.values()), tuple(free))
+
+
+def _spec(sharding: Any, mesh: Any) -> tuple[Any, ...]:
+    if isinstance(sharding, jax.NamedSharding):
+        return sharding.spec.partitions
+    # Inside a `shard_map` over some axes it comes as XLA has it.
+    return parse_flatten_op_sharding(sharding._hlo_sharding, mesh)[0].partitions
+
+
+def split_by_types(
+    local_call: LocalCall, spec: Spec, lhs: ShapedArray, out: ShapedArray
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """`local_call` on operands split over the explicit axes of a mesh as types say.
+
+    Sums stay partial over the axes over which `out` is unreduced.
+    """
+    mesh, out_spec = out.sharding.mesh, out.sharding.spec
+    parts = _partitions(spec, lhs.sharding.spec.partitions, out_spec.partitions)
+    operand_specs = tuple(
+        jax.P(*(parts.get(label) for label in term)) for term in (spec.lhs, spec.rhs)
+    )
+    split = [a for c in spec.lhs if c not in spec.out for a in _axes(parts.get(c))]
+    summed = tuple(axis for axis in split if axis not in out_spec.unreduced)
+    local = jax.shard_map(
+        lambda lhs, rhs: _sum_over(summed, local_call, lhs, rhs, out.dtype),
+        in_specs=operand_specs,
+        out_specs=out_spec,
+        axis_names=frozenset(mesh.explicit_axes),
+        check_vma=False,
+    )
+    return lambda *operands: local(*map(jax.sharding.reshard, operands, operand_specs))
+
+
+def _partitions(
+    spec: Spec, lhs: tuple[Any, ...], out: tuple[Any, ...]
+) -> dict[str, Any]:
+    """How each label is split: as the result is, and a contracted one as in lhs.
+
+    A contracted label stays whole where the result is split over the same mesh axis.
+    """
+    parts = dict(zip(spec.out, out))
+    taken = {axis for part in out for axis in _axes(part)}
+    contracted = {c: part for c, part in zip(spec.lhs, lhs) if c not in spec.out}
+    return parts | {c: p for c, p in contracted.items() if taken.isdisjoint(_axes(p))}
+
+
+def _axes(part: Any) -> tuple[str, ...]:
+    if part is None:
+        return ()
+    return (part,) if isinstance(part, str) else tuple(part)
+
+
+def _cut(operand: jax.Array, dim: int, size: int, axes: tuple[str, ...]) -> jax.Array:
+    """This device's part of an operand, with zeros past the global `size` of `dim`."""
+    local_size = operand.shape[dim]  # ceil(size / number of parts)
+    first = jax.lax.axis_index(axes) * local_size
+    index = first + jax.lax.broadcasted_iota(jnp.int32, operand.shape, dim)
+    return jnp.where(index < size, operand, jnp.zeros((), operand.dtype))
+
+
+def _sum_over(mesh_axes, local_call, lhs, rhs, out_dtype):
+    if not mesh_axes:
+        return local_call(lhs, rhs, out_dtype=out_dtype)
+    partial_sum = local_call(lhs, rhs, out_dtype=jnp.float32)
+    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)

@@ -1,0 +1,42 @@
+"""Random products on random meshes, in processes that have eight devices."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLAGS = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true"  # compiling takes nearly all the time
+)
+CASES_PER_PROCESS = 50
+
+
+def run_cases(first, count):
+    command = [sys.executable, Path(__file__).parent / "mesh_fuzz.py", first, count]
+    run = subprocess.run(
+        list(map(str, command)),
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "XLA_FLAGS": FLAGS,
+            "JAX_NPU_SIM_ARITHMETIC": "fast",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr[-3000:]
+
+
+@pytest.mark.parametrize("first", range(0, 200, CASES_PER_PROCESS))
+def test_random_products_on_random_meshes_are_those_of_lax(first):
+    run_cases(first, CASES_PER_PROCESS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 3000, 10 * CASES_PER_PROCESS))
+def test_more_random_products_on_random_meshes_are_those_of_lax(first):
+    run_cases(first, 10 * CASES_PER_PROCESS)
