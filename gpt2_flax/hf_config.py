@@ -21,7 +21,8 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
 # Keys of every transformers model that would make GPT-2 compute something else.
 GENERAL: dict[str, tuple[Any, ...]] = {
     "is_causal": (True,),
-    "is_encoder_decoder": (False,),
+    "is_encoder_decoder": (False, None),
+    "layer_types": (None,),
     "quantization_config": (None,),
     "per_layer_config": (None, {}),
     "pruned_heads": (None, {}),
@@ -118,12 +119,12 @@ def read_size(path: Path, key: str, fields: dict[str, Any]) -> int:
 
 def read_epsilon(path: Path, fields: dict[str, Any]) -> float:
     value = fields.get("layer_norm_epsilon", GPT2Config.norm_eps)
-    if type(value) not in (int, float) or not 0 <= value < math.inf:
+    if type(value) is not float or not 0 <= value < math.inf:
         raise InputError(
-            f"{path} has layer_norm_epsilon = {value!r}; it must be a number, at least "
-            "0 and finite."
+            f"{path} has layer_norm_epsilon = {value!r}; it must be a number with a "
+            "point or exponent, at least 0.0 and finite."
         )
-    return float(value)
+    return value
 
 
 def check_supported(

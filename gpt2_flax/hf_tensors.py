@@ -18,6 +18,13 @@ from gpt2_flax.errors import InputError
 PREFIX = "transformer."  # GPT2LMHeadModel's names have it, GPT2Model's do not
 FILES = ("model.safetensors", "pytorch_model.bin")
 FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
+# What transformers would read besides FILES, or before them.
+ELSEWHERE = {
+    "adapter_config.json": "describes an adapter, which would be added to the weights; "
+    "merge it into them (peft's merge_and_unload)",
+    "shard-*-model-*-of-*.safetensors": "is a part of a distributed checkpoint; write "
+    "the model as a whole (save_pretrained)",
+}
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -43,11 +50,9 @@ def open_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def open_checkpoint(folder: Path) -> dict[str, Tensor]:
-    if (adapter := folder / "adapter_config.json").exists():
-        raise InputError(
-            f"{adapter} describes an adapter, which transformers would add to the "
-            "weights; merge it into them (peft's merge_and_unload), or delete it."
-        )
+    for pattern, what in ELSEWHERE.items():
+        for path in folder.glob(pattern):
+            raise InputError(f"{path} {what}, or delete it.")
     for name in FILES:
         path, index = folder / name, folder / f"{name}.index.json"
         if os.path.lexists(path):

@@ -7,7 +7,7 @@ Without a batch, shapes have no dimension for it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -253,8 +253,9 @@ def init_params(config: GPT2Config, seed: int) -> Params:
     return nnx.to_pure_dict(nnx.state(model))
 
 
+@cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
-    """`init_params` with a ShapeDtypeStruct for every array."""
+    """`init_params` with a ShapeDtypeStruct for every array; not to be changed."""
     return jax.eval_shape(partial(init_params, config, 0))
 
 

@@ -127,10 +127,11 @@ def check_no_others(
     ]
     if others:
         first = min(others, key=natural_order)
+        more = f", nor are {len(others) - 1} others" if len(others) > 1 else ""
         raise InputError(
-            f"{tensors[first].file} has {len(others)} tensors that are no part of the "
-            f"GPT-2 of config.json, the first {first}; correct config.json, or delete "
-            "them if the model is the same without them."
+            f"{tensors[first].file}: {first} is no part of the GPT-2 that config.json "
+            f"describes{more}; correct config.json, or delete what the model does not "
+            "need."
         )
 
 
