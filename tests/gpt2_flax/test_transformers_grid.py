@@ -45,6 +45,15 @@ transformers.logging.disable_progress_bar()
 TOKENS = np.random.default_rng(0).integers(0, 30, (2, 8))
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that wait for one another take three times as long for a tiny model."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @functools.cache
 def compiled_logits(config):
     return jax.jit(logits_function(config, jax_npu.dot_general))
