@@ -196,7 +196,7 @@ def begin(
             )
         state = initial_state(params, optimizer)
     if before is None:
-        record = {"train": asdict(config), "model": asdict(model)}
+        record: dict[str, Any] = {"train": asdict(config), "model": asdict(model)}
         record |= {"text_sha256": text_sha256, "weights_sha256": weights_sha256}
         run.create_run(out, record, overwrite)
         return first, state

@@ -44,10 +44,7 @@ def read_config(folder: Path) -> GPT2Config:
 
 
 def is_tied(tensors: dict[str, Tensor]) -> bool:
-    """Like transformers, which ties a head that is absent or equals the embedding.
-
-    It also takes a head without an embedding for both.
-    """
+    """Whether transformers ties: head or embedding is absent, or they are equal."""
     if TOKENS not in tensors or HEAD not in tensors:
         return True
     tokens, head = tensors[TOKENS], tensors[HEAD]
