@@ -8,9 +8,10 @@ from typing import Any
 
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.errors import InputError
+from gpt2_flax.hf_tokenizer import check_tokenizer
 from gpt2_flax.model import ACTIVATIONS, MODELS, SEEDS, GPT2Config
 from gpt2_flax.tokenizer import NUM_TOKENS
-from gpt2_flax.weights import read_config
+from gpt2_flax.weights import check_tensors, read_config
 
 DEFAULT_MODEL = "mini"
 CHECKPOINT_MINUTES = 10  # at most between checkpoints: what a crash costs
@@ -123,7 +124,10 @@ def choose_model(config: TrainConfig) -> GPT2Config:
                 )
                 + "."
             )
-        model = read_config(Path(config.weights))
+        folder = Path(config.weights)
+        check_tokenizer(folder)
+        model = read_config(folder)
+        check_tensors(folder, model)
     else:
         name = config.model or DEFAULT_MODEL
         if name not in MODELS:

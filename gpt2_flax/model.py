@@ -7,7 +7,7 @@ Without a batch, shapes have no dimension for it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -39,6 +39,7 @@ class GPT2Config:
     num_positions: int = 1024  # one learned position each; the longest sequence
     norm_eps: float = 1e-5  # LayerNorm's, as in the released checkpoints
     activations: str = "f32"  # or bf16: what a product reads, and writes for another
+    tied_head: bool = True  # False: logits by a matrix of their own, not the embedding
 
     def __post_init__(self) -> None:
         if min(self.num_layers, self.num_heads, self.embed_dim) < 1:
@@ -215,14 +216,17 @@ class GPT2(nnx.Module):
             [Block(config, dot_general, rngs) for _ in range(config.num_layers)]
         )
         self.norm = nnx.LayerNorm(c, epsilon=config.norm_eps, rngs=rngs)
+        if not config.tied_head:
+            self.head = nnx.Embed(v, c, embedding_init=init, rngs=rngs)
+        self.tied_head = config.tied_head
 
     def __call__(self, tokens: Array) -> Array:
         """Token ids (..., T), T <= num_positions, to logits (..., T, V)."""
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[-1]))
         for block in self.blocks:
             x = block(x)
-        # The tied head contracts C of (..., T, C), (V, C): Embed.attend transposes.
-        head = self.tokens.embedding[...]
+        # The head contracts C of (..., T, C), (V, C): Embed.attend transposes.
+        head = (self.tokens if self.tied_head else self.head).embedding[...]
         return self.dot_general(
             self.norm(x).astype(self.dtype),
             head,
@@ -249,8 +253,9 @@ def init_params(config: GPT2Config, seed: int) -> Params:
     return nnx.to_pure_dict(nnx.state(model))
 
 
+@cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
-    """`init_params` with a ShapeDtypeStruct for every array."""
+    """`init_params` with a ShapeDtypeStruct for every array; not to be changed."""
     return jax.eval_shape(partial(init_params, config, 0))
 
 

@@ -6,9 +6,12 @@ Opening it decides whether a run may start; nothing else in a folder is ever tou
 import json
 import shlex
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax.errors import InputError
@@ -16,6 +19,7 @@ from gpt2_flax.files import write_atomically
 
 PROGRAM = "gpt2_flax"  # marks a config.json as ours
 CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")
+CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other
 CHECKPOINTS_KEPT = 2  # the second is there should the newest turn out to be a bad one
 
 
@@ -138,6 +142,8 @@ def save_checkpoint(
     checkpoints: ocp.CheckpointManager, step: int, items: dict[str, Any]
 ) -> None:
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    sums = {name: checksum(tree) for name, tree in items.items()}
+    args[CHECKSUMS] = ocp.args.JsonSave(sums)
     checkpoints.save(step, args=ocp.args.Composite(**args))
 
 
@@ -148,11 +154,26 @@ def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
         step = checkpoints.latest_step()
         if step is None:
             raise InputError(f"{out} has no checkpoint yet; train it first.")
+        folder = out / "checkpoints" / str(step)
+        if (folder / CHECKSUMS).exists():  # older runs have none
+            args[CHECKSUMS] = ocp.args.JsonRestore()
         try:
-            return dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))
+            items = dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))
+            sums = items.pop(CHECKSUMS, {})
+            for name, tree in items.items():
+                if name in sums and sums[name] != checksum(tree):
+                    raise ValueError(f"{name} has another checksum than was saved")
+            return items
         except Exception as e:  # Orbax raises no narrower class for a damaged file
-            folder = out / "checkpoints" / str(step)
             raise InputError(
                 f"{folder} is damaged ({str(e).splitlines()[0][:200]}); delete this "
                 "folder to go on from the checkpoint before it."
             ) from e
+
+
+def checksum(tree: Any) -> int:
+    """Orbax's files have none for the values: one changed bit would go unnoticed."""
+    crc = 0
+    for array in jax.tree.leaves(tree):
+        crc = zlib.crc32(np.ascontiguousarray(array), crc)
+    return crc

@@ -7,6 +7,7 @@ never imported; tiktoken does the encoding.
 import functools
 import hashlib
 import importlib.util
+import json
 from pathlib import Path
 
 import tiktoken
@@ -47,6 +48,19 @@ def load_tokenizer() -> tiktoken.Encoding:
         special_tokens={END_OF_TEXT: NUM_TOKENS - 1},
         explicit_n_vocab=NUM_TOKENS,
     )
+
+
+@functools.cache
+def bpe_ranks_and_ids() -> tuple[list[str], dict[str, int]]:
+    """The merges "a b" in their order, and every token's id, as their files spell them.
+
+    Not for encoding: to compare another tokenizer with.
+    """
+    load_tokenizer()  # checks the files
+    vocab, encoder = (bpe_folder() / name for name in ("vocab.bpe", "encoder.json"))
+    merges = vocab.read_text(encoding="utf-8").split("\n")[1:]  # after the version
+    ids = json.loads(encoder.read_text(encoding="utf-8"))
+    return [merge for merge in merges if merge], ids
 
 
 def bpe_folder() -> Path:

@@ -122,7 +122,8 @@ def train(config: TrainConfig, out: Path, resume: bool, overwrite: bool) -> int:
     """Trains in the run folder `out`; returns the exit code."""
     split = load_split(config.data, config.seq_len)
     entropy = unigram_entropy(np.concatenate(split))
-    model = choose_model(config)
+    # A begun run keeps its shape, whatever has become of the --weights since.
+    model = GPT2Config(**run.read_run(out)["model"]) if resume else choose_model(config)
     schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
     optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
     logits = logits_function(model, jax_npu.dot_general)
@@ -190,14 +191,18 @@ def begin(
         state = State(**items, grads=zeros_like(items["params"]))
     else:
         first = 0
-        if config.weights:
-            params = load_params(Path(config.weights), model)
-        else:
-            params = init_params(model, config.seed)
+        params, weights_sha256 = first_params(config, model)
+        if before and weights_sha256 != before.get("weights_sha256", weights_sha256):
+            raise InputError(
+                "--resume, before the first checkpoint, needs the weights that the run "
+                f"began with, and {config.weights} holds others now; restore them, or "
+                "begin a new run with another --out or --overwrite."
+            )
         state = initial_state(params, optimizer)
     if before is None:
-        record = {"train": asdict(config), "model": asdict(model)}
-        run.create_run(out, {**record, "text_sha256": text_sha256}, overwrite)
+        record: dict[str, Any] = {"train": asdict(config), "model": asdict(model)}
+        record |= {"text_sha256": text_sha256, "weights_sha256": weights_sha256}
+        run.create_run(out, record, overwrite)
         return first, state
     run.forget_metrics_after(out, first)
     if config.backend and config.backend != (old := before["train"]["backend"]):
@@ -207,6 +212,17 @@ def begin(
             "sums are rounded in another order, so losses will differ a little."
         )
     return first, state
+
+
+def first_params(config: TrainConfig, model: GPT2Config) -> tuple[Params, str | None]:
+    """The parameters before step 1, and of --weights their hash."""
+    if not config.weights:
+        return init_params(model, config.seed), None
+    params = load_params(Path(config.weights), model)
+    sha256 = hashlib.sha256()
+    for array in jax.tree.leaves(params):
+        sha256.update(np.asarray(array))
+    return params, sha256.hexdigest()
 
 
 def initial_state(params: Params, optimizer: optax.GradientTransformation) -> State:

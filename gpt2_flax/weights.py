@@ -5,28 +5,24 @@ Its Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed, never tran
 
 import json
 import math
+import re
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
-from safetensors import SafetensorError
-from safetensors.flax import load_file, save_file
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.flax import save_file
 
 from gpt2_flax.errors import InputError
 from gpt2_flax.files import write_atomically
+from gpt2_flax.hf_config import format_config, parse_config
+from gpt2_flax.hf_tensors import FLOATS, PREFIX, Tensor, open_tensors
 from gpt2_flax.model import GPT2Config, Params, shape_params
 
-# What this model computes; the first value is the default of an absent key.
-SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "model_type": ("gpt2",),
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "n_inner": (None,),
-    "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
-    "add_cross_attention": (False,),
-    "tie_word_embeddings": (True,),
-}
-
+TOKENS, HEAD = "wte.weight", "lm_head.weight"
 MODULES = {
     "tokens": "wte",
     "positions": "wpe",
@@ -37,111 +33,137 @@ MODULES = {
     "mlp.fc": "mlp.c_fc",
     "mlp.proj": "mlp.c_proj",
     "norm": "ln_f",
+    "head": "lm_head",
 }
 LEAVES = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
 def read_config(folder: Path) -> GPT2Config:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(
-            "--weights needs a Hugging Face GPT-2 directory with a config.json, "
-            f"and {path} is not there."
-        )
-    try:
-        fields = json.loads(path.read_text())
-    except ValueError as e:
-        raise InputError(f"{path} is not JSON: {e}.") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} should be a JSON object, and is not.")
-    supported = {**SUPPORTED, "n_inner": (None, 4 * fields.get("n_embd", 768))}
-    for key, allowed in supported.items():
-        if (value := fields.get(key, allowed[0])) not in allowed:
-            raise InputError(
-                f"{path} has {key} = {value!r}; this GPT-2 supports "
-                f"{' or '.join(map(repr, allowed))} only."
-            )
-    # An absent key means the default of transformers' GPT2Config.
-    return GPT2Config(
-        num_layers=fields.get("n_layer", 12),
-        num_heads=fields.get("n_head", 12),
-        embed_dim=fields.get("n_embd", 768),
-        vocab_size=fields.get("vocab_size", 50257),
-        num_positions=fields.get("n_positions", 1024),
-        norm_eps=fields.get("layer_norm_epsilon", 1e-5),
-    )
+    config, may_be_tied = parse_config(folder)
+    return replace(config, tied_head=may_be_tied and is_tied(open_tensors(folder)))
+
+
+def is_tied(tensors: dict[str, Tensor]) -> bool:
+    """Whether transformers ties: head or embedding is absent, or they are equal."""
+    if TOKENS not in tensors or HEAD not in tensors:
+        return True
+    tokens, head = tensors[TOKENS], tensors[HEAD]
+    if tokens.shape != head.shape or {tokens.dtype, head.dtype} - set(FLOATS):
+        return False  # check_tensors says what is wrong
+    return np.array_equal(read_float32(tokens), read_float32(head))
 
 
 def load_params(folder: Path, config: GPT2Config) -> Params:
     """The float32 parameters of the model in `folder`; `config` is its read_config."""
-    arrays = {
-        name.removeprefix("transformer."): array
-        for name, array in read_arrays(folder).items()
-    }
+    tensors = check_tensors(folder, config)
 
-    def find(path: tuple[Any, ...], ours: jax.ShapeDtypeStruct) -> jax.Array:
-        name, shape = theirs(path), matrix_shape(ours.shape)
-        if name not in arrays:
-            raise InputError(f"{folder} has no weight {name}; it is not a whole GPT-2.")
-        if arrays[name].shape != shape:
+    def load(path: tuple[Any, ...], ours: jax.ShapeDtypeStruct) -> jax.Array:
+        name = theirs(path)
+        array = read_float32(tensors[name])
+        # Extremes tell of NaN too, without an array of booleans as large as this one.
+        if not np.isfinite([array.min(), array.max()]).all():
             raise InputError(
-                f"{folder}: {name} should be {shape} after config.json, "
-                f"but is {arrays[name].shape}."
+                f"{tensors[name].file}: {name} has NaN or infinite values in float32; "
+                "give weights from before training diverged."
             )
-        return jax.numpy.asarray(arrays[name], ours.dtype).reshape(ours.shape)
+        return jax.numpy.array(array).reshape(ours.shape)  # a copy, off the file
 
-    return jax.tree.map_with_path(find, shape_params(config))
+    return jax.tree.map_with_path(load, shape_params(config))
+
+
+def check_tensors(folder: Path, config: GPT2Config) -> dict[str, Tensor]:
+    """The tensors of `folder` by name, which are those of `config` and no others.
+
+    Reads no values but those of the head.
+    """
+    tensors = open_tensors(folder)
+    if config.tied_head and HEAD in tensors:
+        head = tensors.pop(HEAD)
+        tensors.setdefault(TOKENS, head)
+    # Before a tree is made of as many layers as a damaged config.json may name.
+    require(folder, tensors, f"h.{config.num_layers - 1}.ln_1.weight")
+    expected = {
+        theirs(path): matrix_shape(ours.shape)
+        for path, ours in jax.tree.leaves_with_path(shape_params(config))
+    }
+    for name, shape in expected.items():
+        tensor = require(folder, tensors, name)
+        if tensor.shape != shape:
+            raise InputError(
+                f"{tensor.file}: {name} should be {shape} after config.json, "
+                f"but is {tensor.shape}."
+            )
+        if tensor.dtype not in FLOATS:
+            raise InputError(
+                f"{tensor.file}: {name} has type {tensor.dtype}; weights must be "
+                "float64, float32, float16 or bfloat16, not quantized."
+            )
+    check_no_others(tensors, expected.keys(), config)
+    return tensors
+
+
+def require(folder: Path, tensors: dict[str, Tensor], name: str) -> Tensor:
+    if name not in tensors:
+        known = re.compile(rf"h\.\d+\.|(wte|wpe|ln_f)\.|{re.escape(HEAD)}")
+        unknown = [other for other in tensors if not known.match(other)]
+        instead = f" (it has {unknown[0]})" if unknown else ""
+        raise InputError(
+            f"{folder} has no weight {name}{instead}; it is not the whole GPT-2 that "
+            "its config.json describes."
+        )
+    return tensors[name]
+
+
+def check_no_others(
+    tensors: dict[str, Tensor], expected: Collection[str], config: GPT2Config
+) -> None:
+    others = [
+        name
+        for name, tensor in tensors.items()
+        if name not in expected and not is_mask(name, tensor, config)
+    ]
+    if others:
+        first = min(others, key=natural_order)
+        more = f", nor are {len(others) - 1} others" if len(others) > 1 else ""
+        raise InputError(
+            f"{tensors[first].file}: {first} is no part of the GPT-2 that config.json "
+            f"describes{more}; correct config.json, or delete what the model does not "
+            "need."
+        )
+
+
+def is_mask(name: str, tensor: Tensor, config: GPT2Config) -> bool:
+    """The causal mask and its value for masked scores: old transformers saved them."""
+    found = re.fullmatch(r"h\.(\d+)\.attn\.(bias|masked_bias)", name)
+    if found is None or int(found[1]) >= config.num_layers:
+        return False
+    size = tensor.shape[-1] if tensor.shape else 0
+    return tensor.shape == ((1, 1, size, size) if found[2] == "bias" else ())
+
+
+def natural_order(name: str) -> list[str]:
+    """Sorts h.2 before h.10."""
+    return [part.zfill(9) for part in re.split(r"(\d+)", name)]
+
+
+def read_float32(tensor: Tensor) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # a float64 that is too large becomes infinite
+        return np.asarray(tensor.read()).astype(np.float32, copy=False)
 
 
 def save_weights(folder: Path, config: GPT2Config, params: Params) -> None:
     """Writes `folder` so that GPT2LMHeadModel.from_pretrained opens it."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
-        "transformer." + theirs(path): array.reshape(matrix_shape(array.shape))
+        with_prefix(theirs(path)): array.reshape(matrix_shape(array.shape))
         for path, array in jax.tree.leaves_with_path(params)
     }
     write_atomically(
         folder / "model.safetensors",
         lambda path: save_file(arrays, path, metadata={"format": "pt"}),
     )
-    fields = {
-        "architectures": ["GPT2LMHeadModel"],
-        **{key: allowed[0] for key, allowed in SUPPORTED.items()},
-        "n_layer": config.num_layers,
-        "n_head": config.num_heads,
-        "n_embd": config.embed_dim,
-        "vocab_size": config.vocab_size,
-        "n_positions": config.num_positions,
-        "layer_norm_epsilon": config.norm_eps,
-    }
-    text = json.dumps(fields, indent=2)
+    text = json.dumps(format_config(config), indent=2)
     write_atomically(folder / "config.json", lambda path: path.write_text(text))
-
-
-def read_arrays(folder: Path) -> dict[str, Any]:
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if safe.is_file():
-        try:
-            return load_file(safe)
-        except SafetensorError as e:
-            raise InputError(f"{safe} cannot be read: {e}.") from None
-    if not pickled.is_file():
-        raise InputError(
-            f"{folder} has neither model.safetensors nor pytorch_model.bin."
-        )
-    try:
-        import torch
-    except ImportError:
-        raise InputError(
-            f"reading {pickled} needs torch (pip install torch); "
-            "model.safetensors is read without it."
-        ) from None
-    try:
-        tensors = torch.load(pickled, map_location="cpu", weights_only=True)
-        return {name: tensor.float().numpy() for name, tensor in tensors.items()}
-    except Exception as e:  # whatever pickle, zipfile or torch makes of the bytes
-        reason = str(e).split("\n")[0][:200]
-        raise InputError(f"{pickled} cannot be read: {reason}.") from e
 
 
 def theirs(path: tuple[Any, ...]) -> str:
@@ -151,6 +173,11 @@ def theirs(path: tuple[Any, ...]) -> str:
     if modules[0] == "blocks":
         block, modules = f"h.{modules[1]}.", modules[2:]
     return f"{block}{MODULES['.'.join(modules)]}.{LEAVES[leaf]}"
+
+
+def with_prefix(name: str) -> str:
+    """As GPT2LMHeadModel calls it, whose head is no part of its `transformer`."""
+    return name if name == HEAD else PREFIX + name
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

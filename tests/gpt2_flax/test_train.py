@@ -159,6 +159,22 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     assert sample.main(["--out", str(out), "--num-tokens", "2"]) == 0
 
 
+@pytest.mark.parametrize("item", ["params", "opt_state"])
+def test_one_changed_bit_of_a_checkpoint_is_noticed(finished_run, out, capsys, item):
+    checkpoint = out / "checkpoints" / "2"
+    values = max((checkpoint / item).rglob("*"), key=lambda path: path.stat().st_size)
+    content = bytearray(values.read_bytes())
+    content[len(content) // 2] ^= 1
+    values.write_bytes(content)
+    assert train.main(["--out", str(out), "--resume"]) == 2
+    assert f"{checkpoint} is damaged ({item} has another checksum" in one_line(capsys)
+
+
+def test_a_checkpoint_without_checksums_is_read(finished_run, out):
+    shutil.rmtree(out / "checkpoints" / "2" / run.CHECKSUMS)
+    assert sample.main(["--out", str(out), "--num-tokens", "2"]) == 0
+
+
 def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
     before = run.read_metrics(out)
     assert train_run("--resume") == 0

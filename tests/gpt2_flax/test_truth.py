@@ -4,6 +4,8 @@ The reference is Hugging Face's GPT2LMHeadModel; our model reads the directory t
 writes.
 """
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from gpt2_flax.weights import (
     read_config,
     save_weights,
     theirs,
+    with_prefix,
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch is the reference")
@@ -44,7 +47,12 @@ BF16_UPDATE_ERROR = 0.1
 
 
 @pytest.fixture
-def reference(config):
+def is_tied():
+    return True
+
+
+@pytest.fixture
+def reference(config, is_tied):
     """PyTorch's model, no array of it at the zeros and ones that it begins with."""
     torch.manual_seed(0)
     model = transformers.GPT2LMHeadModel(
@@ -57,6 +65,7 @@ def reference(config):
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
+            tie_word_embeddings=is_tied,
         )
     )
     with torch.no_grad():
@@ -75,7 +84,7 @@ def ours(reference, tmp_path):
 
 def by_their_names(params):
     return {
-        "transformer." + theirs(path): np.asarray(x).reshape(matrix_shape(x.shape))
+        with_prefix(theirs(path)): np.asarray(x).reshape(matrix_shape(x.shape))
         for path, x in jax.tree.leaves_with_path(params)
     }
 
@@ -89,8 +98,9 @@ def relative_error(actual, expected):
     return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
-def test_config_is_read_as_transformers_means_it(config, ours):
-    assert ours[0] == config
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_config_is_read_as_transformers_means_it(config, ours, is_tied):
+    assert ours[0] == replace(config, tied_head=is_tied)
 
 
 def test_logits(reference, ours, tokens, backend):
@@ -103,6 +113,7 @@ def test_logits(reference, ours, tokens, backend):
         assert relative_error(actual, expected) < BF16_LOGITS_ERROR
 
 
+@pytest.mark.parametrize("is_tied", [True, False])
 def test_loss_and_every_gradient(reference, ours, tokens, backend):
     _, logits, params = ours
     expected_loss = reference_loss(reference, tokens)
@@ -187,6 +198,7 @@ def take_reference_steps(model, batches):
     return losses
 
 
+@pytest.mark.parametrize("is_tied", [True, False])
 def test_exported_directory_opens_in_transformers(reference, ours, tokens, tmp_path):
     config, _, params = ours
     save_weights(tmp_path / "exported", config, params)
@@ -197,6 +209,7 @@ def test_exported_directory_opens_in_transformers(reference, ours, tokens, tmp_p
         assert torch.equal(again(tokens).logits, reference(tokens).logits)
 
 
+@pytest.mark.parametrize("is_tied", [True, False])
 def test_pytorch_bin_gives_the_same_parameters(reference, ours, tmp_path):
     config, _, params = ours
     (tmp_path / "model.safetensors").unlink()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -6,8 +7,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.model import init_params
+from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.weights import load_params, read_config, save_weights
+
+F32_ERROR = 1e-4  # of sums in another order
 
 
 @pytest.fixture
@@ -32,6 +35,147 @@ def test_loading_gives_back_what_was_saved(config, folder):
     assert read_config(folder) == config
     loaded = load_params(folder, config)
     jax.tree.map(np.testing.assert_array_equal, loaded, init_params(config, 0))
+
+
+WTE, HEAD = "transformer.wte.weight", "lm_head.weight"
+
+
+def put(name, array):
+    return lambda arrays: arrays.update({name: np.asarray(array)})
+
+
+def other_head(config):
+    rng = np.random.default_rng(1)
+    shape = (config.vocab_size, config.embed_dim)
+    return rng.normal(size=shape).astype(np.float32)
+
+
+def head_by_hand(config, params, tokens):
+    """The logits as a plain product of the last hidden state with each head."""
+    identity = replace(config, vocab_size=config.embed_dim, tied_head=False)
+    hidden_of = logits_function(identity, jax.lax.dot_general)
+    eye = {"head": {"embedding": np.eye(config.embed_dim, dtype=np.float32)}}
+    hidden = np.asarray(hidden_of(params | eye, tokens))
+    head = params.get("head", params["tokens"])["embedding"]
+    return hidden @ np.asarray(head).T
+
+
+@pytest.mark.parametrize("tie_word_embeddings", [True, False])
+def test_a_head_that_differs_from_the_embedding_makes_the_logits(
+    config, folder, tokens, tie_word_embeddings
+):
+    head = other_head(config)
+    change_arrays(folder, put(HEAD, head))
+    change_config(folder, tie_word_embeddings=tie_word_embeddings)
+    read = read_config(folder)
+    assert read == replace(config, tied_head=False)
+    params = load_params(folder, read)
+    np.testing.assert_array_equal(params["head"]["embedding"], head)
+    actual = logits_function(read, jax.lax.dot_general)(params, tokens)
+    expected = head_by_hand(read, params, tokens)
+    np.testing.assert_allclose(actual, expected, atol=F32_ERROR, rtol=F32_ERROR)
+
+
+def test_a_head_equal_to_the_embedding_is_tied_where_config_json_lets_it(
+    config, folder
+):
+    change_arrays(folder, lambda arrays: arrays.update({HEAD: arrays[WTE]}))
+    assert read_config(folder) == config
+    assert "head" not in load_params(folder, config)
+    change_config(folder, tie_word_embeddings=False)
+    assert read_config(folder) == replace(config, tied_head=False)
+
+
+def test_a_head_alone_is_the_embedding_too(config, folder):
+    change_arrays(folder, lambda arrays: arrays.update({HEAD: arrays.pop(WTE)}))
+    assert read_config(folder) == config
+    loaded = load_params(folder, config)
+    jax.tree.map(np.testing.assert_array_equal, loaded, init_params(config, 0))
+    change_config(folder, tie_word_embeddings=False)
+    with pytest.raises(InputError, match=r"has no weight wte\.weight"):
+        load_params(folder, read_config(folder))
+
+
+def test_an_untied_config_needs_a_head(folder):
+    change_config(folder, tie_word_embeddings=False)
+    with pytest.raises(InputError, match=r"has no weight lm_head\.weight"):
+        load_params(folder, read_config(folder))
+
+
+def test_a_head_of_its_own_is_saved_as_transformers_names_it(config, tmp_path):
+    untied = replace(config, tied_head=False)
+    save_weights(tmp_path, untied, init_params(untied, 0))
+    assert {WTE, HEAD} <= load_file(tmp_path / "model.safetensors").keys()
+    assert read_config(tmp_path) == untied
+    fields = json.loads((tmp_path / "config.json").read_text())
+    assert fields["tie_word_embeddings"] is False
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformer.h.3.ln_1.weight",
+        "transformer.h.12.attn.bias",
+        "transformer.h.0.crossattention.c_attn.weight",
+        "transformer.h.0.attn.c_attn.weight_scale",
+        "transformer.h.0.attn.c_attn.lora_A.default.weight",
+        "score.weight",
+        "lm_head.bias",
+    ],
+)
+def test_a_tensor_that_config_json_does_not_describe_is_named(config, folder, name):
+    change_arrays(folder, put(name, np.ones((1, 1, 24, 24), np.float32)))
+    short = name.removeprefix("transformer.")
+    message = rf"model\.safetensors: {short} is no part of the GPT-2 .*json describes;"
+    with pytest.raises(InputError, match=message):
+        load_params(folder, config)
+
+
+def test_of_many_other_tensors_the_first_layer_and_the_number_are_told(config, folder):
+    for layer in (10, 9, 11):
+        change_arrays(folder, put(f"h.{layer}.ln_1.bias", np.ones(36, np.float32)))
+    with pytest.raises(InputError, match=r"h\.9\.ln_1\.bias is .*nor are 2 others"):
+        load_params(folder, config)
+
+
+def test_masks_that_old_transformers_saved_are_left_out(config, folder):
+    mask = np.tril(np.ones((1, 1, 24, 24), bool))
+    for layer in range(3):
+        change_arrays(folder, put(f"transformer.h.{layer}.attn.bias", mask))
+        minus = np.float32(-1e4)
+        change_arrays(folder, put(f"transformer.h.{layer}.attn.masked_bias", minus))
+    loaded = load_params(folder, config)
+    jax.tree.map(np.testing.assert_array_equal, loaded, init_params(config, 0))
+
+
+def test_two_names_of_one_weight_are_refused(config, folder):
+    change_arrays(folder, lambda arrays: arrays.update({"wte.weight": arrays[WTE]}))
+    with pytest.raises(
+        InputError, match=r"both wte\.weight and transformer\.wte\.weig"
+    ):
+        read_config(folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["wpe.weight", "h.2.mlp.c_proj.bias", "ln_f.weight"])
+def test_a_weight_that_is_not_finite_is_named(config, folder, name, value):
+    change_arrays(folder, lambda arrays: arrays["transformer." + name].put(7, value))
+    with pytest.raises(InputError, match=rf"{name} has NaN or infinite values"):
+        load_params(folder, config)
+
+
+def test_a_float64_beyond_float32_is_named(config, folder):
+    bias = np.full(36, 1e300)
+    change_arrays(folder, put("transformer.ln_f.bias", bias))
+    with pytest.raises(InputError, match=r"ln_f\.bias has NaN or infinite values"):
+        load_params(folder, config)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, bool])
+def test_a_weight_in_whole_numbers_is_refused(config, folder, kind):
+    change_arrays(folder, lambda a: a.update({WTE: (a[WTE] > 0).astype(kind)}))
+    with pytest.raises(InputError, match=r"wte\.weight has type .*not quantized"):
+        load_params(folder, config)
 
 
 def test_files_have_the_mode_that_the_umask_leaves(folder):
@@ -68,9 +212,19 @@ def test_absent_keys_mean_gpt2(folder):
         ({"model_type": "llama"}, "model_type = 'llama'"),
         ({"activation_function": "relu"}, "activation_function = 'relu'.*gelu_new"),
         ({"n_inner": 100}, "n_inner = 100.*None or 144"),
-        ({"tie_word_embeddings": False}, "tie_word_embeddings = False"),
         ({"scale_attn_by_inverse_layer_idx": True}, "supports False only"),
-        ({"n_head": 5}, "36 is no multiple of --num-heads 5"),
+        ({"is_causal": False}, "is_causal = False"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
+        ({"architectures": ["GPT2ForTokenClassification"]}, "architectures = "),
+        ({"hidden_size": 48}, "n_embd = 36 and hidden_size = 48, two names"),
+        ({"n_layer": 3.0}, "n_layer = 3.0; it must be a whole number"),
+        ({"n_layer": None}, "n_layer = None"),
+        ({"vocab_size": "307"}, "vocab_size = '307'"),
+        ({"n_positions": -24}, "n_positions = -24"),
+        ({"n_head": True}, "n_head = True"),
+        ({"layer_norm_epsilon": float("nan")}, "layer_norm_epsilon = nan"),
+        ({"scale_attn_weights": 1}, "scale_attn_weights = 1"),
+        ({"n_head": 5}, "n_embd = 36 and n_head = 5.*must be a multiple"),
     ],
 )
 def test_models_that_are_another_gpt2_are_refused(folder, fields, message):
@@ -81,6 +235,20 @@ def test_models_that_are_another_gpt2_are_refused(folder, fields, message):
 
 def test_a_config_that_fits_in_other_words_is_read(folder, config):
     change_config(folder, n_inner=144, activation_function="gelu_pytorch_tanh")
+    assert read_config(folder) == config
+
+
+def test_sizes_have_transformers_general_names_too(folder, config):
+    path = folder / "config.json"
+    text = path.read_text()
+    for name, general in [
+        ("n_layer", "num_hidden_layers"),
+        ("n_head", "num_attention_heads"),
+        ("n_embd", "hidden_size"),
+        ("n_positions", "max_position_embeddings"),
+    ]:
+        text = text.replace(f'"{name}"', f'"{general}"')
+    path.write_text(text)
     assert read_config(folder) == config
 
 
