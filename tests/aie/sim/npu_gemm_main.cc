@@ -2,10 +2,10 @@
 //
 //   npu_gemm_main DESIGN PLAN THREADS REPEATS
 //
-// PLAN holds m, k and n, the numbers of an NpuPlan and of its runs, and the words of
-// all runs. Every thread multiplies matrices of small whole numbers, whose products are
-// exact, again and again. Exits with 1 and one line if a result is wrong, else prints
-// "right" and the counts of events.
+// PLAN holds m, k and n, the numbers of an NpuPlan and of its runs, the words of all
+// runs, and the same of the self-test. Every thread multiplies matrices of small whole
+// numbers, whose products are exact, again and again. Exits with 1 and one line if a
+// result is wrong, else prints "right" and the counts of events.
 
 #include <cmath>
 #include <cstdint>
@@ -15,6 +15,8 @@
 #include <fstream>
 #include <functional>
 #include <future>
+#include <istream>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -34,24 +36,35 @@ struct Problem {
   int64_t m, k, n;
   jax_npu::NpuPlan plan;
   std::vector<uint32_t> words;
+  std::shared_ptr<const jax_npu::SelfTest> self_test;
 };
 
-Problem ReadProblem(const char* path) {
-  std::ifstream file(path);
-  Problem p;
+jax_npu::NpuPlan ReadPlan(std::istream& file, std::vector<uint32_t>& words) {
+  jax_npu::NpuPlan plan;
   size_t num_runs, num_words = 0;
-  file >> p.m >> p.k >> p.n >> p.plan.block_m >> p.plan.block_n >> p.plan.padded_k >>
-      p.plan.b_column_major >> p.plan.swapped >> num_runs;
+  file >> plan.block_m >> plan.block_n >> plan.padded_k >> plan.b_column_major >>
+      plan.swapped >> num_runs;
   for (size_t i = 0; i < num_runs; ++i) {
     jax_npu::NpuRun run;
     for (int64_t& x : run.start) file >> x;
     for (int64_t& x : run.grid) file >> x;
     file >> run.num_words;
     num_words += run.num_words;
-    p.plan.runs.push_back(run);
+    plan.runs.push_back(run);
   }
-  p.words.resize(num_words);
-  for (uint32_t& word : p.words) file >> word;
+  words.resize(num_words);
+  for (uint32_t& word : words) file >> word;
+  return plan;
+}
+
+Problem ReadProblem(const char* path) {
+  std::ifstream file(path);
+  Problem p;
+  file >> p.m >> p.k >> p.n;
+  p.plan = ReadPlan(file, p.words);
+  jax_npu::SelfTest test{{}, {}, jax_npu::NpuArithmetic::kF32};
+  test.plan = ReadPlan(file, test.words);
+  p.self_test = std::make_shared<const jax_npu::SelfTest>(test);
   if (!file) throw std::runtime_error("the plan is not complete");
   return p;
 }
@@ -80,7 +93,7 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
        {a.data(), DType::kF32},
        {b.data(), DType::kF32},
        {c.data(), DType::kF32},
-       {jax_npu::CheckMode::kAlways, true, jax_npu::NpuArithmetic::kF32, nullptr},
+       {jax_npu::CheckMode::kAlways, true, jax_npu::NpuArithmetic::kF32, p.self_test},
        0,
        "sim"},
       jax_npu::kSerialLoop, [&](std::exception_ptr error) {

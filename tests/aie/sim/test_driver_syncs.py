@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.design.gemm_stream import run_words
-from jax_npu.design.tiling import make_plan
 from jax_npu.ffi import library_path
-from jax_npu.npu_plan import gemm_array, simulated_design
+from jax_npu.npu_plan import (
+    plan_attributes,
+    self_test_attributes,
+    simulated_design,
+)
 from jax_npu.simulator import LIBRARY
 
 ROOT = Path(__file__).parents[3]
@@ -56,32 +58,51 @@ def packing(tmp_path_factory):
 
 
 def is_right(done, faults=""):
-    """Right products, and no run tried again but for a fault: retrying heals much."""
+    """Right products and self-tests, and no run tried again but for a fault."""
     if done.returncode:
         return False
     right, events = done.stdout.splitlines()
     assert right == "right"
-    return json.loads(events)["retries"] == (1 if faults else 0)
+    counts = json.loads(events)
+    assert counts["self_tests"] > 0
+    return (counts["retries"], counts["mismatches"]) == (1 if faults else 0, 0)
 
 
-def compile_program(folder, sources, packing):
-    library, out = library_path(LIBRARY), folder / "main"
-    command = [*COMPILE, "-I", ROOT / "aie" / "sim" / "xrt", MAIN, *sources, *packing]
-    command += ["-o", out, library, f"-Wl,-rpath,{library.parent}", "-pthread"]
-    subprocess.run(command, check=True)
+def compile_source(source, out):
+    xrt = ["-I", ROOT / "aie" / "sim" / "xrt"]
+    subprocess.run([*COMPILE, *xrt, "-c", source, "-o", out], check=True)
     return out
 
 
 @pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """The compiled sources, by source."""
+    folder = tmp_path_factory.mktemp("objects")
+    return {
+        source: compile_source(source, folder / f"{source.stem}.o")
+        for source in [MAIN, *SOURCES]
+    }
+
+
+def link(folder, objects, packing):
+    library, out = library_path(LIBRARY), folder / "main"
+    command = ["g++", *objects.values(), *packing, "-o", out, library]
+    command += [f"-Wl,-rpath,{library.parent}", "-pthread"]
+    subprocess.run(command, check=True)
+    return out
+
+
+def as_numbers(plan, words):
+    """The plan's five numbers, how many runs it has, theirs, and all words."""
+    return [*plan[:5], len(plan[5:]) // 7, *plan[5:], *words]
+
+
+@pytest.fixture(scope="session")
 def plan_file(tmp_path_factory):
-    plan = make_plan(gemm_array("npu1"), 1, *SIZES)
-    words = [run_words(plan, run) for run in plan.runs]
-    numbers = [*SIZES, plan.array.block_m, plan.array.block_n, plan.padded_k]
-    numbers += [int(plan.array.b_column_major), int(plan.swapped), len(plan.runs)]
-    for run, stream in zip(plan.runs, words):
-        numbers += [*run.start, *run.grid, len(stream)]
-    for stream in words:
-        numbers += stream.tolist()
+    product = plan_attributes("npu1", 1, *SIZES)
+    test = self_test_attributes("npu1")
+    numbers = [*SIZES, *as_numbers(product["plan"], product["words"])]
+    numbers += as_numbers(test["self_test_plan"], test["self_test_words"])
     path = tmp_path_factory.mktemp("plan") / "plan"
     path.write_text(" ".join(map(str, numbers)))
     return path
@@ -103,8 +124,8 @@ def run(program, plan_file, checks="on", faults="", threads=1, repeats=2):
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory, packing):
-    return compile_program(tmp_path_factory.mktemp("driver"), SOURCES, packing)
+def program(tmp_path_factory, objects, packing):
+    return link(tmp_path_factory.mktemp("driver"), objects, packing)
 
 
 @pytest.mark.parametrize("faults", FAULTS)
@@ -133,24 +154,25 @@ def syncs():
 def test_every_sync_is_found():
     """In the driver: a stream's, both of a buffer, and that of a new context's.
 
-    Above it: the operands', the sentinel's and the result's.
+    Above it: the operands', the sentinel's and the result's, also of the self-test.
     """
     assert [Path(p.id.split(":")[0]).stem for p in syncs()] == [
         *["driver"] * 4,
         *["npu_gemm"] * 3,
+        *["npu_self_test"] * 4,
     ]
 
 
 @pytest.mark.parametrize(("source", "mutant", "removed"), list(syncs()))
 def test_a_product_without_one_sync_is_wrong(
-    tmp_path, plan_file, packing, source, mutant, removed
+    tmp_path, plan_file, objects, packing, source, mutant, removed
 ):
     path = tmp_path / source.name
     path.write_text(mutant)
-    sources = [path if other == source else other for other in SOURCES]
-    program = compile_program(tmp_path, sources, packing)
+    spoiled = {source: compile_source(path, tmp_path / "mutant.o")}
+    program = link(tmp_path, objects | spoiled, packing)
     for checks in ("on", "off"):
-        if checks == "off" and "c.SyncToDevice" in removed:
+        if checks == "off" and re.match(r"c(\.|->)SyncToDevice", removed):
             continue  # the sentinel's: what it finds the other check finds as well
         assert not all(
             is_right(run(program, plan_file, checks, faults), faults)
