@@ -17,8 +17,12 @@ constexpr int64_t kNumLanes = 16;
 constexpr int64_t kChunk = 1024;     // columns of B decoded at a time
 constexpr double kSuspicion = 4;     // root mean squares
 constexpr size_t kMaxSuspects = 16;  // rows
+constexpr int64_t kSpotRows = 4;     // judged where columns are left out
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
+// Columns of B with larger values, or with NaN and infinity, are left out of the signed
+// sums: one of them would drown all others.
+constexpr float kMaxValue = 1e18f;
 constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
 
 // bfp16 has 8-bit signed mantissas, so each factor is off by 2^-7 of the largest of its
@@ -133,13 +137,26 @@ Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rul
   ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
     const auto [k, first, size, values, weights] = row;
     const float* r = signs + first;
-    of_b.sums[k] += Sum(size, [&](int64_t j) { return values[j] * r[j]; });
-    of_b.masses[k] += Sum(size, [&](int64_t j) { return weights[j]; });
+    of_b.sums[k] += Sum(size, [&](int64_t j) { return r[j] ? values[j] * r[j] : 0; });
+    of_b.masses[k] += Sum(size, [&](int64_t j) { return r[j] ? weights[j] : 0; });
     // Squares leave f32's range.
-    of_b.squares[k] +=
-        Sum(size, [&](int64_t j) { return double{weights[j]} * weights[j]; });
+    of_b.squares[k] += Sum(
+        size, [&](int64_t j) { return r[j] ? double{weights[j]} * weights[j] : 0; });
   });
   return of_b;
+}
+
+// Random signs, and 0 for columns of B that are left out.
+std::vector<float> SignsFor(const GemmImages& images, int64_t entry,
+                            const CheckRule& rule, uint64_t seed) {
+  std::vector<float> signs = RandomSigns(images.n, seed);
+  ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
+    for (int64_t j = 0; j < row.size; ++j) {
+      // A comparison that NaN does not pass.
+      if (!(std::abs(row.values[j]) <= kMaxValue)) signs[row.first + j] = 0;
+    }
+  });
+  return signs;
 }
 
 // How far a row of c r is off, its accumulated mass, and the root of the sum of squares
@@ -159,7 +176,8 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
   }
   // NaN and infinity in the operands: nothing to compare with.
   if (!std::isfinite(expected)) return {0, kMaxMass, 0};
-  const double actual = Sum(n, [&](int64_t j) { return c_row[j] * signs[j]; });
+  const double actual =
+      Sum(n, [&](int64_t j) { return signs[j] ? c_row[j] * signs[j] : 0; });
   return {std::abs(actual - expected), mass, std::sqrt(square)};
 }
 
@@ -168,18 +186,24 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
                              const CheckRule& rule) {
   const RowOfA a = DecodeRowOfA(images, entry, row, rule);
-  std::vector<double> expected(images.n), mass(images.n);
+  double a_mass = 0;
+  for (const float weight : a.weights) a_mass += weight;
+  std::vector<double> expected(images.n), mass(images.n), b_mass(images.n);
   ForRowsOfB(images, entry, rule, [&](const RowPart& b) {
     const double value = a.values[b.k], weight = a.weights[b.k];
     for (int64_t j = 0; j < b.size; ++j) {
       expected[b.first + j] += value * b.values[j];
       mass[b.first + j] += weight * b.weights[j];
+      b_mass[b.first + j] += b.weights[j];
     }
   });
   const float* c = images.c + (entry * images.m + row) * images.n;
   for (int64_t j = 0; j < images.n; ++j) {
-    const double bound =
-        (rule.element + MaxSumError(images.k)) * mass[j] + images.k * kSmallestNormal;
+    // NaN and infinity in the operands, or a sum that may overflow.
+    if (!(mass[j] < kMaxMass)) continue;
+    // A core may take denormal operands and products for 0.
+    const double flushed = kSmallestNormal * (images.k + a_mass + b_mass[j]);
+    const double bound = (rule.element + MaxSumError(images.k)) * mass[j] + flushed;
     if (std::abs(c[j] - expected[j]) <= bound) continue;
     char text[160];
     std::snprintf(text, sizeof text,
@@ -194,16 +218,21 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
 // The rows whose sums are off most, over what is not suspicious.
 std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
                                   const CheckRule& rule, uint64_t seed) {
-  const std::vector<float> signs = RandomSigns(images.n, seed);
+  const std::vector<float> signs = SignsFor(images, entry, rule, seed);
   const Projection of_b = Project(images, entry, rule, signs.data());
+  double b_mass = 0;
+  for (const double mass : of_b.masses) b_mass += mass;
   std::vector<std::pair<double, int64_t>> suspects;
   for (int64_t i = 0; i < images.m; ++i) {
-    const RowError row = ErrorOfRow(DecodeRowOfA(images, entry, i, rule),
-                                    images.c + (entry * images.m + i) * images.n,
+    const RowOfA a = DecodeRowOfA(images, entry, i, rule);
+    const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
                                     images.n, of_b, signs.data());
     if (!(row.mass < kMaxMass)) continue;
-    const double bound =
-        kSuspicion * rule.product * row.norm + images.k * images.n * kSmallestNormal;
+    double a_mass = 0;
+    for (const float weight : a.weights) a_mass += weight;
+    const double flushed =
+        kSmallestNormal * (images.k * images.n + images.n * a_mass + b_mass);
+    const double bound = kSuspicion * rule.product * row.norm + flushed;
     if (row.error <= bound) continue;
     suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);
   }
@@ -211,6 +240,11 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
   std::vector<int64_t> rows;
   for (size_t i = 0; i < std::min(suspects.size(), kMaxSuspects); ++i) {
     rows.push_back(suspects[i].second);
+  }
+  if (std::count(signs.begin(), signs.end(), 0.0f) > 0) {
+    for (int64_t i = 0; i < kSpotRows; ++i) {
+      rows.push_back(NextRandom(seed) % images.m);
+    }
   }
   return rows;
 }

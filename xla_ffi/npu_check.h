@@ -50,7 +50,8 @@ std::string FindUnwritten(const float* c, int64_t size);
 // Describes what is wrong with c, or returns "". Freivalds' test (R. Freivalds,
 // "Probabilistic machines can use less running time", 1977) compares c r with a (b r)
 // for a random vector r of signs, in O(n^2); of the rows with the largest difference,
-// each element is judged. Rows whose sums may overflow or are not finite are not.
+// each element is judged. Elements whose sums may overflow or are not finite are not,
+// and of columns of B with such values only those of a few rows.
 std::string FindMistake(const GemmImages& images, const CheckRule& rule, uint64_t seed);
 
 // The most that f32 sums of k products round, over their mass: half a unit in the last

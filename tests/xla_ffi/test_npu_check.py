@@ -191,6 +191,36 @@ def test_an_infinity_spares_only_the_rows_that_it_reaches(find):
     assert "(6, 0)" in find(a, b, c)
 
 
+@pytest.mark.parametrize("arithmetic", ["f32", "bfp16"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -(2.0**127), 2.0**100])
+def test_a_bad_column_of_b_hides_no_mistake_in_the_others(find, bad, arithmetic):
+    """As a mask of the smallest float, or what XLA pads an uneven split with."""
+    for seed in SEEDS:
+        a, b, _ = operands(seed)
+        b[0, 5, 7] = bad
+        with np.errstate(invalid="ignore", over="ignore"):
+            c = a @ b
+        if arithmetic == "f32":
+            assert find(a, b, c, seed) == ""
+        c[0, 32:, 64:] = 0
+        assert find(a, b, c, seed, arithmetic) != ""
+
+
+def test_large_columns_of_b_are_checked_in_some_rows(find):
+    for seed in SEEDS:
+        a, b, c = operands(seed)
+        assert find(a, b * 2.0**80, c * 2.0**80, seed) == ""
+        assert find(a, b * 2.0**80, c * 2.0**81, seed) != ""
+
+
+def test_operands_below_the_smallest_normal_may_be_flushed(find):
+    a, b, _ = operands(0)
+    a *= 1e-39
+    assert find(a, b * 100, np.zeros((BATCH, M, N))) == ""
+    assert find(a, b * 100, a @ (b * 100)) == ""
+    assert find(a, b * 100, np.full((BATCH, M, N), 1e-30)) != ""
+
+
 def test_zeros_are_checked_too(find):
     a, b, c = operands(0)
     a[:] = c[:] = 0
