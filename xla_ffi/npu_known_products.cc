@@ -80,10 +80,13 @@ uint16_t ToBf16(double value) {
 std::vector<KnownProduct> MakeProducts(const ImageSizes& sizes) {
   uint64_t state = 1;
   const auto integer = [&] { return ToBf16(1 + NextRandom(state) % kLargestInteger); };
-  // Eight significant bits, exponents 0 to 3.
+  // Eight significant bits, exponents 0 to 15. Columns alternate in sign: they are A's
+  // rows, and B's columns, so that all terms of an element have one sign.
+  int64_t index = 0;
   const auto precise = [&] {
     const uint64_t random = NextRandom(state);
-    return ToBf16(std::ldexp(128 + random % 128, random >> 32 & 3));
+    const int sign = IsNegative(index++) ? -1 : 1;
+    return ToBf16(sign * std::ldexp(128 + random % 128, random >> 32 & 15));
   };
   const NpuArithmetic exact[] = {NpuArithmetic::kF32};
   return {MakeProduct(sizes, integer, exact),
@@ -96,6 +99,8 @@ bool operator<(const ImageSizes& a, const ImageSizes& b) {
   return std::tie(a.m, a.k, a.n, a.b_column_major) <
          std::tie(b.m, b.k, b.n, b.b_column_major);
 }
+
+bool IsNegative(int64_t row_or_column) { return row_or_column % 2 != 0; }
 
 const std::vector<KnownProduct>& KnownProducts(const ImageSizes& sizes) {
   static std::mutex mutex;

@@ -27,9 +27,13 @@ struct KnownProduct {
 constexpr NpuArithmetic kKnownArithmetics[] = {
     NpuArithmetic::kF32, NpuArithmetic::kBfp16, NpuArithmetic::kBfp16Floor};
 
-// Two products of random positive operands, made once for each size: of small integers,
-// with the result that every arithmetic has (under kF32), and of numbers with all eight
-// significant bits of bf16 and several exponents, with the result of each arithmetic.
+// Whether the values of that row of A, or column of B, of the second product are.
+bool IsNegative(int64_t row_or_column);
+
+// Two products of random operands, made once for each size, m and n even: of small
+// positive integers, with the result that every arithmetic has (under kF32), and of
+// numbers with all eight significant bits of bf16 and many exponents, with the result
+// of each arithmetic.
 const std::vector<KnownProduct>& KnownProducts(const ImageSizes& sizes);
 
 }  // namespace jax_npu

@@ -2,8 +2,8 @@
 //
 // The first one is of small integers, so that every arithmetic gives its exact result,
 // bit for bit; each core computes two tiles over several k steps. The operands of the
-// second one are positive with all their significant bits in use, so that each way to
-// round them shows in every element.
+// second one have all their significant bits in use and one sign in each row of A and
+// column of B, so that each way to round them shows in every element.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_SELF_TEST_H_
 #define JAX_NPU_XLA_FFI_NPU_SELF_TEST_H_
