@@ -40,6 +40,7 @@ def partitioned(
         return local_call(lhs, rhs, out_dtype=out_dtype)
 
     def partition(whole_mesh, operands, result):
+        _require_key_of_its_own()
         whole_mesh = mesh or whole_mesh  # jax knows none inside such a `shard_map`
         free = _without_axes(whole_mesh, manual_axes)
         lhs_spec, out_spec = (_spec(x.sharding, free) for x in (operands[0], result))
@@ -68,6 +69,23 @@ def partitioned(
         decode_shardings=not manual_axes,
     )
     return call
+
+
+def _require_key_of_its_own() -> None:
+    """
+    Raises:
+      NotImplementedError: where the persistent cache could take another product's
+        program for this one, since the module that it hashes names neither.
+    """
+    config = jax.config
+    pointer_is_removed = config.jax_remove_custom_partitioning_ptr_from_cache_key
+    if pointer_is_removed and config.jax_compilation_cache_dir:
+        raise NotImplementedError(
+            "on several devices jax_npu needs the pointer of custom_partitioning in "
+            "the key of the persistent cache, where a product of another precision or "
+            "backend would be taken for this one; unset "
+            "jax_remove_custom_partitioning_ptr_from_cache_key."
+        )
 
 
 def _without_axes(mesh: Any, axes: frozenset[str]) -> Any:
