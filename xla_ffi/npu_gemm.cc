@@ -133,10 +133,10 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
 
     TheGate().Enter(num_bytes);
     try {
-      const bool is_checked =
-          queue_.health().ShouldCheck(request_.check.mode, ShapeOf(run, words));
       std::vector<std::shared_ptr<NpuBuffer>> arguments = {
           Load(kA, a_, a, parallel), Load(kB, b_, b, parallel), Allocate(kC, c_bytes)};
+      const uint64_t shape = ShapeOf(run, words);
+      const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
       if (is_checked) {
         NpuBuffer& c = *arguments[kC];
         FillSentinel(reinterpret_cast<float*>(c.data()), window.size());
@@ -149,8 +149,10 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
       task.finish = [self = shared_from_this(), arguments, window, is_checked] {
         return self->Finish(arguments, window, is_checked);
       };
-      task.done = [self = shared_from_this(), num_bytes](std::exception_ptr error) {
+      task.done = [self = shared_from_this(), num_bytes, shape,
+                   is_checked](std::exception_ptr error) {
         TheGate().Leave(num_bytes);
+        if (error && is_checked) self->queue_.health().ForgetShape(shape);
         if (error) self->Fail(error);
         self->EndRun();
       };

@@ -13,8 +13,8 @@ namespace jax_npu {
 namespace {
 
 constexpr const char* kRemedy =
-    "run 'jax-npu doctor', build the design again with 'jax-npu build --force', and "
-    "send what 'jax-npu report' writes";
+    "run 'jax-npu doctor'; a new process tries the NPU again, JAX_NPU_BACKEND=host "
+    "leaves it alone";
 
 void PrintAtExit() {
   std::fprintf(stderr,
@@ -66,6 +66,11 @@ bool NpuHealth::IsSuspicious() const {
   return num_mistakes_ > 0;
 }
 
+void NpuHealth::ForgetShape(uint64_t shape) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  shapes_.erase(shape);
+}
+
 void NpuHealth::CountRight() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (num_mistakes_ > 0 && ++right_row_ >= kLongRightRow) num_mistakes_ = 0;
@@ -93,7 +98,7 @@ void NpuHealth::AddMistake(const std::string& mistake) {
   right_row_ = 0;
   if (++num_mistakes_ < kMaxMistakes || !why_unhealthy_.empty()) return;
   why_unhealthy_ = "the NPU is unhealthy: " + std::to_string(num_mistakes_) +
-                   " results were wrong with less than " +
+                   " results were wrong with fewer than " +
                    std::to_string(kLongRightRow) +
                    " right ones in a row between them, the last: " + mistake;
   ReportEvent(&NpuEvents::unhealthy,

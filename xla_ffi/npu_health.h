@@ -39,6 +39,8 @@ class NpuHealth {
   // and others as the mode and the latest mistake ask for.
   bool ShouldCheck(CheckMode mode, uint64_t shape);
   bool IsSuspicious() const;
+  // The run that was to be checked did not take place: the next one is the first.
+  void ForgetShape(uint64_t shape);
 
   // What a check found. The mistake that is one too many is reported on stderr.
   void CountRight();
@@ -53,7 +55,7 @@ class NpuHealth {
   // Why nothing is computed on this NPU any more, or "".
   std::string WhyUnhealthy() const;
 
-  // As after a restart: for tests, and after a driver was loaded again.
+  // As after a restart, but for the self-test of the present context: for tests.
   void Forget();
 
   std::string Json() const;

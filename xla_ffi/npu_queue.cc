@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cfenv>
 #include <iterator>
 #include <map>
 #include <stdexcept>
@@ -75,6 +76,9 @@ void NpuQueue::Drain(std::chrono::milliseconds max_time) {
 
 // While the device computes, results of the command before are finished.
 void NpuQueue::Work() {
+  // XLA's threads take denormals for 0, and a thread inherits that: the checks must
+  // not.
+  std::fesetenv(FE_DFL_ENV);
   for (;;) {
     std::vector<NpuTask> tasks = Take(commands_.empty());
     const bool was_idle = tasks.empty();
@@ -116,6 +120,9 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
 // Tests contexts one after the other until one passes. Throws what the driver throws,
 // and UnhealthyNpu after too many failures.
 void NpuQueue::TestContext(const SelfTest* test) {
+  // A reset after a failed test would lose what runs without checks.
+  const bool is_due = test != nullptr && !context_is_tested_;
+  while (is_due && !commands_.empty()) FinishOldest();
   RequireHealth();
   while (test != nullptr && !context_is_tested_) {
     const SelfTestResult result = RunSelfTest(driver_, *test);
@@ -195,6 +202,8 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
       CountEvent(&NpuEvents::commands);
       if (!task.finish()) Reset();
       return End(std::move(task), nullptr);
+    } catch (const UnhealthyNpu&) {
+      return End(std::move(task), std::current_exception());
     } catch (...) {
       cause = std::current_exception();
       Reset();

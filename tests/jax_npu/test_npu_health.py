@@ -197,6 +197,55 @@ def test_a_self_test_that_fails_once_is_tried_in_a_new_context(
     assert events("checks") == before + 1  # suspicious
 
 
+def test_an_npu_that_turns_unhealthy_at_a_last_attempt_leaves_it_to_the_host(
+    virtual_xrt, warm, events
+):
+    product = warm()
+    virtual_xrt.set_faults("abort@1,abort@2,abort@3,wrong@4+")
+    assert product()
+    assert (events("unhealthy"), events("failures")) == (1, 0)
+
+
+def test_a_context_that_ran_unchecked_is_tested_before_a_checked_run(
+    virtual_xrt, monkeypatch, multiply, events
+):
+    monkeypatch.setenv("JAX_NPU_CHECK", "off")
+    unchecked = multiply()
+    virtual_xrt.set_faults("abort@1")
+    assert unchecked()  # in a new context, which nobody tested
+    monkeypatch.setenv("JAX_NPU_CHECK", "first")
+    checked = multiply()
+    before = events("retries")
+    assert unchecked()
+    virtual_xrt.set_faults("garbage@1")  # the self-test
+    assert checked()
+    assert events("retries") == before
+
+
+def test_a_shape_whose_first_run_fails_for_good_is_checked_next_time(
+    virtual_xrt, monkeypatch, multiply, events
+):
+    monkeypatch.setenv("JAX_NPU_CHECK", "first")
+    product = multiply()
+    virtual_xrt.set_faults("abort@1+")
+    with pytest.raises(Exception, match="4 attempts"):
+        product()
+    virtual_xrt.set_faults("")
+    before = events("checks")
+    assert product()
+    assert events("checks") == before + 1
+
+
+def test_denormal_operands_raise_no_alarm(virtual_xrt, monkeypatch, events):
+    """XLA's threads take them for 0, which the checks must not inherit."""
+    monkeypatch.setenv("JAX_NPU_CHECK", "always")
+    a, b = np.zeros((64, 64), np.float32), np.zeros((64, 32), np.float32)
+    a[3, 5], b[5, 7] = 9e-39, 1e38
+    result = np.asarray(jax_npu.matmul(a, b, backend="sim"))
+    assert result[3, 7] == pytest.approx(0.9, rel=0.01)
+    assert (events("checks"), events("mismatches")) == (1, 0)
+
+
 def test_without_checks_no_context_is_tested(run_python):
     program = f"{PRODUCT}\nprint(jax_npu.npu_events()['self_tests'])"
     assert run_python(program, JAX_NPU_CHECK="off").stdout == "0\n"
