@@ -22,7 +22,7 @@ def describe_npu_mistakes() -> str:
     if problems:
         return f"{wrong} results of the NPU were wrong, and {products}: {problems[0]}."
     return (
-        f"{wrong} results of the NPU were wrong, and {products}. All after the first "
-        "were checked, of those before one in 32 or more (JAX_NPU_CHECK=always checks "
-        "all); run 'jax-npu doctor'."
+        f"{wrong} results of the NPU were wrong, and {products}. After each, every "
+        "result was checked until 256 in a row were right; before it, up to 31 were "
+        "not (JAX_NPU_CHECK=always checks all). For the cause, run 'jax-npu doctor'."
     )
