@@ -25,10 +25,11 @@ NpuArithmetic ParseArithmetic(std::string_view name);
 // Neighbours along k that share an exponent in bfp16.
 constexpr int64_t kBfp16Block = 8;
 
-// Up to kBfp16Block rows (count, n) of bf16, neighbours along k, as cores of that
-// arithmetic see them. In bfp16 a block that is not finite is NaN.
-void DecodeRows(NpuArithmetic arithmetic, const uint16_t* rows, int64_t count,
-                int64_t n, float* values);
+// Up to kBfp16Block rows (count, n) of bf16, neighbours along k and `stride` apart, as
+// cores of that arithmetic see them; values are (count, n). In bfp16 a block that is
+// not finite is NaN.
+void DecodeRows(NpuArithmetic arithmetic, const uint16_t* rows, int64_t stride,
+                int64_t count, int64_t n, float* values);
 
 }  // namespace jax_npu
 

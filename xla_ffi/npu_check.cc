@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "npu_decoded_rows.h"
 #include "random_bits.h"
 
 namespace jax_npu {
@@ -14,7 +15,6 @@ namespace {
 
 constexpr uint32_t kSentinel = 0xFFA5C3E1u;
 constexpr int64_t kNumLanes = 16;
-constexpr int64_t kChunk = 1024;     // columns of B decoded at a time
 constexpr double kSuspicion = 4;     // root mean squares
 constexpr size_t kMaxSuspects = 16;  // rows
 constexpr int64_t kSpotRows = 4;     // judged where columns are left out
@@ -32,97 +32,92 @@ constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
 // are as large as the sum, and every addition rounds by a part of 2^-24 of that.
 constexpr double kSumError = 0x1p-25;
 
-std::vector<float> RandomSigns(int64_t size, uint64_t seed) {
-  std::vector<float> signs(size);
-  uint64_t bits = 0;
-  for (int64_t i = 0; i < size; ++i) {
-    if (i % 64 == 0) bits = NextRandom(seed);
-    signs[i] = bits >> i % 64 & 1 ? 1.0f : -1.0f;
+// Lanes that the compiler makes vectors of, for sums of a chunk in f32.
+struct Lanes {
+  float values[kNumLanes] = {};
+
+  double Sum() const {
+    double sum = 0;
+    for (const float lane : values) sum += lane;
+    return sum;
   }
-  return signs;
+};
+
+// Of a row: the sum of its values times signs, and of its weights and their squares.
+struct RowSums {
+  double signed_sum, mass, square;
+};
+
+// At most kChunk values, none above kMaxValue, whose squares f32 holds.
+RowSums SumChunk(const float* values, const float* weights, const float* signs,
+                 int64_t size) {
+  Lanes signed_sums, masses, squares;
+  const auto add = [&](int64_t lane, int64_t j) {
+    signed_sums.values[lane] += values[j] * signs[j];
+    masses.values[lane] += weights[j];
+    squares.values[lane] += weights[j] * weights[j];
+  };
+  int64_t j = 0;
+  for (; j + kNumLanes <= size; j += kNumLanes) {
+    for (int64_t lane = 0; lane < kNumLanes; ++lane) add(lane, j + lane);
+  }
+  for (; j < size; ++j) add(0, j);
+  return {signed_sums.Sum(), masses.Sum(), squares.Sum()};
 }
 
-// Sums term(i), i < size, in lanes that the compiler makes vectors of; a chunk is short
-// enough for partial sums in f32.
-template <typename Term>
-double Sum(int64_t size, const Term& term) {
+// c r, whatever the columns that are left out hold.
+double SignedSum(const float* c, const float* signs, int64_t size) {
   double sum = 0;
   for (int64_t begin = 0; begin < size; begin += kChunk) {
     const int64_t end = std::min(begin + kChunk, size);
-    decltype(term(begin)) lanes[kNumLanes] = {};
-    int64_t i = begin;
-    for (; i + kNumLanes <= end; i += kNumLanes) {
-      for (int64_t lane = 0; lane < kNumLanes; ++lane) lanes[lane] += term(i + lane);
+    Lanes lanes;
+    const auto term = [&](int64_t j) { return signs[j] == 0 ? 0 : c[j] * signs[j]; };
+    int64_t j = begin;
+    for (; j + kNumLanes <= end; j += kNumLanes) {
+      for (int64_t lane = 0; lane < kNumLanes; ++lane) {
+        lanes.values[lane] += term(j + lane);
+      }
     }
-    for (; i < end; ++i) lanes[0] += term(i);
-    for (const auto lane : lanes) sum += lane;
+    for (; j < end; ++j) lanes.values[0] += term(j);
+    sum += lanes.Sum();
   }
   return sum;
 }
 
-// What counts for rounding in rows (count, n) of decoded values: each magnitude, or for
-// all the largest of their column.
-void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
-               float* weights) {
-  for (int64_t i = 0; i < count * n; ++i) weights[i] = std::abs(values[i]);
-  if (!by_block) return;
-  for (int64_t i = 1; i < count; ++i) {
-    for (int64_t j = 0; j < n; ++j) {
-      weights[j] = std::max(weights[j], weights[i * n + j]);
-    }
-  }
-  for (int64_t i = 1; i < count; ++i) std::copy_n(weights, n, weights + i * n);
-}
-
-// Part of a row of B: columns [first, first + size) of row k.
-struct RowPart {
-  int64_t k, first, size;
-  const float *values, *weights;
+// A random sign for each column of B, and 0 for those that are left out.
+struct Signs {
+  std::vector<float> values;
+  std::vector<int64_t> left_out;
 };
 
-// Calls visit(RowPart) for all of a batch entry's B, neighbours along k together.
-template <typename Visit>
-void ForRowsOfB(const GemmImages& images, int64_t entry, const CheckRule& rule,
-                const Visit& visit) {
-  const int64_t num_k = images.k, num_n = images.n;
-  const uint16_t* b = images.b + entry * num_k * num_n;
-  uint16_t block[kBfp16Block * kChunk];
-  float values[kBfp16Block * kChunk], weights[kBfp16Block * kChunk];
-  for (int64_t first = 0; first < num_n; first += kChunk) {
-    const int64_t size = std::min(kChunk, num_n - first);
-    for (int64_t k = 0; k < num_k; k += kBfp16Block) {
-      const int64_t count = std::min(kBfp16Block, num_k - k);
-      for (int64_t i = 0; i < count; ++i) {
-        for (int64_t j = 0; j < size; ++j) {
-          block[i * size + j] = images.b_column_major ? b[(first + j) * num_k + k + i]
-                                                      : b[(k + i) * num_n + first + j];
-        }
-      }
-      DecodeRows(rule.arithmetic, block, count, size, values);
-      WeighRows(values, count, size, rule.weighs_by_block, weights);
-      for (int64_t i = 0; i < count; ++i) {
-        visit(RowPart{k + i, first, size, values + i * size, weights + i * size});
-      }
+// The largest magnitude in each column of B, as bf16; NaN's is above infinity's.
+std::vector<uint16_t> LargestInColumns(const GemmImages& images, int64_t entry) {
+  const uint16_t* b = images.b + entry * images.k * images.n;
+  const int64_t num_rows = images.b_column_major ? images.n : images.k;
+  const int64_t num_columns = images.b_column_major ? images.k : images.n;
+  std::vector<uint16_t> largest(images.n);
+  for (int64_t i = 0; i < num_rows; ++i) {
+    for (int64_t j = 0; j < num_columns; ++j) {
+      uint16_t& of_column = largest[images.b_column_major ? i : j];
+      const uint16_t magnitude = b[i * num_columns + j] & 0x7FFF;
+      of_column = std::max(of_column, magnitude);
     }
   }
+  return largest;
 }
 
-// A row of A, decoded: k values and what counts of them for rounding.
-struct RowOfA {
-  std::vector<float> values, weights;
-};
-
-RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
-                    const CheckRule& rule) {
-  const uint16_t* a = images.a + (entry * images.m + row) * images.k;
-  RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k)};
-  for (int64_t k = 0; k < images.k; k += kBfp16Block) {
-    const int64_t count = std::min(kBfp16Block, images.k - k);
-    float* values = decoded.values.data() + k;
-    DecodeRows(rule.arithmetic, a + k, count, 1, values);
-    WeighRows(values, count, 1, rule.weighs_by_block, decoded.weights.data() + k);
+Signs RandomSigns(const GemmImages& images, int64_t entry, uint64_t seed) {
+  const std::vector<uint16_t> largest = LargestInColumns(images, entry);
+  Signs signs{std::vector<float>(images.n), {}};
+  uint64_t bits = 0;
+  for (int64_t j = 0; j < images.n; ++j) {
+    if (j % 64 == 0) bits = NextRandom(seed);
+    signs.values[j] = bits >> j % 64 & 1 ? 1.0f : -1.0f;
+    if (largest[j] <= Bits(kMaxValue) >> 16) continue;
+    signs.values[j] = 0;
+    signs.left_out.push_back(j);
   }
-  return decoded;
+  return signs;
 }
 
 // For every k: the signed sum over n, and the sum and the sum of squares of weights.
@@ -132,31 +127,20 @@ struct Projection {
 };
 
 Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rule,
-                   const float* signs) {
+                   const Signs& signs) {
   Projection of_b(images.k);
   ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
-    const auto [k, first, size, values, weights] = row;
-    const float* r = signs + first;
-    of_b.sums[k] += Sum(size, [&](int64_t j) { return r[j] ? values[j] * r[j] : 0; });
-    of_b.masses[k] += Sum(size, [&](int64_t j) { return r[j] ? weights[j] : 0; });
-    // Squares leave f32's range.
-    of_b.squares[k] += Sum(
-        size, [&](int64_t j) { return r[j] ? double{weights[j]} * weights[j] : 0; });
+    for (const int64_t column : signs.left_out) {
+      const int64_t j = column - row.first;
+      if (j >= 0 && j < row.size) row.values[j] = row.weights[j] = 0;
+    }
+    const float* r = signs.values.data() + row.first;
+    const RowSums sums = SumChunk(row.values, row.weights, r, row.size);
+    of_b.sums[row.k] += sums.signed_sum;
+    of_b.masses[row.k] += sums.mass;
+    of_b.squares[row.k] += sums.square;
   });
   return of_b;
-}
-
-// Random signs, and 0 for columns of B that are left out.
-std::vector<float> SignsFor(const GemmImages& images, int64_t entry,
-                            const CheckRule& rule, uint64_t seed) {
-  std::vector<float> signs = RandomSigns(images.n, seed);
-  ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
-    for (int64_t j = 0; j < row.size; ++j) {
-      // A comparison that NaN does not pass.
-      if (!(std::abs(row.values[j]) <= kMaxValue)) signs[row.first + j] = 0;
-    }
-  });
-  return signs;
 }
 
 // How far a row of c r is off, its accumulated mass, and the root of the sum of squares
@@ -176,9 +160,7 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
   }
   // NaN and infinity in the operands: nothing to compare with.
   if (!std::isfinite(expected)) return {0, kMaxMass, 0};
-  const double actual =
-      Sum(n, [&](int64_t j) { return signs[j] ? c_row[j] * signs[j] : 0; });
-  return {std::abs(actual - expected), mass, std::sqrt(square)};
+  return {std::abs(SignedSum(c_row, signs, n) - expected), mass, std::sqrt(square)};
 }
 
 // Rounding that goes one way, as with constant operands, makes a row suspicious too.
@@ -218,15 +200,15 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
 // The rows whose sums are off most, over what is not suspicious.
 std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
                                   const CheckRule& rule, uint64_t seed) {
-  const std::vector<float> signs = SignsFor(images, entry, rule, seed);
-  const Projection of_b = Project(images, entry, rule, signs.data());
+  const Signs signs = RandomSigns(images, entry, seed);
+  const Projection of_b = Project(images, entry, rule, signs);
   double b_mass = 0;
   for (const double mass : of_b.masses) b_mass += mass;
   std::vector<std::pair<double, int64_t>> suspects;
   for (int64_t i = 0; i < images.m; ++i) {
     const RowOfA a = DecodeRowOfA(images, entry, i, rule);
     const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
-                                    images.n, of_b, signs.data());
+                                    images.n, of_b, signs.values.data());
     if (!(row.mass < kMaxMass)) continue;
     double a_mass = 0;
     for (const float weight : a.weights) a_mass += weight;
@@ -241,7 +223,7 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
   for (size_t i = 0; i < std::min(suspects.size(), kMaxSuspects); ++i) {
     rows.push_back(suspects[i].second);
   }
-  if (std::count(signs.begin(), signs.end(), 0.0f) > 0) {
+  if (!signs.left_out.empty()) {
     for (int64_t i = 0; i < kSpotRows; ++i) {
       rows.push_back(NextRandom(seed) % images.m);
     }

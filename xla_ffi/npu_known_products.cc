@@ -35,7 +35,7 @@ std::vector<float> Decoded(const Images& rows, int64_t k, int64_t n,
   std::vector<float> values(rows.size());
   for (int64_t first = 0; first < k; first += kBfp16Block) {
     const int64_t count = std::min(kBfp16Block, k - first);
-    DecodeRows(arithmetic, rows.data() + first * n, count, n,
+    DecodeRows(arithmetic, rows.data() + first * n, n, count, n,
                values.data() + first * n);
   }
   return values;

@@ -29,7 +29,7 @@ void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
                  float* values) {
   for (int64_t i = 0; i < k; i += jax_npu::kBfp16Block) {
     jax_npu::DecodeRows(static_cast<jax_npu::NpuArithmetic>(arithmetic), rows + i * n,
-                        std::min(jax_npu::kBfp16Block, k - i), n, values + i * n);
+                        n, std::min(jax_npu::kBfp16Block, k - i), n, values + i * n);
   }
 }
 

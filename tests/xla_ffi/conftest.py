@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 def library(tmp_path_factory):
     """`check_door.cc` and what it opens, for ctypes."""
     path = tmp_path_factory.mktemp("check") / "libcheck.so"
-    names = "arithmetic", "check", "known_products", "self_test"
+    names = "arithmetic", "check", "decoded_rows", "known_products", "self_test"
     sources = [ROOT / f"xla_ffi/npu_{name}.cc" for name in names]
     sources.append(ROOT / "tests/xla_ffi/check_door.cc")
     flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]

@@ -40,8 +40,9 @@ def build(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def queue_main(build):
-    names = "arithmetic", "check", "events", "health", "known_products", "queue"
-    sources = [f"npu_{name}.cc" for name in (*names, "self_test")]
+    names = "arithmetic", "check", "decoded_rows", "events", "health"
+    more = "known_products", "queue", "self_test"
+    sources = [f"npu_{name}.cc" for name in (*names, *more)]
     return build("queue_main", *sources)
 
 
