@@ -1,12 +1,23 @@
 """A GPT-2 small enough to train within a test."""
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 
+import jax_npu
 from gpt2_flax import train
 from gpt2_flax.model import GPT2Config
+
+
+@pytest.fixture(params=["xla", "host", pytest.param("sim", marks=pytest.mark.slow)])
+def training_backend(request):
+    """As `backend`, for runs that take `sim` half a minute."""
+    if (chosen := os.environ.get("JAX_NPU_BACKEND")) not in (None, "", request.param):
+        pytest.skip(f"$JAX_NPU_BACKEND is {chosen}")
+    with jax_npu.backend(request.param):
+        yield request.param
 
 
 @pytest.fixture

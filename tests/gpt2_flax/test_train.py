@@ -80,7 +80,7 @@ def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
         assert part in printed
 
 
-def test_loss_falls(train_run, out, backend):
+def test_loss_falls(train_run, out, training_backend):
     assert train_run("--steps", 60, "--lr", 0.02) == 0
     losses = [row["loss"] for row in run.read_metrics(out) if "loss" in row]
     assert np.mean(losses[-10:]) < np.mean(losses[:10]) - 1
@@ -96,7 +96,7 @@ def test_custom_call_and_xla_reach_the_same_loss(train_run, out, custom_call_bac
     assert last[custom_call_backend] == pytest.approx(last["xla"], rel=LOSS_PARITY)
 
 
-def test_bf16_activations_reach_the_same_loss(train_run, out, backend):
+def test_bf16_activations_reach_the_same_loss(train_run, out, training_backend):
     last = {}
     for name in ("f32", "bf16"):
         flags = ("--activations", name, "--lr", 0.02, "--overwrite")
@@ -107,7 +107,7 @@ def test_bf16_activations_reach_the_same_loss(train_run, out, backend):
 
 
 def test_interrupted_and_resumed_is_bit_for_bit_the_same(
-    train_run, out, monkeypatch, capsys, backend
+    train_run, out, monkeypatch, capsys, training_backend
 ):
     assert train_run("--steps", 20, "--eval-every", 7) == 0
     straight, straight_rows = saved_state(out), run.read_metrics(out)
