@@ -501,7 +501,7 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
     virtual_xrt.set_faults("")
     two_steps(tmp_path / "after")
     contexts, buffers = alive_now(virtual_xrt)
-    assert contexts == alive[0]
+    assert contexts == (0 if silent else alive[0])  # an unhealthy NPU has none
     # How many are idle depends on how many products were at work at a time; the faults
     # were a thousand.
     assert buffers <= alive[1] + 50
