@@ -77,14 +77,12 @@ def _require_key_of_its_own() -> None:
       NotImplementedError: where the persistent cache could take another product's
         program for this one, since the module that it hashes names neither.
     """
-    config = jax.config
-    pointer_is_removed = config.jax_remove_custom_partitioning_ptr_from_cache_key
-    if pointer_is_removed and config.jax_compilation_cache_dir:
+    removed = "jax_remove_custom_partitioning_ptr_from_cache_key"
+    if all(getattr(jax.config, n) for n in (removed, "jax_compilation_cache_dir")):
         raise NotImplementedError(
             "on several devices jax_npu needs the pointer of custom_partitioning in "
             "the key of the persistent cache, where a product of another precision or "
-            "backend would be taken for this one; unset "
-            "jax_remove_custom_partitioning_ptr_from_cache_key."
+            f"backend would be taken for this one; unset {removed}."
         )
 
 

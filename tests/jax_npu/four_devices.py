@@ -80,6 +80,26 @@ def test_a_split_of_m_and_n_over_two_axes_needs_no_communication(
     check(dot, lhs_split, put(rhs, square_mesh, None, None, "y"), lhs @ rhs)
 
 
+def test_a_cache_key_that_names_no_product_is_refused(
+    custom_call_backend, rng, mesh, tmp_path
+):
+    """With it, a program of default precision answered for one of `highest`."""
+    settings = {
+        "jax_remove_custom_partitioning_ptr_from_cache_key": True,
+        "jax_compilation_cache_dir": str(tmp_path),
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    try:
+        with pytest.raises(Exception, match="unset jax_remove_custom_partitioning"):
+            jax.jit(lambda a, b: dot(a, b))(put(lhs, mesh, "x"), put(rhs, mesh, "x"))
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
 def test_a_split_of_k_is_one_all_reduce(backend, rng, mesh):
     lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
     lhs_split = put(lhs, mesh, None, None, "x")
