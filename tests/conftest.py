@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -154,11 +155,23 @@ class VirtualXrt:
         return self.library.jax_npu_sim_num_contexts()
 
 
+def make_a_tested_context():
+    """Or the first run of a test could be a self-test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_NPU_CHECK", "first")
+        patch.setenv("JAX_NPU_STRICT", "0")
+        multiply = jax.jit(lambda x: jax_npu.matmul(x, x, backend="sim"))
+        multiply(np.ones((2, 2), np.float32)).block_until_ready()
+
+
 @pytest.fixture
 def virtual_xrt():
     if "sim" not in BACKENDS:
         pytest.skip("sim is not under test")
     xrt = VirtualXrt()
+    xrt.set_faults("")
+    ffi.load().jax_npu_forget_health()
+    make_a_tested_context()
     xrt.set_faults("")
     ffi.load().jax_npu_forget_health()
     yield xrt
