@@ -18,6 +18,7 @@
 #include "driver.h"
 #include "elastic_threads.h"
 #include "gemm_call.h"
+#include "hash.h"
 #include "host_gemm.h"
 #include "host_kernels.h"
 #include "npu_gemm.h"
@@ -94,21 +95,18 @@ CheckPolicy DecodeCheck(std::string_view check, bool strict,
   return {mode, strict, expected, std::make_shared<const SelfTest>(std::move(test))};
 }
 
-// FNV-1a of what makes products alike: sizes, strides, parts and types.
+// Stands for what makes products alike: sizes, strides, parts and types.
 uint64_t ShapeOf(std::initializer_list<Int64s> attributes, const ffi::AnyBuffer& lhs,
                  const ffi::AnyBuffer& rhs, const ffi::AnyBuffer& out) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  const auto add = [&hash](uint64_t number) {
-    hash = (hash ^ number) * 0x100000001B3u;
-  };
+  Hash hash;
   for (const Int64s& numbers : attributes) {
-    add(numbers.size());
-    for (const int64_t number : numbers) add(number);
+    hash.Add(numbers.size());
+    for (const int64_t number : numbers) hash.Add(number);
   }
   for (const ffi::AnyBuffer* buffer : {&lhs, &rhs, &out}) {
-    add(static_cast<uint64_t>(buffer->element_type()));
+    hash.Add(static_cast<uint64_t>(buffer->element_type()));
   }
-  return hash;
+  return hash.value();
 }
 
 Operand DecodeOperand(const ffi::AnyBuffer& buffer) {

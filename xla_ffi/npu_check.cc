@@ -168,8 +168,6 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
                              const CheckRule& rule) {
   const RowOfA a = DecodeRowOfA(images, entry, row, rule);
-  double a_mass = 0;
-  for (const float weight : a.weights) a_mass += weight;
   std::vector<double> expected(images.n), mass(images.n), b_mass(images.n);
   ForRowsOfB(images, entry, rule, [&](const RowPart& b) {
     const double value = a.values[b.k], weight = a.weights[b.k];
@@ -184,7 +182,7 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
     // NaN and infinity in the operands, or a sum that may overflow.
     if (!(mass[j] < kMaxMass)) continue;
     // A core may take denormal operands and products for 0.
-    const double flushed = kSmallestNormal * (images.k + a_mass + b_mass[j]);
+    const double flushed = kSmallestNormal * (images.k + a.mass + b_mass[j]);
     const double bound = (rule.element + MaxSumError(images.k)) * mass[j] + flushed;
     if (std::abs(c[j] - expected[j]) <= bound) continue;
     char text[160];
@@ -210,10 +208,8 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
     const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
                                     images.n, of_b, signs.values.data());
     if (!(row.mass < kMaxMass)) continue;
-    double a_mass = 0;
-    for (const float weight : a.weights) a_mass += weight;
     const double flushed =
-        kSmallestNormal * (images.k * images.n + images.n * a_mass + b_mass);
+        kSmallestNormal * (images.k * images.n + images.n * a.mass + b_mass);
     const double bound = kSuspicion * rule.product * row.norm + flushed;
     if (row.error <= bound) continue;
     suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);

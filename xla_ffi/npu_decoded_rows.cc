@@ -19,13 +19,14 @@ void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
 RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
                     const CheckRule& rule) {
   const uint16_t* a = images.a + (entry * images.m + row) * images.k;
-  RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k)};
+  RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k), 0};
   for (int64_t k = 0; k < images.k; k += kBfp16Block) {
     const int64_t count = std::min(kBfp16Block, images.k - k);
     float* values = decoded.values.data() + k;
     DecodeRows(rule.arithmetic, a + k, 1, count, 1, values);
     WeighRows(values, count, 1, rule.weighs_by_block, decoded.weights.data() + k);
   }
+  for (const float weight : decoded.weights) decoded.mass += weight;
   return decoded;
 }
 

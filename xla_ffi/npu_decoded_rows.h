@@ -19,9 +19,10 @@ constexpr int64_t kChunk = 1024;  // columns of B decoded at a time
 void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
                float* weights);
 
-// A row of A, decoded: k values and what counts of them for rounding.
+// A row of A, decoded: k values, what counts of them for rounding, and its sum.
 struct RowOfA {
   std::vector<float> values, weights;
+  double mass = 0;
 };
 
 RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,

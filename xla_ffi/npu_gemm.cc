@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "hash.h"
 #include "npu_events.h"
 #include "npu_images.h"
 #include "npu_queue.h"
@@ -52,13 +53,6 @@ class Gate {
 Gate& TheGate() {
   static Gate& gate = *new Gate;  // ends with the process
   return gate;
-}
-
-// FNV-1a
-uint64_t Hash(const uint32_t* words, size_t num_words, uint64_t seed) {
-  uint64_t hash = 0xCBF29CE484222325u ^ seed;
-  for (size_t i = 0; i < num_words; ++i) hash = (hash ^ words[i]) * 0x100000001B3u;
-  return hash;
 }
 
 // Lives until its last run is done; they share it.
@@ -195,7 +189,9 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
   // Another run of the array in the product, or other instructions, are another shape.
   uint64_t ShapeOf(const NpuRun& run, const uint32_t* words) const {
     const uint64_t index = &run - request_.plan.runs.data();
-    return Hash(words, run.num_words, request_.shape + index);
+    Hash hash(request_.shape + index);
+    for (int64_t i = 0; i < run.num_words; ++i) hash.Add(words[i]);
+    return hash.value();
   }
 
   // Whether the result, if it is checked, is right. A mistake in a result before this
@@ -227,9 +223,10 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
       queue_.health().CountRight();
       return true;
     }
-    queue_.health().CountMistake(What() + mistake);
+    const std::string what = What() + mistake;
+    queue_.health().CountMistake(what);
     const std::lock_guard<std::mutex> lock(mutex_);
-    mistake_ = What() + mistake;
+    mistake_ = what;
     return false;
   }
 

@@ -117,6 +117,10 @@ CheckRule NpuHealth::Rule(NpuArithmetic expected, int64_t padded_k) const {
 
 std::string NpuHealth::WhyUnhealthy() const {
   const std::lock_guard<std::mutex> lock(mutex_);
+  return Problem();
+}
+
+std::string NpuHealth::Problem() const {
   return why_unhealthy_.empty() ? "" : why_unhealthy_ + "; " + kRemedy;
 }
 
@@ -132,8 +136,7 @@ void NpuHealth::Forget() {
 std::string NpuHealth::Json() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::ostringstream json;
-  json << "{\"backend\": " << Quoted(backend_) << ", \"problem\": "
-       << Quoted(why_unhealthy_.empty() ? "" : why_unhealthy_ + "; " + kRemedy)
+  json << "{\"backend\": " << Quoted(backend_) << ", \"problem\": " << Quoted(Problem())
        << ", \"last_mistake\": " << Quoted(last_mistake_)
        << ", \"self_tests\": " << num_self_tests_
        << ", \"self_test_problem\": " << Quoted(self_test_.mistake)

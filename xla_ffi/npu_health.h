@@ -61,7 +61,9 @@ class NpuHealth {
   std::string Json() const;
 
  private:
-  void AddMistake(const std::string& mistake);  // with the mutex held
+  // With the mutex held.
+  void AddMistake(const std::string& mistake);
+  std::string Problem() const;
 
   const std::string backend_;
   mutable std::mutex mutex_;
