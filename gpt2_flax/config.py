@@ -8,7 +8,7 @@ from typing import Any
 
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.errors import InputError
-from gpt2_flax.hf_tokenizer import check_tokenizer
+from gpt2_flax.hf.tokenizer import check_tokenizer
 from gpt2_flax.model import ACTIVATIONS, MODELS, SEEDS, GPT2Config
 from gpt2_flax.tokenizer import NUM_TOKENS
 from gpt2_flax.weights import check_tensors, read_config

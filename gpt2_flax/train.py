@@ -52,11 +52,11 @@ from gpt2_flax.model import (
     init_params,
     logits_function,
 )
-from gpt2_flax.optimizer import make_optimizer, make_schedule
-from gpt2_flax.plot import plot_loss
-from gpt2_flax.progress import ask_on_interrupt, show_progress
 from gpt2_flax.sample import continue_text
 from gpt2_flax.tokenizer import load_tokenizer
+from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.plot import plot_loss
+from gpt2_flax.training.progress import ask_on_interrupt, show_progress
 from gpt2_flax.weights import load_params
 
 SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text

@@ -4,13 +4,13 @@ from importlib import metadata as _metadata
 
 from jax_npu import checkpoint_policies
 from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
-from jax_npu.call_trace import trace_calls
-from jax_npu.counters import Counters, counters
-from jax_npu.devices import Device, devices
 from jax_npu.early_rounding import round_early
 from jax_npu.explanation import explain
-from jax_npu.npu_events import NpuHealth, npu_events, npu_health
 from jax_npu.products import dot_general, einsum, matmul
+from jax_npu.runtime.attached_npus import Device, devices
+from jax_npu.runtime.call_trace import trace_calls
+from jax_npu.runtime.counters import Counters, counters
+from jax_npu.runtime.events import NpuHealth, npu_events, npu_health
 
 __all__ = [
     "Backend",

@@ -8,21 +8,10 @@ from dataclasses import dataclass
 
 import jax
 
-from jax_npu import ffi
-from jax_npu.machine import chip
+from jax_npu.runtime import extension
+from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 
 ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
-DEVICE_VARIABLE = "JAX_NPU_DEVICE"
-ARITHMETIC_VARIABLE = "JAX_NPU_SIM_ARITHMETIC"
-
-# NPUs that there is a design for, and the arithmetics that the virtual one computes in.
-DEVICES = {
-    "npu1": ("exact", "fast"),
-    "npu2": ("exact", "bfp16", "bfp16_floor", "fast"),
-}
-# Of the backends whose custom call runs an NPU's instructions. The first is there where
-# XRT was when the project was built.
-DRIVERS = {"npu": "libnpu_xrt.so", "sim": "libnpu_sim.so"}
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -84,38 +73,6 @@ def resolve_backend(name: str | None = None) -> str:
     return wanted
 
 
-def npu_device(backend: str = "sim") -> str:
-    """The NPU that `backend` runs on; read when a program is lowered.
-
-    `$JAX_NPU_DEVICE`; or else, of backend `npu`, the chip that is there, and npu1 of
-    any other.
-
-    Raises:
-      ValueError: if the variable names none, or not the chip that is there.
-    """
-    found = chip() if backend == "npu" else None
-    if found is None or os.environ.get(DEVICE_VARIABLE):
-        device = _chosen(DEVICE_VARIABLE, tuple(DEVICES))
-        if found not in (None, device):
-            raise ValueError(
-                f"{DEVICE_VARIABLE} is {device}, and the chip here is {found}; correct "
-                "or unset it"
-            )
-        return device
-    return found
-
-
-def npu_arithmetic(backend: str, device: str) -> str:
-    """The arithmetic of `backend`: a name in `DEVICES`.
-
-    Raises:
-      ValueError: if `$JAX_NPU_SIM_ARITHMETIC` names none of the device's.
-    """
-    if backend == "sim":
-        return _chosen(ARITHMETIC_VARIABLE, DEVICES[device])
-    return "exact" if device == "npu1" else "bfp16"
-
-
 @functools.cache
 def _auto() -> str:
     npu, host = _npu(), _host()
@@ -132,20 +89,9 @@ def _auto() -> str:
     return choice.name
 
 
-def _chosen(variable: str, known: tuple[str, ...]) -> str:
-    """The environment variable's value, or the first known one."""
-    value = os.environ.get(variable) or known[0]
-    if value not in known:
-        raise ValueError(
-            f"{variable} must be one of {', '.join(known)}, got {value!r}; correct or "
-            "unset it"
-        )
-    return value
-
-
 def _npu() -> Backend:
     try:
-        library = ffi.library_path(DRIVERS["npu"])
+        library = extension.library_path(DRIVERS["npu"])
     except OSError:
         return Backend(
             "npu",
@@ -153,9 +99,9 @@ def _npu() -> Backend:
             "this jax-npu was built without XRT; install XRT with its headers and then "
             "jax-npu again, see 'jax-npu doctor'",
         )
-    if error := ffi.device_error(library):
+    if error := extension.device_error(library):
         return Backend("npu", False, error)
-    from jax_npu.npu_plan import built_design  # the array's program: where there is one
+    from jax_npu.runtime.designs import built_design  # slow to import
 
     try:
         device = npu_device("npu")
@@ -167,7 +113,7 @@ def _npu() -> Backend:
 
 def _sim() -> Backend:
     try:
-        ffi.library_path(DRIVERS["sim"])
+        extension.library_path(DRIVERS["sim"])
         device = npu_device()
         arithmetic = npu_arithmetic("sim", device)
     except (OSError, ValueError) as error:
@@ -177,7 +123,7 @@ def _sim() -> Backend:
 
 def _host() -> Backend:
     try:
-        return Backend("host", True, f"CPU, instruction set {ffi.host_isa()}")
+        return Backend("host", True, f"CPU, instruction set {extension.host_isa()}")
     except (OSError, ValueError) as error:
         return Backend("host", False, str(error))
 

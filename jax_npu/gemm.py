@@ -10,27 +10,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax._src.dispatch import prim_requires_devices_during_lowering  # see the end
 from jax.extend.core import Primitive
 from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
-from jax_npu import ffi
-from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
 from jax_npu.contraction import (
-    Axes,
     Spec,
-    contraction_axes,
     out_shape,
     unused_label,
 )
-from jax_npu.host_packing import pack_constants
-from jax_npu.loop_constants import is_loop_constant
-from jax_npu.partitioning import partitioned, split_by_types
-from jax_npu.precision import part_pairs
-from jax_npu.verification import check_attributes, expected_arithmetic
+from jax_npu.lowering.call import gemm_call
+from jax_npu.lowering.loop_constants import is_loop_constant
+from jax_npu.lowering.partitioning import partitioned, split_by_types
 
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
 
@@ -151,56 +144,10 @@ def _batch(axis_data, operands, dims, *, spec, sharding, **params):
     return out, 0
 
 
-def _call(lhs, rhs, *, spec, out_dtype, passes, backend, constant):
-    """The custom call on the operands of one device.
-
-    What is `constant`, lhs or rhs or both, is packed by a call of its own.
-    """
-    result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
-    axes = contraction_axes(spec, lhs.shape, rhs.shape)
-    if backend in DRIVERS and 0 in axes.sizes:
-        return jnp.zeros(result.shape, result.dtype)  # no plan has nothing to do
-    target = f"xdna_gemm_{backend}"
-    ffi.register(target)
-    pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
-    flat = {role: _int64s(sum(loops, ())) for role, loops in axes._asdict().items()}
-    if backend == "host" and len(pairs) == 1:
-        lhs, rhs = pack_constants(lhs, rhs, axes, flat, constant)
-    return jax.ffi.ffi_call(target, result)(
-        lhs,
-        rhs,
-        **flat,
-        lhs_parts=_int64s(i for i, _ in pairs),
-        rhs_parts=_int64s(j for _, j in pairs),
-        **(_npu_attributes(axes, len(pairs), backend) if backend in DRIVERS else {}),
-    )
-
-
-def _npu_attributes(axes: Axes, num_passes: int, backend: str) -> dict[str, Any]:
-    from jax_npu import npu_plan  # the array's program: for lowering only
-
-    device = npu_device(backend)
-    batch, m, k, n = axes.sizes
-    find = npu_plan.built_design if backend == "npu" else npu_plan.simulated_design
-    return {
-        # Several passes are one product with a longer k.
-        **npu_plan.plan_attributes(device, batch, m, num_passes * k, n),
-        "library": str(ffi.library_path(DRIVERS[backend])),
-        "design": str(find(device)),
-        **check_attributes(),
-        "arithmetic": expected_arithmetic(npu_arithmetic(backend, device)),
-        **npu_plan.self_test_attributes(device),
-    }
-
-
-def _int64s(values):
-    return np.array(list(values), np.int64)
-
-
 def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
     (out,) = ctx.avals_out
     if out.sharding.spec.unreduced:
-        local_call = functools.partial(_call, spec=spec, **params)
+        local_call = functools.partial(gemm_call, spec=spec, **params)
         call = split_by_types(local_call, spec, ctx.avals_in[0], out)
     else:
         manual = _partly_manual(ctx.module_context.axis_context)
@@ -212,7 +159,7 @@ def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
 
 @functools.cache
 def _partitioned_call(spec, out_dtype, *manual, **params):
-    local_call = functools.partial(_call, spec=spec, **params)
+    local_call = functools.partial(gemm_call, spec=spec, **params)
     return partitioned(local_call, spec, out_dtype, *manual)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu import ffi
-from jax_npu.backend_choice import DRIVERS
+from jax_npu.runtime import extension
+from jax_npu.runtime.target import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
@@ -122,7 +122,7 @@ class VirtualXrt:
     """Switches of the virtual XRT of this process, and what is alive in it."""
 
     def __init__(self):
-        self.library = ctypes.CDLL(str(ffi.library_path(DRIVERS["sim"])))
+        self.library = ctypes.CDLL(str(extension.library_path(DRIVERS["sim"])))
         self.library.jax_npu_sim_set_faults.restype = ctypes.c_char_p
         self.library.jax_npu_sim_faults_json.restype = ctypes.c_char_p
         self.library.jax_npu_sim_num_buffers.restype = ctypes.c_int64
@@ -170,13 +170,13 @@ def virtual_xrt():
         pytest.skip("sim is not under test")
     xrt = VirtualXrt()
     xrt.set_faults("")
-    ffi.load().jax_npu_forget_health()
+    extension.load().jax_npu_forget_health()
     make_a_tested_context()
     xrt.set_faults("")
-    ffi.load().jax_npu_forget_health()
+    extension.load().jax_npu_forget_health()
     yield xrt
     xrt.set_faults("")
-    ffi.load().jax_npu_forget_health()
+    extension.load().jax_npu_forget_health()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-#include "elastic_threads.h"
+#include "xla_ffi/elastic_threads.h"
 
 #include <system_error>
 #include <thread>

@@ -1,4 +1,4 @@
-#include "gemm_call.h"
+#include "xla_ffi/gemm_call.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "counters.h"
+#include "xla_ffi/base/counters.h"
 
 namespace jax_npu {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "contraction.h"
-#include "host_gemm.h"
+#include "xla_ffi/base/contraction.h"
+#include "xla_ffi/host/gemm.h"
 
 namespace jax_npu {
 

@@ -14,16 +14,16 @@
 #include <utility>
 #include <vector>
 
-#include "contraction.h"
-#include "driver.h"
-#include "elastic_threads.h"
-#include "gemm_call.h"
-#include "hash.h"
-#include "host_gemm.h"
-#include "host_kernels.h"
-#include "npu_gemm.h"
-#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
+#include "xla_ffi/base/contraction.h"
+#include "xla_ffi/base/hash.h"
+#include "xla_ffi/base/parallel.h"
+#include "xla_ffi/driver/driver.h"
+#include "xla_ffi/elastic_threads.h"
+#include "xla_ffi/gemm_call.h"
+#include "xla_ffi/host/gemm.h"
+#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/npu/gemm.h"
 
 namespace jax_npu {
 namespace {
@@ -62,7 +62,8 @@ DType DecodeDType(ffi::DataType dtype) {
   }
 }
 
-// Five numbers, then seven a run, as jax_npu/npu_plan.py writes them: see NpuPlan.
+// Five numbers, then seven a run, as jax_npu/lowering/plans.py writes them: see
+// NpuPlan.
 NpuPlan DecodePlan(Int64s numbers, size_t num_words) {
   constexpr size_t kHead = 5;
   static_assert(sizeof(NpuRun) == 7 * sizeof(int64_t));

@@ -1,4 +1,4 @@
-#include "c_api.h"
+#include "aie/sim/c_api.h"
 
 #include <exception>
 #include <functional>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "virtual_npu.h"
+#include "aie/sim/engine/virtual_npu.h"
 
 using jax_npu::sim::Access;
 using jax_npu::sim::Kernel;

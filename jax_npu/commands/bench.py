@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jax_npu.commands.bench_dispatch import add_dispatch_bench
-from jax_npu.commands.bench_gemm import add_gemm_bench
+from jax_npu.bench.dispatch import add_dispatch_bench
+from jax_npu.bench.gemm import add_gemm_bench
 
 
 def add_bench_command(commands: Any) -> None:

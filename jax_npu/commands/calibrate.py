@@ -16,15 +16,15 @@ import numpy as np
 import rich
 from rich.table import Table
 
-from jax_npu import design
-from jax_npu.design.configuration import configuration
-from jax_npu.design.gemm_array import GemmArray
-from jax_npu.design.gemm_design import gemm_design
-from jax_npu.design.gemm_stream import image_bytes, run_words
-from jax_npu.design.tiling import make_plan
-from jax_npu.simulator import Kernel, VirtualNpu
+import xdna
+from xdna.gemm.array import GemmArray
+from xdna.gemm.design import gemm_design
+from xdna.gemm.stream import image_bytes, run_words
+from xdna.gemm.tiling import make_plan
+from xdna.load.configuration import configuration
+from xdna.simulator.virtual_npu import Kernel, VirtualNpu
 
-MEASURED = Path(design.__path__[0]) / "measured_gemms.csv"
+MEASURED = Path(xdna.__path__[0]) / "measured_gemms.csv"
 OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}
 WHOLE_ARRAY = "whole_array"  # how the designs begin that are like ours
 NO_COMPUTE = "compute removed"

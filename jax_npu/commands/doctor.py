@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.text import Text
 
 from jax_npu.backend_choice import CHOICES, ENVIRONMENT_VARIABLE, backends
-from jax_npu.commands.compilers import PEANO_VARIABLE
 from jax_npu.doctor.diagnosis import Diagnosis, Facts, diagnose
 from jax_npu.doctor.finding import MISSING, OK, SKIPPED, WARNING, Finding
 from jax_npu.doctor.installation import inspect_installation
 from jax_npu.doctor.software import find_software, this_interpreter
-from jax_npu.machine import ROOT, chip, examine, this_user
+from jax_npu.runtime.machine import ROOT, chip, examine, this_user
+from jax_npu.toolchain.compilers import PEANO_VARIABLE
 
 STYLES = {OK: "green", MISSING: "bold red", WARNING: "yellow", SKIPPED: "dim"}
 STATUS_WIDTH, NAME_WIDTH = 8, 13

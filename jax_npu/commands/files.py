@@ -12,9 +12,9 @@ import ml_dtypes
 import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 
-from jax_npu.design.instructions import from_bytes
-from jax_npu.design.mlir_text import parse_module
 from jax_npu.files import write_file
+from xdna.dialect.text import parse_module
+from xdna.stream.instructions import from_bytes
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -27,19 +27,19 @@ from jax_npu.commands.files import (
     write_array,
     write_file,
 )
-from jax_npu.design.aie_dialect import DeviceOp
-from jax_npu.design.configuration import configuration
-from jax_npu.design.gemm_array import ELEMENT_BYTES, GemmArray
-from jax_npu.design.gemm_design import gemm_design
-from jax_npu.design.tiling import make_plan
-from jax_npu.simulated_gemm import (
+from jax_npu.commands.simulation_report import report_record, report_table
+from xdna.dialect.aie import DeviceOp
+from xdna.gemm.array import ELEMENT_BYTES, GemmArray
+from xdna.gemm.design import gemm_design
+from xdna.gemm.tiling import make_plan
+from xdna.load.configuration import configuration
+from xdna.simulator.gemm import (
     largest_error,
     random_operands,
     result,
     submissions,
 )
-from jax_npu.simulation_report import report_record, report_table
-from jax_npu.simulator import ARITHMETICS, Kernel, Report, Trap, VirtualNpu
+from xdna.simulator.virtual_npu import ARITHMETICS, Kernel, Report, Trap, VirtualNpu
 
 OF_GEMMS = ("batch", "tile", "c_type", "check", "repeat")
 OF_DESIGNS = ("design", "words", "buffers", "kernels")
@@ -150,7 +150,7 @@ def _kernels(path: Path) -> list[Kernel]:
         isinstance(kernel, Kernel) for kernel in kernels
     ):
         raise ValueError(
-            f"{path} must define KERNELS, a list of jax_npu.simulator.Kernel"
+            f"{path} must define KERNELS, a list of xdna.simulator.virtual_npu.Kernel"
         )
     return list(kernels)
 

@@ -29,7 +29,7 @@ from jax_npu.doctor.software_checks import (
     check_self_test,
     check_xrt,
 )
-from jax_npu.machine import Machine, User
+from jax_npu.runtime.machine import Machine, User
 
 HOST_CHECKS = ("xla ffi", "cpu")
 SIM_CHECKS = ("self-test", "xla ffi")

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import jaxlib
 
-from jax_npu import ffi, npu_plan
-from jax_npu.backend_choice import DRIVERS
 from jax_npu.doctor.remedies import REINSTALL
-from jax_npu.machine import text
-from jax_npu.npu_events import npu_health
+from jax_npu.lowering.checks import CHECK_VARIABLE
 from jax_npu.products import matmul
-from jax_npu.verification import CHECK_VARIABLE
+from jax_npu.runtime import designs, extension
+from jax_npu.runtime.events import npu_health
+from jax_npu.runtime.machine import text
+from jax_npu.runtime.target import DRIVERS
 
 ISA_VARIABLE = "JAX_NPU_HOST_ISA"
 AFTER_SELF_TEST = {
@@ -56,12 +56,12 @@ def inspect_installation(
     `tested_backend`, "npu" or "sim", is one that can run here: its self-test is run.
     """
     return Installation(
-        npu_library=_part(lambda: ffi.library_path(DRIVERS["npu"]).name),
-        design=_design(device, built_design or npu_plan.built_design),
+        npu_library=_part(lambda: extension.library_path(DRIVERS["npu"]).name),
+        design=_design(device, built_design or designs.built_design),
         ffi=_product(),
-        host_isa=_part(ffi.host_isa),
+        host_isa=_part(extension.host_isa),
         forced_isa=os.environ.get(ISA_VARIABLE, ""),
-        chosen_design=os.environ.get(npu_plan.DESIGN_VARIABLE, ""),
+        chosen_design=os.environ.get(designs.DESIGN_VARIABLE, ""),
         self_test=_self_test(tested_backend) if tested_backend else None,
     )
 
@@ -83,7 +83,7 @@ def _product() -> Part:
     """A product through XLA: the one proof that it takes handlers of our version."""
     version = f"jaxlib {jaxlib.__version__}, FFI {_ffi_version()}"
     try:
-        ffi.load()
+        extension.load()
     except OSError as error:
         return Part(problem=str(error), remedy=f"{REINSTALL}  # in jax-npu's sources")
     try:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
-from jax_npu.machine import Machine, User
+from jax_npu.runtime.machine import Machine, User
 
 FIRST_KERNEL = (6, 14)  # Linux with the driver amdxdna
 # XRT's driver maps the NPU's heap when it opens the device: mmap of 64 MiB, locked.

@@ -7,7 +7,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from jax_npu.machine import ROOT, text
+from jax_npu.runtime.machine import ROOT, text
 
 LIBRARY_FOLDERS = (
     "usr/lib/x86_64-linux-gnu",  # Debian, Ubuntu

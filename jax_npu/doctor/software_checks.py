@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from jax_npu.commands.compilers import INSTALL
-from jax_npu.design.artifact import MLIR_AIE, is_supported
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, WARNING, Finding
 from jax_npu.doctor.installation import ISA_VARIABLE, Installation
 from jax_npu.doctor.software import Interpreter, Library, Software
-from jax_npu.machine import Machine
-from jax_npu.npu_plan import DESIGN_VARIABLE
+from jax_npu.runtime.designs import DESIGN_VARIABLE
+from jax_npu.runtime.machine import Machine
+from jax_npu.toolchain.compilers import INSTALL
+from xdna.gemm.artifact import MLIR_AIE, is_supported
 
 TESTED_XRT = (2, 25)
 CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # of the host GEMM

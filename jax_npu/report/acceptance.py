@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_npu
-from jax_npu.backend_choice import DRIVERS
 from jax_npu.report.tiny_gpt import GptSizes, losses
 from jax_npu.report.trial import Outcome, Sizes, attempt, model_error, other_backend
 from jax_npu.report.trial_gpt2 import gpt2_products
@@ -31,6 +30,7 @@ from jax_npu.report.trial_products import (
     timed,
     unchecked,
 )
+from jax_npu.runtime.target import DRIVERS
 
 SMALL = (64, 64, 32)
 # Sums of products of these are exact in every arithmetic of these NPUs, bfp16 too.

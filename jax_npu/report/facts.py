@@ -9,11 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jax_npu.design.artifact import read_artifact
-from jax_npu.devices import devices
 from jax_npu.doctor.diagnosis import Facts
-from jax_npu.machine import CPU_FILE, ROOT, field_of, text
-from jax_npu.npu_plan import built_design
+from jax_npu.runtime.attached_npus import devices
+from jax_npu.runtime.designs import built_design
+from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text
+from xdna.gemm.artifact import read_artifact
 
 PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
 # Model and firmware of the machine; its serial numbers are other files.

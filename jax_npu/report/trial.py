@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from jax_npu.backend_choice import DRIVERS, npu_arithmetic, npu_device
-from jax_npu.verification import expected_arithmetic
+from jax_npu.lowering.checks import expected_arithmetic
+from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 
 # Of an element, over its accumulated mass: sums in f32 round as a random walk.
 SUM_ERROR_PER_SQRT_K = 2.0**-22

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 import jax_npu
-from jax_npu.verification import CHECK_VARIABLE, STRICT_VARIABLE
+from jax_npu.lowering.checks import CHECK_VARIABLE, STRICT_VARIABLE
 
 SEED = 20250403
 SCALES = 1.0, 2.0  # of operands, and so of results: exact in every arithmetic

@@ -9,12 +9,14 @@ import sys
 import pytest
 
 import jax_npu
-from gpt2_flax import bench, bench_contender, bench_jax, bench_worker
-from gpt2_flax.bench_report import Bench, Steps, as_record
+from gpt2_flax.bench import command as bench
+from gpt2_flax.bench import contender as bench_contender
+from gpt2_flax.bench import jax_trainer, worker
+from gpt2_flax.bench.report import Bench, Steps, as_record
 from gpt2_flax.config import TrainConfig
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
-from jax_npu.peak import PeakMeter
+from jax_npu.bench.peak import PeakMeter
 
 TINY = GPT2Config(
     num_layers=1, num_heads=2, embed_dim=8, vocab_size=31, num_positions=16
@@ -122,10 +124,10 @@ def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
 def num_custom_calls(backend):
     """In the compiled step."""
     config = TrainConfig(batch_size=2, seq_len=8)
-    train_step, optimizer = bench_jax.compiled_later(TINY, config)
-    state = bench_jax.initial_state(bench_jax.init_params(TINY, 0), optimizer)
+    train_step, optimizer = jax_trainer.compiled_later(TINY, config)
+    state = jax_trainer.initial_state(jax_trainer.init_params(TINY, 0), optimizer)
     with jax_npu.backend(backend):
-        lowered = train_step.lower(state, bench_jax.random_tokens(31, config))
+        lowered = train_step.lower(state, jax_trainer.random_tokens(31, config))
         return lowered.compile().as_text().count(f'"xdna_gemm_{backend}"')
 
 
@@ -146,14 +148,14 @@ def test_torch_trains_the_same_model(monkeypatch):
     pytest.importorskip("transformers")
     train = {"seed": 0, "batch_size": 2, "seq_len": 8}
     train |= {"lr": 1e-2, "weight_decay": 0.1, "max_grad_norm": 1.0}
-    for name in bench_worker.TORCH_CONTENDERS:
+    for name in worker.TORCH_CONTENDERS:
         spec = {"contender": name, "model": vars(TINY), "train": train}
-        trainer = bench_worker.make_trainer(spec)
+        trainer = worker.make_trainer(spec)
         first, *_, last = [trainer.step() for _ in range(4)]
         assert last["loss"] < first["loss"]
         assert abs(first["loss"] - 3.43) < 0.1  # ln 31: it knows nothing yet
         num_params = sum(p.numel() for p in trainer._model.parameters())
-        assert num_params == bench_jax.num_params(TINY)
+        assert num_params == jax_trainer.num_params(TINY)
         assert trainer.versions.keys() == {"torch", "transformers"}
 
 
@@ -214,11 +216,11 @@ def test_a_workers_memory_is_neither_its_parents_nor_that_of_jax(run_python):
     """The test's own process, which starts it, has loaded all of JAX."""
     program = """
 import sys
-from gpt2_flax.bench_worker import peak_memory_bytes
+from gpt2_flax.bench.worker import peak_memory_bytes
 print(peak_memory_bytes(), "jax" in sys.modules)
 """
     num_bytes, has_jax = run_python(program).stdout.split()
-    assert int(num_bytes) < 60e6 < bench_worker.peak_memory_bytes()
+    assert int(num_bytes) < 60e6 < worker.peak_memory_bytes()
     assert has_jax == "False"
 
 
@@ -236,7 +238,7 @@ def test_no_contender_outlives_the_benchmark(program, monkeypatch):
 def test_what_a_library_prints_is_no_answer(program):
     noisy = """
 import sys
-from gpt2_flax import bench_worker
+from gpt2_flax.bench import worker
 
 class Trainer:
     versions = {"noise": "1"}
@@ -244,8 +246,8 @@ class Trainer:
         print("a step is on its way")
         return {"loss": 1.0}
 
-bench_worker.make_trainer = lambda spec: Trainer()
-sys.exit(bench_worker.main())
+worker.make_trainer = lambda spec: Trainer()
+sys.exit(worker.main())
 """
     with bench_contender.Contender(f"peer={program(noisy)}") as contender:
         assert contender.ask({}) == {"versions": {"noise": "1"}}

@@ -21,8 +21,8 @@ from gpt2_flax.config import TrainConfig
 from gpt2_flax.data import Split, python_docs
 from gpt2_flax.errors import NpuError
 from gpt2_flax.model import GPT2Config, init_params, logits_function
-from gpt2_flax.optimizer import make_optimizer, make_schedule
 from gpt2_flax.train import print_sample
+from gpt2_flax.training.optimizer import make_optimizer, make_schedule
 
 STEPS, EVAL_EVERY = 8, 3
 LIBRARY = {"JAX_NPU_LIBRARY_DIR"}  # what a process takes over

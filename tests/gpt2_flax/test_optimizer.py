@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from gpt2_flax.model import init_params
-from gpt2_flax.optimizer import (
+from gpt2_flax.training.optimizer import (
     clip_by_global_norm,
     decayed,
     make_optimizer,

@@ -18,7 +18,7 @@ from gpt2_flax import run, sample, train
 from gpt2_flax.__main__ import main as gpt2_flax_main
 from gpt2_flax.data import PYTHON_DOCS
 from gpt2_flax.model import GPT2Config, init_params
-from gpt2_flax.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.optimizer import make_optimizer, make_schedule
 
 # Of a short run's last loss on bf16 products to that on f32 ones.
 LOSS_PARITY = 0.01

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jax_npu.doctor.installation import Installation, Part
 from jax_npu.doctor.software import Interpreter
-from jax_npu.machine import User
+from jax_npu.runtime.machine import User
 
 # A test may own files as any user; the one who is examined is another.
 ADA = User("ada", os.getuid() + 1, frozenset({os.getgid() + 1}))

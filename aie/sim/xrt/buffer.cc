@@ -1,4 +1,4 @@
-#include "buffer.h"
+#include "aie/sim/xrt/buffer.h"
 
 #include <sys/mman.h>
 
@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "faults.h"
+#include "aie/sim/xrt/faults.h"
 
 namespace xrt {
 namespace {

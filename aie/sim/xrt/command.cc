@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
-#include "context.h"
-#include "faults.h"
+#include "aie/sim/xrt/context.h"
+#include "aie/sim/xrt/faults.h"
 #include "xrt/experimental/xrt_kernel.h"
 #include "xrt/xrt_kernel.h"
 

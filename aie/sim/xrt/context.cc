@@ -1,4 +1,4 @@
-#include "context.h"
+#include "aie/sim/xrt/context.h"
 
 #include <cerrno>
 #include <cstring>

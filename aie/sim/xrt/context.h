@@ -14,10 +14,10 @@
 #include <thread>
 #include <vector>
 
-#include "aie/sim/virtual_npu.h"
-#include "buffer.h"
-#include "faults.h"
-#include "process.h"
+#include "aie/sim/engine/virtual_npu.h"
+#include "aie/sim/xrt/buffer.h"
+#include "aie/sim/xrt/faults.h"
+#include "aie/sim/xrt/process.h"
 #include "xrt/xrt_hw_context.h"
 #include "xrt/xrt_kernel.h"
 

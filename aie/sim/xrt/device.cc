@@ -7,9 +7,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "aie/sim/configuration.h"
-#include "context.h"
-#include "faults.h"
+#include "aie/sim/program/configuration.h"
+#include "aie/sim/xrt/context.h"
+#include "aie/sim/xrt/faults.h"
 #include "xrt/experimental/xrt_xclbin.h"
 #include "xrt/xrt_device.h"
 #include "xrt/xrt_hw_context.h"

@@ -1,4 +1,4 @@
-#include "faults.h"
+#include "aie/sim/xrt/faults.h"
 
 #include <signal.h>
 #include <unistd.h>

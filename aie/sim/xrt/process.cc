@@ -1,11 +1,11 @@
-#include "process.h"
+#include "aie/sim/xrt/process.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 
-#include "faults.h"
+#include "aie/sim/xrt/faults.h"
 
 namespace jax_npu::sim {
 namespace {

@@ -6,10 +6,10 @@
 #include <memory>
 #include <mutex>
 
-#include "aie/sim/configuration.h"
-#include "aie/sim/kernels.h"
-#include "aie/sim/report.h"
-#include "aie/sim/virtual_npu.h"
+#include "aie/sim/engine/virtual_npu.h"
+#include "aie/sim/program/configuration.h"
+#include "aie/sim/program/kernel_table.h"
+#include "aie/sim/report/report.h"
 
 namespace jax_npu::sim {
 

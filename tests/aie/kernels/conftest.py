@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jax_npu.ffi import library_path
+from jax_npu.runtime.extension import library_path
 
 LIBRARY = "libaie_kernels.so"
 INSTRUCTION_SETS = ("avx512", "avx512bf16", "avx2", "portable", "reference")

@@ -8,19 +8,19 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jax_npu.design.configuration import configuration
-from jax_npu.design.devices import device
-from jax_npu.design.gemm_array import GemmArray
-from jax_npu.design.gemm_design import gemm_design
-from jax_npu.design.gemm_stream import run_words
-from jax_npu.design.instructions import Sync, encode
-from jax_npu.design.mlir_text import parse_module
-from jax_npu.design.tiling import make_plan
-from jax_npu.ffi import library_path
-from jax_npu.simulator import LIBRARY, Kernel, VirtualNpu
+from jax_npu.runtime.extension import library_path
+from xdna.devices import device
+from xdna.dialect.text import parse_module
+from xdna.gemm.array import GemmArray
+from xdna.gemm.design import gemm_design
+from xdna.gemm.stream import run_words
+from xdna.gemm.tiling import make_plan
+from xdna.load.configuration import configuration
+from xdna.simulator.virtual_npu import LIBRARY, Kernel, VirtualNpu
+from xdna.stream.instructions import Sync, encode
 
 BF16 = ml_dtypes.bfloat16
-SAMPLE = Path(__file__).parent.parent / "design" / "data"
+SAMPLE = Path(__file__).parent.parent / "xdna" / "data"
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).parent / "virtual_xrt_main.cc"
 POISON = 0xA5  # every byte of C before a run
@@ -125,7 +125,7 @@ def compile_program():
 def program(tmp_path_factory, compile_program):
     path = tmp_path_factory.mktemp("virtual_xrt") / "main"
     library = library_path(LIBRARY)
-    headers = ["-I", ROOT / "aie" / "sim" / "xrt"]
+    headers = ["-I", ROOT, "-I", ROOT / "aie" / "sim" / "xrt"]
     link = [library, f"-Wl,-rpath,{library.parent}"]
     compile_program(*headers, "-o", path, *link)
     return path

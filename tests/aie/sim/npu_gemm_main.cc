@@ -22,10 +22,10 @@
 #include <thread>
 #include <vector>
 
-#include "contraction.h"
-#include "driver.h"
-#include "npu_events.h"
-#include "npu_gemm.h"
+#include "xla_ffi/base/contraction.h"
+#include "xla_ffi/driver/driver.h"
+#include "xla_ffi/npu/events.h"
+#include "xla_ffi/npu/gemm.h"
 
 namespace {
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jax_npu.design.configuration import configuration
-from jax_npu.design.devices import device
-from jax_npu.design.instructions import Sync, Write, encode, tile_address
-from jax_npu.design.mlir_text import parse_module
-from jax_npu.design.shim_bd import ShimTransfer, operations
-from jax_npu.simulator import Kernel, Trap, VirtualNpu
+from xdna.devices import device
+from xdna.dialect.text import parse_module
+from xdna.load.configuration import configuration
+from xdna.simulator.virtual_npu import Kernel, Trap, VirtualNpu
+from xdna.stream.instructions import Sync, Write, encode, tile_address
+from xdna.stream.shim_bd import ShimTransfer, operations
 
 # A matrix (8, 6) of i32 is padded with a frame of zeros, broadcast to two cores, which
 # add a scalar of their own, and joined in rows of (2, 10, 8). Twice, then all is over.

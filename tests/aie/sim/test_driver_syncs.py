@@ -12,20 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.ffi import library_path
-from jax_npu.npu_plan import (
-    plan_attributes,
-    self_test_attributes,
-    simulated_design,
-)
-from jax_npu.simulator import LIBRARY
+from jax_npu.lowering.plans import plan_attributes, self_test_attributes
+from jax_npu.runtime.designs import simulated_design
+from jax_npu.runtime.extension import library_path
+from xdna.simulator.virtual_npu import LIBRARY
 
 ROOT = Path(__file__).parents[3]
 MAIN = Path(__file__).parent / "npu_gemm_main.cc"
 SOURCES = [
-    ROOT / "xla_ffi/contraction.cc",
-    ROOT / "xla_ffi/driver.cc",
-    *sorted((ROOT / "xla_ffi").glob("npu_*.cc")),
+    ROOT / "xla_ffi/base/contraction.cc",
+    ROOT / "xla_ffi/driver/driver.cc",
+    *sorted((ROOT / "xla_ffi/npu").rglob("*.cc")),
 ]
 SIZES = (70, 90, 300)  # m, k, n: two runs' worth of padding in each dimension
 SYNC = re.compile(
@@ -35,20 +32,20 @@ SYNC = re.compile(
 FAULTS = ("", "timeout@1")
 
 
-COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT / "xla_ffi"]
+COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT]
 # Of the host's products and packing, which are no part of what is tested.
 FLAGS = {
-    "host_avx2": ["-mavx2", "-mfma"],
-    "host_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
 }
-FLAGS["host_avx512bf16"] = [*FLAGS["host_avx512"], "-mavx512bf16"]
-FLAGS["host_amx"] = [*FLAGS["host_avx512bf16"], "-mamx-tile", "-mamx-bf16"]
+FLAGS["avx512bf16"] = [*FLAGS["avx512"], "-mavx512bf16"]
+FLAGS["amx"] = [*FLAGS["avx512bf16"], "-mamx-tile", "-mamx-bf16"]
 
 
 @pytest.fixture(scope="session")
 def packing(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packing")
-    for source in (ROOT / "xla_ffi").glob("host_*.cc"):
+    for source in (ROOT / "xla_ffi/host").rglob("*.cc"):
         flags, out = FLAGS.get(source.stem, []), folder / f"{source.stem}.o"
         subprocess.run([*COMPILE, *flags, "-c", source, "-o", out], check=True)
     return sorted(folder.iterdir())

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from jax_npu.ffi import library_path
-from jax_npu.simulator import LIBRARY
+from jax_npu.runtime.extension import library_path
+from xdna.simulator.virtual_npu import LIBRARY
 
 QUEUED, COMPLETED, ERROR, ABORT, TIMEOUT = "2", "4", "5", "6", "8"
 FAILED = "errno {0} DRM_IOCTL_AMDXDNA_{1} IOCTL failed (err=-{0}): {2}"

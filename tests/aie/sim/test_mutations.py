@@ -10,9 +10,11 @@ import itertools
 import numpy as np
 import pytest
 
-from jax_npu.design.devices import SHIM, SHIM_ROW
-from jax_npu.design.gemm_stream import fed_by, image_bytes
-from jax_npu.design.instructions import (
+from xdna.devices import SHIM, SHIM_ROW
+from xdna.gemm.stream import fed_by, image_bytes
+from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.stream.check import check_stream
+from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     MaskWrite,
@@ -22,10 +24,8 @@ from jax_npu.design.instructions import (
     encode,
     split_address,
 )
-from jax_npu.design.registers import register_at
-from jax_npu.design.shim_bd import transfers_of
-from jax_npu.design.stream_check import check_stream
-from jax_npu.simulator import Trap, VirtualNpu
+from xdna.stream.registers import register_at
+from xdna.stream.shim_bd import transfers_of
 
 # More steps than are in flight at once, of several grid points each; several k steps.
 SIZES = [(3, 140, 20, 70), (2, 300, 8, 70)]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jax_npu.design.configuration import configuration
-from jax_npu.design.devices import device
-from jax_npu.design.instructions import Sync, encode
-from jax_npu.design.mlir_text import parse_module
-from jax_npu.design.shim_bd import ShimTransfer, operations
-from jax_npu.simulator import VirtualNpu
+from xdna.devices import device
+from xdna.dialect.text import parse_module
+from xdna.load.configuration import configuration
+from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.stream.instructions import Sync, encode
+from xdna.stream.shim_bd import ShimTransfer, operations
 
 # DDR to a memtile and back, each way by one BD; twice where it repeats.
 LOOP = """

@@ -7,13 +7,13 @@ overlaps, so every part of the run's time can be told.
 import numpy as np
 import pytest
 
-from jax_npu.design.configuration import configuration
-from jax_npu.design.devices import device
-from jax_npu.design.instructions import Sync, encode
-from jax_npu.design.mlir_text import parse_module
-from jax_npu.design.shim_bd import ShimTransfer, operations
-from jax_npu.design.timing import timing
-from jax_npu.simulator import VirtualNpu
+from xdna.devices import device
+from xdna.dialect.text import parse_module
+from xdna.load.configuration import configuration
+from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.stream.instructions import Sync, encode
+from xdna.stream.shim_bd import ShimTransfer, operations
+from xdna.timing import timing
 
 LOOP = """
 module {{

@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from jax_npu.design.instructions import (
+from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     LoadPdi,
@@ -19,7 +20,6 @@ from jax_npu.design.instructions import (
     encode,
     tile_address,
 )
-from jax_npu.simulator import Trap, VirtualNpu
 
 A_QUEUE, B_QUEUE, C_QUEUE = 0x1D214, 0x1D21C, 0x1D204  # of column 0
 ACQUIRE = 9  # of a configuration's bd lines

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu import chart, command_line, peak
-from jax_npu.commands import bench_dispatch, bench_gemm
-from jax_npu.commands.bench_gemm_report import CaseResult, as_record, as_table
-from jax_npu.commands.gpt2_gemms import GPT2_GEMMS, GemmCase
-from jax_npu.other_load import OtherLoad, load_warning
-from jax_npu.side_by_side import in_turn, spread, times_as_fast, wide_console
+from jax_npu.bench import chart, peak
+from jax_npu.bench.gemm_report import CaseResult, as_record, as_table
+from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
+from jax_npu.bench.other_load import OtherLoad, load_warning
+from jax_npu.bench.side_by_side import in_turn, spread, times_as_fast, wide_console
+from jax_npu.commands import bench_dispatch, bench_gemm, command_line
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = jax_npu.Counters(*[0] * 8)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu import ffi
-from jax_npu.command_line import main
+from jax_npu.commands.command_line import main
 from jax_npu.commands.doctor import read_facts
 from jax_npu.report import acceptance
 from jax_npu.report import facts as report_facts
@@ -27,6 +26,7 @@ from jax_npu.report.trial_products import (
     random_operands,
     unchecked,
 )
+from jax_npu.runtime import extension
 
 
 def report(path, *arguments):
@@ -36,7 +36,13 @@ def report(path, *arguments):
 
 
 def report_in_process(path, **environment):
-    command = [sys.executable, "-m", "jax_npu.command_line", "report", "--quick"]
+    command = [
+        sys.executable,
+        "-m",
+        "jax_npu.commands.command_line",
+        "report",
+        "--quick",
+    ]
     done = subprocess.run(
         [*command, "--backend", "sim", "-o", str(path)],
         env=os.environ | environment,
@@ -50,8 +56,8 @@ def report_in_process(path, **environment):
 def no_npu(monkeypatch, tmp_path):
     """An installation without the NPU's driver, whatever this machine has."""
     (tmp_path / "libraries").mkdir()
-    library = ffi.library_path(ffi.LIBRARY)
-    (tmp_path / "libraries" / ffi.LIBRARY).symlink_to(library)
+    library = extension.library_path(extension.LIBRARY)
+    (tmp_path / "libraries" / extension.LIBRARY).symlink_to(library)
     monkeypatch.setenv("JAX_NPU_LIBRARY_DIR", str(tmp_path / "libraries"))
 
 

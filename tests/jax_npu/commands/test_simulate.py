@@ -7,20 +7,20 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jax_npu.command_line import main
-from jax_npu.design.gemm_array import GemmArray
-from jax_npu.design.tiling import make_plan
-from jax_npu.simulated_gemm import largest_error, random_operands, result, submissions
-from jax_npu.simulation_report import stalls
-from jax_npu.simulator import Report, Usage
+from jax_npu.commands.command_line import main
+from jax_npu.commands.simulation_report import stalls
+from xdna.gemm.array import GemmArray
+from xdna.gemm.tiling import make_plan
+from xdna.simulator.gemm import largest_error, random_operands, result, submissions
+from xdna.simulator.virtual_npu import Report, Usage
 
 BF16 = ml_dtypes.bfloat16
-DATA = Path(__file__).parents[2] / "aie/design/data"
+DATA = Path(__file__).parents[2] / "aie/xdna/data"
 
 KERNELS = """
 import ml_dtypes
 import numpy as np
-from jax_npu.simulator import Kernel
+from xdna.simulator.virtual_npu import Kernel
 
 
 def scale(x, y):
@@ -219,7 +219,7 @@ def test_a_gemm_tells_the_simulators_speed(capsys):
 
 def test_operands_of_many_runs_come_together(monkeypatch):
     """Runs on the host what the array would: each run's images, multiplied."""
-    monkeypatch.setattr("jax_npu.design.tiling.MAX_IMAGE_BYTES", 1 << 14)
+    monkeypatch.setattr("xdna.gemm.tiling.MAX_IMAGE_BYTES", 1 << 14)
     make_plan.cache_clear()
     try:
         plan = make_plan(GemmArray("npu1", 16, 16, 16), 3, 100, 40, 150)

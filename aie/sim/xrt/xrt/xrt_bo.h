@@ -1,7 +1,7 @@
 // xrt::bo, a buffer: host memory, device memory, and copies between them on demand.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_BO_H_
-#define JAX_NPU_AIE_SIM_XRT_BO_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_BO_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_XRT_BO_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -77,4 +77,4 @@ class NPU_SIM_EXPORT bo {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_BO_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_XRT_BO_H_

@@ -1,7 +1,7 @@
 // xrt::device, the virtual NPU. There is one, with index 0.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_DEVICE_H_
-#define JAX_NPU_AIE_SIM_XRT_DEVICE_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_DEVICE_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_XRT_DEVICE_H_
 
 #include <memory>
 
@@ -31,4 +31,4 @@ class NPU_SIM_EXPORT device {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_DEVICE_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_XRT_DEVICE_H_

@@ -1,7 +1,7 @@
 // xrt::hw_context, a design on the array, with a queue of commands.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_HW_CONTEXT_H_
-#define JAX_NPU_AIE_SIM_XRT_HW_CONTEXT_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_HW_CONTEXT_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_XRT_HW_CONTEXT_H_
 
 #include <memory>
 
@@ -28,4 +28,4 @@ class NPU_SIM_EXPORT hw_context {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_HW_CONTEXT_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_XRT_HW_CONTEXT_H_

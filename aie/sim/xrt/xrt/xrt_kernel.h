@@ -3,8 +3,8 @@
 // Arguments: 0 the opcode 3, 1 the instructions, 2 their number of words, from 3 on the
 // data buffers.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_KERNEL_H_
-#define JAX_NPU_AIE_SIM_XRT_KERNEL_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_KERNEL_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_XRT_KERNEL_H_
 
 #include <chrono>
 #include <condition_variable>
@@ -108,4 +108,4 @@ class NPU_SIM_EXPORT kernel {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_KERNEL_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_XRT_KERNEL_H_

@@ -1,7 +1,7 @@
 // xrt::uuid, which names a design.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_UUID_H_
-#define JAX_NPU_AIE_SIM_XRT_UUID_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_UUID_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_XRT_UUID_H_
 
 #include <array>
 #include <cstdint>
@@ -28,4 +28,4 @@ class NPU_SIM_EXPORT uuid {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_UUID_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_XRT_UUID_H_

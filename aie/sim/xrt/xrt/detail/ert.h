@@ -1,7 +1,7 @@
 // The states of a command, with XRT's numbers; part of the virtual XRT.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_DETAIL_ERT_H_
-#define JAX_NPU_AIE_SIM_XRT_DETAIL_ERT_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_DETAIL_ERT_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_DETAIL_ERT_H_
 
 // What programs that link against the virtual XRT see of it.
 #define NPU_SIM_EXPORT __attribute__((visibility("default")))
@@ -17,4 +17,4 @@ enum ert_cmd_state {
   ERT_CMD_STATE_TIMEOUT = 8,
 };
 
-#endif  // JAX_NPU_AIE_SIM_XRT_DETAIL_ERT_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_DETAIL_ERT_H_

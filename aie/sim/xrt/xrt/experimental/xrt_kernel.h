@@ -1,7 +1,7 @@
 // xrt::runlist: several runs as one command.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_KERNEL_H_
-#define JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_KERNEL_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_KERNEL_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_KERNEL_H_
 
 #include <chrono>
 #include <condition_variable>
@@ -53,4 +53,4 @@ class NPU_SIM_EXPORT runlist {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_KERNEL_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_KERNEL_H_

@@ -1,8 +1,8 @@
 // xrt::xclbin, a design in a file. That of the virtual XRT is the text that
 // ../../../configuration.h describes.
 
-#ifndef JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_XCLBIN_H_
-#define JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_XCLBIN_H_
+#ifndef JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_XCLBIN_H_
+#define JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_XCLBIN_H_
 
 #include <memory>
 #include <string>
@@ -42,4 +42,4 @@ class NPU_SIM_EXPORT xclbin {
 
 }  // namespace xrt
 
-#endif  // JAX_NPU_AIE_SIM_XRT_EXPERIMENTAL_XCLBIN_H_
+#endif  // JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_XCLBIN_H_

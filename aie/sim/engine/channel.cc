@@ -1,0 +1,222 @@
+// DMA channels: tasks, buffer descriptors and their locks.
+#include <algorithm>
+
+#include "aie/sim/engine/array.h"
+
+namespace jax_npu::sim {
+namespace {
+
+constexpr int64_t kWordBytes = 4;
+const char* const kDirectionNames[] = {"S2MM", "MM2S"};
+const char* const kBytesWritten[] = {"ddr_write", "l2_write", "l1_write"};
+const char* const kBytesRead[] = {"ddr_read", "l2_read", "l1_read"};
+
+}  // namespace
+
+Channel::Channel(Array& in, Tile& of, Direction d, int i)
+    : Agent(in), tile(of), direction(d), number(i) {
+  const int level = std::min(of.at.row, 2);
+  bytes_counter = (d == kS2mm ? kBytesWritten : kBytesRead)[level];
+}
+
+std::string Channel::Name() const {
+  return tile.Name() + " " + kDirectionNames[direction] + " " + std::to_string(number);
+}
+
+std::string Channel::BdName() const { return Name() + " BD " + std::to_string(bd); }
+
+void Channel::Reset() {
+  queue.clear();
+  is_ready = sends_tokens = false;
+  is_cold = true;
+  bd = -1;
+  words_left = 0;
+  access.reset();
+  pushed.clear();
+  tokens.clear();
+  num_proven = 0;
+  StartWait(Wait::kTask, "no task");
+}
+
+void Channel::BeginRun() {
+  is_cold = true;
+  pushed.clear();
+  tokens.clear();
+  num_proven = 0;
+}
+
+void Channel::Push(const Task& task) {
+  if (queue.size() == array.limits.queue_depth) {
+    array.Fail("word " + std::to_string(task.word) + ": " + Name() + " BD " +
+               std::to_string(task.bd) + " overflows the queue of " +
+               std::to_string(queue.size()) + " tasks, the oldest of which is BD " +
+               std::to_string(queue.front().bd) + " of word " +
+               std::to_string(queue.front().word));
+  }
+  queue.push_back(task);
+  if (queue.size() == 1) BeginTask();
+}
+
+void Channel::BeginTask() {
+  StartWait(Wait::kLatency, "setup");
+  const Times& times = array.times;
+  Cycles delay = times.channel_start;
+  if (tile.limits == &array.limits.shim) {
+    delay = (is_cold ? times.shim_first_task : times.shim_task)[direction];
+    is_cold = false;
+  }
+  bd = queue.front().bd;
+  repeats_left = queue.front().repeats;
+  array.scheduler.In(delay + times.bd_setup, [this] { BeginBd(queue.front().bd); });
+}
+
+void Channel::BeginBd(int id) {
+  bd = id;
+  Bd& descriptor = tile.bds[id];
+  if (!descriptor.is_defined) array.Fail(BdName() + " is not defined");
+  const bool in_ddr = descriptor.memory == nullptr;
+  const int64_t address = descriptor.address + kWordBytes *
+                                                   descriptor.iteration_stride *
+                                                   descriptor.iteration;
+  if (address % kWordBytes != 0) {
+    array.Fail(BdName() + " begins at byte " + std::to_string(address) +
+               ", which is no multiple of " + std::to_string(kWordBytes));
+  }
+  pattern = Pattern(address / kWordBytes, descriptor.length, descriptor.dimensions);
+  words_left = pattern.length();
+  const int64_t bytes = in_ddr ? array.arguments[descriptor.argument].bytes
+                               : descriptor.memory->memory->bytes();
+  if (pattern.begin() < 0 || pattern.end() * kWordBytes > bytes) {
+    const std::string where = in_ddr ? "argument " + std::to_string(descriptor.argument)
+                                     : "the memory of " + descriptor.memory->Name();
+    array.Fail(BdName() + " reaches from byte " +
+               std::to_string(pattern.begin() * kWordBytes) + " to " +
+               std::to_string(pattern.end() * kWordBytes) + " of " + where +
+               ", which has " + std::to_string(bytes) + TaskWord());
+  }
+  if (direction == kS2mm && pattern.has_pads()) {
+    array.Fail(BdName() + " pads what it receives, which only MM2S channels can");
+  }
+  if (descriptor.acquire == nullptr) {
+    Ready();
+  } else if (array.Acquire(*descriptor.acquire, descriptor.acquire_value, *this)) {
+    Granted();
+  }
+}
+
+std::string Channel::TaskWord() const {
+  const size_t word = queue.front().word;
+  return word == 0 ? "" : ", pushed at word " + std::to_string(word);
+}
+
+void Channel::Granted() {
+  StartWait(Wait::kLatency, "setup");
+  array.scheduler.In(array.times.lock, [this] { Ready(); });
+}
+
+void Channel::Ready() {
+  if (const Tile* in = tile.bds[bd].memory) {
+    Memory& memory = *in->memory;
+    const int64_t begin = pattern.begin() * kWordBytes,
+                  end = pattern.end() * kWordBytes;
+    // The words of others than dense patterns are looked at as they are read.
+    if (pattern.is_dense() && direction == kMm2s) CheckWritten(begin, end);
+    Memory::Access wanted = {begin, end, direction == kS2mm, this, {}};
+    if (!pattern.is_dense()) wanted.words = pattern;
+    Memory::Accesses::iterator handle;
+    if (const auto* other = memory.Begin(wanted, &handle)) {
+      array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
+                 std::to_string(begin) + " to " + std::to_string(end) + " of " +
+                 in->Name() + " while " + other->by->Name() +
+                 (other->writes ? " writes" : " reads") + " there");
+    }
+    access = handle;
+  }
+  is_ready = true;
+  StartWait(Wait::kStream, "stream");
+  if (words_left == 0) {  // a BD of no words
+    EndBd(0);
+  } else if (route != nullptr) {
+    route->TryMove(array);
+  }
+}
+
+void Channel::CheckWritten(int64_t begin, int64_t end) const {
+  const Tile& in = *tile.bds[bd].memory;
+  const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
+  if (unwritten >= 0) {
+    array.Fail(BdName() + " reads byte " + std::to_string(unwritten) + " of " +
+               in.Name() + ", which nothing has written");
+  }
+}
+
+void Channel::Moved(int64_t num_words, Cycles latency) {
+  usage.bytes += num_words * kWordBytes;
+  array.run.bytes[bytes_counter] += num_words * kWordBytes;
+  words_left -= num_words;
+  if (words_left == 0) {
+    EndBd(latency);
+  } else {
+    StartWait(Wait::kStream, "stream");
+  }
+}
+
+void Channel::EndBd(Cycles latency) {
+  is_ready = false;
+  StartWait(Wait::kLatency, "setup");
+  Bd& descriptor = tile.bds[bd];
+  if (Tile* in = descriptor.memory) {
+    if (access) in->memory->End(*access);
+    access.reset();
+    if (direction == kS2mm && pattern.is_dense()) {
+      in->memory->MarkWritten(pattern.begin() * kWordBytes, pattern.end() * kWordBytes);
+    }
+  }
+  if (descriptor.iterations > 1) {
+    descriptor.iteration = (descriptor.iteration + 1) % descriptor.iterations;
+  }
+  const Times& times = array.times;
+  if (Lock* released = descriptor.release) {
+    const bool in_memtile = tile.limits == &array.limits.memtile;
+    const Cycles delay =
+        latency + times.lock + (in_memtile ? times.memtile_release : 0);
+    array.scheduler.In(delay, [this, released, value = descriptor.release_value] {
+      array.Release(*released, value, *this);
+    });
+  }
+  if (descriptor.next >= 0) {
+    array.scheduler.In(times.bd_chain,
+                       [this, next = descriptor.next] { BeginBd(next); });
+  } else if (--repeats_left > 0) {
+    array.scheduler.In(times.bd_chain, [this] { BeginBd(queue.front().bd); });
+  } else {
+    array.scheduler.In(latency + times.bd_chain, [this] { EndTask(); });
+  }
+}
+
+void Channel::EndTask() {
+  const Task task = queue.front();
+  queue.pop_front();
+  if (queue.empty()) {
+    StartWait(Wait::kTask, "no task");
+  } else {
+    BeginTask();
+  }
+  if (task.token) {
+    tokens.push_back(task.word);
+    array.controller->TokenSent();
+  }
+}
+
+bool Channel::Uses(int wanted) const {
+  for (const Task& task : queue) {
+    int id = task.bd;
+    for (size_t i = 0; i < tile.bds.size() && id >= 0; ++i) {
+      if (id == wanted) return true;
+      id = tile.bds[id].next;
+    }
+  }
+  return !queue.empty() && bd == wanted;
+}
+
+}  // namespace jax_npu::sim

@@ -1,0 +1,348 @@
+// Core programs, instruction by instruction.
+#include <cstring>
+#include <stdexcept>
+
+#include "aie/sim/engine/array.h"
+
+namespace jax_npu::sim {
+namespace {
+
+// Instructions without one that takes time: a loop that can never end.
+constexpr int64_t kMaxInstructions = 1 << 22;
+
+uint64_t ZeroExtended(int64_t value, int bits) {
+  return bits == 64 ? value : value & ((uint64_t{1} << bits) - 1);
+}
+
+// As a slot holds a number of that many bits.
+int64_t Wrapped(int64_t value, int bits) {
+  if (bits == 1) return value & 1;
+  const int unused = 64 - bits;
+  return static_cast<int64_t>(static_cast<uint64_t>(value) << unused) >> unused;
+}
+
+// A slot's number as signed arithmetic reads it: a slot holds a bit as 0 or 1.
+int64_t Signed(int64_t value, int bits) { return bits == 1 ? -value : value; }
+
+int64_t Apply(Binary operation, int bits, int64_t left, int64_t right) {
+  const int64_t a = Signed(left, bits), b = Signed(right, bits);
+  const uint64_t x = a, y = b;
+  const uint64_t ux = ZeroExtended(a, bits), uy = ZeroExtended(b, bits);
+  const bool overflows = b == -1;  // the smallest number over -1 traps on the host
+  switch (operation) {
+    case Binary::kAdd:
+      return x + y;
+    case Binary::kSub:
+      return x - y;
+    case Binary::kMul:
+      return x * y;
+    case Binary::kAnd:
+      return a & b;
+    case Binary::kOr:
+      return a | b;
+    case Binary::kXor:
+      return a ^ b;
+    case Binary::kShl:
+      return uy < 64 ? x << uy : 0;
+    case Binary::kShrs:
+      return a >> (uy < 64 ? uy : 63);
+    case Binary::kShru:
+      return uy < 64 ? ux >> uy : 0;
+    case Binary::kDivs:
+      return overflows ? 0 - x : a / b;
+    case Binary::kDivu:
+      return ux / uy;
+    case Binary::kRems:
+      return overflows ? 0 : a % b;
+    case Binary::kRemu:
+      return ux % uy;
+    case Binary::kMins:
+      return a < b ? a : b;
+    case Binary::kMaxs:
+      return a > b ? a : b;
+    case Binary::kMinu:
+      return ux < uy ? a : b;
+    case Binary::kMaxu:
+      return ux > uy ? a : b;
+  }
+  return 0;
+}
+
+bool IsDivision(Binary operation) {
+  return operation == Binary::kDivs || operation == Binary::kDivu ||
+         operation == Binary::kRems || operation == Binary::kRemu;
+}
+
+// arith.cmpi's predicates: eq ne slt sle sgt sge ult ule ugt uge.
+bool Holds(int predicate, int bits, int64_t left, int64_t right) {
+  const int64_t a = Signed(left, bits), b = Signed(right, bits);
+  const uint64_t ua = ZeroExtended(a, bits), ub = ZeroExtended(b, bits);
+  switch (predicate) {
+    case 0:
+      return a == b;
+    case 1:
+      return a != b;
+    case 2:
+      return a < b;
+    case 3:
+      return a <= b;
+    case 4:
+      return a > b;
+    case 5:
+      return a >= b;
+    case 6:
+      return ua < ub;
+    case 7:
+      return ua <= ub;
+    case 8:
+      return ua > ub;
+    default:
+      return ua >= ub;
+  }
+}
+
+bool Reads(Access access) {
+  return access == Access::kRead || access == Access::kReadWrite;
+}
+
+bool Writes(Access access) {
+  return access == Access::kWrite || access == Access::kReadWrite;
+}
+
+}  // namespace
+
+Core::Core(Array& in, Tile& of, const CoreInfo& program)
+    : Agent(in), tile(of), info(program) {}
+
+std::string Core::Name() const { return tile.Name(); }
+
+void Core::Reset() {
+  slots.assign(info.num_slots, 0);
+  next = 0;
+  pending_ = 0;
+  accesses_.clear();
+  ContinueIn(0);
+}
+
+void Core::ContinueIn(Cycles cycles) {
+  StartWork("instructions");
+  array.scheduler.In(cycles, [this] { Continue(); });
+}
+
+void Core::Granted() {
+  ++next;
+  ContinueIn(array.times.lock);
+}
+
+void Core::Continue() {
+  for (int64_t executed = 0; next < info.program.size(); ++executed) {
+    const Instruction& instruction = info.program[next];
+    if (executed == kMaxInstructions) {
+      array.Fail("no progress: " + Name() + " has executed " +
+                 std::to_string(executed) + " instructions, the last of them number " +
+                 std::to_string(next) +
+                 ", without a lock, a kernel or a memory access");
+    }
+    if (!IsVisible(instruction.op)) {
+      Compute(instruction);
+      continue;
+    }
+    if (pending_ > 0) {
+      ContinueIn(std::exchange(pending_, 0));
+      return;
+    }
+    if (!Act(instruction)) return;
+  }
+  StartWait(Wait::kFinished, "finished");
+}
+
+bool Core::IsVisible(Op op) {
+  switch (op) {
+    case Op::kLoad:
+    case Op::kStore:
+    case Op::kAcquire:
+    case Op::kRelease:
+    case Op::kCall:
+    case Op::kHalt:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void Core::Compute(const Instruction& i) {
+  const auto slot = [&](int index) { return slots[index]; };
+  ++next;
+  switch (i.op) {
+    case Op::kConst:
+      slots[i.result] = i.value;
+      return;
+    case Op::kMove:
+      slots[i.result] = slot(i.left);
+      return;
+    case Op::kCast:
+      slots[i.result] = Wrapped(i.is_signed ? Signed(slot(i.left), i.from_bits)
+                                            : ZeroExtended(slot(i.left), i.from_bits),
+                                i.bits);
+      return;
+    case Op::kBinary:
+      if (IsDivision(i.binary) && slot(i.right) == 0) {
+        array.Fail(Name() + " instruction " + std::to_string(next - 1) +
+                   " divides by zero");
+      }
+      slots[i.result] =
+          Wrapped(Apply(i.binary, i.bits, slot(i.left), slot(i.right)), i.bits);
+      break;
+    case Op::kCompare:
+      slots[i.result] = Holds(i.predicate, i.bits, slot(i.left), slot(i.right));
+      break;
+    case Op::kSelect:
+      slots[i.result] = slot(slot(i.condition) != 0 ? i.left : i.right);
+      break;
+    case Op::kJump:
+      next = i.target;
+      break;
+    case Op::kBranch:
+      next = slot(i.condition) != 0 ? i.target : i.other_target;
+      break;
+    default:
+      break;
+  }
+  pending_ += array.times.core_instruction;
+}
+
+bool Core::Act(const Instruction& i) {
+  switch (i.op) {
+    case Op::kLoad:
+      Load(i);
+      break;
+    case Op::kStore:
+      Store(i);
+      break;
+    case Op::kAcquire:
+      if (!array.Acquire(*array.locks[i.lock], i.value, *this)) return false;
+      pending_ += array.times.lock;
+      break;
+    case Op::kRelease:
+      array.Release(*array.locks[i.lock], i.value, *this);
+      pending_ += array.times.lock;
+      break;
+    case Op::kCall:
+      Call(i);
+      return false;
+    default:
+      StartWait(Wait::kFinished, "finished");
+      return false;
+  }
+  ++next;
+  return true;
+}
+
+int64_t Core::Address(const Instruction& i) const {
+  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+  int64_t offset = 0;
+  for (const Instruction::Index& index : i.indices) {
+    offset += slots[index.slot] * index.stride_bytes;
+  }
+  if (offset < 0 || offset + i.element_bytes > buffer.bytes) {
+    array.Fail(Name() + " accesses byte " + std::to_string(offset) + " of buffer " +
+               buffer.name + ", which has " + std::to_string(buffer.bytes));
+  }
+  return buffer.address + offset;
+}
+
+void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
+  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+  const Memory& memory = *array.At(buffer.tile).memory;
+  if (const auto* other =
+          memory.Conflict({address, address + i.element_bytes, writes, this, {}})) {
+    array.Fail(Name() + (writes ? " writes byte " : " reads byte ") +
+               std::to_string(address - buffer.address) + " of buffer " + buffer.name +
+               " while " + other->by->Name() + (other->writes ? " writes" : " reads") +
+               " it");
+  }
+}
+
+void Core::Load(const Instruction& i) {
+  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+  Memory& memory = *array.At(buffer.tile).memory;
+  const int64_t address = Address(i);
+  if (memory.FirstUnwritten(address, address + i.element_bytes) >= 0) {
+    array.Fail(Name() + " reads byte " + std::to_string(address - buffer.address) +
+               " of buffer " + buffer.name + ", which nothing has written");
+  }
+  CheckRace(i, address, false);
+  int64_t value = 0;
+  std::memcpy(&value, memory.data() + address, i.element_bytes);
+  const int bits = 8 * i.element_bytes;
+  slots[i.result] = i.is_signed ? Wrapped(value, bits) : value;
+  pending_ += array.times.core_instruction;
+}
+
+void Core::Store(const Instruction& i) {
+  Memory& memory = *array.At(array.configuration.buffers[i.buffer].tile).memory;
+  const int64_t address = Address(i);
+  CheckRace(i, address, true);
+  std::memcpy(memory.data() + address, &slots[i.left], i.element_bytes);
+  memory.MarkWritten(address, address + i.element_bytes);
+  pending_ += array.times.core_instruction;
+}
+
+void Core::Call(const Instruction& i) {
+  const KernelInfo& declared = array.configuration.kernels[i.kernel];
+  const Kernel& kernel = array.kernels->at(declared.name);
+  arguments_.clear();
+  for (size_t a = 0; a < i.arguments.size(); ++a) {
+    const auto& [is_buffer, index] = i.arguments[a];
+    const int type = declared.arguments[a];
+    const TypeInfo* info = type < 0 ? nullptr : &array.configuration.types[type];
+    if (!is_buffer) {
+      arguments_.push_back({nullptr, 0, info, slots[index]});
+      continue;
+    }
+    const BufferInfo& buffer = array.configuration.buffers[index];
+    const Tile& in = array.At(buffer.tile);
+    const int64_t begin = buffer.address, end = begin + buffer.bytes;
+    const auto where = [&] { return Name() + " calls " + declared.name + ", which "; };
+    if (Reads(kernel.accesses[a])) {
+      const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
+      if (unwritten >= 0) {
+        array.Fail(where() + "reads byte " + std::to_string(unwritten - begin) +
+                   " of buffer " + buffer.name + ", which nothing has written");
+      }
+    }
+    if (kernel.accesses[a] != Access::kNone) {
+      Memory::Accesses::iterator handle;
+      const bool writes = Writes(kernel.accesses[a]);
+      if (const auto* other =
+              in.memory->Begin({begin, end, writes, this, {}}, &handle)) {
+        array.Fail(where() + (writes ? "writes" : "reads") + " buffer " + buffer.name +
+                   " while " + other->by->Name() +
+                   (other->writes ? " writes" : " reads") + " it");
+      }
+      accesses_.emplace_back(in.memory.get(), handle);
+      if (writes) in.memory->MarkWritten(begin, end);
+    }
+    arguments_.push_back({in.memory->data() + begin, buffer.bytes, info, 0});
+  }
+  try {
+    kernel.run(arguments_);
+  } catch (const std::invalid_argument& error) {
+    array.Fail(Name() + " calls " + declared.name + ": " + error.what());
+  }
+  const int64_t macs = kernel.macs ? kernel.macs(arguments_) : 0;
+  usage.macs += macs;
+  array.run.macs += macs;
+  ++array.run.kernel_calls;
+  ++array.progress;
+  StartWork(declared.name.c_str());
+  const Cycles cycles = array.times.kernel_call + kernel.cycles(arguments_);
+  array.scheduler.In(cycles, [this] {
+    for (const auto& [memory, access] : accesses_) memory->End(access);
+    accesses_.clear();
+    ++next;
+    Continue();
+  });
+}
+
+}  // namespace jax_npu::sim

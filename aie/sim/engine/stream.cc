@@ -1,0 +1,127 @@
+// Words on a route: all ends advance together, or none does.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "aie/sim/engine/array.h"
+
+namespace jax_npu::sim {
+namespace {
+
+constexpr int64_t kWordBytes = 4;
+
+void Copy(uint32_t* to, const uint32_t* from, int64_t count) {
+  switch (count) {  // runs of matrix blocks: worth no call
+    case 2:
+      std::memcpy(to, from, 2 * kWordBytes);
+      break;
+    case 4:
+      std::memcpy(to, from, 4 * kWordBytes);
+      break;
+    case 8:
+      std::memcpy(to, from, 8 * kWordBytes);
+      break;
+    default:
+      std::memcpy(to, from, count * kWordBytes);
+  }
+}
+
+uint32_t* WordsOf(Array& array, const Channel& channel) {
+  const Bd& bd = channel.tile.bds[channel.bd];
+  if (bd.memory != nullptr) return bd.memory->memory->words();
+  return reinterpret_cast<uint32_t*>(array.arguments[bd.argument].data);
+}
+
+void Gather(Array& array, Channel& source, int64_t num_words) {
+  const uint32_t* memory = WordsOf(array, source);
+  const bool check = source.tile.memory && !source.pattern.is_dense();
+  uint32_t* to = array.transit.data();
+  source.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
+    if (word < 0) {
+      std::fill_n(to, count, 0);
+    } else {
+      if (check) source.CheckWritten(word * kWordBytes, (word + count) * kWordBytes);
+      Copy(to, memory + word, count);
+    }
+    to += count;
+  });
+}
+
+void Scatter(Array& array, Channel& end, int64_t num_words) {
+  uint32_t* memory = WordsOf(array, end);
+  const Tile* tile = end.tile.bds[end.bd].memory;
+  Memory* marked = tile && !end.pattern.is_dense() ? tile->memory.get() : nullptr;
+  const uint32_t* from = array.transit.data();
+  end.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
+    Copy(memory + word, from, count);
+    if (marked) marked->MarkWritten(word * kWordBytes, (word + count) * kWordBytes);
+    from += count;
+  });
+}
+
+bool IsShim(const Array& array, const Channel& channel) {
+  return channel.tile.limits == &array.limits.shim;
+}
+
+// When DDR has served `num_words` of a shim's channel, all that was asked before first.
+Cycles DdrDone(Array& array, const Channel& channel, int64_t num_words) {
+  const Times& times = array.times;
+  const double run_bytes = kWordBytes * channel.pattern.run();
+  const double bytes = kWordBytes * num_words;
+  const auto cycles = static_cast<Cycles>(
+      std::ceil(bytes * (1 + times.ddr_run_overhead_bytes / run_bytes) *
+                times.ddr_cycles_per_byte));
+  const int server = times.ddr_directions_shared ? 0 : channel.direction;
+  Cycles& free = array.ddr_free[server];
+  free = std::max(free, array.scheduler.now()) + cycles;
+  array.ddr_busy[server] += cycles;
+  return free;
+}
+
+}  // namespace
+
+void Route::TryMove(Array& array) {
+  if (is_moving || !source->is_ready) return;
+  int64_t num_words = source->words_left;
+  const auto cycles_per_word = [&](const Channel& channel) {
+    return IsShim(array, channel) ? array.times.shim_cycles_per_word[channel.direction]
+                                  : array.times.cycles_per_word;
+  };
+  double pace = cycles_per_word(*source);
+  for (const End& end : ends) {
+    if (!end.channel->is_ready) return;
+    num_words = std::min(num_words, end.channel->words_left);
+    pace = std::max(pace, cycles_per_word(*end.channel));
+  }
+  const Cycles now = array.scheduler.now();
+  Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
+  source->StartWork("moves");
+  if (IsShim(array, *source)) {
+    done = std::max(done, DdrDone(array, *source, num_words));
+  }
+  for (const End& end : ends) {
+    end.channel->StartWork("moves");
+    if (IsShim(array, *end.channel)) {
+      done = std::max(done, DdrDone(array, *end.channel, num_words));
+    }
+  }
+  is_moving = true;
+  array.scheduler.In(done - now,
+                     [this, &array, num_words] { Arrive(array, num_words); });
+}
+
+void Route::Arrive(Array& array, int64_t num_words) {
+  is_moving = false;
+  ++array.progress;
+  array.transit.resize(std::max<size_t>(array.transit.size(), num_words));
+  Gather(array, *source, num_words);
+  for (const End& end : ends) Scatter(array, *end.channel, num_words);
+  array.run.bytes["stream"] += links * num_words * kWordBytes;
+  source->Moved(num_words, 0);
+  for (const End& end : ends) {
+    end.channel->Moved(num_words, end.hops * array.times.hop);
+  }
+  TryMove(array);
+}
+
+}  // namespace jax_npu::sim

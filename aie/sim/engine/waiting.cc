@@ -1,0 +1,125 @@
+// Who waits for whom, told when nothing can happen any more.
+#include <algorithm>
+
+#include "aie/sim/engine/array.h"
+
+namespace jax_npu::sim {
+namespace {
+
+std::string Need(const Agent& agent) {
+  return agent.lock->Name() + " >= " + std::to_string(agent.lock_value) + " (it is " +
+         std::to_string(agent.lock->value) + ")";
+}
+
+bool Releases(const Array& array, const Core& core, const Lock* lock) {
+  return std::any_of(core.info.program.begin(), core.info.program.end(),
+                     [&](const Instruction& i) {
+                       return i.op == Op::kRelease && array.locks[i.lock] == lock;
+                     });
+}
+
+bool Releases(const Channel& channel, const Lock* lock) {
+  for (size_t id = 0; id < channel.tile.bds.size(); ++id) {
+    if (channel.tile.bds[id].release == lock && channel.Uses(static_cast<int>(id))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The agents of which any could end this one's wait.
+std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
+  std::vector<const Agent*> blockers;
+  const Controller& controller = *array.controller;
+  if (agent.waiting == Wait::kToken) {
+    const auto& awaited = controller.awaited;
+    for (int i = 0; i < awaited.num_columns; ++i) {
+      const Tile& tile =
+          array.tiles[(awaited.column + i) * array.limits.num_rows + awaited.row];
+      const Channel* channel = tile.channels[awaited.direction][awaited.channel].get();
+      if (channel->tokens.empty()) blockers.push_back(channel);
+    }
+  } else if (agent.waiting == Wait::kTask) {
+    blockers.push_back(&controller);
+  } else if (agent.waiting == Wait::kStream) {
+    const Route* route = static_cast<const Channel&>(agent).route;
+    if (route == nullptr) return blockers;
+    if (!route->source->is_ready) blockers.push_back(route->source);
+    for (const Route::End& end : route->ends) {
+      if (!end.channel->is_ready) blockers.push_back(end.channel);
+    }
+  } else if (agent.waiting == Wait::kLock) {
+    for (const Agent* other : array.Agents()) {
+      const auto* core = dynamic_cast<const Core*>(other);
+      const auto* channel = dynamic_cast<const Channel*>(other);
+      if ((core && Releases(array, *core, agent.lock)) ||
+          (channel && Releases(*channel, agent.lock))) {
+        blockers.push_back(other);
+      }
+    }
+    if (blockers.empty()) blockers.push_back(&controller);  // it may set the lock
+  }
+  return blockers;
+}
+
+std::string Told(const Agent& agent) {
+  switch (agent.waiting) {
+    case Wait::kNothing:
+    case Wait::kLatency:
+      return agent.Name() + " is at work";
+    case Wait::kTask:
+      return agent.Name() + " waits for a task";
+    case Wait::kLock:
+      return agent.Name() + " waits for " + Need(agent);
+    case Wait::kStream: {
+      const auto& channel = static_cast<const Channel&>(agent);
+      return agent.Name() + " BD " + std::to_string(channel.bd) +
+             " waits for its stream";
+    }
+    case Wait::kToken:
+      return "the controller waits at word " +
+             std::to_string(static_cast<const Controller&>(agent).word) +
+             " for a token";
+    case Wait::kFinished:
+      return agent.Name() + " has ended";
+  }
+  return agent.Name();
+}
+
+// Looks for a way from the last of `path` back to one of its agents; leaves there the
+// cycle, or else the deepest way that was found.
+bool FindCycle(const Array& array, std::vector<const Agent*>& path,
+               std::vector<const Agent*>& deepest, std::vector<const Agent*>& visited) {
+  visited.push_back(path.back());
+  if (path.size() > deepest.size()) deepest = path;
+  for (const Agent* blocker : Blockers(array, *path.back())) {
+    const auto begin = std::find(path.begin(), path.end(), blocker);
+    if (begin != path.end()) {
+      path.erase(path.begin(), begin);
+      path.push_back(blocker);
+      return true;
+    }
+    if (std::find(visited.begin(), visited.end(), blocker) != visited.end()) continue;
+    path.push_back(blocker);
+    if (FindCycle(array, path, deepest, visited)) return true;
+    path.pop_back();
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string Array::WhoWaits() const {
+  std::vector<const Agent*> path = {controller.get()}, deepest, visited;
+  const bool is_cycle = FindCycle(*this, path, deepest, visited);
+  if (!is_cycle) path = deepest;
+  std::string told;
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (i > 0) told += ", for ";
+    const bool closes = is_cycle && i + 1 == path.size();
+    told += closes ? path[i]->Name() + " again" : Told(*path[i]);
+  }
+  return told;
+}
+
+}  // namespace jax_npu::sim

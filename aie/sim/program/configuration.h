@@ -1,0 +1,208 @@
+// What a loaded design is to the hardware: memories, locks, BDs, channel programs,
+// routes and core programs, all with final addresses and ids.
+//
+// It is the virtual counterpart of the configuration data inside an xclbin, as text of
+// one item a line, words separated by blanks. aie/xdna/load/configuration.py writes it.
+// Indices count the lines of their kind from 0. Addresses are bytes within a tile;
+// lengths, sizes and strides of BDs are words of 4 bytes. Names have no blanks.
+//
+//   jax-npu-configuration 1
+//   device NAME
+//   param NAME NUMBER                 a limit, an address or a time, see Parameters
+//   buffer COL ROW ADDRESS BYTES NAME
+//   lock COL ROW ID INIT NAME
+//   bd COL ROW ID MEM_COL MEM_ROW ADDRESS LENGTH NEXT_ID ACQUIRE_LOCK VALUE
+//      RELEASE_LOCK VALUE NUM_DIMS {SIZE STRIDE} NUM_PADS {BEFORE AFTER}
+//                                     dimensions outermost first; no dimension: linear;
+//                                     pads outermost first, in words where innermost;
+//                                     locks as indices of `lock` lines; -1: none
+//   start COL ROW DIRECTION CHANNEL BD_ID REPEATS
+//                                     DIRECTION 0 = S2MM, 1 = MM2S; REPEATS from 1
+//   route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS
+//                                     from MM2S to S2MM; a source may stand in several
+//   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
+//   kernel NAME NUM_ARGUMENTS {TYPE}  declared function; TYPE is an index of `type`,
+//                                     -1 for a scalar argument
+//   core COL ROW NUM_SLOTS NUM_INSTRUCTIONS
+//                                     followed by that many lines:
+//   const SLOT VALUE
+//   binary OPERATION BITS SLOT LEFT RIGHT
+//                                     OPERATION add sub mul and or xor shl shrs shru
+//                                     divs divu rems remu mins maxs minu maxu; the
+//                                     result wraps to BITS and is sign-extended (1 bit:
+//                                     zero-extended); index has 64
+//   compare PREDICATE BITS SLOT LEFT RIGHT
+//                                     PREDICATE as arith.cmpi numbers them, 0-9
+//   select SLOT CONDITION LEFT RIGHT
+//   cast SIGNED FROM_BITS TO_BITS SLOT FROM
+//   move SLOT FROM
+//   load SLOT BUFFER ELEMENT_BYTES SIGNED NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
+//   store FROM BUFFER ELEMENT_BYTES NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
+//   acquire LOCK VALUE                AcquireGreaterEqual
+//   release LOCK VALUE
+//   call KERNEL NUM_ARGUMENTS {b BUFFER | s SLOT}
+//   jump INSTRUCTION                  positions within this core, from 0
+//   branch CONDITION INSTRUCTION INSTRUCTION
+//                                     to the first if the condition is not 0
+//   halt
+//
+// Slots hold integers of 64 bits.
+
+#ifndef JAX_NPU_AIE_SIM_PROGRAM_CONFIGURATION_H_
+#define JAX_NPU_AIE_SIM_PROGRAM_CONFIGURATION_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace jax_npu::sim {
+
+struct TileAt {
+  int column = 0, row = 0;
+  bool operator==(const TileAt& other) const {
+    return column == other.column && row == other.row;
+  }
+};
+
+enum Direction { kS2mm = 0, kMm2s = 1 };
+
+struct BufferInfo {
+  TileAt tile;
+  int64_t address, bytes;
+  std::string name;
+};
+
+struct LockInfo {
+  TileAt tile;
+  int id, init;
+  std::string name;
+};
+
+// One dimension of an access pattern. Pads are zeros sent before and after, on MM2S.
+struct Dimension {
+  int64_t size, stride, before = 0, after = 0;
+};
+
+struct BdInfo {
+  TileAt tile;
+  int id;
+  TileAt memory;
+  int64_t address, length;
+  int next;
+  int acquire_lock, acquire_value, release_lock, release_value;
+  std::vector<Dimension> dimensions;
+};
+
+struct StartInfo {
+  TileAt tile;
+  Direction direction;
+  int channel, bd, repeats;
+};
+
+struct RouteInfo {
+  TileAt from;
+  int from_channel;
+  TileAt to;
+  int to_channel, hops;
+};
+
+struct TypeInfo {
+  std::string element;
+  std::vector<int64_t> shape;
+
+  int64_t Bytes() const;
+};
+
+struct KernelInfo {
+  std::string name;
+  std::vector<int> arguments;  // types, -1 for a scalar
+};
+
+enum class Op {
+  kConst,
+  kBinary,
+  kCompare,
+  kSelect,
+  kCast,
+  kMove,
+  kLoad,
+  kStore,
+  kAcquire,
+  kRelease,
+  kCall,
+  kJump,
+  kBranch,
+  kHalt,
+};
+
+enum class Binary {
+  kAdd,
+  kSub,
+  kMul,
+  kAnd,
+  kOr,
+  kXor,
+  kShl,
+  kShrs,
+  kShru,
+  kDivs,
+  kDivu,
+  kRems,
+  kRemu,
+  kMins,
+  kMaxs,
+  kMinu,
+  kMaxu,
+};
+
+// The fields follow the line's order; which of them an operation uses is its own.
+struct Instruction {
+  Op op;
+  Binary binary = Binary::kAdd;
+  int bits = 64, from_bits = 64, predicate = 0, element_bytes = 0;
+  bool is_signed = true;
+  int result = -1, left = -1, right = -1, condition = -1;
+  int64_t value = 0;
+  int lock = -1, buffer = -1, kernel = -1;
+  int target = -1, other_target = -1;
+  struct Argument {
+    bool is_buffer;
+    int index;  // of the buffer or the slot
+  };
+  std::vector<Argument> arguments;
+  struct Index {
+    int slot;
+    int64_t stride_bytes;
+  };
+  std::vector<Index> indices;
+};
+
+struct CoreInfo {
+  TileAt tile;
+  int num_slots;
+  std::vector<Instruction> program;
+};
+
+struct Configuration {
+  std::string device;
+  std::map<std::string, double> parameters;
+  std::vector<BufferInfo> buffers;
+  std::vector<LockInfo> locks;
+  std::vector<BdInfo> bds;
+  std::vector<StartInfo> starts;
+  std::vector<RouteInfo> routes;
+  std::vector<TypeInfo> types;
+  std::vector<KernelInfo> kernels;
+  std::vector<CoreInfo> cores;
+
+  // Throws std::invalid_argument, naming the parameter, if it is missing.
+  double Parameter(const std::string& name) const;
+};
+
+// Throws std::invalid_argument with the line that is wrong.
+Configuration ParseConfiguration(const std::string& text);
+
+}  // namespace jax_npu::sim
+
+#endif  // JAX_NPU_AIE_SIM_PROGRAM_CONFIGURATION_H_

@@ -1,0 +1,57 @@
+// Limits, addresses and times of a device, read from its configuration once.
+
+#ifndef JAX_NPU_AIE_SIM_PROGRAM_HARDWARE_LIMITS_H_
+#define JAX_NPU_AIE_SIM_PROGRAM_HARDWARE_LIMITS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "aie/sim/program/configuration.h"
+
+namespace jax_npu::sim {
+
+struct TileLimits {
+  TileLimits(const Configuration& from, const std::string& kind);
+
+  int64_t memory_bytes;
+  int num_locks;
+  uint32_t lock_address;
+  int num_channels[2];  // by direction
+  int num_bds, bd_words;
+  uint32_t bd_address;
+  uint32_t control[2];  // address of channel 0's, by direction; the others 8 further
+};
+
+struct Limits {
+  explicit Limits(const Configuration& from);
+
+  TileLimits shim, memtile, core;
+  int num_columns, num_rows, generation;
+  unsigned burst_code, axcache, max_arguments, controller_bits;
+  size_t queue_depth;
+  int max_lock_value;
+  uint32_t bd_stride_bytes, lock_stride_bytes;
+};
+
+// In cycles of the array's clock, but for what is named otherwise.
+struct Times {
+  explicit Times(const Configuration& from);
+
+  double clock_hz;
+  double cycles_per_word, shim_cycles_per_word[2];  // by direction
+  int64_t shim_first_task[2], shim_task[2];
+  int64_t bd_setup, channel_start, bd_chain;
+  int64_t lock, memtile_release, hop;
+  int64_t write, lock_write, maskwrite, blockwrite;
+  double blockwrite_word;
+  int64_t patch, sync, first_sync, launch;
+  double launch_seconds;
+  double ddr_cycles_per_byte, ddr_run_overhead_bytes;
+  bool ddr_directions_shared;
+  int64_t core_instruction, kernel_call;
+  double run_limit_seconds;
+};
+
+}  // namespace jax_npu::sim
+
+#endif  // JAX_NPU_AIE_SIM_PROGRAM_HARDWARE_LIMITS_H_

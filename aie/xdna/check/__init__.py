@@ -1,0 +1,1 @@
+"""What the hardware cannot do, found in a design before it runs."""

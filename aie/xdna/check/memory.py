@@ -1,0 +1,113 @@
+"""Data and program memory: every buffer has room, and a place of its own.
+
+A core's stack lies at address 0. Program memory is judged by the sizes of the linked
+objects where the caller knows them, plus one instruction for each operation of the
+core's own program; the compiler may need more, so a pass is no promise.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from xdna.check.placed_design import (
+    PlacedDesign,
+    Tile,
+    Violation,
+    element_bytes,
+    name_of,
+)
+from xdna.devices import CORE, INSTRUCTION_BYTES
+from xdna.dialect.aie import BufferOp, CoreOp
+from xdna.dialect.op import element_count
+
+Span = tuple[int, int, str]  # first byte, number of bytes, whose
+
+
+def check_memory(design: PlacedDesign) -> Iterator[Violation]:
+    buffers: dict[Tile, list[BufferOp]] = defaultdict(list)
+    for tile, buffer in design.on_tiles(BufferOp):
+        buffers[tile].append(buffer)
+    stacks = {
+        tile: core.stack_size.value.data for tile, core in design.on_tiles(CoreOp)
+    }
+    for tile in sorted(buffers.keys() | stacks.keys()):
+        stack = stacks.get(tile, 0)
+        yield from _check_total(design, tile, buffers[tile], stack)
+        yield from _check_banks(design, tile, buffers[tile], stack)
+        yield from _check_addresses(design, tile, buffers[tile], stack)
+
+
+def check_programs(design: PlacedDesign) -> Iterator[Violation]:
+    for tile, core in design.on_tiles(CoreOp):
+        num_ops = sum(1 for _ in core.walk()) - 1
+        linked = "" if core.link_with is None else core.link_with.data
+        needed = num_ops * INSTRUCTION_BYTES + design.program_bytes.get(linked, 0)
+        limit = design.kind(tile).program_bytes
+        if design.kind(tile) is CORE and needed > limit:
+            what = f"{num_ops} operations and {linked or 'no object'}"
+            yield Violation(tile, "program memory", needed, limit, what)
+
+
+def num_bytes(buffer: BufferOp) -> int:
+    return element_count(buffer.buffer.type) * element_bytes(buffer.buffer.type)
+
+
+def _check_total(
+    design: PlacedDesign, tile: Tile, buffers: list[BufferOp], stack: int
+) -> Iterator[Violation]:
+    limit = design.kind(tile).memory_bytes
+    needed = stack + sum(num_bytes(buffer) for buffer in buffers)
+    if needed > limit:
+        what = f"{len(buffers)} buffers and {stack} bytes of stack"
+        yield Violation(tile, "data memory", needed, limit, what)
+
+
+def _check_banks(
+    design: PlacedDesign, tile: Tile, buffers: list[BufferOp], stack: int
+) -> Iterator[Violation]:
+    kind = design.kind(tile)
+    used: dict[int, int] = defaultdict(int)
+    for buffer in buffers:
+        if buffer.mem_bank is None:
+            continue
+        bank = buffer.mem_bank.value.data
+        used[bank] += num_bytes(buffer)
+        if bank >= kind.num_banks:
+            yield Violation(
+                tile, "bank", bank, kind.num_banks - 1, f"buffer {name_of(buffer)}"
+            )
+    for bank, needed in sorted(used.items()):
+        if bank < kind.num_banks:
+            limit = kind.memory_bytes // kind.num_banks
+            needed += stack if bank == 0 else 0
+            if needed > limit:
+                what = "buffers of that bank, with the stack in bank 0"
+                yield Violation(tile, f"memory of bank {bank}", needed, limit, what)
+
+
+def _check_addresses(
+    design: PlacedDesign, tile: Tile, buffers: list[BufferOp], stack: int
+) -> Iterator[Violation]:
+    spans: list[Span] = [(0, stack, "the stack")] if stack else []
+    limit = design.kind(tile).memory_bytes
+    for buffer in buffers:
+        what = f"buffer {name_of(buffer)}"
+        if buffer.address is None:
+            if design.is_placed:
+                yield Violation(tile, "address", "one", "none given", what)
+            continue
+        start = buffer.address.value.data
+        end = start + num_bytes(buffer)
+        if end > limit:
+            yield Violation(tile, "address", end, limit, f"{what} ends outside")
+        spans.append((start, end - start, what))
+    spans.sort()
+    for (start, size, what), (next_start, _, next_what) in pairwise(spans):
+        if start + size > next_start:
+            yield Violation(
+                tile,
+                "address",
+                start + size,
+                next_start,
+                f"{what} ends inside {next_what}",
+            )

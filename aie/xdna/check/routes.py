@@ -1,0 +1,166 @@
+"""Streams: flows join every channel that runs, where free, along a legal route."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from xdna.check.dma_chains import chains
+from xdna.check.placed_design import PlacedDesign, Tile, Violation
+from xdna.check.router import Net, links, route
+from xdna.dialect.aie import (
+    FlowOp,
+    PacketDestOp,
+    PacketFlowOp,
+    PacketSourceOp,
+    ShimDmaAllocationOp,
+)
+from xdna.dialect.attrs import BUNDLES, keyword_of
+
+
+@dataclass(frozen=True)
+class Port:
+    """Where a stream begins or ends."""
+
+    tile: Tile
+    bundle: str
+    channel: int
+
+    def __str__(self) -> str:
+        return f"{self.bundle} {self.channel} of tile {self.tile}"
+
+
+Streams = dict[Port, list[Port]]
+
+
+def check_flows(design: PlacedDesign) -> Iterator[Violation]:
+    circuits, packets = circuit_flows(design), packet_flows(design)
+    running = _running_channels(design)
+    sources: dict[Port, Port] = {}
+    for source, destinations in [*circuits.items(), *packets.items()]:
+        yield from _check_port(design, source, "MM2S", running)
+        for destination in destinations:
+            yield from _check_port(design, destination, "S2MM", running)
+    for source, destinations in circuits.items():
+        if source in packets:
+            what = "both a circuit and packets"
+            yield Violation(source.tile, f"port {source}", 2, 1, what)
+        for destination in destinations:
+            if destination in sources:
+                what = f"flows from {sources[destination]} and from {source}"
+                yield Violation(destination.tile, f"port {destination}", 2, 1, what)
+            sources[destination] = source
+    yield from _check_joined(design, [*circuits.items(), *packets.items()])
+
+
+def check_routes(design: PlacedDesign) -> Iterator[Violation]:
+    capacities = links(design.device)
+    nets: list[Net] = [
+        (source.tile, [port.tile for port in destinations])
+        for source, destinations in circuit_flows(design).items()
+    ]
+    # Packets may share wires; taken as one net each, they are counted too often
+    # rather than too seldom.
+    nets += [
+        (source.tile, [port.tile for port in destinations])
+        for source, destinations in packet_flows(design).items()
+    ]
+    try:
+        usage = route(capacities, nets)
+    except ValueError as error:
+        yield Violation(None, "route", "a path", "none", str(error))
+        return
+    for (tile, bundle), needed in sorted(usage.items()):
+        limit = capacities[tile, bundle]
+        if needed > limit:
+            what = "no legal route for all flows was found; first overloaded port"
+            resource = f"{bundle} masters of the switch"
+            yield Violation(tile, resource, needed, limit, what)
+            return
+
+
+def circuit_flows(design: PlacedDesign) -> Streams:
+    streams: Streams = defaultdict(list)
+    for flow in design.ops(FlowOp):
+        source, dest = design.tile(flow.source), design.tile(flow.dest)
+        if source is not None and dest is not None:
+            out = _bundle(flow.source_bundle.value.data)
+            into = _bundle(flow.dest_bundle.value.data)
+            streams[Port(source, out, flow.source_channel.value.data)].append(
+                Port(dest, into, flow.dest_channel.value.data)
+            )
+    return streams
+
+
+def packet_flows(design: PlacedDesign) -> Streams:
+    streams: Streams = defaultdict(list)
+    for flow in design.ops(PacketFlowOp):
+        for source in _ports(design, flow, PacketSourceOp):
+            streams[source] += _ports(design, flow, PacketDestOp)
+    return streams
+
+
+def _ports(
+    design: PlacedDesign,
+    flow: PacketFlowOp,
+    end: type[PacketSourceOp] | type[PacketDestOp],
+) -> list[Port]:
+    ports = []
+    for op in flow.ports.block.ops:
+        if isinstance(op, end):
+            tile = design.tile(op.tile)
+            if tile is not None:
+                bundle = _bundle(op.bundle.value.data)
+                ports.append(Port(tile, bundle, op.channel.value.data))
+    return ports
+
+
+def _bundle(number: int) -> str:
+    return keyword_of(BUNDLES, number)
+
+
+def _running_channels(design: PlacedDesign) -> set[tuple[Tile, str, int]]:
+    """(tile, direction, channel) that a program starts or the host may."""
+    running = {(chain.tile, chain.direction, chain.channel) for chain in chains(design)}
+    for tile, allocation in design.on_tiles(ShimDmaAllocationOp):
+        channel = allocation.channel_index.value.data
+        running.add((tile, allocation.direction, channel))
+    return running
+
+
+def _check_port(
+    design: PlacedDesign,
+    port: Port,
+    direction: str,
+    running: set[tuple[Tile, str, int]],
+) -> Iterator[Violation]:
+    kind = design.kind(port.tile)
+    if port.bundle != "DMA":
+        ports = kind.slaves if direction == "MM2S" else kind.masters
+        limit = ports.get(port.bundle)
+        if limit is not None and port.channel >= limit:
+            what = "port of the switch out of range"
+            yield Violation(port.tile, f"port {port}", port.channel, limit - 1, what)
+        return
+    limit = kind.dma.num_channels(direction)
+    resource = f"channel {direction} {port.channel}"
+    if port.channel >= limit:
+        what = "a flow uses it"
+        yield Violation(port.tile, resource, port.channel, limit - 1, what)
+    elif (port.tile, direction, port.channel) not in running:
+        what = "a flow uses it, no DMA program starts it"
+        yield Violation(port.tile, resource, "a program", "none", what)
+
+
+def _check_joined(
+    design: PlacedDesign, flows: Iterable[tuple[Port, list[Port]]]
+) -> Iterator[Violation]:
+    """Every channel that a program starts has a flow, or it waits forever."""
+    joined = {"MM2S": set[Port](), "S2MM": set[Port]()}
+    for source, destinations in flows:
+        joined["MM2S"].add(source)
+        joined["S2MM"].update(destinations)
+    ends = {"MM2S": "takes from it", "S2MM": "feeds it"}
+    for chain in chains(design):
+        if Port(chain.tile, "DMA", chain.channel) not in joined[chain.direction]:
+            what = f"a DMA program starts it, no flow {ends[chain.direction]}"
+            yield Violation(chain.tile, f"channel {chain}", "a flow", "none", what)

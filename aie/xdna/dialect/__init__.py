@@ -1,0 +1,1 @@
+"""The dialects `aie` and `aiex`, and MLIR text in and out."""

@@ -1,0 +1,192 @@
+"""The `aie` operations that place things on tiles: buffers, locks and cores."""
+
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    IndexType,
+    IntegerAttr,
+    MemRefType,
+    StringAttr,
+    i32,
+)
+from xdsl.ir import Region
+from xdsl.irdl import (
+    IRDLOperation,
+    ParsePropInAttrDict,
+    irdl_op_definition,
+    operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+)
+from xdsl.traits import (
+    Pure,
+)
+from xdsl.utils.exceptions import VerifyException
+
+from xdna.dialect.attrs import (
+    LOCK_ACTIONS,
+    LockActionKeyword,
+    keyword_of,
+    number_of,
+)
+from xdna.dialect.op import (
+    BOOL,
+    I32,
+    Value,
+    check_not_negative,
+    i32_or_none,
+    string_or_none,
+)
+
+DEFAULT_STACK_BYTES = 1024
+
+
+@irdl_op_definition
+class TileOp(IRDLOperation):
+    name = "aie.tile"
+    col = prop_def(I32)
+    row = prop_def(I32)
+    result = result_def(IndexType())
+    traits = traits_def(Pure())
+    assembly_format = "`(` $col `,` $row `)` attr-dict"
+
+    def __init__(self, col: int, row: int):
+        super().__init__(
+            properties={"col": i32_or_none(col), "row": i32_or_none(row)},
+            result_types=[IndexType()],
+        )
+
+    def verify_(self) -> None:
+        check_not_negative(self, "col", "row")
+
+
+@irdl_op_definition
+class BufferOp(IRDLOperation):
+    name = "aie.buffer"
+    tile = operand_def(IndexType())
+    sym_name = opt_prop_def(StringAttr)
+    address = opt_prop_def(I32)
+    mem_bank = opt_prop_def(I32)
+    initial_value = opt_prop_def(DenseIntOrFPElementsAttr)
+    buffer = result_def(MemRefType)
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "`(` $tile `)` attr-dict `:` type($buffer)"
+
+    def __init__(
+        self,
+        tile: Value,
+        type: MemRefType,
+        name: str | None = None,
+        address: int | None = None,
+    ):
+        super().__init__(
+            operands=[tile],
+            properties={
+                "sym_name": string_or_none(name),
+                "address": i32_or_none(address),
+            },
+            result_types=[type],
+        )
+
+    def verify_(self) -> None:
+        check_not_negative(self, "address", "mem_bank")
+        if any(size < 0 for size in self.buffer.type.get_shape()):
+            raise VerifyException("a buffer's shape must be static")
+
+
+@irdl_op_definition
+class LockOp(IRDLOperation):
+    name = "aie.lock"
+    tile = operand_def(IndexType())
+    lock_id = opt_prop_def(I32, prop_name="lockID")
+    init = opt_prop_def(I32)
+    sym_name = opt_prop_def(StringAttr)
+    result = result_def(IndexType())
+    traits = traits_def(Pure())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "`(` $tile (`,` $lockID^)? `)` attr-dict"
+
+    def __init__(self, tile: Value, id: int, init: int = 0, name: str | None = None):
+        super().__init__(
+            operands=[tile],
+            properties={
+                "lockID": i32_or_none(id),
+                "init": i32_or_none(init),
+                "sym_name": string_or_none(name),
+            },
+            result_types=[IndexType()],
+        )
+
+    def verify_(self) -> None:
+        check_not_negative(self, "lockID")
+
+
+@irdl_op_definition
+class UseLockOp(IRDLOperation):
+    name = "aie.use_lock"
+    lock = operand_def(IndexType())
+    action = prop_def(I32)
+    value = opt_prop_def(I32)
+    blocking = opt_prop_def(I32)
+    acq_en = opt_prop_def(BOOL)
+    irdl_options = (ParsePropInAttrDict(),)
+    custom_directives = (LockActionKeyword,)
+    assembly_format = (
+        "`(` $lock `,` custom<LockActionKeyword>($action) (`,` $value^)? `)` attr-dict"
+    )
+
+    def __init__(self, lock: Value, action: str, value: int = 1):
+        super().__init__(
+            operands=[lock],
+            properties={
+                "action": number_of(LOCK_ACTIONS, action),
+                "value": i32_or_none(value),
+            },
+        )
+
+    @property
+    def action_name(self) -> str:
+        return keyword_of(LOCK_ACTIONS, self.action.value.data)
+
+    @property
+    def amount(self) -> int:
+        return 1 if self.value is None else self.value.value.data
+
+    def verify_(self) -> None:
+        keyword_of(LOCK_ACTIONS, self.action.value.data)
+
+
+@irdl_op_definition
+class CoreOp(IRDLOperation):
+    name = "aie.core"
+    tile = operand_def(IndexType())
+    stack_size = prop_def(I32, default_value=IntegerAttr(DEFAULT_STACK_BYTES, i32))
+    link_with = opt_prop_def(StringAttr)
+    elf_file = opt_prop_def(StringAttr)
+    dynamic_objfifo_lowering = opt_prop_def(BOOL)
+    body = region_def()
+    result = result_def(IndexType())
+    irdl_options = (ParsePropInAttrDict(),)
+    assembly_format = "`(` $tile `)` $body attr-dict"
+
+    def __init__(
+        self,
+        tile: Value,
+        region: Region,
+        link_with: str | None = None,
+        stack_size: int = DEFAULT_STACK_BYTES,
+    ):
+        super().__init__(
+            operands=[tile],
+            properties={
+                "stack_size": i32_or_none(stack_size),
+                "link_with": string_or_none(link_with),
+            },
+            regions=[region],
+            result_types=[IndexType()],
+        )
+
+    def verify_(self) -> None:
+        check_not_negative(self, "stack_size")

@@ -1,0 +1,1 @@
+"""Our GEMM on the array: its design, its plans for every shape, its streams."""

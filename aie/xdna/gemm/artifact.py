@@ -1,0 +1,227 @@
+"""A built design: the folder that `jax-npu build` makes, and its check before loading.
+
+An instruction stream writes the cores' parameters to fixed addresses, and nothing in
+the NPU notices if the loaded design keeps something else there. So the folder tells
+what it was built from and where the compiler put what streams write, and only a design
+that is the present one in all of that is loaded.
+"""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from xdna.devices import FIRST_CORE_ROW
+from xdna.gemm.array import GO_LOCK, GemmArray
+from xdna.gemm.stream import run_words
+from xdna.gemm.tiling import make_plan
+from xdna.stream.instructions import Write, decode, split_address
+
+MLIR_AIE = "1.3"  # the release whose text `print_module` writes
+FORMAT = 1  # of the metadata
+MLIR_FILE = "design.mlir"
+XCLBIN_FILE = "gemm.xclbin"
+METADATA_FILE = "design.json"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The metadata of a built design, as `design.json` has them."""
+
+    format: int
+    device: str
+    generation: int  # in the header of its streams
+    tile: tuple[int, ...]  # m, k, n
+    out: str  # type of C
+    b_column_major: bool
+    mlir_sha256: str
+    xclbin_sha256: str
+    addresses: tuple[int, ...]  # of cores, that every stream writes
+    go_lock: int
+    versions: dict[str, str]  # jax-npu, mlir-aie, peano
+
+
+@functools.lru_cache(maxsize=4)
+def design_text(array: GemmArray) -> str:
+    """The design of `array` as mlir-aie takes it."""
+    from xdna.dialect.text import print_module
+    from xdna.gemm.design import gemm_design
+
+    return print_module(gemm_design(array))
+
+
+def describe(array: GemmArray, xclbin: bytes, versions: Mapping[str, str]) -> Artifact:
+    """What there is to tell of an xclbin of that array."""
+    return Artifact(
+        format=FORMAT,
+        device=array.device_name,
+        generation=array.device.generation,
+        tile=(array.m, array.k, array.n),
+        out=array.out,
+        b_column_major=array.b_column_major,
+        mlir_sha256=_sha256(design_text(array).encode()),
+        xclbin_sha256=_sha256(xclbin),
+        addresses=written_addresses(array),
+        go_lock=GO_LOCK,
+        versions=dict(versions),
+    )
+
+
+def write_artifact(folder: Path, artifact: Artifact) -> None:
+    text = json.dumps(asdict(artifact), indent=2)
+    (folder / METADATA_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_artifact(folder: Path, device: str) -> Artifact:
+    """The metadata in a folder that should hold a design of `device`.
+
+    Raises:
+      ValueError: if there are none, or they are damaged or of another format.
+    """
+    path = folder / METADATA_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _refusal(path, f"cannot be read: {error.strerror}", device) from None
+    except (ValueError, RecursionError):
+        raise _refusal(path, "is damaged: it is no JSON", device) from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        came = record.get("format") if isinstance(record, dict) else None
+        what = f"has format {came!r}, this version of jax-npu reads {FORMAT}"
+        raise _refusal(path, what, device)
+    try:
+        return _artifact(record)
+    except (KeyError, TypeError) as error:
+        what = f"is damaged: {str(error).strip(chr(39))} is missing or wrong"
+        raise _refusal(path, what, device) from None
+
+
+def check_artifact(folder: Path, array: GemmArray) -> Path:
+    """The xclbin in a folder, after the check that it is this array's.
+
+    Raises:
+      ValueError: if streams for `array` must not run on it: one line with the reason.
+    """
+    device = array.device_name
+    artifact = read_artifact(folder, device)
+    version = artifact.versions.get("mlir-aie", "unknown")
+    if not is_supported(version):
+        what = f"was built with mlir-aie {version}, and {MLIR_AIE} is required"
+        raise _refusal(folder, what, device)
+    path = folder / XCLBIN_FILE
+    try:
+        xclbin = path.read_bytes()
+    except OSError as error:
+        raise _refusal(path, f"cannot be read: {error.strerror}", device) from None
+    expected = describe(array, xclbin, artifact.versions)
+    for name, what in _DIFFERENCES.items():
+        required, came = getattr(expected, name), getattr(artifact, name)
+        if required != came:
+            text = what.format(required=required, came=came)
+            raise _refusal(folder, text, device)
+    return path
+
+
+def is_supported(mlir_aie: str) -> bool:
+    """Whether designs are written for that version of mlir-aie."""
+    return re.match(rf"{re.escape(MLIR_AIE)}(\.|$)", mlir_aie) is not None
+
+
+def written_addresses(array: GemmArray) -> tuple[int, ...]:
+    """Where in the cores a run's stream writes, flat: parameters and "go" locks."""
+    plan = make_plan(array, 1, 1, 1, 1)
+    _, stream = decode(run_words(plan, plan.runs[0]))
+    written = {op.address for _, op in stream if isinstance(op, Write)}
+    return tuple(sorted(a for a in written if split_address(a)[1] >= FIRST_CORE_ROW))
+
+
+def check_placement(text: str, lowered: str) -> None:
+    """Whether a compiler's lowered MLIR keeps every place that the design asks for.
+
+    Raises:
+      ValueError: with the first buffer or lock that it moved or dropped.
+    """
+    places = dict(_places(lowered))
+    for name, place in _places(text):
+        if places.get(name) != place:
+            kind, column, row, asked = place
+            came = f"it is at {places[name][1:]}" if name in places else "it is gone"
+            raise ValueError(
+                f"{kind} {name} of tile ({column}, {row}) must be at {asked} in the "
+                f"compiled design, and {came}: streams would write elsewhere"
+            )
+
+
+# In the order in which they are told: what makes all the rest differ comes first.
+_DIFFERENCES = {
+    "device": "is a design for {came}, not for {required}",
+    "generation": "is for NPUs of generation {came}, not {required}",
+    "tile": "has tile {came}, and streams are made for {required}",
+    "out": "has C in {came}, and streams are made for {required}",
+    "b_column_major": "has b_column_major {came}, and streams are made for {required}",
+    "mlir_sha256": "was built by another version of jax-npu: the design has changed",
+    "addresses": "has the cores' parameters at other addresses than streams write",
+    "go_lock": "has lock {came} as the cores' go, and streams set {required}",
+    "xclbin_sha256": "is damaged: gemm.xclbin is not the file that was built",
+}
+
+
+def _artifact(record: dict[str, Any]) -> Artifact:
+    """Raises KeyError or TypeError with the name of what is not as written."""
+    values = {field.name: record[field.name] for field in fields(Artifact)}
+    for name in ("tile", "addresses"):
+        values[name] = _typed(values, name, list)
+        if not all(type(number) is int for number in values[name]):
+            raise TypeError(name)
+        values[name] = tuple(values[name])
+    for name in ("device", "out", "mlir_sha256", "xclbin_sha256"):
+        _typed(values, name, str)
+    versions = _typed(values, "versions", dict)
+    if not all(isinstance(version, str) for version in versions.values()):
+        raise TypeError("versions")
+    return Artifact(**values)
+
+
+def _typed(values: dict[str, Any], name: str, kind: type) -> Any:
+    if not isinstance(values[name], kind):
+        raise TypeError(name)
+    return values[name]
+
+
+def _refusal(path: Path, what: str, device: str) -> ValueError:
+    return ValueError(f"{path} {what}; run: jax-npu build --device {device}")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# A line reader, not `parse_module`: of a lowered module only these three operations
+# matter, and no other one that a compiler adds may keep it from being read.
+_TILE = re.compile(r"%(\S+) = aie\.tile\((\d+), (\d+)\)")
+_BUFFER = re.compile(r"aie\.buffer\(%(\S+?)\) \{(.*?)\}")
+_LOCK = re.compile(r"aie\.lock\(%(\S+?), (\d+)\) \{(.*?)\}")
+_ADDRESS = re.compile(r"\baddress = (\d+)")
+_NAME = re.compile(r'\bsym_name = "(.*?)"')
+
+NOWHERE = (-1, -1)
+Place = tuple[str, int, int, int | None]  # kind, column, row, address or id
+
+
+def _places(text: str) -> Iterator[tuple[str, Place]]:
+    tiles = {name: (int(c), int(r)) for name, c, r in _TILE.findall(text)}
+    for tile, attributes in _BUFFER.findall(text):
+        address = _ADDRESS.search(attributes)
+        number = int(address[1]) if address else None
+        yield _name(attributes), ("buffer", *tiles.get(tile, NOWHERE), number)
+    for tile, number, attributes in _LOCK.findall(text):
+        yield _name(attributes), ("lock", *tiles.get(tile, NOWHERE), int(number))
+
+
+def _name(attributes: str) -> str:
+    name = _NAME.search(attributes)
+    return name[1] if name else "?"

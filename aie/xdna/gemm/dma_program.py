@@ -1,0 +1,81 @@
+"""Endless DMA programs of a tile, from a list of what each channel repeats."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdsl.builder import ImplicitBuilder
+from xdsl.ir import Block, Region, SSAValue
+
+from xdna.devices import Dma
+from xdna.dialect.aie import (
+    DmaBdOp,
+    DmaStartOp,
+    EndOp,
+    NextBdOp,
+    UseLockOp,
+)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One buffer descriptor: waits for a lock, moves, releases the other lock.
+
+    `dims` are (size, stride) in elements, outermost first; none is a linear transfer.
+    """
+
+    buffer: SSAValue
+    length: int
+    acquire: SSAValue
+    release: SSAValue
+    offset: int = 0
+    dims: Sequence[tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a channel does, again and again."""
+
+    direction: str
+    number: int
+    transfers: Sequence[Transfer]
+
+
+def dma_program(dma: Dma, channels: Sequence[Channel]) -> Region:
+    """The body of an `aie.mem` or `aie.memtile_dma`."""
+    region = Region()
+    start = Block()
+    region.add_block(start)
+    num_used: Counter[range] = Counter()
+    for channel in channels:
+        ids = dma.bd_ids(channel.number)
+        first = num_used[ids]
+        num_used[ids] += len(channel.transfers)
+        blocks = [Block() for _ in channel.transfers]
+        chain = Block()
+        with ImplicitBuilder(start):
+            DmaStartOp(channel.direction, channel.number, blocks[0], chain)
+        for i, transfer in enumerate(channel.transfers):
+            following = (i + 1) % len(blocks)
+            with ImplicitBuilder(blocks[i]):
+                _transfer(transfer, ids[first + i], ids[first + following])
+                NextBdOp(blocks[following])
+            region.add_block(blocks[i])
+        region.add_block(chain)
+        start = chain
+    with ImplicitBuilder(start):
+        EndOp()
+    return region
+
+
+def _transfer(transfer: Transfer, bd_id: int, next_bd_id: int) -> None:
+    UseLockOp(transfer.acquire, "AcquireGreaterEqual", 1)
+    DmaBdOp(
+        transfer.buffer,
+        transfer.offset,
+        transfer.length,
+        transfer.dims,
+        bd_id=bd_id,
+        next_bd_id=next_bd_id,
+    )
+    UseLockOp(transfer.release, "Release", 1)

@@ -1,0 +1,1 @@
+"""A design as the virtual NPU loads it."""

@@ -1,0 +1,127 @@
+"""A placed design as the configuration that the virtual NPU loads.
+
+`aie/sim/program/configuration.h` documents the text's format. There everything is by
+index, in bytes or in words: symbols and element types end here.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+
+from xdna.check.memory import num_bytes
+from xdna.check.placed_design import PlacedDesign, lock_of, name_of
+from xdna.check.routes import circuit_flows, packet_flows
+from xdna.check.target import check_design
+from xdna.devices import DEVICES
+from xdna.dialect.aie import BufferOp, CoreOp, DeviceOp, LockOp, UseLockOp
+from xdna.load.core_calls import Kernels
+from xdna.load.core_lowering import core_lines
+from xdna.load.dma_lowering import dma_lines
+from xdna.load.parameters import parameters
+
+Words = Sequence[object]  # of a line
+
+
+def configuration(module: ModuleOp, is_placed: bool = True) -> str:
+    """The text of a design whose addresses, lock ids and BD ids are final.
+
+    Cores may be in scf or in cf form; a runtime sequence is left out.
+
+    Raises:
+      ValueError: in one line, if the design breaks a limit of its device, or what it
+        says has no place in a configuration.
+    """
+    violations = check_design(module, is_placed)
+    if violations:
+        more = len(violations) - 1
+        rest = f" (and {more} more)" if more else ""
+        raise ValueError(f"{violations[0]}{rest}")
+    module = module.clone()  # whose cores are lowered in place
+    devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
+    if len(devices) > 1:
+        raise ValueError(f"a configuration is of one aie.device, got {len(devices)}")
+    design = PlacedDesign(devices[0], DEVICES[devices[0].device_name], is_placed)
+    _check_locks_wait(design)
+    functions = [op for op in module.walk() if isinstance(op, FuncOp)]
+    kernels = Kernels({op.sym_name.data: op for op in functions})
+    return "".join(" ".join(map(str, line)) + "\n" for line in _lines(design, kernels))
+
+
+def _lines(design: PlacedDesign, kernels: Kernels) -> Iterator[Words]:
+    yield "jax-npu-configuration", 1
+    yield "device", design.device.name
+    for name, value in parameters(design.device).items():
+        yield "param", name, value
+    yield from _buffer_lines(design)
+    yield from _lock_lines(design)
+    buffers = {op: i for i, (_, op) in enumerate(design.on_tiles(BufferOp))}
+    locks = {op: i for i, (_, op) in enumerate(design.on_tiles(LockOp))}
+    yield from dma_lines(design, locks)
+    yield from _route_lines(design)
+    cores = []
+    for tile, core in design.on_tiles(CoreOp):
+        if core.elf_file is not None:
+            raise ValueError(f"core of tile {tile}: its program lies in an elf_file")
+        cores += core_lines(tile, core, buffers, locks, kernels)
+    yield from kernels.lines()
+    yield from cores
+
+
+def _buffer_lines(design: PlacedDesign) -> Iterator[Words]:
+    for tile, buffer in design.on_tiles(BufferOp):
+        name = name_of(buffer)
+        if buffer.address is None:
+            raise ValueError(f"tile {tile}: buffer {name} has no address")
+        if buffer.initial_value is not None:
+            what = "has an initial value, which a configuration does not hold"
+            raise ValueError(f"tile {tile}: buffer {name} {what}")
+        address = buffer.address.value.data
+        yield "buffer", *tile, address, num_bytes(buffer), _word(name)
+
+
+def _lock_lines(design: PlacedDesign) -> Iterator[Words]:
+    for tile, lock in design.on_tiles(LockOp):
+        if lock.lock_id is None:
+            raise ValueError(f"tile {tile}: lock {name_of(lock)} has no id")
+        init = 0 if lock.init is None else lock.init.value.data
+        yield "lock", *tile, lock.lock_id.value.data, init, _word(name_of(lock))
+
+
+def _check_locks_wait(design: PlacedDesign) -> None:
+    for use in design.op.walk():
+        if not isinstance(use, UseLockOp):
+            continue
+        lock = lock_of(use.lock)
+        assert lock is not None  # or the target check had failed
+        for name, flag in ("blocking", use.blocking), ("acq_en", use.acq_en):
+            if flag is not None and not flag.value.data:
+                what = f"aie.use_lock of {name_of(lock)} must wait, got {name} = 0"
+                raise ValueError(f"tile {design.tile(lock.tile)}: {what}")
+
+
+def _route_lines(design: PlacedDesign) -> Iterator[Words]:
+    for source, destinations in packet_flows(design).items():
+        for destination in destinations:
+            # The engine itself brings tokens to the controller.
+            if (source.bundle, destination.bundle) != ("TileControl", "South"):
+                raise ValueError(
+                    f"tile {source.tile}: packet flow from {source} to {destination}: "
+                    "only controller tokens are supported, use aie.flow"
+                )
+    for source, destinations in circuit_flows(design).items():
+        for destination in destinations:
+            if {source.bundle, destination.bundle} != {"DMA"}:
+                raise ValueError(
+                    f"tile {source.tile}: flow from {source} to {destination}: "
+                    "only flows between DMA channels are supported"
+                )
+            (column, row), (to_column, to_row) = source.tile, destination.tile
+            hops = abs(to_column - column) + abs(to_row - row) + 1
+            ends = *source.tile, source.channel, *destination.tile, destination.channel
+            yield "route", *ends, hops
+
+
+def _word(name: str) -> str:
+    """One word, which may stand in a report's JSON as it is."""
+    return "_".join(name.replace('"', "'").replace("\\", "/").split()) or "?"

@@ -1,0 +1,103 @@
+"""The DMA programs of memtiles and cores as `bd` and `start` lines, in words.
+
+The target check has passed: strides, runs and addresses are whole words, and a BD has
+one lock to acquire and one to release at most.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from xdna.check.dma_chains import Chain, chains
+from xdna.check.placed_design import (
+    PlacedDesign,
+    buffer_of,
+    element_bytes,
+    lock_of,
+)
+from xdna.devices import WORD_BYTES
+from xdna.dialect.aie import DmaBdOp, LockOp, ShimDmaOp, UseLockOp
+from xdna.dialect.attrs import DIRECTIONS
+
+NO_LOCK = (-1, 0)
+END_OF_CHAIN = -1
+
+
+def dma_lines(
+    design: PlacedDesign, locks: Mapping[LockOp, int]
+) -> Iterator[Sequence[object]]:
+    """BDs, and behind those of a channel its start. `locks`: their indices.
+
+    Raises:
+      ValueError: naming the tile, if a program has no counterpart in a configuration.
+    """
+    for tile, _ in design.on_tiles(ShimDmaOp):
+        raise ValueError(
+            f"tile {tile}: aie.shim_dma addresses host memory, which a configuration "
+            "does not have; program shims in the instruction stream"
+        )
+    for chain in chains(design):
+        ids = [_id(chain, bd) for bd in chain.bds]
+        end = END_OF_CHAIN if chain.loops_to is None else ids[chain.loops_to]
+        for id, bd, next_id, uses in zip(ids, chain.bds, [*ids[1:], end], chain.uses):
+            _check_supported(chain, id, bd)
+            order = next_id, *_locks(locks, uses)
+            yield "bd", *chain.tile, id, *_memory(design, bd), *order, *_pattern(bd)
+        direction = DIRECTIONS[chain.direction]
+        repeats = chain.repeat_count + 1
+        yield "start", *chain.tile, direction, chain.channel, ids[0], repeats
+
+
+def _id(chain: Chain, bd: DmaBdOp) -> int:
+    if bd.bd_id is None:
+        raise ValueError(f"tile {chain.tile}: a BD of {chain} has no id")
+    return bd.bd_id.value.data
+
+
+def _check_supported(chain: Chain, id: int, bd: DmaBdOp) -> None:
+    where = f"tile {chain.tile}: BD {id} of {chain}"
+    if bd.packet is not None:
+        raise ValueError(f"{where}: packets are not supported")
+    if bd.pad_value is not None and bd.pad_value.value.data:
+        raise ValueError(f"{where}: pads must be zeros, got {bd.pad_value.value.data}")
+
+
+def _locks(locks: Mapping[LockOp, int], uses: Sequence[UseLockOp]) -> list[int]:
+    """Index and value of the lock to acquire, and of the one to release."""
+    acquire = release = NO_LOCK
+    for use in uses:
+        lock = lock_of(use.lock)
+        assert lock is not None
+        if use.action_name == "Release":
+            release = locks[lock], use.amount
+        else:
+            acquire = locks[lock], use.amount
+    return [*acquire, *release]
+
+
+def _memory(design: PlacedDesign, bd: DmaBdOp) -> list[int]:
+    """The tile with the buffer, the first byte there, and the number of words."""
+    buffer = buffer_of(bd.buffer)
+    assert buffer is not None
+    assert buffer.address is not None
+    tile = design.tile(buffer.tile)
+    assert tile is not None
+    width = element_bytes(bd.buffer.type)
+    address = buffer.address.value.data + bd.offset.value.data * width
+    return [*tile, address, bd.length * width // WORD_BYTES]
+
+
+def _pattern(bd: DmaBdOp) -> list[int]:
+    """Dimensions and pads, each with their number first."""
+    width = element_bytes(bd.buffer.type)
+    dims = () if bd.dimensions is None else bd.dimensions.data
+    pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
+    words = [len(dims)]
+    for i, (size, stride) in enumerate(dims):
+        if i == len(dims) - 1 and stride == 1:
+            words += [size * width // WORD_BYTES, 1]
+        else:
+            words += [size, stride * width // WORD_BYTES]
+    words.append(len(pads))
+    for i, zeros in enumerate(pads):
+        unit = width / WORD_BYTES if i == len(pads) - 1 else 1
+        words += [int(count * unit) for count in zeros]
+    return words

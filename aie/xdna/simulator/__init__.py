@@ -1,0 +1,1 @@
+"""The virtual NPU for Python: designs, streams and buffers, without JAX."""

@@ -1,0 +1,1 @@
+"""Instruction streams: operations and buffer descriptors as words, and back."""

@@ -1,0 +1,55 @@
+"""What lies at an address of a tile: what an instruction stream may touch."""
+
+from typing import NamedTuple
+
+from xdna.devices import (
+    BD_STRIDE_BYTES,
+    LOCK_STRIDE_BYTES,
+    WORD_BYTES,
+    TileKind,
+)
+
+
+class Register(NamedTuple):
+    """A word of a tile.
+
+    `what` is "bd" (number: of the BD, word: 0-7), "queue" or "control" (of a DMA
+    channel), "lock" or "data" (number: byte offset in a core's memory).
+    """
+
+    what: str
+    number: int
+    word: int = 0
+    direction: str = ""
+
+    def __str__(self) -> str:
+        match self.what:
+            case "bd":
+                return f"BD {self.number} word {self.word}"
+            case "data":
+                return f"data {self.number:#x}"
+            case "lock":
+                return f"lock {self.number}"
+        return f"{self.direction} {self.number} {self.what}"
+
+
+def register_at(kind: TileKind, offset: int) -> Register | None:
+    """The register at a byte offset of a tile, or None if it is of no such kind."""
+    if offset % WORD_BYTES:
+        return None
+    if kind.name == "core" and offset < kind.memory_bytes:
+        return Register("data", offset)
+    lock, within_lock = divmod(offset - kind.lock_address, LOCK_STRIDE_BYTES)
+    if 0 <= lock < kind.num_locks and within_lock == 0:
+        return Register("lock", lock)
+    dma = kind.dma
+    bd, within_bd = divmod(offset - dma.bd_address, BD_STRIDE_BYTES)
+    if 0 <= bd < dma.num_bds and within_bd < dma.bd_words * WORD_BYTES:
+        return Register("bd", bd, within_bd // WORD_BYTES)
+    for direction in ("S2MM", "MM2S"):
+        for channel in range(dma.num_channels(direction)):
+            if offset == dma.control_address(direction, channel):
+                return Register("control", channel, direction=direction)
+            if offset == dma.queue_address(direction, channel):
+                return Register("queue", channel, direction=direction)
+    return None

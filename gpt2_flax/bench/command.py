@@ -1,0 +1,186 @@
+"""gpt2-flax bench: how fast a training step is on one backend against others.
+
+    gpt2-flax bench --backend sim --against host
+    gpt2-flax bench --model gpt2 --batch-size 4 --seq-len 64 --backend host \\
+      --against xla torch-bf16 torch-f32 --chart bench.png
+
+Each contender has a process of its own, and they compute a step each in turn. Ratios
+are of neighbours in time, so a machine that others use too slows both.
+"""
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax_npu
+from gpt2_flax.allocator import restart_with_tuned_allocator
+from gpt2_flax.backend import resolve_backend
+from gpt2_flax.bench.contender import Contender, require_contender
+from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
+from gpt2_flax.bench.report import Bench, Steps, as_record, as_table, draw
+from gpt2_flax.bench.worker import TORCH_CONTENDERS
+from gpt2_flax.config import TrainConfig, choose_model
+from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.model import GPT2Config
+from jax_npu.bench.chart import require_matplotlib
+from jax_npu.bench.other_load import OtherLoad, load_warning
+from jax_npu.bench.peak import PeakMeter
+from jax_npu.bench.side_by_side import (
+    in_turn,
+    machine_facts,
+    reject_repeated,
+    versions,
+    wide_console,
+)
+from jax_npu.files import require_folder_of
+
+Reply = dict[str, Any]
+
+
+@one_line_errors
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse(argv)
+    require_folder_of(arguments.chart, arguments.profile)
+    try:
+        names = contender_names(arguments)
+        if arguments.chart:
+            require_matplotlib()
+    except ValueError as e:
+        raise InputError(f"{e}.") from None
+    config = TrainConfig(
+        model=arguments.model,
+        batch_size=arguments.batch_size,
+        seq_len=arguments.seq_len,
+        activations=arguments.activations,
+    )
+    model = choose_model(config)
+    bench = run(names, model, config, arguments)
+    tell(bench, model, arguments)
+    return 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax bench", description="Times training steps, backend by backend."
+    )
+    parser.add_argument("--backend", help="the one that is measured")
+    parser.add_argument(
+        "--against",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help=f"the others: backends, {', '.join(TORCH_CONTENDERS)}, or NAME=COMMAND "
+        "for a program that speaks the protocol of gpt2_flax/bench/contender.py",
+    )
+    parser.add_argument("--model", help="as in gpt2-flax train")
+    parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
+    parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
+    parser.add_argument("--activations", default=TrainConfig.activations)
+    parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
+    parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
+    parser.add_argument("--json", action="store_true", help="print JSON, no table")
+    parser.add_argument("--chart", type=Path, help="draw a PNG")
+    parser.add_argument("--profile", type=Path, help="trace the calls of one more step")
+    arguments = parser.parse_args(argv)
+    for name, least in (("repeats", 1), ("warmup", 0)):
+        if (given := getattr(arguments, name)) < least:
+            raise InputError(f"--{name} must be at least {least}, got {given}.")
+    return arguments
+
+
+def contender_names(arguments: argparse.Namespace) -> list[str]:
+    names = [resolve_backend(arguments.backend)]
+    if arguments.profile and names[0] == NO_CUSTOM_CALLS:
+        raise InputError(
+            f"--profile traces custom calls, and {names[0]} makes none; give another "
+            "--backend."
+        )
+    for name in arguments.against:
+        is_backend = name not in TORCH_CONTENDERS and "=" not in name
+        names.append(resolve_backend(name) if is_backend else name)
+        require_contender(name)
+    reject_repeated([name.partition("=")[0] for name in names])
+    return names
+
+
+def run(
+    names: list[str],
+    model: GPT2Config,
+    config: TrainConfig,
+    arguments: argparse.Namespace,
+) -> Bench:
+    """The contenders' steps in turn, after their first ones and those to warm up."""
+    peak = PeakMeter()
+    spec = {"model": asdict(model), "train": asdict(config)}
+    with ExitStack() as stack:
+        contenders = [stack.enter_context(Contender(name)) for name in names]
+        # One by one: a first step compiles, and has the machine for itself.
+        begun = []
+        for contender in contenders:
+            ready = contender.ask(spec | {"contender": contender.name})
+            begun.append((ready["versions"], contender.ask({"do": "step"})))
+        steppers = [lambda c=c: c.ask({"do": "step"}) for c in contenders]
+        in_turn(steppers, arguments.warmup)
+        load = OtherLoad(contender.pid for contender in contenders)
+        peak.sample()
+        replies = in_turn(steppers, arguments.repeats, peak.sample)
+        other_load = load.share()
+        memory = [contender.ask({"do": "memory"}) for contender in contenders]
+        if arguments.profile:
+            path = str(arguments.profile.resolve())
+            contenders[0].ask({"do": "profile", "path": path})
+    steps = [
+        steps_of(contender.name, *start, answers, end)
+        for contender, start, answers, end in zip(contenders, begun, replies, memory)
+    ]
+    flops = gemm_flops(model, config)
+    num_tokens = config.batch_size * config.seq_len
+    return Bench(steps, peak, flops, num_tokens, other_load)
+
+
+def steps_of(
+    name: str, packages: dict[str, str], first: Reply, replies: list[Reply], end: Reply
+) -> Steps:
+    counted = [reply["counters"] for reply in replies]
+    return Steps(
+        name,
+        packages,
+        first["seconds"],
+        [reply["seconds"] for reply in replies],
+        [reply["loss"] for reply in replies],
+        [jax_npu.Counters(**c) for c in counted] if counted[0] else None,
+        end["peak_memory_bytes"],
+    )
+
+
+def tell(bench: Bench, model: GPT2Config, arguments: argparse.Namespace) -> None:
+    facts, packages = machine_facts(), versions("jax-npu")
+    for steps in bench.contenders:
+        packages |= steps.versions
+    if arguments.json:
+        record = {
+            **facts,
+            "versions": packages,
+            "model": asdict(model),
+            "batch_size": arguments.batch_size,
+            "seq_len": arguments.seq_len,
+            **as_record(bench),
+        }
+        print(json.dumps(record, indent=2))
+    else:
+        wide_console().print(as_table(bench))
+        print(f"{facts['cpu']}, {facts['cores']} cores, {facts['isa']}; {bench.peak}")
+        print(", ".join(f"{name} {version}" for name, version in packages.items()))
+    if warning := load_warning(bench.other_load):
+        print(f"gpt2-flax: {warning}.", file=sys.stderr)
+    if arguments.chart:
+        draw(arguments.chart, bench)
+
+
+if __name__ == "__main__":
+    restart_with_tuned_allocator()
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The contender that `gpt2-flax train` would be, on one backend."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import jax
+import numpy as np
+
+import jax_npu
+from gpt2_flax.config import TrainConfig
+from gpt2_flax.data import Tokens
+from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_params
+from gpt2_flax.train import TrainStep, initial_state, make_train_step
+from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from jax_npu.bench.side_by_side import versions
+
+NO_CUSTOM_CALLS = "xla"
+
+
+class JaxTrainer:
+    """Trains on the same random tokens in every step."""
+
+    def __init__(self, backend: str, model: dict[str, Any], train: dict[str, Any]):
+        self.versions = versions("jax", "jaxlib", "flax", "optax")
+        self._backend = backend
+        shape, config = GPT2Config(**model), TrainConfig(**train)
+        self._train_step, optimizer = compiled_later(shape, config)
+        self._state = initial_state(init_params(shape, config.seed), optimizer)
+        self._tokens = random_tokens(shape.vocab_size, config)
+
+    def step(self) -> dict[str, Any]:
+        before = jax_npu.counters()
+        start = time.perf_counter()
+        with jax_npu.backend(self._backend):
+            self._state, loss, _ = self._train_step(self._state, self._tokens)
+            jax.block_until_ready((self._state, loss))
+        seconds = time.perf_counter() - start
+        counted = asdict(jax_npu.counters() - before)
+        has_counters = self._backend != NO_CUSTOM_CALLS
+        return {
+            "seconds": seconds,
+            "loss": float(loss),
+            "counters": counted if has_counters else None,
+        }
+
+    def profile(self, path: str) -> None:
+        with jax_npu.trace_calls(path):
+            self.step()
+
+
+def compiled_later(shape: GPT2Config, config: TrainConfig) -> tuple[TrainStep, Any]:
+    """The step of `gpt2-flax train`, and its optimizer."""
+    schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
+    optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
+    logits = logits_function(shape, jax_npu.dot_general)
+    return make_train_step(logits, optimizer), optimizer
+
+
+def num_params(shape: GPT2Config) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(shape_params(shape)))
+
+
+def random_tokens(vocab_size: int, config: TrainConfig) -> Tokens:
+    """(B, T + 1)"""
+    shape = (config.batch_size, config.seq_len + 1)
+    return np.random.default_rng(config.seed).integers(0, vocab_size, shape, np.int32)
+
+
+def gemm_flops(shape: GPT2Config, config: TrainConfig) -> int:
+    """Of the products of one step, whichever contender computes it."""
+    train_step, optimizer = compiled_later(shape, config)
+    state = jax.eval_shape(
+        lambda: initial_state(init_params(shape, config.seed), optimizer)
+    )
+    tokens = random_tokens(shape.vocab_size, config)
+    with jax_npu.backend(NO_CUSTOM_CALLS):
+        rows = jax_npu.explain(train_step, state, tokens).rows
+    return sum(row.flops * row.calls for row in rows)

@@ -1,0 +1,150 @@
+"""`config.json` of a Hugging Face GPT-2 folder: what of it this model computes."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from gpt2_flax.errors import InputError
+from gpt2_flax.hf.tensors import read_object
+from gpt2_flax.model import GPT2Config
+
+# What this model computes; the first value is the default of an absent key.
+SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "n_inner": (None,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True, False),
+}
+# Keys of every transformers model that would make GPT-2 compute something else.
+GENERAL: dict[str, tuple[Any, ...]] = {
+    "is_causal": (True,),
+    "is_encoder_decoder": (False, None),
+    "layer_types": (None,),
+    "quantization_config": (None,),
+    "per_layer_config": (None, {}),
+    "pruned_heads": (None, {}),
+    "transformers_weights": (None, "model.safetensors"),
+    "reorder_and_upcast_attn": (False, True),  # the same function, summed in f32
+}
+ALIASES = {
+    "hidden_size": "n_embd",
+    "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head",
+    "num_hidden_layers": "n_layer",
+}
+# An absent key means the default of transformers' GPT2Config.
+SIZES = {
+    "n_layer": 12,
+    "n_head": 12,
+    "n_embd": 768,
+    "vocab_size": 50257,
+    "n_positions": 1024,
+}
+LARGEST_SIZE = 2**31 - 1
+# Their weights are a language model's, whole or but for the tied head.
+ARCHITECTURES = {
+    f"{framework}GPT2{kind}"
+    for framework in ("", "TF", "Flax")
+    for kind in ("LMHeadModel", "Model")
+}
+
+
+def parse_config(folder: Path) -> tuple[GPT2Config, bool]:
+    """The model, and whether its head may be the embedding (tie_word_embeddings)."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(
+            "--weights needs a Hugging Face GPT-2 directory with a config.json, "
+            f"and {path} is not there."
+        )
+    fields = without_aliases(path, read_object(path))
+    sizes = {key: read_size(path, key, fields) for key in SIZES}
+    if sizes["n_embd"] % sizes["n_head"]:
+        raise InputError(
+            f"{path} has n_embd = {sizes['n_embd']} and n_head = {sizes['n_head']}; "
+            "heads share the channels equally, so it must be a multiple."
+        )
+    inner = (None, 4 * sizes["n_embd"])
+    check_supported(path, fields, {**SUPPORTED, **GENERAL, "n_inner": inner})
+    check_architectures(path, fields.get("architectures"))
+    config = GPT2Config(
+        num_layers=sizes["n_layer"],
+        num_heads=sizes["n_head"],
+        embed_dim=sizes["n_embd"],
+        vocab_size=sizes["vocab_size"],
+        num_positions=sizes["n_positions"],
+        norm_eps=read_epsilon(path, fields),
+    )
+    return config, fields.get("tie_word_embeddings", True)
+
+
+def format_config(config: GPT2Config) -> dict[str, Any]:
+    """The object that `parse_config` reads as `config`."""
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        **{key: allowed[0] for key, allowed in SUPPORTED.items()},
+        "tie_word_embeddings": config.tied_head,
+        "n_layer": config.num_layers,
+        "n_head": config.num_heads,
+        "n_embd": config.embed_dim,
+        "vocab_size": config.vocab_size,
+        "n_positions": config.num_positions,
+        "layer_norm_epsilon": config.norm_eps,
+    }
+
+
+def without_aliases(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """`fields` with transformers' general names of sizes replaced by GPT-2's."""
+    for alias, key in ALIASES.items():
+        if alias in fields and fields.get(key, fields[alias]) != fields[alias]:
+            raise InputError(
+                f"{path} has {key} = {fields[key]!r} and {alias} = {fields[alias]!r}, "
+                "two names of one size; delete the wrong one."
+            )
+    return {ALIASES.get(key, key): value for key, value in fields.items()}
+
+
+def read_size(path: Path, key: str, fields: dict[str, Any]) -> int:
+    value = fields.get(key, SIZES[key])
+    if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
+        raise InputError(
+            f"{path} has {key} = {value!r}; it must be a whole number from 1 to "
+            f"{LARGEST_SIZE}."
+        )
+    return value
+
+
+def read_epsilon(path: Path, fields: dict[str, Any]) -> float:
+    value = fields.get("layer_norm_epsilon", GPT2Config.norm_eps)
+    if type(value) is not float or not 0 <= value < math.inf:
+        raise InputError(
+            f"{path} has layer_norm_epsilon = {value!r}; it must be a number with a "
+            "point or exponent, at least 0.0 and finite."
+        )
+    return value
+
+
+def check_supported(
+    path: Path, fields: dict[str, Any], supported: dict[str, tuple[Any, ...]]
+) -> None:
+    for key, allowed in supported.items():
+        value = fields.get(key, allowed[0])
+        # By type too: 1 == True, and transformers refuses it.
+        if not any(type(value) is type(a) and value == a for a in allowed):
+            raise InputError(
+                f"{path} has {key} = {value!r}; this GPT-2 supports "
+                f"{' or '.join(map(repr, allowed))} only."
+            )
+
+
+def check_architectures(path: Path, names: Any) -> None:
+    if names is None:
+        return
+    if not isinstance(names, list) or not ARCHITECTURES.issuperset(map(str, names)):
+        raise InputError(
+            f"{path} has architectures = {names!r}; this program trains language "
+            "models, so it must be ['GPT2LMHeadModel'] or ['GPT2Model']."
+        )

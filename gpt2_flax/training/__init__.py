@@ -1,0 +1,1 @@
+"""What a training run is made of: the optimizer, progress, the plot of its loss."""

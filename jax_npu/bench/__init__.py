@@ -1,0 +1,1 @@
+"""Tools to measure side by side, and the benchmarks of single products."""

@@ -1,0 +1,47 @@
+"""What the GEMM custom calls of this process did: FLOPs, bytes and times."""
+
+import ctypes
+import json
+from dataclasses import astuple, dataclass
+
+from jax_npu.runtime import extension
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Counts of the backends `host`, `sim` and `npu` since the process began.
+
+    Bytes are those that a pass over memory read plus those that it wrote. Times are in
+    nanoseconds; those of threads are summed over threads.
+    """
+
+    calls: int  # custom calls that succeeded
+    flops: int  # theirs: 2 b m k n, times the passes that `precision` asks for
+    packed_bytes: int  # operands into a kernel's or the array's layout, with rounding
+    converted_bytes: int  # where only the dtype changes
+    copied_bytes: int  # where data only moves: results out of tiles or images
+    call_ns: int  # wall time in which at least one call ran
+    pack_ns: int  # thread time of packing
+    multiply_ns: int  # thread time of multiplying; none for an NPU, which is no thread
+
+    def __add__(self, other: "Counters") -> "Counters":
+        return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))
+
+    def __sub__(self, before: "Counters") -> "Counters":
+        """What was counted since `before`."""
+        return Counters(*(a - b for a, b in zip(astuple(self), astuple(before))))
+
+
+def counters() -> Counters:
+    """The counts so far; `after - before` are those of what ran in between.
+
+    JAX computes asynchronously: read them after `block_until_ready`. Backend `xla`
+    makes no custom calls, so it counts nothing; `jax_npu.explain` tells the FLOPs of
+    its products too.
+
+    Raises:
+      OSError: if the extension cannot be loaded.
+    """
+    function = extension.load().jax_npu_counters
+    function.restype = ctypes.c_char_p
+    return Counters(**json.loads(function()))

@@ -1,0 +1,78 @@
+"""The array's design: what a chip is given, and what the virtual NPU loads."""
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+from jax_npu.runtime.cache import cache_folder, write_once
+from xdna.gemm.array import GemmArray
+from xdna.gemm.artifact import check_artifact
+
+# (m, k, n) of one core: that of Rösti & Franz (arXiv 2504.03083). It has room for two
+# buffers of C in f32, and pads a training step half as much as 64 x 64 x 64.
+TILE = (64, 64, 32)
+
+DESIGN_VARIABLE = "JAX_NPU_DESIGN"  # a folder that `jax-npu build` made
+
+
+@functools.cache
+def gemm_array(device: str) -> GemmArray:
+    """The design that runs every GEMM on that device."""
+    return GemmArray(device, *TILE)
+
+
+@functools.cache
+def simulated_design(device: str) -> Path:
+    """The file with the design as the virtual NPU loads it, in the user's cache.
+
+    Its name tells device and content, so it is written once and never changed.
+
+    Raises:
+      OSError: if the cache cannot be written.
+    """
+    from xdna.gemm.design import gemm_design
+    from xdna.load.configuration import configuration
+
+    content = configuration(gemm_design(gemm_array(device))).encode()
+    name = f"{device}-{hashlib.sha256(content).hexdigest()[:16]}.cfg"
+    return write_once(cache_folder() / name, content)
+
+
+def designs_folder() -> Path:
+    """Where `jax-npu build` keeps what it built, a folder each."""
+    return cache_folder() / "designs"
+
+
+def built_design(device: str) -> Path:
+    """The xclbin for that NPU: in `$JAX_NPU_DESIGN`, or the newest of the cache's.
+
+    It is looked for once a process: an NPU's contexts are few, and one is kept.
+
+    Raises:
+      FileNotFoundError: if none is built.
+      ValueError: if what is built is not what streams are made for now.
+    """
+    return _built_design(device, os.environ.get(DESIGN_VARIABLE) or None)
+
+
+@functools.cache
+def _built_design(device: str, chosen: str | None) -> Path:
+    if chosen is not None:
+        try:
+            return check_artifact(Path(chosen), gemm_array(device))
+        except ValueError as error:
+            raise ValueError(f"{error}, or unset {DESIGN_VARIABLE}") from None
+    built = list(designs_folder().glob(f"{device}-*/"))
+    built.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    refusals = []
+    for folder in built:
+        try:
+            return check_artifact(folder, gemm_array(device))
+        except ValueError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    raise FileNotFoundError(
+        f"no design for {device} is built; run: jax-npu build --device {device}"
+    )

@@ -1,0 +1,64 @@
+"""The compiled extension: finding it, and registering its handlers with XLA."""
+
+import ctypes
+import functools
+from pathlib import Path
+
+import jax
+
+from xdna.library import find_library
+
+LIBRARY = "libxla_ffi.so"
+
+
+def library_path(name: str) -> Path:
+    """Where a compiled library lies: ours, or the virtual NPU's.
+
+    Raises:
+      OSError: if it was not built.
+    """
+    return find_library(name, "jax_npu", "xdna")
+
+
+@functools.cache
+def load() -> ctypes.CDLL:
+    """The shared object of `xla_ffi/`.
+
+    Raises:
+      OSError: if it was not built or cannot be loaded.
+    """
+    return ctypes.CDLL(str(library_path(LIBRARY)))
+
+
+@functools.cache
+def register(target: str) -> None:
+    """Makes the handler of that name known to XLA, once a process."""
+    jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(load()[target]), "cpu")
+
+
+@functools.cache
+def device_error(library: Path) -> str | None:
+    """Why a driver library opens no NPU, or None. Asked once a process."""
+    try:
+        function = ctypes.CDLL(str(library)).jax_npu_device_error
+    except OSError as error:
+        return f"XRT does not load ({error}); install it, see 'jax-npu doctor'"
+    function.restype = ctypes.c_char_p
+    message = function()
+    return None if message is None else " ".join(message.decode().split())
+
+
+def host_isa() -> str:
+    """Instruction set of the host GEMM: the fastest here, or `$JAX_NPU_HOST_ISA`.
+
+    Raises:
+      OSError: if the extension cannot be loaded.
+      ValueError: if the variable names none that this CPU runs.
+    """
+    function = load().jax_npu_host_isa
+    function.restype = ctypes.c_char_p
+    error = ctypes.c_char_p()
+    name = function(ctypes.byref(error))
+    if name is None:
+        raise ValueError((error.value or b"").decode())
+    return name.decode()

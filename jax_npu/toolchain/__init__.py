@@ -1,0 +1,1 @@
+"""Compiling the array's design for a chip, with mlir-aie and Peano."""

@@ -1,0 +1,125 @@
+"""What `jax_npu.counters()` says of known products."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu.bench.peak import num_cores
+from jax_npu.runtime.designs import gemm_array
+from jax_npu.runtime.target import npu_device
+from xdna.gemm.tiling import make_plan
+
+M, K, N = 70, 90, 300
+# (m, k) x (k, n), and both operands the other way.
+PLAIN = (((1,), (0,)), ((), ()))
+TRANSPOSED = (((0,), (1,)), ((), ()))
+
+
+@pytest.fixture
+def counted():
+    """A function: what one call of a function counts, after one that compiles it."""
+
+    def count(function, *arguments):
+        jax.block_until_ready(function(*arguments))
+        before = jax_npu.counters()
+        jax.block_until_ready(function(*arguments))
+        return jax_npu.counters() - before
+
+    return count
+
+
+def product(numbers=PLAIN, **options):
+    return jax.jit(lambda a, b: jax_npu.dot_general(a, b, numbers, **options))
+
+
+def operands(rng, dtype=jnp.float32):
+    a, b = rng.standard_normal((M, K)), rng.standard_normal((K, N))
+    return jnp.asarray(a, dtype), jnp.asarray(b, dtype)
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_flops_and_calls_are_exact(custom_call_backend, counted, rng, passes):
+    precision = {1: "default", 3: "high"}[passes]
+    step = counted(product(precision=precision), *operands(rng))
+    assert (step.calls, step.flops) == (1, 2 * M * K * N * passes)
+
+
+def test_a_batch_and_its_gradients_are_three_calls(custom_call_backend, counted, rng):
+    def loss(a, b):
+        return jax_npu.dot_general(a, b, (((2,), (1,)), ((0,), (0,)))).sum()
+
+    a, b = rng.standard_normal((3, 8, 16)), rng.standard_normal((3, 16, 24))
+    both = jax.jit(lambda a, b: jax.value_and_grad(loss, (0, 1))(a, b))
+    step = counted(both, jnp.float32(a), jnp.float32(b))
+    assert (step.calls, step.flops) == (3, 3 * 2 * 3 * 8 * 16 * 24)
+
+
+@pytest.mark.parametrize("numbers", [PLAIN, TRANSPOSED], ids=["plain", "transposed"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=str)
+def test_the_arrays_images_are_counted_to_the_byte(counted, rng, numbers, dtype):
+    a, b = operands(rng, dtype)
+    if numbers is TRANSPOSED:
+        a, b = a.T, b.T
+    with jax_npu.backend("sim"):
+        step = counted(product(numbers), a, b)
+        plan = make_plan(gemm_array(npu_device()), 1, M, K, N)
+    padded = plan.padded
+    images = 2 * (padded.m * padded.k + padded.k * padded.n)
+    assert len(plan.runs) == 1
+    assert step.packed_bytes == (M * K + K * N) * dtype.dtype.itemsize + images
+
+
+@pytest.mark.parametrize("out", [jnp.float32, jnp.bfloat16], ids=str)
+def test_unpacking_is_copying_or_converting(counted, rng, out):
+    with jax_npu.backend("sim"):
+        step = counted(product(preferred_element_type=out), *operands(rng))
+    counts = step.copied_bytes, step.converted_bytes
+    assert counts == ((8 * M * N, 0) if out == jnp.float32 else (0, 6 * M * N))
+
+
+def test_the_host_packs_each_operand_at_least_once_or_not_at_all(counted, rng):
+    with jax_npu.backend("host"):
+        step = counted(product(), *operands(rng))
+    read_once = 4 * (M * K + K * N)
+    # Small as it is: no operand is packed ten times, padding included.
+    assert 0 <= step.packed_bytes <= 10 * 2 * read_once
+
+
+def test_times_fit_into_each_other(custom_call_backend, counted, rng):
+    step = counted(product(), *operands(rng))
+    num_threads = num_cores() + 1  # XLA's pool, and who calls
+    assert step.call_ns > 0
+    assert 0 <= step.pack_ns + step.multiply_ns <= num_threads * step.call_ns
+
+
+def test_nothing_is_counted_on_xla(counted, rng):
+    with jax_npu.backend("xla"):
+        step = counted(product(), *operands(rng))
+    assert step == jax_npu.Counters(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_a_failed_call_is_not_counted(counted, rng, virtual_xrt):
+    a, b = operands(rng)
+    with jax_npu.backend("sim"):
+        step = product()
+        jax.block_until_ready(step(a, b))
+        virtual_xrt.set_faults("timeout@1+")
+        before = jax_npu.counters()
+        with pytest.raises(Exception, match="xdna_gemm_sim: the run failed"):
+            jax.block_until_ready(step(a, b))
+        assert (jax_npu.counters() - before).calls == 0
+        virtual_xrt.set_faults("")
+        before = jax_npu.counters()
+        time.sleep(1)  # in which it does not seem to run still
+        jax.block_until_ready(step(a, b))
+    assert 0 < (jax_npu.counters() - before).call_ns < 1e9
+
+
+def test_counters_subtract_field_by_field():
+    after, before = (np.array(x) for x in (range(10, 18), range(8)))
+    difference = jax_npu.Counters(*after) - jax_npu.Counters(*before)
+    assert difference == jax_npu.Counters(*[10] * 8)

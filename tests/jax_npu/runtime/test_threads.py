@@ -1,0 +1,177 @@
+"""Many threads at once on the virtual NPU: right results, and nothing left behind."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu.runtime import extension
+from jax_npu.runtime.designs import gemm_array
+from jax_npu.runtime.events import npu_events
+from xdna.dialect.text import print_module
+from xdna.gemm.design import gemm_design
+
+pytestmark = pytest.mark.usefixtures("virtual_xrt")
+
+# $JAX_NPU_STRESS_SECONDS: for how long; .ci/sanitize makes it a minute.
+SECONDS = float(os.environ.get("JAX_NPU_STRESS_SECONDS", "4"))
+NUM_THREADS = 16
+PATIENCE = 300.0  # seconds after which a thread counts as stuck
+# Small integers: every sum is exact, in whatever order.
+LIMIT = 4
+
+
+def integers(rng, *shape):
+    return rng.integers(-LIMIT, LIMIT + 1, shape).astype(np.float32)
+
+
+def new_matmul():
+    """Not jitted before: what the environment says is read when it is lowered."""
+    return lambda a, b: jax_npu.matmul(a, b, backend="sim")
+
+
+def products(rng, m, k, n):
+    """Jitted functions, each with operands, and the results that NumPy gives."""
+    matmul = new_matmul()
+    a, b = integers(rng, m, k), integers(rng, k, n)
+    c, weights = integers(rng, n, m), integers(rng, m, n)
+    x, y = integers(rng, 2, m, k), integers(rng, 2, k, n)
+
+    def loss(a, b):
+        return jnp.vdot(matmul(a, b), weights)
+
+    return [
+        (jax.jit(matmul), (a, b), [a @ b]),
+        (jax.jit(lambda a, b: matmul(b.T, a.T)), (a, b), [(a @ b).T]),
+        (jax.jit(matmul), (x, y), [x @ y]),
+        (jax.jit(jax.grad(loss, (0, 1))), (a, b), [weights @ b.T, a.T @ weights]),
+        # One product needs the other's result, which must be below 256 for bf16.
+        (
+            jax.jit(lambda a, b, c: matmul(a, matmul(b, c))),
+            (a, np.sign(b), np.sign(c)),
+            [a @ (np.sign(b) @ np.sign(c))],
+        ),
+    ]
+
+
+class Threads:
+    """Start together, loop until the time is over, and keep what went wrong."""
+
+    def __init__(self, seconds):
+        self.end = time.monotonic() + seconds
+        self.num_calls = 0
+        self.errors = []
+        self.lock = threading.Lock()
+
+    def work(self, seed):
+        try:
+            rng = np.random.default_rng(seed)
+            cases = products(rng, *rng.integers(1, (90, 150, 130)))
+            rounds = 0
+            while rounds == 0 or (time.monotonic() < self.end and not self.errors):
+                for function, operands, expected in cases:
+                    results = jax.tree.leaves(function(*operands))
+                    for actual, wanted in zip(results, expected, strict=True):
+                        np.testing.assert_array_equal(np.asarray(actual), wanted)
+                rounds += 1
+            with self.lock:
+                self.num_calls += rounds * len(cases)
+        except BaseException as error:
+            self.errors.append(error)
+
+    def run(self):
+        threads = [
+            threading.Thread(target=self.work, args=(seed,), daemon=True)
+            for seed in range(NUM_THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        deadline = self.end + PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert not self.errors, self.errors[0]
+        assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("faults", ["", "run/20"])
+def test_many_threads_at_once_get_right_results(
+    virtual_xrt, events, monkeypatch, faults
+):
+    monkeypatch.setenv("JAX_NPU_CHECK", "always" if faults else "sample")
+    virtual_xrt.set_faults(faults)
+    threads = Threads(SECONDS)
+    threads.run()
+    print(f"{threads.num_calls} calls, {npu_events()}")
+    assert events("products") >= threads.num_calls
+    assert events("failures") == 0
+    assert (events("retries") > 0) == bool(faults)
+    assert virtual_xrt.num_contexts <= 2
+
+
+def test_threads_may_make_the_design_at_once():
+    array = gemm_array("npu1")
+    expected = print_module(gemm_design(array))
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        designs = threads.map(lambda _: gemm_design(array), range(NUM_THREADS))
+        assert {print_module(design) for design in designs} == {expected}
+
+
+def num_threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def resident_bytes():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(
+    "num_products", [500, pytest.param(10_000, marks=pytest.mark.slow)]
+)
+def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_products):
+    """Buffers, contexts, threads and memory are as many after as before."""
+    monkeypatch.setenv("JAX_NPU_CHECK", "always")
+    rng = np.random.default_rng(0)
+    multiply = jax.jit(new_matmul())
+    operands = [
+        (integers(rng, m, k), integers(rng, k, n))
+        for m, k, n in rng.integers(1, 70, (4, 3))
+    ]
+
+    def compute(count):
+        num_given_up = 0
+        for i in range(count):
+            a, b = operands[i % len(operands)]
+            try:
+                result = np.asarray(multiply(a, b))
+            except Exception as error:
+                if "(4 attempts)" not in str(error):
+                    raise
+                num_given_up += 1
+            else:
+                np.testing.assert_array_equal(result, a @ b)
+            # Or the NPU were unhealthy, and nothing ran on it any more.
+            extension.load().jax_npu_forget_health()
+        return num_given_up
+
+    faults = "run/13,error/17,wrong/19,no-memory/50,no-context/7"
+    virtual_xrt.set_faults(faults)
+    num_given_up = compute(num_products // 5)
+    before = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
+    num_given_up += compute(num_products)
+    after = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
+    print(f"buffers, threads, bytes: {before}, {after}; {npu_events()}")
+    assert sum(virtual_xrt.faults.values()) > num_products / 13
+    # Of four attempts each needs a context, its self-test and the run.
+    assert events("failures") == num_given_up < num_products / 30
+    assert virtual_xrt.num_contexts <= 1
+    assert after[0] <= before[0] + 8  # idle ones of a context, which vary
+    assert after[1] <= before[1] + 2
+    assert after[2] <= before[2] + (16 << 20)

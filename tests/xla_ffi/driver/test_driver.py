@@ -1,0 +1,308 @@
+"""The driver: the one file on XRT, and what it does when things go wrong."""
+
+import ctypes
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu.lowering import plans
+from jax_npu.runtime import designs, extension
+from jax_npu.runtime.target import DRIVERS
+from xdna.gemm.tiling import make_plan
+
+ROOT = Path(__file__).parents[3]
+DRIVER = ROOT / "xla_ffi" / "driver" / "driver.cc"
+TARGET = "xdna_gemm_sim"
+
+needs_sim = pytest.mark.skipif(
+    not jax_npu.backends()["sim"].available, reason="sim cannot run here"
+)
+
+
+def test_driver_cc_alone_includes_xrt():
+    folders = ("aie", "gpt2_flax", "jax_npu", "xla_ffi")
+    sources = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".cc", ".h", ".hpp", ".inc"}
+    ]
+    virtual = ROOT / "aie" / "sim" / "xrt"
+    assert [
+        path
+        for path in sources
+        if virtual not in path.parents
+        and re.search(r"#\s*include\s*[<\"](xrt|experimental)/", path.read_text())
+    ] == [DRIVER]
+
+
+@pytest.mark.parametrize("standard", ["c++17", "c++20"])
+def test_driver_cc_compiles_against_the_real_xrt(xrt_headers, standard):
+    command = ["g++", f"-std={standard}", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        [*command, "-isystem", xrt_headers, "-I", ROOT, "-fsyntax-only", DRIVER],
+        check=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def run_on_real_xrt(xrt_tree, run_python):
+    """Runs a Python program with the libraries of that tree; no NPU is there."""
+    if any(Path("/dev/accel").glob("accel*")):
+        pytest.skip("there may be an NPU here")
+    libraries = xrt_tree / "usr" / "lib" / "x86_64-linux-gnu"
+    loader = [libraries / "ld-linux-x86-64.so.2", "--library-path", libraries]
+
+    def run(program, **environment):
+        return run_python(program, *loader, **environment)
+
+    return run
+
+
+def test_on_the_real_xrt_without_an_npu_the_backend_says_what_is_missing(
+    run_on_real_xrt,
+):
+    done = run_on_real_xrt(
+        """
+import jax, jax_npu
+for f in (
+    lambda: jax_npu.matmul([[1.0]], [[1.0]], backend="npu"),
+    lambda: jax_npu.backend("npu"),
+):
+    try:
+        f()
+    except ValueError as error:
+        print(error)
+"""
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    for line in lines:
+        assert "backend 'npu' cannot run here: No such device with index '0'" in line
+        assert "amdxdna" in line
+        assert "'jax-npu doctor'" in line
+
+
+def test_on_the_real_xrt_without_an_npu_auto_goes_to_host_and_says_so(run_on_real_xrt):
+    done = run_on_real_xrt(
+        """
+import numpy as np, jax_npu
+x = np.random.default_rng(0).integers(-4, 5, (33, 65)).astype(np.float32)
+np.testing.assert_array_equal(jax_npu.matmul(x, x.T), x @ x.T)
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("jax-npu: backend auto is host (CPU, instruction set ")
+    assert "npu: No such device with index '0'; the NPU needs Linux 6.14" in line
+
+
+def test_without_xrt_the_driver_does_not_load_and_everything_else_works(xrt_tree):
+    """What a wheel that was built against XRT does on a machine without it."""
+    assert extension.library_path(DRIVERS["npu"]).exists()
+    entry = jax_npu.backends()["npu"]
+    if entry.detail.startswith("XRT does not load"):
+        assert "libxrt_coreutil.so.2: cannot open shared object file" in entry.detail
+    assert not entry.available
+    assert jax_npu.backends()["host"].available
+
+
+def test_an_install_that_was_built_without_xrt_says_so(tmp_path, run_python):
+    for name in (extension.LIBRARY, DRIVERS["sim"], "libaie_kernels.so"):
+        (tmp_path / name).symlink_to(extension.library_path(name))
+    done = run_python(
+        "import jax_npu; print(jax_npu.backends()['npu'].detail)",
+        JAX_NPU_LIBRARY_DIR=str(tmp_path),
+    )
+    assert done.stdout.startswith("this jax-npu was built without XRT; install XRT")
+
+
+def multiply(**changes):
+    """A product of ones through the custom call, with some attributes changed."""
+    axes = {"batch": [], "m": [4, 4, 0, 4], "k": [4, 1, 4, 0], "n": [4, 0, 1, 1]}
+    attributes = {
+        **{name: np.array(axis, np.int64) for name, axis in axes.items()},
+        "lhs_parts": np.zeros(1, np.int64),
+        "rhs_parts": np.zeros(1, np.int64),
+        **plans.plan_attributes("npu1", 1, 4, 4, 4),
+        "library": str(extension.library_path(DRIVERS["sim"])),
+        "design": str(designs.simulated_design("npu1")),
+        "check": "off",
+        "strict": False,
+        "arithmetic": "f32",
+        **plans.self_test_attributes("npu1"),
+    }
+    extension.register(TARGET)
+    ones = jnp.ones((4, 4))
+    call = jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct((4, 4), jnp.float32))
+    return np.asarray(call(ones, ones, **(attributes | changes)))
+
+
+def two_run_self_test():
+    one_run = plans.self_test_attributes("npu1")
+    plan, words = one_run["self_test_plan"], one_run["self_test_words"]
+    return {
+        "self_test_plan": np.concatenate([plan, plan[5:]]),
+        "self_test_words": np.tile(words, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"library": "/nowhere/libnpu.so"},
+            "the driver does not load: /nowhere/libnpu",
+        ),
+        ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
+        ({"plan": np.zeros(6, np.int64)}, "a plan needs five numbers, and seven a run"),
+        ({"words": np.zeros(3, np.uint32)}, "not as many as planned"),
+        ({"check": "perhaps"}, "check must be off, first, sample or always"),
+        ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),
+        (
+            {"check": "first", "self_test_words": np.zeros(3, np.uint32)},
+            "not as many as planned",
+        ),
+        (
+            {"check": "first", **two_run_self_test()},
+            "a self-test is one run with a batch of two",
+        ),
+    ],
+)
+def test_bad_attributes_are_errors_in_one_line(changes, message):
+    with pytest.raises(Exception, match=f"{TARGET}: .*{message}"):
+        multiply(**changes)
+
+
+@needs_sim
+def test_a_second_design_in_a_process_is_refused(tmp_path):
+    multiply()
+    other = tmp_path / "other.cfg"
+    with pytest.raises(Exception, match=r"cannot load .*other.cfg too; use one device"):
+        multiply(design=str(other))
+    np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
+
+
+@needs_sim
+def test_a_run_that_hangs_is_an_error_and_the_next_one_works():
+    hanging = plans.plan_attributes("npu1", 1, 4, 4, 4)["words"].copy()
+    hanging[-1] ^= 1 << 24  # waits for the tokens of another channel
+    for _ in range(3):
+        with pytest.raises(
+            Exception, match=rf"{TARGET}: the run failed: .*shim \(0, 0\)"
+        ):
+            multiply(words=hanging)
+        np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
+
+
+PRODUCT = """
+import ctypes, jax.numpy as jnp, numpy as np, jax_npu
+from jax_npu.runtime import extension
+from jax_npu.runtime.target import DRIVERS
+library = ctypes.CDLL(str(extension.library_path(DRIVERS["sim"])))
+library.jax_npu_sim_report.restype = ctypes.c_char_p
+x = np.random.default_rng(0).integers(-4, 5, (65, 65)).astype(np.float32)
+def product():
+    np.testing.assert_array_equal(jax_npu.matmul(x, x, backend="sim"), x @ x)
+"""
+
+
+@needs_sim
+@pytest.mark.parametrize(
+    ("device", "arithmetic"),
+    [("npu1", "exact"), ("npu1", "fast"), ("npu2", "exact"), ("npu2", "bfp16")],
+)
+def test_device_and_arithmetic_are_those_of_the_environment(
+    device, arithmetic, run_python
+):
+    program = f"""{PRODUCT}
+entry = jax_npu.backends()["sim"]
+assert entry.detail == "virtual {device}, {arithmetic} arithmetic", entry
+product()
+print(library.jax_npu_sim_report().decode())
+"""
+    done = run_python(program, JAX_NPU_DEVICE=device, JAX_NPU_SIM_ARITHMETIC=arithmetic)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["device"], report["arithmetic"]) == (device, arithmetic)
+    assert report["runs"] == 2  # one of them the self-test
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"JAX_NPU_DEVICE": "npu3"}, "JAX_NPU_DEVICE must be one of npu1, npu2, got"),
+        (
+            {"JAX_NPU_SIM_ARITHMETIC": "bfp16"},
+            "JAX_NPU_SIM_ARITHMETIC must be one of exact, fast, got 'bfp16'",
+        ),
+    ],
+)
+def test_a_device_or_arithmetic_that_is_not_there_makes_sim_unavailable(
+    monkeypatch, environment, message
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    entry = jax_npu.backends()["sim"]
+    assert not entry.available
+    assert message in entry.detail
+
+
+@needs_sim
+def test_the_report_is_of_the_process_and_can_be_cleared():
+    library = ctypes.CDLL(str(extension.library_path(DRIVERS["sim"])))
+    library.jax_npu_sim_report.restype = ctypes.c_char_p
+    library.jax_npu_sim_clear_report()
+    assert json.loads(library.jax_npu_sim_report())["runs"] == 0
+    macs = make_plan(designs.gemm_array("npu1"), 1, 4, 4, 4).padded.macs
+    for count in (1, 2):
+        multiply()
+        report = json.loads(library.jax_npu_sim_report())
+        assert (report["runs"], report["macs"]) == (count, count * macs)
+
+
+@needs_sim
+def test_a_trace_is_written_at_the_end_of_the_process(tmp_path, run_python):
+    trace = tmp_path / "trace.json"
+    done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(trace))
+    assert done.returncode == 0, done.stderr
+    assert "core (0, 2)" in json.dumps(json.loads(trace.read_text()))
+
+
+@needs_sim
+def test_a_trace_that_cannot_be_written_says_so(tmp_path, run_python):
+    path = tmp_path / "missing" / "trace.json"
+    done = run_python(f"{PRODUCT}\nproduct()", JAX_NPU_SIM_TRACE=str(path))
+    assert f"the trace cannot be written to {path}" in done.stderr
+
+
+@needs_sim
+def test_a_device_without_a_context_left_is_an_error(run_python):
+    done = run_python(
+        f"{PRODUCT}\nlibrary.jax_npu_sim_set_other_contexts(6)\nproduct()"
+    )
+    assert "no context on the NPU: all 6 contexts of npu1 are taken" in done.stderr
+
+
+@needs_sim
+def test_the_design_is_kept_in_the_users_cache(tmp_path, run_python):
+    for _ in range(2):
+        done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        (design,) = (tmp_path / "jax-npu").iterdir()
+        assert design.read_text().startswith("jax-npu-configuration 1\ndevice npu1\n")
+        design.write_text("damaged")  # is written anew
+
+
+@needs_sim
+def test_a_cache_that_cannot_be_written_is_an_error(tmp_path, run_python):
+    (tmp_path / "jax-npu").write_text("in the way")
+    done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
+    assert "set XDG_CACHE_HOME to a folder that can be written" in done.stderr

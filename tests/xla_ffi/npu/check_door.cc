@@ -1,0 +1,53 @@
+// verify/check.h and verify/self_test.h for ctypes.
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "xla_ffi/npu/verify/check.h"
+#include "xla_ffi/npu/verify/self_test.h"
+
+#pragma GCC visibility push(default)
+extern "C" {
+// What is wrong, valid until the next call.
+const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
+                         const int64_t* sizes, int b_column_major,
+                         const char* arithmetic, int is_confirmed, uint64_t seed) {
+  static std::string mistake;
+  mistake = jax_npu::FindMistake(
+      {a, b, c, sizes[0], sizes[1], sizes[2], sizes[3], b_column_major != 0},
+      jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic), is_confirmed != 0,
+                       sizes[2]),
+      seed);
+  return mistake.c_str();
+}
+
+void fill_sentinel(float* c, int64_t size) { jax_npu::FillSentinel(c, size); }
+
+// Rows (k, n) as cores of that arithmetic see them.
+void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
+                 float* values) {
+  for (int64_t i = 0; i < k; i += jax_npu::kBfp16Block) {
+    jax_npu::DecodeRows(static_cast<jax_npu::NpuArithmetic>(arithmetic), rows + i * n,
+                        n, std::min(jax_npu::kBfp16Block, k - i), n, values + i * n);
+  }
+}
+
+// The operands of a known product, 0 or 1; (m, k) and (k, n).
+const uint16_t* known_operand(int64_t m, int64_t k, int64_t n, int product, int is_b) {
+  const auto& known = jax_npu::KnownProducts({m, k, n, false})[product];
+  return (is_b ? known.b : known.a).data();
+}
+
+// What a self-test finds in the results of both; `found` is what they were rounded as.
+const char* judge_self_test(int64_t m, int64_t k, int64_t n, const char* arithmetic,
+                            const float* of_integers, const float* of_rounded,
+                            const char** found) {
+  static jax_npu::SelfTestResult result;
+  result = jax_npu::JudgeSelfTest(
+      {m, k, n, false}, jax_npu::ParseArithmetic(arithmetic), of_integers, of_rounded);
+  *found = jax_npu::NameOf(result.arithmetic);
+  return result.mistake.c_str();
+}
+}
+#pragma GCC visibility pop

@@ -1,0 +1,25 @@
+"""The compiled check and self-test, without the extension around them."""
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    """`check_door.cc` and what it opens, for ctypes."""
+    path = tmp_path_factory.mktemp("check") / "libcheck.so"
+    names = "arithmetic", "check", "decoded_rows", "known_products", "self_test"
+    sources = [ROOT / f"xla_ffi/npu/verify/{name}.cc" for name in names]
+    sources.append(ROOT / "tests/xla_ffi/npu/check_door.cc")
+    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
+    subprocess.run(["g++", *flags, "-I", ROOT, *sources, "-o", path], check=True)
+    library = ctypes.CDLL(str(path))
+    library.find_mistake.restype = ctypes.c_char_p
+    library.judge_self_test.restype = ctypes.c_char_p
+    library.known_operand.restype = ctypes.POINTER(ctypes.c_uint16)
+    return library

@@ -1,0 +1,335 @@
+"""The images that the NPU is given, and what is made of those that it gives back."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jax_npu.contraction import contraction_axes, out_shape, spec_from_subscripts
+from jax_npu.lowering.plans import plan_numbers
+from jax_npu.precision import part_pairs
+from jax_npu.runtime import extension
+from xdna.gemm.array import GemmArray
+from xdna.gemm.stream import image_bytes
+from xdna.gemm.tiling import Run, make_plan
+
+HERE = Path(__file__).parent
+TARGET = "xdna_gemm_sim"
+BF16 = ml_dtypes.bfloat16
+F32 = np.float32
+TILE = (16, 8, 16)
+
+SIZES = {"a": 3, "b": 5, "c": 6, "d": 2, "k": 37, "l": 3, "m": 70, "n": 81, "z": 1}
+# Both operands in every order, with and without a batch, and with several dimensions
+# where a product has one.
+CONTRACTIONS = [
+    *(
+        f"{lhs},{rhs}->{out}"
+        for lhs in ("mk", "km")
+        for rhs in ("kn", "nk")
+        for out in ("mn", "nm")
+    ),
+    "bmk,bkn->bmn",
+    "mbk,knb->nbm",
+    "kbm,nbk->mnb",
+    "abk,kcd->dacb",
+    "akb,dkc->abcd",
+    "mkl,lnk->mn",
+    "lmk,kln->nm",
+    "kaml,lnk->mna",
+    "m,n->mn",
+    "k,k->",
+    "mk,k->m",
+    "zk,kn->nz",
+]
+
+
+@pytest.fixture(scope="session")
+def recording_driver(tmp_path_factory):
+    library = tmp_path_factory.mktemp("driver") / "librecording.so"
+    command = [
+        "g++",
+        "-std=c++17",
+        "-shared",
+        "-fPIC",
+        "-I",
+        HERE.parents[2],
+    ]
+    subprocess.run([*command, HERE / "recording_driver.cc", "-o", library], check=True)
+    return library
+
+
+@pytest.fixture
+def run_recorded(recording_driver, tmp_path, rng):
+    """Contracts on the recording driver.
+
+    A function of subscripts, operands, result type, passes and the array; the result,
+    the plan, and of each run the images of A and B and the C that it gave back.
+    """
+
+    def run(subscripts, lhs, rhs, out_dtype=F32, passes=1, array=None, split=None):
+        spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
+        axes = contraction_axes(spec, lhs.shape, rhs.shape)
+        pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
+        batch, m, k, n = axes.sizes
+        plan = make_plan(array or GemmArray("npu1", *TILE), batch, m, k * len(pairs), n)
+        if split is not None:
+            plan = replace(plan, runs=split(plan))
+        images = []
+        for i, one in enumerate(plan.runs):
+            c = rng.standard_normal(image_bytes(plan, one)[2] // 4).astype(F32)
+            c.tofile(tmp_path / f"{i}.c")
+            images.append(c)
+        extension.register(TARGET)
+        flat = {
+            role: np.array(sum(loops, ()), np.int64)
+            for role, loops in axes._asdict().items()
+        }
+        result = jax.ShapeDtypeStruct(
+            out_shape(spec, lhs.shape, rhs.shape), np.dtype(out_dtype)
+        )
+        out = jax.jit(
+            lambda x, y: jax.ffi.ffi_call(TARGET, result)(
+                x,
+                y,
+                **flat,
+                lhs_parts=np.array([i for i, _ in pairs], np.int64),
+                rhs_parts=np.array([j for _, j in pairs], np.int64),
+                plan=plan_numbers(plan, [i + 1 for i in range(len(plan.runs))]),
+                words=np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32),
+                library=str(recording_driver),
+                design=str(tmp_path),
+                check="off",
+                strict=False,
+                arithmetic="f32",
+                self_test_plan=np.zeros(0, np.int64),
+                self_test_words=np.zeros(0, np.uint32),
+            )
+        )(lhs, rhs)
+        out = np.asarray(out)
+        a, b = (
+            [np.fromfile(tmp_path / f"{i}.{j}", np.uint16) for i in range(len(images))]
+            for j in "01"
+        )
+        words = [
+            np.fromfile(tmp_path / f"{i}.words", "<u4") for i in range(len(images))
+        ]
+        assert np.concatenate(words).tolist() == list(range(sum(map(len, words))))
+        assert [len(part) for part in words] == list(range(1, len(images) + 1))
+        return out, plan, a, b, images
+
+    return run
+
+
+def operand(rng, labels, dtype):
+    """Signed values of all magnitudes, with some that are not finite or denormal."""
+    shape = [SIZES[c] for c in labels]
+    x = rng.standard_normal(shape) * 2.0 ** rng.integers(-30, 30, shape)
+    odd = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-44, 3.4e38, -3.39e38]
+    x = np.where(rng.random(shape) < 0.1, rng.choice(odd, shape), x)
+    return x.astype(F32).astype(dtype)
+
+
+def part_of(x, part):
+    """The bf16 part of f32 values, as precision.py defines it."""
+    first = x.astype(BF16)
+    if part == 0:
+        return first
+    with np.errstate(invalid="ignore", over="ignore"):
+        rest = part_of((x - first.astype(F32)).astype(F32), part - 1)
+    return np.where(np.isfinite(first.astype(F32)), rest, BF16(0))
+
+
+def passes_of(x, parts, axis):
+    """The parts of `x` one after the other along k, those of lower products finite."""
+    whole = []
+    for part, is_lower in parts:
+        value = part_of(x.astype(F32), part)
+        if is_lower:
+            value = np.where(np.isfinite(value.astype(F32)), value, BF16(0))
+        whole.append(value)
+    return np.concatenate(whole, axis=axis)
+
+
+def roles(spec):
+    """The labels of batch, m, k and n."""
+    lhs, rhs, out = spec
+    return (
+        [c for c in out if c in lhs and c in rhs],
+        [c for c in out if c not in rhs],
+        [c for c in lhs if c not in out],
+        [c for c in out if c not in lhs],
+    )
+
+
+def matrices(spec, lhs, rhs):
+    """The operands as (batch, m, k) and (batch, k, n)."""
+    batch, m, k, n = roles(spec)
+
+    def gathered(x, labels, groups):
+        sizes = [int(np.prod([SIZES[c] for c in group])) for group in groups]
+        order = [labels.index(c) for group in groups for c in group]
+        return x.transpose(order).reshape(sizes)
+
+    return gathered(lhs, spec.lhs, (batch, m, k)), gathered(
+        rhs, spec.rhs, (batch, k, n)
+    )
+
+
+def ordered(spec, c):
+    """(batch, m, n) as the result lies."""
+    batch, m, _, n = roles(spec)
+    labels = [*batch, *m, *n]
+    c = c.reshape([SIZES[label] for label in labels])
+    return c.transpose([labels.index(label) for label in spec.out])
+
+
+def window(x, axis, block, batches, blocks):
+    """The (first, count) batch entries and blocks along `axis`, padded by zeros."""
+    (first_batch, num_batches), (first, count) = batches, blocks
+    x = x[first_batch : first_batch + num_batches]
+    x = np.take(
+        x, range(first * block, min((first + count) * block, x.shape[axis])), axis
+    )
+    padding = [(0, 0)] * 3
+    padding[axis] = (0, count * block - x.shape[axis])
+    return np.pad(x, padding)
+
+
+def expected_images(plan, run, a, b):
+    """Of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
+    array = plan.array
+    batch, row, column = zip(run.start, run.grid)
+    a = window(a, 1, array.block_m, batch, row)
+    b = window(b, 2, array.block_n, batch, column)
+    long = plan.padded_k - a.shape[2]
+    a = np.pad(a, ((0, 0), (0, 0), (0, long)))
+    b = np.pad(b, ((0, 0), (0, long), (0, 0)))
+    return a, b.swapaxes(1, 2) if array.b_column_major else b
+
+
+def assert_same(actual, expected):
+    """The same bits, but that NaNs are alike and denormals may be 0."""
+    expected = np.ascontiguousarray(expected)
+    actual = actual.view(BF16).reshape(expected.shape)
+    as_f32 = actual.astype(F32), expected.astype(F32)
+    tiny = np.abs(as_f32[1]) < 2.0**-126
+    same = (actual.view(np.uint16) == expected.view(np.uint16)) | (
+        np.isnan(as_f32[0]) & np.isnan(as_f32[1])
+    )
+    assert (same | (tiny & (as_f32[0] == 0))).all()
+
+
+def check(run_recorded, subscripts, lhs, rhs, out_dtype=F32, passes=1, **options):
+    out, plan, a_images, b_images, c_images = run_recorded(
+        subscripts, lhs, rhs, out_dtype, passes, **options
+    )
+    spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
+    pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
+    if len(pairs) > 1:  # lower products of such operands may overflow: they come later
+        pairs = [pairs[-1], *pairs[:-1]]
+    a, b = matrices(spec, lhs, rhs)
+    a = passes_of(a, [(i, i + j > 0) for i, j in pairs], axis=2)
+    b = passes_of(b, [(j, i + j > 0) for i, j in pairs], axis=1)
+    if plan.swapped:
+        a, b = b.swapaxes(1, 2), a.swapaxes(1, 2)
+    c = np.full((len(a), a.shape[1], b.shape[2]), np.nan, F32)
+    for i, run in enumerate(plan.runs):
+        for actual, image in zip(
+            (a_images[i], b_images[i]), expected_images(plan, run, a, b)
+        ):
+            assert_same(actual, image)
+        batches, m, n = run.grid * np.array([1, plan.array.block_m, plan.array.block_n])
+        batch, row, column = run.start
+        row, column = row * plan.array.block_m, column * plan.array.block_n
+        target = c[batch : batch + batches, row : row + m, column : column + n]
+        image = c_images[i].reshape(batches, m, n)
+        target[...] = image[:, : target.shape[1], : target.shape[2]]
+    expected = ordered(spec, c.swapaxes(1, 2) if plan.swapped else c)
+    np.testing.assert_array_equal(out.view(out_dtype), expected.astype(out_dtype))
+
+
+@pytest.mark.parametrize(
+    "dtypes", [(F32, F32, F32), (BF16, BF16, BF16), (F32, BF16, F32)]
+)
+@pytest.mark.parametrize("subscripts", CONTRACTIONS)
+def test_images_hold_the_operands_in_any_order(run_recorded, rng, subscripts, dtypes):
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, t) for term, t in zip(terms, dtypes))
+    check(run_recorded, subscripts, lhs, rhs, dtypes[2])
+
+
+@pytest.mark.parametrize("dtypes", [(F32, F32), (BF16, F32)])
+@pytest.mark.parametrize("passes", [3, 6, 9])
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->nm", "mkl,lnk->mn"])
+def test_higher_precision_is_a_longer_k(run_recorded, rng, subscripts, passes, dtypes):
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, t) for term, t in zip(terms, dtypes))
+    check(run_recorded, subscripts, lhs, rhs, passes=passes)
+
+
+def test_the_smallest_products_come_first_where_nothing_overflows(run_recorded, rng):
+    lhs = rng.standard_normal((SIZES["m"], SIZES["k"])).astype(F32)
+    rhs = rng.standard_normal((SIZES["k"], SIZES["n"])).astype(F32)
+    _, plan, (a,), (b,), _ = run_recorded("mk,kn->mn", lhs, rhs, passes=3)
+    order = part_pairs(3, lhs.dtype, rhs.dtype)
+    assert order[-1] == (0, 0)
+    lhs = passes_of(lhs[None], [(i, False) for i, _ in order], axis=2)
+    rhs = passes_of(rhs[None], [(j, False) for _, j in order], axis=1)
+    if plan.swapped:
+        lhs, rhs = rhs.swapaxes(1, 2), lhs.swapaxes(1, 2)
+    for actual, image in zip((a, b), expected_images(plan, plan.runs[0], lhs, rhs)):
+        assert_same(actual, image)
+
+
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->nm", "bmk,bkn->bmn"])
+def test_b_can_lie_column_major(run_recorded, rng, subscripts):
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, F32) for term in terms)
+    array = GemmArray("npu1", *TILE, b_column_major=True)
+    check(run_recorded, subscripts, lhs, rhs, array=array)
+
+
+def every_block(plan):
+    """Each block of C a run of its own."""
+    return tuple(Run(point, (1, 1, 1), "m") for point in np.ndindex(*plan.blocks))
+
+
+@pytest.mark.parametrize("subscripts", ["bmk,bkn->bmn", "mbk,knb->nbm"])
+def test_a_product_of_several_runs_is_put_together(run_recorded, rng, subscripts):
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, F32) for term in terms)
+    check(run_recorded, subscripts, lhs, rhs, split=every_block)
+
+
+@pytest.mark.parametrize("isa", ["avx512bf16", "avx512", "avx2", "portable"])
+def test_every_instruction_set_rounds_alike(run_recorded, rng, monkeypatch, isa):
+    monkeypatch.setenv("JAX_NPU_HOST_ISA", isa)
+    try:
+        extension.host_isa()
+    except ValueError as error:
+        pytest.skip(str(error))
+    check(
+        run_recorded,
+        "km,nk->mn",
+        operand(rng, "km", F32),
+        operand(rng, "nk", F32),
+        BF16,
+    )
+
+
+def test_a_large_image_is_packed_by_several_threads(run_recorded, rng):
+    x = rng.standard_normal((700, 300)).astype(F32)
+    out, plan, (a,), (b,), (c,) = run_recorded("mk,nk->nm", x, x[:500])
+    expected = expected_images(plan, plan.runs[0], x[None], x[:500].T[None])
+    if plan.swapped:
+        expected = expected_images(plan, plan.runs[0], x[None, :500], x.T[None])
+    for actual, image in zip((a, b), expected):
+        assert_same(actual, image.astype(BF16))
+    image = c.reshape(plan.padded.m, plan.padded.n)
+    expected = image[:500, :700] if plan.swapped else image[:700, :500].T
+    np.testing.assert_array_equal(out, expected)

@@ -1,0 +1,38 @@
+#include "xla_ffi/base/contraction.h"
+
+#include <utility>
+
+namespace jax_npu {
+namespace {
+
+Offsets Expand(const Axis* axes, int64_t num_axes, int64_t Axis::* stride) {
+  Offsets offsets = {0};
+  for (const Axis* axis = axes; axis != axes + num_axes; ++axis) {
+    Offsets finer;
+    finer.reserve(offsets.size() * axis->size);
+    for (int64_t base : offsets) {
+      for (int64_t i = 0; i < axis->size; ++i)
+        finer.push_back(base + i * axis->*stride);
+    }
+    offsets = std::move(finer);
+  }
+  return offsets;
+}
+
+}  // namespace
+
+Group ExpandAxes(const Axis* axes, int64_t num_axes) {
+  return {Expand(axes, num_axes, &Axis::lhs), Expand(axes, num_axes, &Axis::rhs),
+          Expand(axes, num_axes, &Axis::out)};
+}
+
+Contraction SwapOperands(Contraction contraction) {
+  for (Group* group :
+       {&contraction.batch, &contraction.m, &contraction.k, &contraction.n}) {
+    std::swap(group->lhs, group->rhs);
+  }
+  std::swap(contraction.m, contraction.n);
+  return contraction;
+}
+
+}  // namespace jax_npu

@@ -1,0 +1,40 @@
+// A contraction as nested loops over its operands, which lie as the program left them.
+//
+// Every index of the contraction belongs to one of four groups: batch (in lhs, rhs and
+// out), m (lhs and out), n (rhs and out) or k (lhs and rhs). An operand is addressed by
+// adding one offset per group, so any dimension order is read in place.
+
+#ifndef JAX_NPU_XLA_FFI_BASE_CONTRACTION_H_
+#define JAX_NPU_XLA_FFI_BASE_CONTRACTION_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace jax_npu {
+
+// One loop. Strides are in elements, 0 where the operand lacks the index.
+struct Axis {
+  int64_t size, lhs, rhs, out;
+};
+
+// Element offset of every index of a group, in one operand.
+using Offsets = std::vector<int64_t>;
+
+struct Group {
+  Offsets lhs, rhs, out;
+  int64_t size() const { return static_cast<int64_t>(lhs.size()); }
+};
+
+struct Contraction {
+  Group batch, m, k, n;
+};
+
+// Expands axes, outermost first, into offsets; no axis means one index.
+Group ExpandAxes(const Axis* axes, int64_t num_axes);
+
+// C = A B as Cᵀ = Bᵀ Aᵀ.
+Contraction SwapOperands(Contraction contraction);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_BASE_CONTRACTION_H_

@@ -1,0 +1,64 @@
+// What the GEMM custom calls of this process did, counted on every backend.
+
+#ifndef JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
+#define JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace jax_npu {
+
+using Counter = std::atomic<int64_t>;
+
+// Bytes are those read plus those written. Thread time is the sum over threads of the
+// time that passed in them.
+struct Counters {
+  Counter calls{0};         // that succeeded
+  Counter flops{0};         // 2 b m k n, times the passes
+  Counter packed_bytes{0};  // into a kernel's or the array's layout, rounding included
+  Counter converted_bytes{0};  // where only the dtype changes
+  Counter copied_bytes{0};     // where data only moves
+  Counter call_ns{0};          // wall time in which at least one call ran
+  Counter pack_ns{0};          // thread time of packing
+  Counter multiply_ns{0};      // thread time of multiplying, the array's excluded
+};
+
+// Of the process; in the header, so that a file that counts links alone.
+inline Counters& TheCounters() {
+  static Counters counters;
+  return counters;
+}
+
+inline void Count(Counter& counter, int64_t amount) {
+  counter.fetch_add(amount, std::memory_order_relaxed);
+}
+
+inline int64_t NanosecondsNow() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+}
+
+// Counts the time until its end of scope.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Counter& counter) : counter_(counter), start_(NanosecondsNow()) {}
+  ~Stopwatch() { Count(counter_, NanosecondsNow() - start_); }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  Counter& counter_;
+  const int64_t start_;
+};
+
+}  // namespace jax_npu
+
+#pragma GCC visibility push(default)
+extern "C" {
+// The counts as JSON, valid until the thread's next call.
+const char* jax_npu_counters();
+}
+#pragma GCC visibility pop
+
+#endif  // JAX_NPU_XLA_FFI_BASE_COUNTERS_H_

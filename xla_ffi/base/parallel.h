@@ -1,0 +1,90 @@
+// A parallel loop on XLA's own thread pool.
+
+#ifndef JAX_NPU_XLA_FFI_BASE_PARALLEL_H_
+#define JAX_NPU_XLA_FFI_BASE_PARALLEL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+// XLA's pool is not instrumented: the thread sanitizer has to be told that a task
+// begins after it was scheduled.
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
+#define JAX_NPU_TASK_BEGINS(state) __tsan_acquire(state)
+// Nor is what orders calls that share memory: a call begins after those that it needs.
+inline char jax_npu_calls;
+#define JAX_NPU_CALL_BEGINS() __tsan_acquire(&jax_npu_calls)
+#define JAX_NPU_CALL_ENDS() __tsan_release(&jax_npu_calls)
+#else
+#define JAX_NPU_CALL_BEGINS()
+#define JAX_NPU_CALL_ENDS()
+#define JAX_NPU_TASK_SCHEDULED(state)
+#define JAX_NPU_TASK_BEGINS(state)
+#endif
+
+namespace jax_npu {
+
+// Calls body(i) for every i in [0, num_items), on at most num_workers threads.
+//
+// The caller works too and waits only for items that a running thread has claimed.
+// A handler runs on the pool that it schedules on: waiting for tasks that have not
+// started would deadlock once every thread of the pool waits. A task that starts late
+// finds nothing left and keeps the shared state alive by itself.
+// The first exception that a body throws is rethrown here, after all items ended.
+template <typename Pool>
+void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,
+                 std::function<void(int64_t)> body) {
+  if (num_workers <= 1 || num_items <= 1) {
+    for (int64_t i = 0; i < num_items; ++i) body(i);
+    return;
+  }
+  struct State {
+    std::function<void(int64_t)> body;
+    int64_t num_items;
+    std::atomic<int64_t> next{0};
+    std::mutex mutex;
+    std::condition_variable all_done;
+    int64_t num_done = 0;
+    std::exception_ptr error;
+
+    void Work() {
+      for (int64_t i; (i = next.fetch_add(1)) < num_items;) {
+        std::exception_ptr raised;
+        try {
+          body(i);
+        } catch (...) {
+          raised = std::current_exception();
+        }
+        std::lock_guard<std::mutex> lock(mutex);
+        if (raised && !error) error = raised;
+        if (++num_done == num_items) all_done.notify_all();
+      }
+    }
+  };
+  auto state = std::make_shared<State>();
+  state->body = std::move(body);
+  state->num_items = num_items;
+  const int64_t num_helpers = std::min(num_workers, num_items) - 1;
+  for (int64_t i = 0; i < num_helpers; ++i) {
+    JAX_NPU_TASK_SCHEDULED(state.get());
+    pool.Schedule([state] {
+      JAX_NPU_TASK_BEGINS(state.get());
+      state->Work();
+    });
+  }
+  state->Work();
+  std::unique_lock<std::mutex> lock(state->mutex);
+  state->all_done.wait(lock, [&] { return state->num_done == num_items; });
+  if (state->error) std::rethrow_exception(state->error);
+}
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_BASE_PARALLEL_H_

@@ -1,0 +1,393 @@
+// The driver on XRT 2.25's C++ API: the only file that knows XRT.
+
+#include "xla_ffi/driver/driver.h"
+
+#include <xrt/experimental/xrt_kernel.h>
+#include <xrt/experimental/xrt_xclbin.h>
+#include <xrt/xrt_bo.h>
+#include <xrt/xrt_device.h>
+#include <xrt/xrt_hw_context.h>
+#include <xrt/xrt_kernel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <list>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "xla_ffi/driver/errors.h"
+
+namespace jax_npu {
+namespace {
+
+// The kernel that mlir-aie puts into every xclbin: (opcode, instructions, number of
+// instruction words, data buffers ...).
+constexpr const char* kKernelName = "MLIR_AIE";
+constexpr unsigned kRunInstructions = 3;  // an opcode
+constexpr int kInstructionArgument = 1, kFirstDataArgument = 3;
+
+// Of buffers that nobody uses, and of streams, kept for the next run.
+constexpr size_t kMaxIdleBytes = size_t{64} << 20;
+constexpr size_t kMaxStreamBytes = size_t{32} << 20;
+
+// The device ends a run after 2 s. One that it does not end is given up after this time
+// for each run of its command: long, for the virtual NPU computes on the host.
+std::chrono::milliseconds MaxRunTime() {
+  constexpr const char* kVariable = "JAX_NPU_WATCHDOG_SECONDS";
+  const char* text = std::getenv(kVariable);
+  if (text == nullptr || *text == '\0') return std::chrono::seconds(120);
+  char* end = nullptr;
+  const double seconds = std::strtod(text, &end);
+  // XRT waits forever for 0.
+  if (*end != '\0' || !(seconds >= 0.001 && seconds <= 1e6)) {
+    throw std::runtime_error(std::string(kVariable) +
+                             " must be a number from 0.001 to 1000000, got '" + text +
+                             "'; correct or unset it");
+  }
+  return std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds));
+}
+
+// Up to a quarter more, so that buffers of similar sizes are one.
+size_t RoundUpSize(size_t num_bytes) {
+  size_t step = 4096;
+  while (8 * step < num_bytes) step *= 2;
+  return (num_bytes + step - 1) / step * step;
+}
+
+std::string Describe(ert_cmd_state state) {
+  switch (state) {
+    case ERT_CMD_STATE_TIMEOUT:
+      return "TIMEOUT: the array did not finish in time";
+    case ERT_CMD_STATE_ABORT:
+      return "ABORT: the device gave up the run";
+    case ERT_CMD_STATE_ERROR:
+      return "ERROR: the device refused the run";
+    default:
+      return std::to_string(static_cast<int>(state));
+  }
+}
+
+xrt::device OpenDevice() {
+  try {
+    return xrt::device(0);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(std::string(error.what()) +
+                             "; the NPU needs Linux 6.14 or newer with the driver "
+                             "amdxdna, and a user in the group render: see 'jax-npu "
+                             "doctor'");
+  }
+}
+
+// Runs that were submitted together, and what they need until they are over.
+struct Command {
+  std::list<xrt::run> runs;
+  std::vector<xrt::bo> streams;
+  xrt::runlist list;  // where they are several
+};
+
+// A context, and what lives in it: after a failure all of it is made anew.
+class Session {
+ public:
+  Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
+      : device_(device), context_(device, design), kernel_(context_, kernel) {}
+
+  // Expires when the context is closed.
+  std::weak_ptr<const bool> open() const { return open_; }
+
+  // A buffer of the pool that fits, or a new one.
+  xrt::bo Take(int argument, size_t num_bytes) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
+        const size_t size = idle->bo.size();
+        if (idle->argument != argument || size < num_bytes) continue;
+        if (size > 2 * RoundUpSize(num_bytes)) continue;  // had better serve others
+        xrt::bo bo = std::move(idle->bo);
+        idle_.erase(idle);
+        return bo;
+      }
+    }
+    const auto make = [&] {
+      return xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
+                     kernel_.group_id(kFirstDataArgument + argument));
+    };
+    try {
+      return make();
+    } catch (const std::exception&) {
+      DropIdle(0);  // which may be what there is too little memory for
+      return make();
+    }
+  }
+
+  void GiveBack(int argument, xrt::bo bo) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      idle_.push_front({argument, std::move(bo)});
+    }
+    DropIdle(kMaxIdleBytes);
+  }
+
+  std::shared_ptr<Command> Start(
+      const std::vector<Invocation>& runs,
+      const std::function<const xrt::bo&(NpuBuffer&, int)>& bo_of) {
+    auto command = std::make_shared<Command>();
+    for (const Invocation& run : runs) {
+      xrt::run& started = command->runs.emplace_back(kernel_);
+      const xrt::bo& stream =
+          command->streams.emplace_back(Stream(run.words, run.num_words));
+      started.set_arg(0, kRunInstructions);
+      started.set_arg(kInstructionArgument, stream);
+      started.set_arg(2, static_cast<uint32_t>(run.num_words));
+      int index = 0;
+      for (const auto& argument : run.arguments) {
+        started.set_arg(kFirstDataArgument + index, bo_of(*argument, index));
+        ++index;
+      }
+    }
+    if (command->runs.size() == 1) {
+      command->runs.front().start();
+    } else {
+      command->list = xrt::runlist(context_);
+      for (const xrt::run& run : command->runs) command->list.add(run);
+      command->list.execute();
+    }
+    return command;
+  }
+
+ private:
+  struct IdleBuffer {
+    int argument;
+    xrt::bo bo;
+  };
+
+  // Keeps the latest, up to that many bytes.
+  void DropIdle(size_t max_bytes) {
+    std::list<IdleBuffer> dropped;  // ends without the lock
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_t total = 0;
+    for (auto idle = idle_.begin(); idle != idle_.end();) {
+      const auto next = std::next(idle);
+      total += idle->bo.size();
+      if (total > max_bytes) dropped.splice(dropped.end(), idle_, idle);
+      idle = next;
+    }
+  }
+
+  struct LoadedStream {
+    xrt::bo bo;
+    size_t num_bytes;
+  };
+
+  // The stream on the device: the one that is there, or a new one.
+  const xrt::bo& Stream(const uint32_t* words, size_t num_words) {
+    const size_t num_bytes = num_words * sizeof(uint32_t);
+    const auto known =
+        std::find_if(streams_.begin(), streams_.end(), [&](auto& stream) {
+          return stream.num_bytes == num_bytes &&
+                 std::memcmp(stream.bo.map(), words, num_bytes) == 0;
+        });
+    if (known != streams_.end()) {
+      streams_.splice(streams_.begin(), streams_, known);
+      return streams_.front().bo;
+    }
+    xrt::bo bo(device_, num_bytes, xrt::bo::flags::cacheable,
+               kernel_.group_id(kInstructionArgument));
+    std::memcpy(bo.map(), words, num_bytes);
+    bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
+    streams_.push_front({std::move(bo), num_bytes});
+    stream_bytes_ += num_bytes;
+    while (stream_bytes_ > kMaxStreamBytes && streams_.size() > 1) {
+      stream_bytes_ -= streams_.back().num_bytes;
+      streams_.pop_back();
+    }
+    return streams_.front().bo;
+  }
+
+  // Ends last.
+  const std::shared_ptr<const bool> open_ = std::make_shared<const bool>(true);
+  xrt::device device_;
+  xrt::hw_context context_;
+  xrt::kernel kernel_;
+  std::mutex mutex_;                 // of idle_
+  std::list<IdleBuffer> idle_;       // latest first
+  std::list<LoadedStream> streams_;  // latest first
+  size_t stream_bytes_ = 0;
+};
+
+class XrtBuffer : public NpuBuffer {
+ public:
+  XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes)
+      : session_(session),
+        argument_(argument),
+        num_bytes_(num_bytes),
+        bo_(session->Take(argument, num_bytes)) {}
+
+  ~XrtBuffer() override {
+    if (const auto session = session_.lock()) {
+      session->GiveBack(argument_, std::move(bo_));
+    }
+  }
+
+  std::byte* data() override { return bo_.map<std::byte*>(); }
+
+  void SyncToDevice(size_t num_bytes) override {
+    Attempt("no copy to the NPU",
+            [&] { bo_.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, 0); });
+  }
+
+  void SyncFromDevice(size_t num_bytes) override {
+    Attempt("no copy from the NPU",
+            [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0); });
+  }
+
+  // The memory in a session: a copy where it was made for an earlier one.
+  const xrt::bo& In(const std::shared_ptr<Session>& session, int argument) {
+    if (session_.lock() == session && argument == argument_) return bo_;
+    xrt::bo bo = session->Take(argument, num_bytes_);
+    std::memcpy(bo.map(), bo_.map(), num_bytes_);
+    bo.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes_, 0);
+    bo_ = std::move(bo);
+    session_ = session;
+    argument_ = argument;
+    return bo_;
+  }
+
+ private:
+  std::weak_ptr<Session> session_;
+  int argument_;
+  size_t num_bytes_;
+  xrt::bo bo_;
+};
+
+class XrtDriver : public Driver {
+ public:
+  explicit XrtDriver(const std::string& design_path) : device_(OpenDevice()) {
+    const xrt::xclbin design(design_path);
+    for (const auto& kernel : design.get_kernels()) {
+      if (kernel.get_name().rfind(kKernelName, 0) == 0) kernel_ = kernel.get_name();
+    }
+    if (kernel_.empty()) {
+      throw std::runtime_error(design_path + " has no kernel " + kKernelName +
+                               "; build the design with 'jax-npu build'");
+    }
+    design_ = device_.register_xclbin(design);
+  }
+
+  std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) override {
+    const std::shared_ptr<Session> current = session();
+    return Attempt("no memory for the NPU", [&] {
+      return std::make_shared<XrtBuffer>(current, argument, num_bytes);
+    });
+  }
+
+  int64_t Start(const std::vector<Invocation>& runs) override {
+    const std::shared_ptr<Session> current = session();
+    const auto command = Attempt("the NPU takes no run", [&] {
+      return current->Start(runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
+        return static_cast<XrtBuffer&>(buffer).In(current, argument);
+      });
+    });
+    commands_[++latest_command_] = command;
+    return latest_command_;
+  }
+
+  void Wait(int64_t number) override {
+    const std::shared_ptr<Command> command = commands_.at(number);
+    Attempt("the run failed", [&] { Finish(*command); });
+    commands_.erase(number);
+  }
+
+  void Reset() override {
+    commands_.clear();
+    std::weak_ptr<const bool> open;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (session_) open = session_->open();
+      session_.reset();
+    }
+    // A thread that allocates may keep it a moment longer, and a third context of a
+    // process computes garbage.
+    while (!open.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+ private:
+  void Finish(Command& command) const {
+    ert_cmd_state state = ERT_CMD_STATE_COMPLETED;
+    std::string detail;
+    if (command.runs.size() == 1) {
+      state = command.runs.front().wait(max_run_time_);
+    } else {
+      try {
+        const auto end = command.list.wait(max_run_time_ * command.runs.size());
+        if (end == std::cv_status::timeout) state = ERT_CMD_STATE_TIMEOUT;
+      } catch (const xrt::runlist::command_error& error) {
+        state = error.get_command_state();
+        detail = std::string(" (") + error.what() + ")";
+      }
+    }
+    if (state != ERT_CMD_STATE_COMPLETED) {
+      throw std::runtime_error("it ended with state " + Describe(state) + detail +
+                               "; look into dmesg, and see 'jax-npu doctor'");
+    }
+  }
+
+  std::shared_ptr<Session> session() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!session_) {
+      session_ = Attempt("no context on the NPU", [&] {
+        return std::make_shared<Session>(device_, design_, kernel_);
+      });
+    }
+    return session_;
+  }
+
+  const std::chrono::milliseconds max_run_time_ = MaxRunTime();
+  xrt::device device_;
+  xrt::uuid design_;
+  std::string kernel_;
+  std::mutex mutex_;  // of session_
+  std::shared_ptr<Session> session_;
+  // Of the thread that starts and waits.
+  std::map<int64_t, std::shared_ptr<Command>> commands_;
+  int64_t latest_command_ = 0;
+};
+
+}  // namespace
+}  // namespace jax_npu
+
+#pragma GCC visibility push(default)
+jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
+  static std::mutex mutex;
+  static std::string opened;
+  static jax_npu::Driver* driver = nullptr;  // ends with the process
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (driver == nullptr) {
+    driver = jax_npu::Attempt("the NPU does not open",
+                              [&] { return new jax_npu::XrtDriver(design_path); });
+    opened = design_path;
+  } else if (opened != design_path) {
+    throw std::runtime_error("this process runs the design " + opened +
+                             " and cannot load " + design_path +
+                             " too; use one device in a process");
+  }
+  return driver;
+}
+
+const char* jax_npu_device_error() {
+  static thread_local std::string message;
+  try {
+    jax_npu::OpenDevice();
+    return nullptr;
+  } catch (const std::exception& error) {
+    message = error.what();
+    return message.c_str();
+  }
+}
+#pragma GCC visibility pop

@@ -1,0 +1,191 @@
+#include "xla_ffi/host/gemm.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "xla_ffi/base/counters.h"
+#include "xla_ffi/host/operand.h"
+#include "xla_ffi/host/scratch.h"
+#include "xla_ffi/host/target.h"
+#include "xla_ffi/host/tiles.h"
+
+namespace jax_npu {
+namespace {
+#include "xla_ffi/base/bf16.inc"
+
+// Multiply-adds below which another thread costs more than it brings.
+constexpr int64_t kMinParallelWork = 1 << 20;
+// The same in elements of a matrix that is read once.
+constexpr int64_t kMinParallelElements = 1 << 17;
+constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of it
+
+bool LieTogether(const Offsets& offsets) {
+  return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
+}
+
+class Gemm {
+ public:
+  Gemm(const Contraction& contraction, const PartPairs& parts, Operand lhs, Operand rhs,
+       Result out)
+      : contraction_(contraction),
+        parts_(parts),
+        lhs_(lhs),
+        rhs_(rhs),
+        out_(out),
+        kernels_(SelectHostKernels()),
+        m_(contraction.m.size()),
+        n_(contraction.n.size()),
+        k_(contraction.k.size()) {}
+
+  // Many entries are spread over the threads whole, few are split.
+  void Run(const ParallelLoop& parallel) const {
+    const int64_t num_entries = contraction_.batch.size();
+    const bool is_large = num_entries * m_ * n_ * k_ >= kMinParallelWork ||
+                          num_entries * n_ * k_ >= kMinParallelElements;
+    const ParallelLoop& loop = is_large ? parallel : kSerialLoop;
+    if (num_entries < 2 * loop.num_threads) {
+      for (int64_t entry = 0; entry < num_entries; ++entry) Multiply(entry, loop);
+      return;
+    }
+    const int64_t per_item = DivideUp(num_entries, 8 * loop.num_threads);
+    loop(DivideUp(num_entries, per_item), [&](int64_t item) {
+      const int64_t end = std::min((item + 1) * per_item, num_entries);
+      for (int64_t entry = item * per_item; entry < end; ++entry) {
+        Multiply(entry, kSerialLoop);
+      }
+    });
+  }
+
+ private:
+  void Multiply(int64_t entry, const ParallelLoop& parallel) const {
+    const Matrix lhs = {At(lhs_.data, lhs_.dtype, contraction_.batch.lhs[entry]),
+                        lhs_.dtype, &contraction_.m.lhs, &contraction_.k.lhs};
+    const Matrix rhs = {At(rhs_.data, rhs_.dtype, contraction_.batch.rhs[entry]),
+                        rhs_.dtype, &contraction_.n.rhs, &contraction_.k.rhs};
+    const Target target = {
+        {At(out_.data, out_.dtype, contraction_.batch.out[entry]), out_.dtype},
+        contraction_.m.out.data(),
+        contraction_.n.out.data()};
+    const bool is_packed = lhs.dtype == DType::kPacked || rhs.dtype == DType::kPacked;
+    if (m_ <= kSkinnyRows && parts_.size() == 1 && !is_packed) {
+      return MultiplySkinny(lhs, rhs, target, parallel);
+    }
+    if (out_.dtype == DType::kF32 || NumPasses(kernels_, k_, parts_) == 1) {
+      return MultiplyByTiles(kernels_, lhs, rhs, parts_, target, parallel);
+    }
+    MultiplyRounding(lhs, rhs, target, parallel);
+  }
+
+  // Sums of several passes are kept in f32 and rounded at the end.
+  void MultiplyRounding(const Matrix& lhs, const Matrix& rhs, const Target& target,
+                        const ParallelLoop& parallel) const {
+    static thread_local Scratch scratch;
+    float* sums = scratch.Reserve<float>(m_ * n_);
+    Offsets rows(m_), columns(n_);
+    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;
+    std::iota(columns.begin(), columns.end(), 0);
+    const Target unrounded = {{sums, DType::kF32}, rows.data(), columns.data()};
+    MultiplyByTiles(kernels_, lhs, rhs, parts_, unrounded, parallel);
+    constexpr int64_t kItemRows = 16;
+    parallel(DivideUp(m_, kItemRows), [&](int64_t item) {
+      const int64_t row = item * kItemRows;
+      Store(target, {row, std::min(kItemRows, m_ - row), 0, n_}, sums + row * n_, n_,
+            false, kernels_);
+    });
+  }
+
+  void MultiplySkinny(const Matrix& lhs, const Matrix& rhs, const Target& target,
+                      const ParallelLoop& parallel) const {
+    static thread_local Scratch scratch;
+    float* rows = scratch.Reserve<float>(kSkinnyRows * k_);
+    RoundRows(lhs, rows);
+    const int64_t columns_per_item =
+        DivideUp(DivideUp(n_, 4 * parallel.num_threads), kSkinnyColumns) *
+        kSkinnyColumns;
+    parallel(DivideUp(n_, columns_per_item), [&](int64_t item) {
+      static thread_local Scratch sums;
+      const Stopwatch stopwatch(TheCounters().multiply_ns);
+      const int64_t first = item * columns_per_item;
+      const int64_t num_columns = std::min(columns_per_item, n_ - first);
+      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);
+      kernels_.multiply_skinny({rows,
+                                static_cast<int>(m_),
+                                {rhs.data, rhs.dtype, rhs.rows->data() + first,
+                                 num_columns, rhs.ks->data(), k_, 0},
+                                c});
+      Store(target, {0, m_, first, num_columns}, c, num_columns, false, kernels_);
+    });
+    Count(TheCounters().converted_bytes, n_ * k_ * NumBytes(rhs.dtype));
+  }
+
+  // Rows of lhs as f32, rounded to bf16, [kSkinnyRows][k].
+  void RoundRows(const Matrix& lhs, float* rows) const {
+    const auto round = [&](const auto* data) {
+      for (int64_t m = 0; m < kSkinnyRows; ++m, rows += k_) {
+        for (int64_t k = 0; k < k_; ++k) {
+          rows[k] = m < m_ ? FromBits(RoundToBf16(
+                                 LoadBits(data + (*lhs.rows)[m] + (*lhs.ks)[k])))
+                           : 0.0f;
+        }
+      }
+    };
+    if (lhs.dtype == DType::kF32) {
+      round(static_cast<const float*>(lhs.data));
+    } else {
+      round(static_cast<const uint16_t*>(lhs.data));
+    }
+    const int64_t read_and_written = NumBytes(lhs.dtype) + sizeof(float);
+    Count(TheCounters().packed_bytes, m_ * k_ * read_and_written);
+  }
+
+  template <typename T>
+  static T* At(T* data, DType dtype, int64_t element) {
+    using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+    return static_cast<Byte*>(data) + element * NumBytes(dtype);
+  }
+
+  const Contraction& contraction_;
+  const PartPairs& parts_;
+  const Operand lhs_, rhs_;
+  const Result out_;
+  const HostKernels& kernels_;
+  const int64_t m_, n_, k_;
+};
+
+PartPairs Swapped(PartPairs parts) {
+  for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
+  return parts;
+}
+
+// Kernels write rows of the result, and take few rows, not few columns.
+bool IsBetterSwapped(const Contraction& contraction) {
+  const int64_t m = contraction.m.size(), n = contraction.n.size();
+  if (m <= kSkinnyRows || n <= kSkinnyRows) return n < m;
+  return LieTogether(contraction.m.out) && !LieTogether(contraction.n.out);
+}
+
+}  // namespace
+
+int64_t PackedOperandWords(int64_t num_rows, int64_t num_k) {
+  return PackedMatrixWords(SelectHostKernels(), num_rows, num_k);
+}
+
+void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
+                 uint32_t* packed, const ParallelLoop& parallel) {
+  const Group &rows = is_lhs ? contraction.m : contraction.n, &ks = contraction.k;
+  const Matrix matrix = {operand.data, operand.dtype, is_lhs ? &rows.lhs : &rows.rhs,
+                         is_lhs ? &ks.lhs : &ks.rhs};
+  PackMatrix(SelectHostKernels(), matrix, is_lhs != IsBetterSwapped(contraction),
+             packed, parallel);
+}
+
+void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
+              Operand rhs, Result out, const ParallelLoop& parallel) {
+  if (IsBetterSwapped(contraction)) {
+    const Contraction swapped = SwapOperands(contraction);
+    return Gemm(swapped, Swapped(parts), rhs, lhs, out).Run(parallel);
+  }
+  Gemm(contraction, parts, lhs, rhs, out).Run(parallel);
+}
+
+}  // namespace jax_npu

@@ -1,0 +1,174 @@
+#include "xla_ffi/npu/pack.h"
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace jax_npu {
+namespace {
+
+// Sides of the tiles that are transposed: of f32, two lines of the cache.
+constexpr int64_t kTile = 32;
+
+// Neighbours both in a matrix and in memory.
+struct Stretch {
+  int64_t first, offset, size;
+};
+
+std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
+  std::vector<Stretch> stretches;
+  for (int64_t i = 0; i < size; ++i) {
+    if (i > 0 && offsets[i] == offsets[i - 1] + 1) {
+      ++stretches.back().size;
+    } else {
+      stretches.push_back({i, offsets[i], 1});
+    }
+  }
+  return stretches;
+}
+
+// Which direction of a matrix is better followed through memory.
+struct Order {
+  explicit Order(const Places& places)
+      : down(StretchesOf(places.rows, places.num_rows)),
+        across(StretchesOf(places.columns, places.num_columns)),
+        goes_down(down.size() * places.num_columns < across.size() * places.num_rows) {}
+  std::vector<Stretch> down, across;
+  bool goes_down;
+};
+
+int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+// Calls f(first row, its offset, number of rows, first column, number of columns).
+template <typename Function>
+void ForEachTile(const std::vector<Stretch>& down, int64_t num_columns,
+                 const Function& f) {
+  for (const Stretch& stretch : down) {
+    for (int64_t r = 0; r < stretch.size; r += kTile) {
+      for (int64_t c = 0; c < num_columns; c += kTile) {
+        f(stretch.first + r, stretch.offset + r, std::min(kTile, stretch.size - r), c,
+          std::min(kTile, num_columns - c));
+      }
+    }
+  }
+}
+
+template <typename T>
+struct Lanes {
+  static constexpr int kNum = 16 / sizeof(T);
+  using Index = std::conditional_t<sizeof(T) == 2, int16_t, int32_t>;
+  typedef T Vector __attribute__((vector_size(16)));
+  typedef Index Mask __attribute__((vector_size(16)));
+};
+
+// A square as large as a vector is long: each pass deals the rows of its two halves
+// like two packs of cards.
+template <typename T>
+void TransposeSquare(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+  using Vector = typename Lanes<T>::Vector;
+  constexpr int kNum = Lanes<T>::kNum;
+  typename Lanes<T>::Mask low, high;
+  for (int i = 0; i < kNum; ++i) {
+    low[i] = i / 2 + i % 2 * kNum;
+    high[i] = low[i] + kNum / 2;
+  }
+  Vector rows[kNum], dealt[kNum];
+  for (int i = 0; i < kNum; ++i) {
+    std::memcpy(&rows[i], from + i * from_stride, sizeof(Vector));
+  }
+  for (int pass = 1; pass < kNum; pass *= 2) {
+    for (int i = 0; i < kNum / 2; ++i) {
+      dealt[2 * i] = __builtin_shuffle(rows[i], rows[i + kNum / 2], low);
+      dealt[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kNum / 2], high);
+    }
+    std::copy(dealt, dealt + kNum, rows);
+  }
+  for (int i = 0; i < kNum; ++i) {
+    std::memcpy(to + i * to_stride, &rows[i], sizeof(Vector));
+  }
+}
+
+// to[j][i] = from[i][j]
+template <typename T>
+void Transpose(const T* from, int64_t from_stride, int64_t num_rows,
+               int64_t num_columns, T* to, int64_t to_stride) {
+  constexpr int64_t kNum = Lanes<T>::kNum;
+  const int64_t rows = num_rows / kNum * kNum, columns = num_columns / kNum * kNum;
+  for (int64_t j = 0; j < columns; j += kNum) {
+    for (int64_t i = 0; i < rows; i += kNum) {
+      TransposeSquare(from + i * from_stride + j, from_stride, to + j * to_stride + i,
+                      to_stride);
+    }
+  }
+  for (int64_t j = 0; j < num_columns; ++j) {
+    for (int64_t i = j < columns ? rows : 0; i < num_rows; ++i) {
+      to[j * to_stride + i] = from[i * from_stride + j];
+    }
+  }
+}
+
+}  // namespace
+
+void PackImage(const void* data, DType dtype, const Places& places,
+               const Bf16Choice& choice, uint16_t* image, int64_t stride) {
+  const auto round = SelectHostKernels().round;
+  const auto at = [&](int64_t element) {
+    return static_cast<const char*>(data) + element * NumBytes(dtype);
+  };
+  const Order order(places);
+  if (order.goes_down) {
+    ForEachTile(order.down, places.num_columns,
+                [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
+                    int64_t num_columns) {
+                  uint16_t tile[kTile][kTile];
+                  for (int64_t c = 0; c < num_columns; ++c) {
+                    round(dtype, choice, at(offset + places.columns[column + c]),
+                          num_rows, tile[c]);
+                  }
+                  Transpose(tile[0], kTile, num_columns, num_rows,
+                            image + row * stride + column, stride);
+                });
+    return;
+  }
+  for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
+    for (const Stretch& stretch : order.across) {
+      round(dtype, choice, at(places.rows[row] + stretch.offset), stretch.size,
+            image + stretch.first);
+    }
+  }
+}
+
+void UnpackImage(const float* image, int64_t stride, const Places& places, DType dtype,
+                 void* data) {
+  const auto round = SelectHostKernels().round;
+  const auto store = [&](const float* values, int64_t size, int64_t element) {
+    char* to = static_cast<char*>(data) + element * NumBytes(dtype);
+    if (dtype == DType::kF32) {
+      std::memcpy(to, values, size * sizeof(float));
+    } else {
+      round(DType::kF32, {0, false}, values, size, reinterpret_cast<uint16_t*>(to));
+    }
+  };
+  const Order order(places);
+  if (order.goes_down) {
+    ForEachTile(order.down, places.num_columns,
+                [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
+                    int64_t num_columns) {
+                  float tile[kTile][kTile];
+                  Transpose(image + row * stride + column, stride, num_rows,
+                            num_columns, tile[0], kTile);
+                  for (int64_t c = 0; c < num_columns; ++c) {
+                    store(tile[c], num_rows, offset + places.columns[column + c]);
+                  }
+                });
+    return;
+  }
+  for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
+    for (const Stretch& stretch : order.across) {
+      store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
+    }
+  }
+}
+
+}  // namespace jax_npu

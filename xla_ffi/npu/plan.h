@@ -1,0 +1,30 @@
+// The plan of a GEMM on the array, as jax_npu/lowering/plans.py makes it.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_PLAN_H_
+#define JAX_NPU_XLA_FFI_NPU_PLAN_H_
+
+#include <cstdint>
+#include <vector>
+
+namespace jax_npu {
+
+// One run of the array: a grid of blocks of C from `start` on, each (batch, row,
+// column).
+struct NpuRun {
+  int64_t start[3], grid[3];
+  int64_t num_words;  // of its instructions
+};
+
+// What aie/xdna/gemm/tiling.py plans. The images of a run, by its grid (batch, rows,
+// columns): A (batch, rows * block_m, padded_k) and B (batch, padded_k, columns *
+// block_n) in bf16, C (batch, rows * block_m, columns * block_n) in f32, all row-major.
+struct NpuPlan {
+  int64_t block_m, block_n, padded_k;
+  bool b_column_major;  // B's image is (batch, columns * block_n, padded_k)
+  bool swapped;         // the array computes Cᵀ = Bᵀ Aᵀ
+  std::vector<NpuRun> runs;
+};
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_NPU_PLAN_H_

@@ -1,0 +1,253 @@
+#include "xla_ffi/npu/queue.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cfenv>
+#include <iterator>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "xla_ffi/npu/events.h"
+
+namespace jax_npu {
+namespace {
+
+constexpr int kMaxAttempts = 4;
+
+// Before another attempt: a device that resets needs some time.
+std::chrono::milliseconds Pause(int num_attempts) {
+  return std::chrono::milliseconds(num_attempts == 1 ? 0 : 20 << num_attempts);
+}
+
+std::string What(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& raised) {
+    return raised.what();
+  }
+}
+
+const SelfTest* SelfTestOf(const std::vector<NpuTask>& tasks) {
+  const auto asks = [](const NpuTask& task) { return task.self_test != nullptr; };
+  const auto found = std::find_if(tasks.begin(), tasks.end(), asks);
+  return found == tasks.end() ? nullptr : found->self_test.get();
+}
+
+struct Queues {
+  std::mutex mutex;
+  std::map<Driver*, NpuQueue*> of_driver;
+};
+
+Queues& TheQueues() {
+  static Queues& queues = *new Queues;  // end with the process
+  return queues;
+}
+
+}  // namespace
+
+NpuQueue::NpuQueue(Driver& driver, const char* backend)
+    : driver_(driver), health_(backend), process_(getpid()) {
+  std::thread([this] { Work(); }).detach();
+}
+
+void NpuQueue::RequireItsProcess() const {
+  if (getpid() != process_) {
+    throw std::runtime_error(
+        "this process was forked from one that had opened the NPU, which does not work "
+        "in both; start processes with multiprocessing's spawn");
+  }
+}
+
+void NpuQueue::Submit(NpuTask task) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  pending_.push_back(std::move(task));
+  ++num_unfinished_;
+  changed_.notify_all();
+}
+
+void NpuQueue::Drain(std::chrono::milliseconds max_time) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, max_time, [this] { return num_unfinished_ == 0; });
+}
+
+// While the device computes, results of the command before are finished.
+void NpuQueue::Work() {
+  // XLA's threads take denormals for 0, and a thread inherits that: the checks must
+  // not.
+  std::fesetenv(FE_DFL_ENV);
+  for (;;) {
+    std::vector<NpuTask> tasks = Take(commands_.empty());
+    const bool was_idle = tasks.empty();
+    if (!tasks.empty()) Start(std::move(tasks));
+    if (was_idle || commands_.size() >= kMaxCommands) FinishOldest();
+  }
+}
+
+std::vector<NpuTask> NpuQueue::Take(bool wait) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (wait) changed_.wait(lock, [this] { return !pending_.empty(); });
+  std::vector<NpuTask> tasks;
+  while (!pending_.empty() && tasks.size() < kMaxRuns) {
+    tasks.push_back(std::move(pending_.front()));
+    pending_.pop_front();
+  }
+  return tasks;
+}
+
+void NpuQueue::Start(std::vector<NpuTask> tasks) {
+  std::vector<Invocation> runs;
+  for (NpuTask& task : tasks) {
+    ++task.num_attempts;
+    runs.push_back(task.run);
+  }
+  std::exception_ptr cause;
+  try {
+    TestContext(SelfTestOf(tasks));
+    commands_.push_back({driver_.Start(runs), {}});
+    commands_.back().tasks = std::move(tasks);
+    return CountEvent(&NpuEvents::commands);
+  } catch (...) {
+    cause = std::current_exception();
+  }
+  runs.clear();  // which share the buffers
+  Recover(std::move(tasks), cause);
+}
+
+// Tests contexts one after the other until one passes. Throws what the driver throws,
+// and UnhealthyNpu after too many failures.
+void NpuQueue::TestContext(const SelfTest* test) {
+  // A reset after a failed test would lose what runs without checks.
+  const bool is_due = test != nullptr && !context_is_tested_;
+  while (is_due && !commands_.empty()) FinishOldest();
+  RequireHealth();
+  while (test != nullptr && !context_is_tested_) {
+    const SelfTestResult result = RunSelfTest(driver_, *test);
+    health_.CountSelfTest(result);
+    context_is_tested_ = result.mistake.empty();
+    if (!context_is_tested_) Reset();
+    RequireHealth();
+  }
+}
+
+void NpuQueue::RequireHealth() const {
+  const std::string problem = health_.WhyUnhealthy();
+  if (!problem.empty()) throw UnhealthyNpu(problem);
+}
+
+void NpuQueue::FinishOldest() {
+  if (commands_.empty()) return;
+  try {
+    driver_.Wait(commands_.front().number);
+  } catch (...) {
+    return Recover({}, std::current_exception());
+  }
+  std::vector<NpuTask> tasks = std::move(commands_.front().tasks);
+  commands_.pop_front();
+  Finish(std::move(tasks));
+}
+
+void NpuQueue::Finish(std::vector<NpuTask> tasks) {
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    bool is_trusted = false;
+    try {
+      is_trusted = tasks[i].finish();
+    } catch (...) {
+      return Recover({std::make_move_iterator(tasks.begin() + i),
+                      std::make_move_iterator(tasks.end())},
+                     std::current_exception());
+    }
+    End(std::move(tasks[i]), nullptr);
+    if (is_trusted) continue;
+    return Recover({std::make_move_iterator(tasks.begin() + i + 1),
+                    std::make_move_iterator(tasks.end())},
+                   nullptr);
+  }
+}
+
+// In a new context runs what failed, what was started since, and only then what comes.
+void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
+  for (Command& command : commands_) {
+    std::move(command.tasks.begin(), command.tasks.end(), std::back_inserter(failed));
+  }
+  commands_.clear();
+  Reset();
+  for (NpuTask& task : failed) RunAlone(std::move(task), cause);
+}
+
+void NpuQueue::Reset() {
+  driver_.Reset();
+  context_is_tested_ = false;
+}
+
+// One run a command, so that none suffers from another.
+void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
+  while (cause == nullptr || task.num_attempts < kMaxAttempts) {
+    try {
+      RequireHealth();
+    } catch (...) {
+      return End(std::move(task), std::current_exception());
+    }
+    if (cause != nullptr) {
+      ReportEvent(&NpuEvents::retries, What(cause) + "; the run is tried again");
+      std::this_thread::sleep_for(Pause(task.num_attempts));
+    }
+    ++task.num_attempts;
+    try {
+      TestContext(task.self_test.get());
+      driver_.Wait(driver_.Start({task.run}));
+      CountEvent(&NpuEvents::commands);
+      if (!task.finish()) Reset();
+      return End(std::move(task), nullptr);
+    } catch (const UnhealthyNpu&) {
+      return End(std::move(task), std::current_exception());
+    } catch (...) {
+      cause = std::current_exception();
+      Reset();
+    }
+  }
+  CountEvent(&NpuEvents::failures);
+  End(std::move(task),
+      std::make_exception_ptr(std::runtime_error(
+          What(cause) + " (" + std::to_string(task.num_attempts) + " attempts)")));
+}
+
+void NpuQueue::End(NpuTask task, std::exception_ptr error) {
+  task.run.arguments.clear();  // the buffers, before anybody hears of it
+  task.finish = nullptr;
+  task.done(error);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  --num_unfinished_;
+  changed_.notify_all();
+}
+
+NpuQueue& QueueOf(Driver& driver, const char* backend) {
+  const std::lock_guard<std::mutex> lock(TheQueues().mutex);
+  NpuQueue*& queue = TheQueues().of_driver[&driver];
+  if (queue == nullptr) queue = new NpuQueue(driver, backend);
+  queue->RequireItsProcess();
+  return *queue;
+}
+
+}  // namespace jax_npu
+
+const char* jax_npu_health() {
+  static thread_local std::string json;
+  const std::lock_guard<std::mutex> lock(jax_npu::TheQueues().mutex);
+  json = "[";
+  for (const auto& [driver, queue] : jax_npu::TheQueues().of_driver) {
+    json += (json.size() > 1 ? ", " : "") + queue->health().Json();
+  }
+  json += "]";
+  return json.c_str();
+}
+
+void jax_npu_forget_health() {
+  const std::lock_guard<std::mutex> lock(jax_npu::TheQueues().mutex);
+  for (const auto& [driver, queue] : jax_npu::TheQueues().of_driver) {
+    queue->health().Forget();
+  }
+}

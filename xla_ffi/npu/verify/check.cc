@@ -1,0 +1,266 @@
+#include "xla_ffi/npu/verify/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "xla_ffi/base/random_bits.h"
+#include "xla_ffi/npu/verify/decoded_rows.h"
+
+namespace jax_npu {
+namespace {
+#include "xla_ffi/base/bf16.inc"
+
+constexpr uint32_t kSentinel = 0xFFA5C3E1u;
+constexpr int64_t kNumLanes = 16;
+constexpr double kSuspicion = 4;     // root mean squares
+constexpr size_t kMaxSuspects = 16;  // rows
+constexpr int64_t kSpotRows = 4;     // judged where columns are left out
+// Sums below this stay finite in f32 whatever their order.
+constexpr double kMaxMass = 1e37;
+// Columns of B with larger values, or with NaN and infinity, are left out of the signed
+// sums: one of them would drown all others.
+constexpr float kMaxValue = 1e18f;
+constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
+
+// bfp16 has 8-bit signed mantissas, so each factor is off by 2^-7 of the largest of its
+// block at most.
+constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
+// A sum of k products in f32 is off by this for each of them, typically: partial sums
+// are as large as the sum, and every addition rounds by a part of 2^-24 of that.
+constexpr double kSumError = 0x1p-25;
+
+// Lanes that the compiler makes vectors of, for sums of a chunk in f32.
+struct Lanes {
+  float values[kNumLanes] = {};
+
+  double Sum() const {
+    double sum = 0;
+    for (const float lane : values) sum += lane;
+    return sum;
+  }
+};
+
+// Of a row: the sum of its values times signs, and of its weights and their squares.
+struct RowSums {
+  double signed_sum, mass, square;
+};
+
+// At most kChunk values, none above kMaxValue, whose squares f32 holds.
+RowSums SumChunk(const float* values, const float* weights, const float* signs,
+                 int64_t size) {
+  Lanes signed_sums, masses, squares;
+  const auto add = [&](int64_t lane, int64_t j) {
+    signed_sums.values[lane] += values[j] * signs[j];
+    masses.values[lane] += weights[j];
+    squares.values[lane] += weights[j] * weights[j];
+  };
+  int64_t j = 0;
+  for (; j + kNumLanes <= size; j += kNumLanes) {
+    for (int64_t lane = 0; lane < kNumLanes; ++lane) add(lane, j + lane);
+  }
+  for (; j < size; ++j) add(0, j);
+  return {signed_sums.Sum(), masses.Sum(), squares.Sum()};
+}
+
+// c r, whatever the columns that are left out hold.
+double SignedSum(const float* c, const float* signs, int64_t size) {
+  double sum = 0;
+  for (int64_t begin = 0; begin < size; begin += kChunk) {
+    const int64_t end = std::min(begin + kChunk, size);
+    Lanes lanes;
+    const auto term = [&](int64_t j) { return signs[j] == 0 ? 0 : c[j] * signs[j]; };
+    int64_t j = begin;
+    for (; j + kNumLanes <= end; j += kNumLanes) {
+      for (int64_t lane = 0; lane < kNumLanes; ++lane) {
+        lanes.values[lane] += term(j + lane);
+      }
+    }
+    for (; j < end; ++j) lanes.values[0] += term(j);
+    sum += lanes.Sum();
+  }
+  return sum;
+}
+
+// A random sign for each column of B, and 0 for those that are left out.
+struct Signs {
+  std::vector<float> values;
+  std::vector<int64_t> left_out;
+};
+
+// The largest magnitude in each column of B, as bf16; NaN's is above infinity's.
+std::vector<uint16_t> LargestInColumns(const GemmImages& images, int64_t entry) {
+  const uint16_t* b = images.b + entry * images.k * images.n;
+  const int64_t num_rows = images.b_column_major ? images.n : images.k;
+  const int64_t num_columns = images.b_column_major ? images.k : images.n;
+  std::vector<uint16_t> largest(images.n);
+  for (int64_t i = 0; i < num_rows; ++i) {
+    for (int64_t j = 0; j < num_columns; ++j) {
+      uint16_t& of_column = largest[images.b_column_major ? i : j];
+      const uint16_t magnitude = b[i * num_columns + j] & 0x7FFF;
+      of_column = std::max(of_column, magnitude);
+    }
+  }
+  return largest;
+}
+
+Signs RandomSigns(const GemmImages& images, int64_t entry, uint64_t seed) {
+  const std::vector<uint16_t> largest = LargestInColumns(images, entry);
+  Signs signs{std::vector<float>(images.n), {}};
+  uint64_t bits = 0;
+  for (int64_t j = 0; j < images.n; ++j) {
+    if (j % 64 == 0) bits = NextRandom(seed);
+    signs.values[j] = bits >> j % 64 & 1 ? 1.0f : -1.0f;
+    if (largest[j] <= Bits(kMaxValue) >> 16) continue;
+    signs.values[j] = 0;
+    signs.left_out.push_back(j);
+  }
+  return signs;
+}
+
+// For every k: the signed sum over n, and the sum and the sum of squares of weights.
+struct Projection {
+  explicit Projection(int64_t k) : sums(k), masses(k), squares(k) {}
+  std::vector<double> sums, masses, squares;
+};
+
+Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rule,
+                   const Signs& signs) {
+  Projection of_b(images.k);
+  ForRowsOfB(images, entry, rule, [&](const RowPart& row) {
+    for (const int64_t column : signs.left_out) {
+      const int64_t j = column - row.first;
+      if (j >= 0 && j < row.size) row.values[j] = row.weights[j] = 0;
+    }
+    const float* r = signs.values.data() + row.first;
+    const RowSums sums = SumChunk(row.values, row.weights, r, row.size);
+    of_b.sums[row.k] += sums.signed_sum;
+    of_b.masses[row.k] += sums.mass;
+    of_b.squares[row.k] += sums.square;
+  });
+  return of_b;
+}
+
+// How far a row of c r is off, its accumulated mass, and the root of the sum of squares
+// of its products.
+struct RowError {
+  double error, mass, norm;
+};
+
+RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
+                    const Projection& of_b, const float* signs) {
+  double expected = 0, mass = 0, square = 0;
+  for (size_t k = 0; k < a.values.size(); ++k) {
+    const double weight = a.weights[k];
+    expected += a.values[k] * of_b.sums[k];
+    mass += weight * of_b.masses[k];
+    square += weight * weight * of_b.squares[k];
+  }
+  // NaN and infinity in the operands: nothing to compare with.
+  if (!std::isfinite(expected)) return {0, kMaxMass, 0};
+  return {std::abs(SignedSum(c_row, signs, n) - expected), mass, std::sqrt(square)};
+}
+
+// Rounding that goes one way, as with constant operands, makes a row suspicious too.
+// Its elements decide, by the most that rounding can do.
+std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
+                             const CheckRule& rule) {
+  const RowOfA a = DecodeRowOfA(images, entry, row, rule);
+  std::vector<double> expected(images.n), mass(images.n), b_mass(images.n);
+  ForRowsOfB(images, entry, rule, [&](const RowPart& b) {
+    const double value = a.values[b.k], weight = a.weights[b.k];
+    for (int64_t j = 0; j < b.size; ++j) {
+      expected[b.first + j] += value * b.values[j];
+      mass[b.first + j] += weight * b.weights[j];
+      b_mass[b.first + j] += b.weights[j];
+    }
+  });
+  const float* c = images.c + (entry * images.m + row) * images.n;
+  for (int64_t j = 0; j < images.n; ++j) {
+    // NaN and infinity in the operands, or a sum that may overflow.
+    if (!(mass[j] < kMaxMass)) continue;
+    // A core may take denormal operands and products for 0.
+    const double flushed = kSmallestNormal * (images.k + a.mass + b_mass[j]);
+    const double bound = (rule.element + MaxSumError(images.k)) * mass[j] + flushed;
+    if (std::abs(c[j] - expected[j]) <= bound) continue;
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "element (%lld, %lld) is %.6g, not %.6g; rounding explains %.3g",
+                  static_cast<long long>(row), static_cast<long long>(j), c[j],
+                  expected[j], bound);
+    return text;
+  }
+  return "";
+}
+
+// The rows whose sums are off most, over what is not suspicious.
+std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
+                                  const CheckRule& rule, uint64_t seed) {
+  const Signs signs = RandomSigns(images, entry, seed);
+  const Projection of_b = Project(images, entry, rule, signs);
+  double b_mass = 0;
+  for (const double mass : of_b.masses) b_mass += mass;
+  std::vector<std::pair<double, int64_t>> suspects;
+  for (int64_t i = 0; i < images.m; ++i) {
+    const RowOfA a = DecodeRowOfA(images, entry, i, rule);
+    const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
+                                    images.n, of_b, signs.values.data());
+    if (!(row.mass < kMaxMass)) continue;
+    const double flushed =
+        kSmallestNormal * (images.k * images.n + images.n * a.mass + b_mass);
+    const double bound = kSuspicion * rule.product * row.norm + flushed;
+    if (row.error <= bound) continue;
+    suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);
+  }
+  std::sort(suspects.rbegin(), suspects.rend());
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < std::min(suspects.size(), kMaxSuspects); ++i) {
+    rows.push_back(suspects[i].second);
+  }
+  if (!signs.left_out.empty()) {
+    for (int64_t i = 0; i < kSpotRows; ++i) {
+      rows.push_back(NextRandom(seed) % images.m);
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k) {
+  const double sums = kSumError * padded_k;
+  if (expected == NpuArithmetic::kBfp16 && !is_confirmed) {
+    return {NpuArithmetic::kF32, kBfp16Element, kBfp16Product + sums, true};
+  }
+  return {expected, 0, sums, false};
+}
+
+void FillSentinel(float* c, int64_t size) {
+  std::fill(c, c + size, FromBits(kSentinel));
+}
+
+std::string FindUnwritten(const float* c, int64_t size) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < size; ++i) count += Bits(c[i]) == kSentinel;
+  if (count == 0) return "";
+  return std::to_string(count) + " of " + std::to_string(size) +
+         " elements were never written";
+}
+
+std::string FindMistake(const GemmImages& images, const CheckRule& rule,
+                        uint64_t seed) {
+  const int64_t size = images.batch * images.m * images.n;
+  std::string mistake = FindUnwritten(images.c, size);
+  if (!mistake.empty()) return mistake;
+  for (int64_t entry = 0; entry < images.batch; ++entry) {
+    for (int64_t row : FindSuspects(images, entry, rule, seed + entry)) {
+      mistake = FindWrongElement(images, entry, row, rule);
+      if (!mistake.empty()) return mistake;
+    }
+  }
+  return "";
+}
+
+}  // namespace jax_npu

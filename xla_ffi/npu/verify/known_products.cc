@@ -1,0 +1,114 @@
+#include "xla_ffi/npu/verify/known_products.h"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <tuple>
+
+#include "xla_ffi/base/random_bits.h"
+
+namespace jax_npu {
+namespace {
+#include "xla_ffi/base/bf16.inc"
+
+// Exact in bfp16 too, as are their sums in f32 over the few k of a self-test.
+constexpr uint64_t kLargestInteger = 7;
+
+using Images = std::vector<uint16_t>;
+using Matrix = std::vector<double>;
+
+// (rows, columns) to (columns, rows)
+template <typename T>
+std::vector<T> Transposed(const std::vector<T>& matrix, int64_t rows, int64_t columns) {
+  std::vector<T> transposed(matrix.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) {
+      transposed[j * rows + i] = matrix[i * columns + j];
+    }
+  }
+  return transposed;
+}
+
+// (k, n), decoded in blocks along k.
+std::vector<float> Decoded(const Images& rows, int64_t k, int64_t n,
+                           NpuArithmetic arithmetic) {
+  std::vector<float> values(rows.size());
+  for (int64_t first = 0; first < k; first += kBfp16Block) {
+    const int64_t count = std::min(kBfp16Block, k - first);
+    DecodeRows(arithmetic, rows.data() + first * n, n, count, n,
+               values.data() + first * n);
+  }
+  return values;
+}
+
+Matrix Multiply(const ImageSizes& sizes, const Images& a_columns, const Images& b_rows,
+                NpuArithmetic arithmetic) {
+  const auto [m, k, n, b_column_major] = sizes;
+  const auto a = Decoded(a_columns, k, m, arithmetic);
+  const auto b = Decoded(b_rows, k, n, arithmetic);
+  Matrix c(m * n);
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t l = 0; l < k; ++l) {
+      const double x = a[l * m + i];
+      for (int64_t j = 0; j < n; ++j) c[i * n + j] += x * b[l * n + j];
+    }
+  }
+  return c;
+}
+
+// The product of random operands, in each of the arithmetics.
+template <typename RandomBf16, typename Arithmetics>
+KnownProduct MakeProduct(const ImageSizes& sizes, const RandomBf16& next,
+                         const Arithmetics& arithmetics) {
+  Images a_columns(sizes.k * sizes.m), b_rows(sizes.k * sizes.n);
+  for (uint16_t& x : a_columns) x = next();
+  for (uint16_t& x : b_rows) x = next();
+  KnownProduct product;
+  for (const NpuArithmetic arithmetic : arithmetics) {
+    product.results[arithmetic] = Multiply(sizes, a_columns, b_rows, arithmetic);
+  }
+  product.a = Transposed(a_columns, sizes.k, sizes.m);
+  product.b = sizes.b_column_major ? Transposed(b_rows, sizes.k, sizes.n) : b_rows;
+  return product;
+}
+
+uint16_t ToBf16(double value) {
+  return Bits(static_cast<float>(value)) >> 16;  // which it is already
+}
+
+// {integers, rounded}
+std::vector<KnownProduct> MakeProducts(const ImageSizes& sizes) {
+  uint64_t state = 1;
+  const auto integer = [&] { return ToBf16(1 + NextRandom(state) % kLargestInteger); };
+  // Eight significant bits, exponents 0 to 15. Columns alternate in sign: they are A's
+  // rows, and B's columns, so that all terms of an element have one sign.
+  int64_t index = 0;
+  const auto precise = [&] {
+    const uint64_t random = NextRandom(state);
+    const int sign = IsNegative(index++) ? -1 : 1;
+    return ToBf16(sign * std::ldexp(128 + random % 128, random >> 32 & 15));
+  };
+  const NpuArithmetic exact[] = {NpuArithmetic::kF32};
+  return {MakeProduct(sizes, integer, exact),
+          MakeProduct(sizes, precise, kKnownArithmetics)};
+}
+
+}  // namespace
+
+bool operator<(const ImageSizes& a, const ImageSizes& b) {
+  return std::tie(a.m, a.k, a.n, a.b_column_major) <
+         std::tie(b.m, b.k, b.n, b.b_column_major);
+}
+
+bool IsNegative(int64_t row_or_column) { return row_or_column % 2 != 0; }
+
+const std::vector<KnownProduct>& KnownProducts(const ImageSizes& sizes) {
+  static std::mutex mutex;
+  static auto& made = *new std::map<ImageSizes, std::vector<KnownProduct>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto [found, is_new] = made.try_emplace(sizes);
+  if (is_new) found->second = MakeProducts(sizes);
+  return found->second;
+}
+
+}  // namespace jax_npu

@@ -1,0 +1,158 @@
+#include "xla_ffi/npu/verify/self_test.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <tuple>
+
+#include "xla_ffi/npu/verify/check.h"
+#include "xla_ffi/npu/verify/known_products.h"
+
+namespace jax_npu {
+namespace {
+
+using Matrix = std::vector<double>;
+
+// How far another rounding than the expected one may be from it, on average and in an
+// element, over the mass. bfp16 rounded downwards is 7e-2 off on average.
+constexpr double kMaxBias = 1e-3, kMaxDeviation = 0x1p-6;
+
+std::string DescribeWrong(const float* c, const Matrix& expected, int64_t n) {
+  int64_t count = 0, first = 0;
+  for (int64_t i = expected.size() - 1; i >= 0; --i) {
+    if (c[i] == expected[i]) continue;
+    ++count;
+    first = i;
+  }
+  if (count == 0) return "";
+  char text[200];
+  std::snprintf(text, sizeof text,
+                "%lld of %zu elements of a product of integers are wrong, the first is "
+                "(%lld, %lld) with %g, not %g",
+                static_cast<long long>(count), expected.size(),
+                static_cast<long long>(first / n), static_cast<long long>(first % n),
+                c[first], expected[first]);
+  return text;
+}
+
+// The largest error of an element over its accumulated mass, which is the exact
+// result's magnitude, since an element's terms have one sign. And the largest mean
+// error of the elements whose operands have the same signs, towards larger magnitudes.
+struct Errors {
+  double largest = 0, bias = 0;
+};
+
+Errors ErrorsOf(const float* c, const Matrix& expected, const Matrix& exact,
+                int64_t n) {
+  Errors errors;
+  double sums[2][2] = {};
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double error = (c[i] - expected[i]) / exact[i];
+    sums[IsNegative(i / n)][IsNegative(i % n)] += error;
+    errors.largest =
+        std::isnan(error) ? INFINITY : std::max(errors.largest, std::abs(error));
+  }
+  for (const auto& row : sums) {
+    for (const double sum : row) {
+      const double mean = 4 * sum / expected.size();
+      if (std::abs(mean) > std::abs(errors.bias)) errors.bias = mean;
+    }
+  }
+  return errors;
+}
+
+NpuArithmetic FindArithmetic(const float* c, const KnownProduct& product,
+                             const ImageSizes& sizes) {
+  const Matrix& exact = product.results.at(NpuArithmetic::kF32);
+  for (const NpuArithmetic arithmetic : kKnownArithmetics) {
+    const Errors errors = ErrorsOf(c, product.results.at(arithmetic), exact, sizes.n);
+    if (errors.largest <= MaxSumError(sizes.k)) return arithmetic;
+  }
+  return NpuArithmetic::kOther;
+}
+
+std::string DescribeRounding(const float* c, const KnownProduct& product,
+                             const ImageSizes& sizes, NpuArithmetic expected,
+                             NpuArithmetic found) {
+  if (found == NpuArithmetic::kF32 || found == expected) return "";
+  const Matrix& exact = product.results.at(NpuArithmetic::kF32);
+  const Errors errors = ErrorsOf(c, product.results.at(expected), exact, sizes.n);
+  const bool rounds = expected == NpuArithmetic::kBfp16;
+  const double allowed = (rounds ? kMaxDeviation : 0) + MaxSumError(sizes.k);
+  if (errors.largest <= allowed && std::abs(errors.bias) <= kMaxBias) return "";
+  char text[200];
+  std::snprintf(
+      text, sizeof text,
+      "a product without cancellation is %.2g of its size off what %s makes of it on "
+      "average, %.2g at most%s",
+      errors.bias, NameOf(expected), errors.largest,
+      found == NpuArithmetic::kBfp16Floor
+          ? ": its cores round downwards (floor), not to nearest even"
+          : "");
+  return text;
+}
+
+// Images of both products, one after the other, as entries of a batch.
+size_t CopyImages(const std::vector<KnownProduct>& products,
+                  std::vector<uint16_t> KnownProduct::* image, NpuBuffer& buffer) {
+  size_t num_bytes = 0;
+  for (const KnownProduct& product : products) {
+    const std::vector<uint16_t>& values = product.*image;
+    std::memcpy(buffer.data() + num_bytes, values.data(), values.size() * 2);
+    num_bytes += values.size() * 2;
+  }
+  return num_bytes;
+}
+
+}  // namespace
+
+SelfTestResult JudgeSelfTest(const ImageSizes& sizes, NpuArithmetic expected,
+                             const float* of_integers, const float* of_rounded) {
+  const KnownProduct& integers = KnownProducts(sizes)[0];
+  const KnownProduct& rounded = KnownProducts(sizes)[1];
+  SelfTestResult result;
+  result.arithmetic = FindArithmetic(of_rounded, rounded, sizes);
+  const std::string mistakes[] = {
+      FindUnwritten(of_integers, sizes.m * sizes.n),
+      FindUnwritten(of_rounded, sizes.m * sizes.n),
+      DescribeWrong(of_integers, integers.results.at(NpuArithmetic::kF32), sizes.n),
+      DescribeRounding(of_rounded, rounded, sizes, expected, result.arithmetic)};
+  for (const std::string& mistake : mistakes) {
+    if (result.mistake.empty()) result.mistake = mistake;
+  }
+  return result;
+}
+
+SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
+  const auto start = std::chrono::steady_clock::now();
+  const NpuPlan& plan = test.plan;
+  const int64_t* grid = plan.runs.at(0).grid;
+  const ImageSizes sizes{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
+                         plan.b_column_major};
+  const std::vector<KnownProduct>& products = KnownProducts(sizes);
+  const int64_t c_size = sizes.m * sizes.n;
+  const size_t num_products = products.size(), c_bytes = num_products * c_size * 4;
+
+  const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * 2);
+  const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * 2);
+  const auto c = driver.Allocate(2, c_bytes);
+  a->SyncToDevice(CopyImages(products, &KnownProduct::a, *a));
+  b->SyncToDevice(CopyImages(products, &KnownProduct::b, *b));
+  FillSentinel(reinterpret_cast<float*>(c->data()), num_products * c_size);
+  c->SyncToDevice(c_bytes);
+  driver.Wait(driver.Start({{test.words.data(), test.words.size(), {a, b, c}}}));
+  c->SyncFromDevice(c_bytes);
+
+  const auto* results = reinterpret_cast<const float*>(c->data());
+  SelfTestResult result =
+      JudgeSelfTest(sizes, test.expected, results, results + c_size);
+  const std::chrono::duration<double, std::milli> taken =
+      std::chrono::steady_clock::now() - start;
+  result.milliseconds = taken.count();
+  return result;
+}
+
+}  // namespace jax_npu
