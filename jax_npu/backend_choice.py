@@ -1,7 +1,6 @@
 """Which backend runs a GEMM: argument, then context manager, then environment."""
 
 import functools
-import os
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,9 +8,8 @@ from dataclasses import dataclass
 import jax
 
 from jax_npu.runtime import extension
+from jax_npu.runtime.environment import BACKEND
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
-
-ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -54,13 +52,13 @@ def resolve_backend(name: str | None = None) -> str:
     Raises:
       ValueError: if there is no such backend or it cannot run here.
     """
-    wanted = name or _context.value or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    wanted = name or _context.value or BACKEND.get() or BACKEND.default
     if wanted == "auto":
         return _auto()
     if wanted not in _BACKENDS:
         raise ValueError(
             f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
-            f"pass another one, or correct ${ENVIRONMENT_VARIABLE}."
+            f"pass another one, or correct ${BACKEND.name}."
         )
     # The others are not looked at: it would load XRT for a product on the host.
     entry = _BACKENDS[wanted]()

@@ -25,11 +25,11 @@ from jax_npu.commands.files import (
     read_design,
     read_words,
     write_array,
-    write_file,
 )
 from jax_npu.commands.simulation_report import report_record, report_table
+from jax_npu.files import write_file
 from xdna.dialect.aie import DeviceOp
-from xdna.gemm.array import ELEMENT_BYTES, GemmArray
+from xdna.gemm.array import ELEMENT_BYTES, TILE, GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
@@ -68,7 +68,7 @@ def add_simulate_command(commands: Any) -> None:
         type=int,
         nargs=3,
         metavar=("M", "K", "N"),
-        help="of one core (default: 64 64 64)",
+        help=f"of one core (default: {' '.join(map(str, TILE))})",
     )
     parser.add_argument(
         "--c-type",
@@ -162,7 +162,7 @@ def _simulate_gemm(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--batch and --repeat must be at least 1, got {batch}, {repeat}"
         )
-    m, k, n = arguments.tile or (64, 64, 64)
+    m, k, n = arguments.tile or TILE
     out = arguments.c_type or "float32"
     array = GemmArray(device, m, k, n, out, arguments.b_column_major)
     plan = make_plan(array, batch, *arguments.gemm)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.commands import compilers
 from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
+from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.artifact import design_text, read_artifact
