@@ -39,7 +39,8 @@ def backend(name: str) -> AbstractContextManager[None]:
       ValueError: at once, if there is no such backend or it cannot run here.
     """
     resolve_backend(name)
-    return _context(name)
+    context: AbstractContextManager[None] = _context(name)
+    return context
 
 
 def resolve_backend(name: str | None = None) -> str:

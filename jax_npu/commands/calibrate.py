@@ -49,7 +49,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     print(f"times in us; mean absolute error {mean:.1%}")
 
 
-def _record(comparisons: list[Comparison], mean: float) -> dict:
+def _record(comparisons: list[Comparison], mean: float) -> dict[str, Any]:
     rows = [
         {
             **asdict(one.measurement),

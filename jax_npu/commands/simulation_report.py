@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from dataclasses import asdict
+from typing import Any
 
 from rich.table import Table
 
@@ -14,7 +15,7 @@ LEAST_SHARE = 1e-3
 LEVELS = {"ddr": "DDR", "l2": "memtiles (L2)", "l1": "cores (L1)"}
 
 
-def report_record(report: Report) -> dict:
+def report_record(report: Report) -> dict[str, Any]:
     """What the table says and all that was counted."""
     return {
         **asdict(report),

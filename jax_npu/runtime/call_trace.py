@@ -16,7 +16,7 @@ _recording = threading.Lock()
 
 
 @contextlib.contextmanager
-def trace_calls(path: str | os.PathLike) -> Iterator[None]:
+def trace_calls(path: str | os.PathLike[str]) -> Iterator[None]:
     """Writes a trace of the custom calls that end within the context.
 
     JAX computes asynchronously: wait with `block_until_ready` before the context ends.

@@ -51,4 +51,5 @@ def npu_events() -> dict[str, int]:
     """
     function = extension.load().jax_npu_events
     function.restype = ctypes.c_char_p
-    return json.loads(function())
+    counts: dict[str, int] = json.loads(function())
+    return counts

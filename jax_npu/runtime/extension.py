@@ -58,7 +58,7 @@ def host_isa() -> str:
     function = load().jax_npu_host_isa
     function.restype = ctypes.c_char_p
     error = ctypes.c_char_p()
-    name = function(ctypes.byref(error))
+    name: bytes | None = function(ctypes.byref(error))
     if name is None:
         raise ValueError((error.value or b"").decode())
     return name.decode()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu.bench import chart, peak
+from jax_npu.bench import chart, dispatch, gemm, peak
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
 from jax_npu.bench.other_load import OtherLoad, load_warning
