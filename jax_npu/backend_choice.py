@@ -1,4 +1,4 @@
-"""Which backend runs a GEMM: argument, then context manager, then environment."""
+"""The choice of a backend: an argument, a context manager, or the environment."""
 
 import functools
 import sys
@@ -17,7 +17,7 @@ _context = jax.make_user_context(default_value=None)
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend and whether it runs here; `detail` says how, or why not."""
+    """A backend and whether it runs here; `detail` is how, or the reason why not."""
 
     name: str
     available: bool
@@ -61,7 +61,7 @@ def resolve_backend(name: str | None = None) -> str:
             f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
             f"pass another one, or correct ${BACKEND.name}."
         )
-    # The others are not looked at: it would load XRT for a product on the host.
+    # Only this one is looked at: looking at npu would load XRT for a host product.
     entry = _BACKENDS[wanted]()
     if not entry.available:
         runnable = ", ".join(e.name for e in backends().values() if e.available)
@@ -78,7 +78,7 @@ def _auto() -> str:
     if not (npu.available or host.available):
         raise ValueError(
             f"backend auto needs npu or host, and neither can run here (npu: "
-            f"{npu.detail}; host: {host.detail}); mend one, or use backend xla."
+            f"{npu.detail}; host: {host.detail}); fix one, or use backend xla."
         )
     choice = npu if npu.available else host
     reason = choice.detail

@@ -1,4 +1,4 @@
-"""Which GEMMs a function runs, how often, and on which backend."""
+"""The GEMMs that a function runs: how often, and on which backend."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

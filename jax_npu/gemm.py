@@ -177,7 +177,7 @@ def _lower(
     rhs: Any,
     *,
     spec: Spec,
-    out_dtype: DTypeLike,
+    out_dtype: Any,
     sharding: jax.NamedSharding | None,  # part of the result's type already
     **params: Any,
 ) -> list[Any]:

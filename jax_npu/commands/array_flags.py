@@ -17,16 +17,16 @@ def add_array_flags(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         metavar=("M", "K", "N"),
         default=TILE,
-        help=f"of one core (default: {' '.join(map(str, TILE))}, which backends use)",
+        help=f"tile of one core (default: {' '.join(map(str, TILE))}, as in backends)",
     )
     parser.add_argument(
         "--c-type",
         choices=list(ELEMENT_BYTES),
         default="float32",
-        help="of the result in DDR (default: float32)",
+        help="type of the result in DDR (default: float32)",
     )
     parser.add_argument(
-        "--b-column-major", action="store_true", help="B lies as (n, k)"
+        "--b-column-major", action="store_true", help="B is stored as (n, k)"
     )
 
 
@@ -35,10 +35,10 @@ def add_size_flags(parser: argparse.ArgumentParser) -> None:
     for size in "mkn":
         parser.add_argument(f"-{size}", type=int, required=True)
     parser.add_argument(
-        "--a-order", default="mk", help="how A lies: mk or km (default: mk)"
+        "--a-order", default="mk", help="order of A in memory: mk or km (default: mk)"
     )
     parser.add_argument(
-        "--b-order", default="kn", help="how B lies: kn or nk (default: kn)"
+        "--b-order", default="kn", help="order of B in memory: kn or nk (default: kn)"
     )
 
 

@@ -51,7 +51,7 @@ def _console() -> Console:
 def _dry_run(array: GemmArray) -> None:
     tools, missing = locate()
     if missing:
-        told = f"<...> stands for what is missing; {to_install(missing)}"
-        print(f"jax-npu: {told}", file=sys.stderr)
+        note = f"<...> stands for what is missing; {to_install(missing)}"
+        print(f"jax-npu: {note}", file=sys.stderr)
     for command in build_commands(array, tools):
         print(shlex.join(command))

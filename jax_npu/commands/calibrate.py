@@ -1,7 +1,7 @@
 """`jax-npu calibrate`: the virtual NPU's time against GEMMs measured on silicon.
 
-A row of the table is a published measurement. Its design is one that our generator
-makes too, with its kernels or with kernels that take no time, or it is told why not.
+A row of the table is a published measurement. Our generator makes its design too, with
+its kernels or with kernels that take no time; where it cannot, the reason is printed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`jax-npu doctor`: what this machine lacks for a backend, and what mends it."""
+"""`jax-npu doctor`: what this machine lacks for a backend, and the fix."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ STATUS_WIDTH, NAME_WIDTH = 8, 13
 
 def add_doctor_command(commands: Any) -> None:
     parser = commands.add_parser(
-        "doctor", help="show what a backend lacks here, and the commands that mend it"
+        "doctor", help="show what a backend lacks here, and the commands that fix it"
     )
     parser.add_argument(
         "--backend",
@@ -56,14 +56,14 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _print_report(diagnosis: Diagnosis) -> None:
     """One or two lines a finding. Commands are left whole, to be copied."""
     console = Console(highlight=False, soft_wrap=True)
-    told = set()
+    printed = set()
     for finding in diagnosis.checks:
-        again = finding.remedy in told
+        again = finding.remedy in printed
         console.print(_line(finding, " (same command)" if again else ""))
         if finding.remedy and not again:
             indented = f"{'':{STATUS_WIDTH}}{finding.remedy}"
             console.print(Text(indented, style="bold"))
-            told.add(finding.remedy)
+            printed.add(finding.remedy)
     style = STYLES[OK if diagnosis.can_run else MISSING]
     console.print(Text(diagnosis.verdict, style=style))
 

@@ -20,7 +20,7 @@ def gemm_array(device: str) -> GemmArray:
 def simulated_design(device: str) -> Path:
     """The file with the design as the virtual NPU loads it, in the user's cache.
 
-    Its name tells device and content, so it is written once and never changed.
+    Its name holds the device and a hash of its content, so that it never changes.
 
     Raises:
       OSError: if the cache cannot be written.
@@ -34,7 +34,7 @@ def simulated_design(device: str) -> Path:
 
 
 def designs_folder() -> Path:
-    """Where `jax-npu build` keeps what it built, a folder each."""
+    """The folder where `jax-npu build` keeps what it built, one folder a design."""
     return cache_folder() / "designs"
 
 

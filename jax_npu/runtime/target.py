@@ -1,4 +1,4 @@
-"""Which NPU a custom call is for: its driver, its generation, its arithmetic."""
+"""The NPU that a custom call is for: its driver, its generation, its arithmetic."""
 
 from jax_npu.runtime.environment import DEVICE, SIM_ARITHMETIC
 from jax_npu.runtime.machine import chip

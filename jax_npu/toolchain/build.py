@@ -1,7 +1,7 @@
 """The array's design, compiled to the xclbin that an NPU is given.
 
-It is built once: a folder of the user's cache is named by the content of all that goes
-into it, made elsewhere and renamed into place, so it is there whole or not at all.
+It is built once: a folder of the user's cache is named by a hash of everything that
+goes into it, and renamed into place when it is complete.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ from xdna.gemm.artifact import (
 
 LOG_FILE = "build.log"
 STEPS = "compile the kernels", "compile the array, some minutes"
-TOLD_LINES = 20  # of what a tool that failed wrote
+PRINTED_LINES = 20  # the last ones of a tool that failed
 T = TypeVar("T")
 
 
@@ -100,7 +100,7 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
         try:
             check_artifact(folder, array)
         except ValueError as error:
-            console.print(f"built anew: {error}")
+            console.print(f"built again: {error}")
             replace = True
         else:
             console.print(f"built already: {folder}")
@@ -163,7 +163,7 @@ def _check_constants(build: Build, work: Path) -> None:
     """Compares the compiled kernels' constants with the room that cores leave them.
 
     Raises:
-      ValueError: if there is less, before the minutes after which the linker says so.
+      ValueError: if there is less, minutes before the linker would report it.
     """
     sizes = {KERNELS_OBJECT: data_bytes(work / KERNELS_OBJECT)}
     for violation in check_design(parse_module(build.text), data_bytes=sizes):
@@ -197,7 +197,7 @@ def _run(command: list[str], tools: Compilers, work: Path) -> None:
         log.write(errors)
     if process.returncode:
         text = errors or (work / LOG_FILE).read_bytes()
-        for line in text.decode(errors="replace").splitlines()[-TOLD_LINES:]:
+        for line in text.decode(errors="replace").splitlines()[-PRINTED_LINES:]:
             print(f"  {line}", file=sys.stderr)
         raise OSError(
             f"{Path(command[0]).name} failed with exit code {process.returncode}"
