@@ -62,7 +62,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 def measure(
     backend: str, size: int, length: int, repeats: int
 ) -> tuple[list[float], list[float]]:
-    """Microseconds a product in each run of the chain, for `backend` and for stock dots."""
+    """Microseconds a product in each run of the chain: `backend`, then stock dots."""
     chains = [_chain(name, size, length) for name in (backend, STOCK)]
     measured, stock = in_turn(chains, repeats)
     return measured, stock
