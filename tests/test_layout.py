@@ -1,6 +1,7 @@
 """Who imports whom, and which names are taken."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,16 @@ def test_only_the_programs_of_gpt2_flax_import_jax_npu():
 def test_jax_npu_does_not_import_gpt2_flax():
     assert importers("jax_npu", "jax_npu")
     assert not importers("jax_npu", "gpt2_flax")
+
+
+def test_the_paths_of_contributing_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 10
+    for row in rows:
+        folder = ROOT
+        for name in re.findall(r"`([\w./]+)`", row.split("|")[2]):
+            near = folder / name
+            path = ROOT / name if (ROOT / name).exists() else near
+            assert path.exists(), f"{name} in: {row}"
+            folder = path if path.is_dir() else path.parent
