@@ -19,7 +19,8 @@ from xdna.devices import FIRST_CORE_ROW
 from xdna.gemm.array import GO_LOCK, GemmArray
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import make_plan
-from xdna.stream.instructions import Write, decode, split_address
+from xdna.stream.decoding import decode
+from xdna.stream.instructions import Write, split_address
 
 MLIR_AIE = "1.3"  # the release whose text `print_module` writes
 FORMAT = 1  # of the metadata

@@ -7,8 +7,9 @@ import ml_dtypes
 import numpy as np
 
 from xdna.gemm.array import ELEMENT_BYTES
+from xdna.gemm.runs import Run
 from xdna.gemm.stream import run_words
-from xdna.gemm.tiling import Plan, Run
+from xdna.gemm.tiling import Plan
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 OUT_DTYPES = dict(zip(ELEMENT_BYTES, (BF16, np.dtype(np.float32))))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from xdna.devices import device
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Sync,
     Write,
-    decode,
     encode,
 )
 from xdna.stream.shim_bd import ShimTransfer, operations

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdna.gemm import tiling
+from xdna.gemm import runs
 from xdna.gemm.array import (
     A_ARGUMENT,
     A_CHANNEL,
@@ -139,7 +139,7 @@ def test_more_blocks_than_a_transfer_iterates_take_several_steps(sizes, rng):
 
 
 def test_a_gemm_in_several_runs_is_right_in_each(rng, monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_IMAGE_BYTES", 1 << 15)
+    monkeypatch.setattr(runs, "MAX_IMAGE_BYTES", 1 << 15)
     plan = make_plan.__wrapped__(GemmArray("npu1", **SMALL), 3, 200, 20, 250)
     assert len(plan.runs) > 4
     for run in plan.runs:
