@@ -22,7 +22,7 @@ from xdna.gemm.design import gemm_design
 from xdna.gemm.stream import image_bytes, run_words
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import Kernel, VirtualNpu
+from xdna.simulator import Kernel, VirtualNpu
 
 MEASURED = Path(xdna.__path__[0]) / "measured_gemms.csv"
 OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}

@@ -34,7 +34,7 @@ from jax_npu.toolchain.build import add_build_command
 from xdna.devices import DEVICES
 from xdna.gemm.array import ELEMENT_BYTES, GemmArray
 from xdna.gemm.tiling import Plan, make_plan
-from xdna.simulator.virtual_npu import Trap
+from xdna.simulator import Trap
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from jax_npu.commands.files import (
     write_file,
 )
 from jax_npu.commands.simulation_report import report_record, report_table
+from xdna.arithmetics import ARITHMETICS
 from xdna.dialect.aie import DeviceOp
 from xdna.gemm.array import ELEMENT_BYTES, GemmArray
 from xdna.gemm.design import gemm_design
@@ -39,7 +40,7 @@ from xdna.simulator.gemm import (
     result,
     submissions,
 )
-from xdna.simulator.virtual_npu import ARITHMETICS, Kernel, Report, Trap, VirtualNpu
+from xdna.simulator import Kernel, Report, Trap, VirtualNpu
 
 OF_GEMMS = ("batch", "tile", "c_type", "check", "repeat")
 OF_DESIGNS = ("design", "words", "buffers", "kernels")
@@ -150,7 +151,7 @@ def _kernels(path: Path) -> list[Kernel]:
         isinstance(kernel, Kernel) for kernel in kernels
     ):
         raise ValueError(
-            f"{path} must define KERNELS, a list of xdna.simulator.virtual_npu.Kernel"
+            f"{path} must define KERNELS, a list of xdna.simulator.Kernel"
         )
     return list(kernels)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from xdna.simulator.virtual_npu import Report
+from xdna.simulator import Report
 
 CORE = re.compile(r"core \(\d+, \d+\)")
 NUM_CAUSES = 4  # of a kind's stalls in the table, the largest

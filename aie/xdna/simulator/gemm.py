@@ -6,18 +6,16 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
+from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
-from xdna.gemm.runs import Run
 from xdna.gemm.stream import run_words
+from xdna.gemm.runs import Run
 from xdna.gemm.tiling import Plan
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 OUT_DTYPES = dict(zip(ELEMENT_BYTES, (BF16, np.dtype(np.float32))))
 
-# Of the accumulated mass Σ|a||b|. f32 sums of exact products err by little. In bfp16
-# eight values share an exponent and each is off by up to 2^-7 of the largest; rounding
-# down errs in one direction. An element in the wrong place is off by some 1/√k.
-ERROR_BOUNDS = {"exact": 1e-5, "fast": 1e-5, "bfp16": 2.0**-6, "bfp16_floor": 2.0**-5}
+# Half of bfloat16's relative spacing 2^-7: a result is off by at most this share.
 BF16_ROUNDING = 2.0**-8
 
 
@@ -91,7 +89,7 @@ def largest_error(
             np.maximum(error - BF16_ROUNDING * np.abs(expected), 0),
         )
     share = error / np.where(mass > 0, mass, 1.0)
-    return float(np.max(share)), ERROR_BOUNDS[arithmetic]
+    return float(np.max(share)), ARITHMETICS[arithmetic].error_bound
 
 
 def _padded(part: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

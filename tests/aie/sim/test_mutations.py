@@ -12,7 +12,7 @@ import pytest
 
 from xdna.devices import SHIM, SHIM_ROW
 from xdna.gemm.stream import fed_by, image_bytes
-from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.simulator import Trap, VirtualNpu
 from xdna.stream.check import check_stream
 from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
