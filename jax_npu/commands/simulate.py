@@ -34,13 +34,13 @@ from xdna.gemm.array import ELEMENT_BYTES, GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
+from xdna.simulator import Kernel, Report, Trap, VirtualNpu
 from xdna.simulator.gemm import (
     largest_error,
     random_operands,
     result,
     submissions,
 )
-from xdna.simulator import Kernel, Report, Trap, VirtualNpu
 
 OF_GEMMS = ("batch", "tile", "c_type", "check", "repeat")
 OF_DESIGNS = ("design", "words", "buffers", "kernels")
@@ -150,9 +150,7 @@ def _kernels(path: Path) -> list[Kernel]:
     if not isinstance(kernels, list | tuple) or not all(
         isinstance(kernel, Kernel) for kernel in kernels
     ):
-        raise ValueError(
-            f"{path} must define KERNELS, a list of xdna.simulator.Kernel"
-        )
+        raise ValueError(f"{path} must define KERNELS, a list of xdna.simulator.Kernel")
     return list(kernels)
 
 

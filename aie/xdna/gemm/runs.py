@@ -152,9 +152,7 @@ def _best_dimension(array: GemmArray, padded_k: int, grid: Grid) -> str | None:
     )
 
 
-def _along_strides_fit(
-    array: GemmArray, padded_k: int, grid: Grid, along: str
-) -> bool:
+def _along_strides_fit(array: GemmArray, padded_k: int, grid: Grid, along: str) -> bool:
     strides = along_strides(array, padded_k, grid, along)
     element_bytes = INPUT_BYTES, INPUT_BYTES, array.out_bytes
     return all(

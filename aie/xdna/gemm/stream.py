@@ -52,7 +52,7 @@ from xdna.stream.shim_bd import (
 
 
 class Schedule(NamedTuple):
-    """The meaning of a run's words: every core's parameters, the transfers as pushed."""
+    """The meaning of a run's words: the cores' parameters, the transfers as pushed."""
 
     num_tiles: int
     k_steps: int

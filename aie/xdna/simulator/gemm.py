@@ -8,8 +8,8 @@ import numpy as np
 
 from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
-from xdna.gemm.stream import run_words
 from xdna.gemm.runs import Run
+from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan
 
 BF16 = np.dtype(ml_dtypes.bfloat16)

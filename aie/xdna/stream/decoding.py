@@ -115,9 +115,7 @@ class _Layout(NamedTuple):
 
 
 _LAYOUTS = {
-    Opcode.WRITE: _Layout(
-        "WRITE", 6, {0: Opcode.WRITE, 1: 0, 3: 0, 5: WRITE_BYTES}
-    ),
+    Opcode.WRITE: _Layout("WRITE", 6, {0: Opcode.WRITE, 1: 0, 3: 0, 5: WRITE_BYTES}),
     Opcode.BLOCKWRITE: _Layout("BLOCKWRITE", None, {0: Opcode.BLOCKWRITE}),
     Opcode.MASKWRITE: _Layout(
         "MASKWRITE", 7, {0: Opcode.MASKWRITE, 1: 0, 3: 0, 6: MASKWRITE_BYTES}

@@ -1,4 +1,4 @@
-"""The register at an address of a tile, of those that an instruction stream may write."""
+"""The registers of a tile that an instruction stream may write, by their address."""
 
 from typing import NamedTuple
 

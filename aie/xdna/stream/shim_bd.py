@@ -192,9 +192,8 @@ def _bds_and_queue(device: Device, t: ShimTransfers) -> tuple[np.ndarray, np.nda
     bds[:, 0] = sizes[:, 1:].prod(1)  # length; 1 and 2 are the address, patched
     # A contiguous pattern has no wraps: the length alone ends it.
     bds[:, 3] = np.where(linear, 0, sizes[:, 3] << 20 | steps[:, 3])  # D0
-    bds[:, 4] = device.burst_code << 30 | np.where(
-        linear, 0, sizes[:, 2] << 20 | steps[:, 2]  # D1
-    )
+    bds[:, 4] = np.where(linear, 0, sizes[:, 2] << 20 | steps[:, 2])  # D1
+    bds[:, 4] |= device.burst_code << 30
     bds[:, 5] = AXCACHE << 24 | steps[:, 1]  # D2
     bds[:, 6] = (iterations - 1) << 20 | steps[:, 0]
     bds[:, 7] = 1 << 25  # valid

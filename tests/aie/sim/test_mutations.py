@@ -24,8 +24,8 @@ from xdna.stream.instructions import (
     encode,
     split_address,
 )
-from xdna.stream.registers import register_at
 from xdna.stream.pushed_transfers import transfers_of
+from xdna.stream.registers import register_at
 
 # More steps than are in flight at once, of several grid points each; several k steps.
 SIZES = [(3, 140, 20, 70), (2, 300, 8, 70)]

@@ -1,6 +1,7 @@
 """The table of arithmetics."""
 
 import pytest
+
 from xdna.arithmetics import ARITHMETICS, arithmetics_of
 
 

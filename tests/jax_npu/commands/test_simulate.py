@@ -11,8 +11,8 @@ from jax_npu.commands.command_line import main
 from jax_npu.commands.simulation_report import stalls
 from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
-from xdna.simulator.gemm import largest_error, random_operands, result, submissions
 from xdna.simulator import Report, Usage
+from xdna.simulator.gemm import largest_error, random_operands, result, submissions
 
 BF16 = ml_dtypes.bfloat16
 DATA = Path(__file__).parents[2] / "aie/xdna/data"

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from xdna.gemm.runs import DIMENSIONS, Run
 from xdna.gemm.array import GemmArray
+from xdna.gemm.runs import DIMENSIONS, Run
 from xdna.gemm.tiling import make_plan
 
 DEVICES = ["npu1", "npu2"]
