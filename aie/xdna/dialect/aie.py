@@ -49,6 +49,30 @@ from xdna.dialect.stream_ops import (
 )
 from xdna.dialect.tile_ops import BufferOp, CoreOp, LockOp, TileOp, UseLockOp
 
+__all__ = [
+    "OPERATIONS",
+    "Aie",
+    "BufferOp",
+    "CoreOp",
+    "DeviceOp",
+    "DmaBdOp",
+    "DmaStartOp",
+    "EndOp",
+    "FlowOp",
+    "LockOp",
+    "MemOp",
+    "MemTileDmaOp",
+    "NextBdOp",
+    "PacketDestOp",
+    "PacketFlowOp",
+    "PacketSourceOp",
+    "RuntimeSequenceOp",
+    "ShimDmaAllocationOp",
+    "ShimDmaOp",
+    "TileOp",
+    "UseLockOp",
+]
+
 
 @irdl_op_definition
 class DeviceOp(IRDLOperation):
@@ -164,7 +188,5 @@ OPERATIONS: list[type[Operation]] = [
     TileOp,
     UseLockOp,
 ]
-
-__all__ = ["Aie", *(operation.__name__ for operation in OPERATIONS)]
 
 Aie = Dialect("aie", OPERATIONS, list(ATTRIBUTES))

@@ -160,17 +160,15 @@ class DmaBdOp(IRDLOperation):
         pad: Sequence[tuple[int, int]] | None = None,
         packet: tuple[int, int] | None = None,
     ):
+        dimensions = None if dims is None else BdDimLayoutArrayAttr(tuple(dims))
+        pad_dimensions = None if pad is None else BdPadLayoutArrayAttr(tuple(pad))
         super().__init__(
             operands=[buffer],
             properties={
                 "offset": i32_or_none(offset),
                 "len": i32_or_none(length),
-                "dimensions": None
-                if dims is None
-                else BdDimLayoutArrayAttr(tuple(dims)),
-                "pad_dimensions": None
-                if pad is None
-                else BdPadLayoutArrayAttr(tuple(pad)),
+                "dimensions": dimensions,
+                "pad_dimensions": pad_dimensions,
                 "bd_id": i32_or_none(bd_id),
                 "next_bd_id": i32_or_none(next_bd_id),
                 "packet": None if packet is None else PacketInfoAttr(packet),

@@ -202,7 +202,7 @@ class _Printer(Printer):
 
 
 def _name_of(value: SSAValue) -> str | None:
-    """The name that mlir-aie gives: a tile's coordinates, a buffer's or lock's symbol."""
+    """mlir-aie's choice of name: a tile's coordinates, a buffer's or lock's symbol."""
     op = value.op if isinstance(value, OpResult) else None
     if isinstance(op, TileOp):
         return f"tile_{op.col.value.data}_{op.row.value.data}"
