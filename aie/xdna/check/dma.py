@@ -1,4 +1,4 @@
-"""DMA programs: channels, chains, and who owns which buffer descriptor (BD)."""
+"""The check of DMA programs: channels, chains, ids of buffer descriptors (BDs)."""
 
 from collections import defaultdict
 from collections.abc import Iterator
