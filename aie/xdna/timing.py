@@ -14,9 +14,9 @@ NPU1_HZ = 1.024e9
 NPU2_HZ = 1.8e9
 SCALE = NPU2_HZ / NPU1_HZ
 # Fitted: the share of the device's exact multiply-accumulates a cycle that mlir-aie's
-# kernel reaches with the open compiler. The share published for npu1 is 0.377; the clock
-# of the measured GEMMs is not published, and at 1.024 GHz they need 0.40. Assumed for
-# npu2.
+# kernel reaches with the open compiler. The share published for npu1 is 0.377; the
+# clock of the measured GEMMs is not published, and at 1.024 GHz they need 0.40. Assumed
+# for npu2.
 KERNEL_EFFICIENCY = 0.40
 # Fitted: the host's part of submitting a run and waiting for it. With the controller's
 # launch and first sync an empty run takes 136 us; 150-170 us were published for two
