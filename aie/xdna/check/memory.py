@@ -39,6 +39,7 @@ def check_memory(design: PlacedDesign) -> Iterator[Violation]:
 
 def check_programs(design: PlacedDesign) -> Iterator[Violation]:
     for tile, core in design.on_tiles(CoreOp):
+        # all operations in the core, without the aie.core itself
         num_ops = sum(1 for _ in core.walk()) - 1
         linked = "" if core.link_with is None else core.link_with.data
         needed = num_ops * INSTRUCTION_BYTES + design.program_bytes.get(linked, 0)
@@ -101,6 +102,7 @@ def _check_addresses(
         if end > limit:
             yield Violation(tile, "address", end, limit, f"{what} ends outside")
         spans.append((start, end - start, what))
+    # Sorted by address, each must end where the next begins, or before.
     spans.sort()
     for (start, size, what), (next_start, _, next_what) in pairwise(spans):
         if start + size > next_start:

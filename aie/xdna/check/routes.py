@@ -48,7 +48,7 @@ def check_flows(design: PlacedDesign) -> Iterator[Violation]:
             if destination in sources:
                 what = f"flows from {sources[destination]} and from {source}"
                 yield Violation(destination.tile, f"port {destination}", 2, 1, what)
-            sources[destination] = source
+            sources[destination] = source  # one circuit at most ends at a port
     yield from _check_joined(design, [*circuits.items(), *packets.items()])
 
 
@@ -135,6 +135,7 @@ def _check_port(
 ) -> Iterator[Violation]:
     kind = design.kind(port.tile)
     if port.bundle != "DMA":
+        # A stream enters the switch at a slave and leaves it at a master.
         ports = kind.slaves if direction == "MM2S" else kind.masters
         limit = ports.get(port.bundle)
         if limit is not None and port.channel >= limit:

@@ -33,7 +33,7 @@ def check_sequences(design: PlacedDesign) -> Iterator[Violation]:
             yield Violation(
                 None, "buffer arguments", num_arguments, MAX_BUFFER_ARGUMENTS, what
             )
-        tokens = set()
+        tokens: set[str] = set()  # allocations whose transfers send one, so far
         for op in sequence.body.block.ops:
             if isinstance(op, NpuDmaMemcpyNdOp):
                 yield from _check_memcpy(op, allocations)
@@ -102,6 +102,7 @@ def _breaches(
     dims: tuple[tuple[int, int], ...],
     width: int,
 ) -> Iterator[tuple[int, int, str, str]]:
+    # The outermost dimension is the task's repeats; a stride makes them iterations.
     (repeats, iteration_stride), *inner = dims
     num_inner = prod(size for size, _ in inner)
     start = _linear(op, offsets)

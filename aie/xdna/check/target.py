@@ -54,7 +54,7 @@ def check_design(
     violations = []
     for op in devices:
         device = _device(op)
-        if device is None:
+        if device is None:  # without limits there is nothing else to check
             number = op.device.value.data
             what = f"known are {', '.join(DEVICES)}"
             violations.append(Violation(None, "device", number, "known ones", what))

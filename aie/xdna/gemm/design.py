@@ -117,6 +117,7 @@ def _flows(array: GemmArray, tiles: Tiles) -> None:
 
 
 def _memtile(array: GemmArray, column: int, tile: SSAValue) -> None:
+    # A enters at a few columns only; every column has a B and a C.
     operands = ["b"] if column not in array.a_columns else ["a", "b"]
     shapes = {
         "a": MemRefType(bf16, [array.m, array.k]),
@@ -207,6 +208,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
         ).buffer
         for buffer in array.core_buffers.values()
     }
+    # Halves that are free at the start, before any data has come.
     free = {"a": 2, "b": 2, "c": array.num_c_buffers}
     locks = _locks(tile, free, f"core_{suffix}")
     locks["go"] = LockOp(tile, GO_LOCK, 0, f"go_{suffix}").result
@@ -226,6 +228,7 @@ def _locks(tile: SSAValue, free: Mapping[str, int], prefix: str) -> dict[str, SS
     for index, (name, count) in enumerate(free.items()):
         for offset, (state, init) in enumerate((("free", count), ("full", 0))):
             key = f"{name}_{state}"
+            # ids in pairs: 0 and 1 for the first name, 2 and 3 for the second, ...
             lock = LockOp(tile, 2 * index + offset, init, f"{prefix}_{key}")
             locks[key] = lock.result
     return locks

@@ -114,6 +114,7 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
     _, stream = decode(words)
     writes = {op.address: op.value for _, op in stream if isinstance(op, Write)}
     parameters = []
+    # Every core must get the same parameters.
     for position in (NUM_TILES_PARAMETER, NUM_K_STEPS_PARAMETER):
         addresses = _core_addresses(array, _parameter_offset(array, position))
         values = {writes[address] for address in addresses if address in writes}
@@ -167,6 +168,7 @@ def _parameter_offset(array: GemmArray, position: int) -> int:
 def _parameter_words(array: GemmArray, num_tiles: int, k_steps: int) -> np.ndarray:
     """Both parameters and then the "go" of every core, (writes, 6 words)."""
     go = CORE.lock_address + LOCK_STRIDE_BYTES * GO_LOCK
+    # The "go" last: a core reads the parameters as soon as it has it.
     values = {
         _parameter_offset(array, NUM_TILES_PARAMETER): num_tiles,
         _parameter_offset(array, NUM_K_STEPS_PARAMETER): k_steps,

@@ -59,6 +59,8 @@ def _lines(design: PlacedDesign, kernels: Kernels) -> Iterator[Words]:
     locks = {op: i for i, (_, op) in enumerate(design.on_tiles(LockOp))}
     yield from dma_lines(design, locks)
     yield from _route_lines(design)
+    # Kernels are numbered by their calls, so cores are lowered before kernels are
+    # written, and written after them.
     cores = []
     for tile, core in design.on_tiles(CoreOp):
         if core.elf_file is not None:

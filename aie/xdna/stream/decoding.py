@@ -81,6 +81,7 @@ def decode(words: ArrayLike) -> tuple[Header, list[Located]]:
 def _decode_header(stream: Sequence[int]) -> Header:
     if len(stream) < HEADER_WORDS:
         raise ValueError(f"word {len(stream)}: the stream ends within its header")
+    # The words that `instructions.assemble` writes.
     version, size, num_operations, num_bytes = stream[:HEADER_WORDS]
     if version & 0xFFFF != MINOR << 8 | MAJOR:
         raise ValueError(
@@ -189,6 +190,8 @@ def _operation(opcode: int, w: Sequence[int]) -> Operation:
         case Opcode.SYNC:
             if w[2] & 0xFF > 1 or w[2] >> 24 or w[3] & 0xFF:
                 raise ValueError(f"has reserved bits set: {w[2]:#010x} {w[3]:#010x}")
+            # tile: direction, row << 8, column << 16; size: rows << 8, columns << 16,
+            # channel << 24
             column, row = w[2] >> 16, w[2] >> 8 & 0xFF
             num_columns, num_rows = w[3] >> 16 & 0xFF, w[3] >> 8 & 0xFF
             direction = DIRECTIONS[w[2] & 1]

@@ -137,7 +137,7 @@ class _Reader:
                 self.patch(word, operation)
             case Sync():
                 self.sync(word, operation)
-            case LoadPdi():
+            case LoadPdi():  # what was written before is lost
                 self.bds.clear()
                 self.senders.clear()
                 self.events.append(Reload(word))
@@ -201,6 +201,7 @@ class _Reader:
         return column, row, register
 
     def touch(self, word: int, column: int, bd_id: int) -> None:
+        # A BLOCKWRITE touches its BD once, not once for each word.
         event = Touch(word, column, bd_id)
         if not self.events or self.events[-1] != event:
             self.events.append(event)
@@ -242,6 +243,7 @@ class _Reader:
     def pushed_words(self, where: str, column: int, bd_id: int, repeat: int) -> int:
         """Number of words that a task of that BD moves, after checking the BD."""
         bd = self.bds.get((column, bd_id), _Bd())
+        # A patch stands for the address, so the other words must have been written.
         if len(bd.written - ADDRESS_WORDS) < SHIM.dma.bd_words - len(ADDRESS_WORDS):
             raise ValueError(f"{where} is pushed, but was never written")
         if bd.patch is None:

@@ -169,6 +169,7 @@ def operation_words(operation: Operation) -> list[int]:
                 _check_bits(operation, name, getattr(operation, name), 8)
             if direction not in DIRECTIONS:
                 raise ValueError(f"{operation}: direction must be one of {DIRECTIONS}")
+            # fields of 8 bits, from the lowest
             tile = DIRECTIONS.index(direction) | row << 8 | column << 16
             size = num_rows << 8 | num_columns << 16
             words = [Opcode.SYNC, SYNC_BYTES, tile, size | channel << 24]

@@ -15,7 +15,7 @@ MODULES = sorted(
     if path.name != "__init__.py"
 )
 # They are imported whenever a program with an NPU's custom call is lowered.
-LOWERING = ("xdna.gemm.array", "xdna.gemm.stream", "xdna.gemm.tiling")
+LOWERING = ("xdna.gemm.array", "xdna.gemm.artifact", "xdna.gemm.stream")
 
 
 def loaded_after_importing(*modules):
