@@ -1,7 +1,7 @@
 """Streams of the GEMM array: legal, complete, and the schedule that was planned.
 
-The array is modelled by what it is fed: each core takes tiles from the streams of its A
-row and its B column, in the order in which the transfers read DDR.
+The model of the array: each core takes tiles from the streams of its A row and its B
+column, in the order in which the transfers read DDR.
 """
 
 import collections
