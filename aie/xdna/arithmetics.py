@@ -1,4 +1,4 @@
-"""How cores multiply and add: the one table of arithmetics that have a name.
+"""The one table of arithmetics: the ways in which cores multiply and add.
 
 The names are those of the C++ (`aie/sim`, `xla_ffi/npu`), which takes them as text.
 """
@@ -24,7 +24,7 @@ class Arithmetic:
     name: str
     devices: tuple[str, ...]  # whole NPUs whose cores can compute it
     operands: Literal["f32", "bfp16"]  # how a checker must round A and B first
-    error_bound: float  # of an element of C, as a share of its Σ|a||b|
+    error_bound: float  # for an element of C, as a share of its Σ|a||b|
     meaning: str  # one line
 
 

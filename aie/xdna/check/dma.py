@@ -94,7 +94,7 @@ def _check_ids(
             what = f"used by {owners[chain.tile, id]} and by {chain}"
             yield Violation(chain.tile, f"BD {id}", 2, 1, what)
         owners[chain.tile, id] = str(chain)
-        # next_bd_id, if given, must repeat what the blocks say.
+        # next_bd_id, if given, must agree with the blocks.
         follower = position + 1 if position + 1 < len(ids) else chain.loops_to
         next_id = _value(bd, "next_bd_id")
         follows = "none" if follower is None else ids[follower]

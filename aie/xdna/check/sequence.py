@@ -132,7 +132,7 @@ def _breaches(
 
 
 def _is_contiguous(dims: list[tuple[int, int]]) -> bool:
-    """Whether the pattern is one contiguous length, which needs no wraps."""
+    """True if the pattern is one contiguous length, which needs no wraps."""
     expected = 1
     for size, stride in reversed(dims):
         if size > 1 and stride != expected:

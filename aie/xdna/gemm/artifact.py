@@ -129,7 +129,7 @@ def check_artifact(folder: Path, array: GemmArray) -> Path:
 
 
 def is_supported(mlir_aie: str) -> bool:
-    """Whether designs are written for that version of mlir-aie."""
+    """True if designs are written for the given version of mlir-aie."""
     return re.match(rf"{re.escape(MLIR_AIE)}(\.|$)", mlir_aie) is not None
 
 

@@ -1,4 +1,4 @@
-"""What blocks of C cost: bytes in DDR, and seconds on the array.
+"""The costs of blocks of C: bytes in DDR, and seconds on the array.
 
 The seconds are a cautious estimate, because they decide how much one run may contain.
 """

@@ -25,7 +25,7 @@ MAX_STEPS = 1 << 12
 # A product that needs more runs than this is refused.
 MAX_RUNS = 1 << 18
 
-DIMENSIONS = ("batch", "m", "n")  # of a grid
+DIMENSIONS = ("batch", "m", "n")  # a grid's, in its order
 
 Grid = tuple[int, int, int]  # (batch, block rows, block columns)
 

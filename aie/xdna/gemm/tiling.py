@@ -49,7 +49,7 @@ class Gemm:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an array computes a GEMM.
+    """A GEMM as an array computes it.
 
     If `swapped`, the array computes Cᵀ = Bᵀ Aᵀ, and `gemm` is that product: its A is
     the caller's B.
@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def notices(self) -> list[str]:
-        """What the user should know about this plan."""
+        """Notices for the user of this plan."""
         if self.padding < NOTABLE_PADDING:
             return []
         return [

@@ -23,7 +23,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Report:
-    """What the virtual NPU did in one run, or in several.
+    """The work and the times of the virtual NPU in one run, or in several.
 
     `bytes` counts what DMA moved by memory level (ddr, l2, l1) and direction, and as
     "stream" the words times the links that they crossed.

@@ -33,7 +33,7 @@ from xdna.stream.instructions import (
 from xdna.stream.registers import Register, register_at
 
 ALL_BITS = 0xFFFFFFFF
-ADDRESS_WORDS = {1, 2}  # of a BD: a patch writes them
+ADDRESS_WORDS = {1, 2}  # the words of a BD that a patch writes
 
 
 class Channel(NamedTuple):
@@ -109,7 +109,7 @@ class _Bd:
     """A BD as the stream has written it so far."""
 
     words: list[int] = field(default_factory=lambda: [0] * SHIM.dma.bd_words)
-    written: set[int] = field(default_factory=set)  # which of the words
+    written: set[int] = field(default_factory=set)  # their indices
     patch: DdrPatch | None = None
 
 
@@ -121,7 +121,7 @@ class _Reader:
     num_arguments: int
     argument_bytes: Sequence[int] | None
     bds: dict[tuple[int, int], _Bd] = field(default_factory=dict)  # by column and id
-    senders: set[Channel] = field(default_factory=set)  # whose tokens have an address
+    senders: set[Channel] = field(default_factory=set)  # their tokens have an address
     events: list[Event] = field(default_factory=list)
 
     def read(self, word: int, operation: Operation) -> None:
@@ -171,7 +171,7 @@ class _Reader:
             case "queue":
                 if mask != ALL_BITS or value & ~QUEUE_BITS:
                     raise ValueError(
-                        f"word {word}: {channel} is pushed {value:#x}, no task"
+                        f"word {word}: {channel} is pushed {value:#x}, which is no task"
                     )
                 self.push(word, channel, value)
 

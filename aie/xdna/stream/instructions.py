@@ -58,7 +58,8 @@ class MaskWrite(NamedTuple):
 class Sync(NamedTuple):
     """Waits for a token of the channel from each of num_columns * num_rows tiles."""
 
-    column: int  # of the first tile, as `row`
+    # The first tile, then the channel of each.
+    column: int
     row: int
     direction: str
     channel: int
@@ -69,7 +70,7 @@ class Sync(NamedTuple):
 class DdrPatch(NamedTuple):
     """Writes an argument's device address, plus an offset, to words 1 and 2 of a BD."""
 
-    address: int  # of word 1
+    address: int  # word 1 of the BD
     argument: int
     offset_bytes: int
 

@@ -10,8 +10,8 @@ class Register(NamedTuple):
 
     what: str  # "bd", "queue", "control", "lock" or "data"
     number: int  # BD, channel, lock, or byte offset in a core's data memory
-    word: int = 0  # of a BD: 0-7
-    direction: str = ""  # of a queue or control
+    word: int = 0  # a BD has words 0-7
+    direction: str = ""  # only a queue or control has one
 
     def __str__(self) -> str:
         match self.what:

@@ -208,7 +208,7 @@ def _check_pattern(
     linear: np.ndarray,
     iterations: np.ndarray,
 ) -> None:
-    """Whether canonical sizes and strides fit the fields of a BD."""
+    """Checks that canonical sizes and strides fit the fields of a BD."""
     max_wrap, max_step = (1 << SHIM.dma.wrap_bits) - 1, 1 << SHIM.dma.step_bits
     shaped = ~linear[:, None]
     _check(t, "size of D0 and D1", np.where(shaped, sizes[:, 2:], 1), 1, max_wrap)

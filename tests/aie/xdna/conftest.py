@@ -31,13 +31,13 @@ def sample_words():
 
 @pytest.fixture
 def random_stream():
-    """A function of device and generator that makes a random stream within the rules."""
+    """A function of device and generator: a random stream within the rules."""
     return _random_stream
 
 
 @pytest.fixture
 def run_aiebu(xrt_tree, tmp_path):
-    """A function of words that returns aiebu-asm's result and the ELF file it writes."""
+    """A function of words: the result of aiebu-asm and the ELF file that it writes."""
 
     def run(words):
         stream, elf = tmp_path / "insts.bin", tmp_path / "insts.elf"

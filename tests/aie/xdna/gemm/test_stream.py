@@ -50,10 +50,10 @@ def addresses(transfer, element_bytes):
 
 def run_on_model(plan, run, a, b):
     """C's image, and how often each of its elements was written."""
-    array, told = plan.array, schedule(plan, run)
+    array, planned = plan.array, schedule(plan, run)
     streams = collections.defaultdict(list)
     written = collections.defaultdict(list)
-    for transfer in told.transfers:
+    for transfer in planned.transfers:
         if transfer.argument == C_ARGUMENT:
             assert (transfer.direction, transfer.channel) == ("S2MM", C_CHANNEL)
             assert transfer.token
@@ -63,7 +63,7 @@ def run_on_model(plan, run, a, b):
         assert transfer.direction == "MM2S"
         key = transfer.column, transfer.channel
         streams[key].append(image[addresses(transfer, 2)])
-    tiles, k_steps = told.num_tiles, told.k_steps
+    tiles, k_steps = planned.num_tiles, planned.k_steps
     a_rows = [
         np.concatenate(streams[column, A_CHANNEL]).reshape(
             tiles, k_steps, array.m, array.k

@@ -42,7 +42,7 @@ def test_the_sample_is_what_it_says():
     ]
     bds = {(bd.tile, bd.id): bd for bd in bds_of(text)}
     assert len(bds) == 8
-    dims = [(2, 2), (16, 4), (2, 1)]  # of two bf16 a word
+    dims = [(2, 2), (16, 4), (2, 1)]  # in words of two bf16
     assert bds[(0, 1), 3] == Bd(
         (0, 1), 3, (0, 1), 65536, 64, 2, (1, 1), (0, 1), dims, []
     )

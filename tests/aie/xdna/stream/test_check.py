@@ -1,4 +1,4 @@
-"""What may be in flight: queues, rewritten BDs, tokens, inputs and their outputs."""
+"""Tasks in flight: queues, rewritten BDs, tokens, inputs and their outputs."""
 
 import numpy as np
 import pytest
