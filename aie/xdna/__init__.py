@@ -2,9 +2,10 @@
 
 Each folder has one job and imports only from those below it:
 
-    simulator, load      the virtual NPU, and a design as it loads it
-    check, gemm          what the hardware cannot do; our GEMM
+    simulator            the virtual NPU for Python
+    load                 a design as the virtual NPU loads it
+    check, gemm          the limits that a design breaks; our GEMM
     stream, dialect      instruction words; designs as MLIR
-    timing, arithmetics  times; roundings
-    devices, library     limits of the hardware; where compiled libraries lie
+    timing, arithmetics  times; the cores' ways to round and add
+    devices, library     limits of the hardware; compiled libraries
 """
