@@ -16,7 +16,8 @@ from xdna.gemm.design import gemm_design
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import LIBRARY, Kernel, VirtualNpu
+from xdna.simulator import Kernel, VirtualNpu
+from xdna.simulator.library import LIBRARY
 from xdna.stream.instructions import Sync, encode
 
 BF16 = ml_dtypes.bfloat16

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.simulator import VirtualNpu
 
 # Times in a trace are in us of 15 digits.
 TRACE_ERROR = 1e-6

@@ -6,7 +6,7 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import Kernel, Trap, VirtualNpu
+from xdna.simulator import Kernel, Trap, VirtualNpu
 from xdna.stream.instructions import Sync, Write, encode, tile_address
 from xdna.stream.shim_bd import ShimTransfer, operations
 

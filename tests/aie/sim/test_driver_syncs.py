@@ -15,7 +15,7 @@ import pytest
 from jax_npu.lowering.plans import plan_attributes, self_test_attributes
 from jax_npu.runtime.designs import simulated_design
 from jax_npu.runtime.extension import library_path
-from xdna.simulator.virtual_npu import LIBRARY
+from xdna.simulator.library import LIBRARY
 
 ROOT = Path(__file__).parents[3]
 MAIN = Path(__file__).parent / "npu_gemm_main.cc"

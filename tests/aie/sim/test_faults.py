@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jax_npu.runtime.extension import library_path
-from xdna.simulator.virtual_npu import LIBRARY
+from xdna.simulator.library import LIBRARY
 
 QUEUED, COMPLETED, ERROR, ABORT, TIMEOUT = "2", "4", "5", "6", "8"
 FAILED = "errno {0} DRM_IOCTL_AMDXDNA_{1} IOCTL failed (err=-{0}): {2}"

@@ -12,20 +12,20 @@ import pytest
 
 from xdna.devices import SHIM, SHIM_ROW
 from xdna.gemm.stream import fed_by, image_bytes
-from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.simulator import Trap, VirtualNpu
 from xdna.stream.check import check_stream
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Sync,
     Write,
-    decode,
     encode,
     split_address,
 )
+from xdna.stream.pushed_transfers import transfers_of
 from xdna.stream.registers import register_at
-from xdna.stream.shim_bd import transfers_of
 
 # More steps than are in flight at once, of several grid points each; several k steps.
 SIZES = [(3, 140, 20, 70), (2, 300, 8, 70)]

@@ -10,7 +10,7 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.simulator import VirtualNpu
 from xdna.stream.instructions import Sync, encode
 from xdna.stream.shim_bd import ShimTransfer, operations
 from xdna.timing import timing

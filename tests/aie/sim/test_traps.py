@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.simulator import Trap, VirtualNpu
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
@@ -16,7 +17,6 @@ from xdna.stream.instructions import (
     MaskWrite,
     Sync,
     Write,
-    decode,
     encode,
     tile_address,
 )

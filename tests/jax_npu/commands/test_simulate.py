@@ -11,8 +11,8 @@ from jax_npu.commands.command_line import main
 from jax_npu.commands.simulation_report import stalls
 from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
+from xdna.simulator import Report, Usage
 from xdna.simulator.gemm import largest_error, random_operands, result, submissions
-from xdna.simulator.virtual_npu import Report, Usage
 
 BF16 = ml_dtypes.bfloat16
 DATA = Path(__file__).parents[2] / "aie/xdna/data"
@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[2] / "aie/xdna/data"
 KERNELS = """
 import ml_dtypes
 import numpy as np
-from xdna.simulator.virtual_npu import Kernel
+from xdna.simulator import Kernel
 
 
 def scale(x, y):
