@@ -1,4 +1,4 @@
-"""A GPT of one block in plain jax, to train for some steps on any backend."""
+"""A GPT of one block in plain JAX, to train for a few steps on any backend."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 
 import jax_npu
 
-LEARNING_RATE = 0.1  # of plain gradient descent
+LEARNING_RATE = 0.1  # for plain gradient descent
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class GptSizes:
 
 
 def losses(backend: str, sizes: GptSizes, steps: int) -> list[float]:
-    """Before each of `steps` steps on one batch, every matmul on `backend`."""
+    """The loss before each of `steps` steps on one batch, every matmul on `backend`."""
     random = np.random.default_rng(0)
     tokens = random.integers(0, sizes.vocabulary, (sizes.batch, sizes.length + 1))
     parameters = _parameters(random, sizes)
@@ -77,9 +77,10 @@ def _norm(x: jax.Array) -> jax.Array:
 def _attention(qkv: jax.Array, sizes: GptSizes, backend: str) -> jax.Array:
     einsum = partial(jax_npu.einsum, backend=backend)
     split = (sizes.batch, sizes.length, sizes.heads, -1)
+    # (b, t, 3 d) to three of (b, t, heads, d / heads)
     q, k, v = (part.reshape(split) for part in jnp.split(qkv, 3, axis=-1))
     scores = einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5
-    past = jnp.tri(sizes.length, dtype=bool)
+    past = jnp.tri(sizes.length, dtype=bool)  # a query sees no later key
     weights = jax.nn.softmax(jnp.where(past, scores, -jnp.inf))
     mixed = einsum("bhqk,bkhd->bqhd", weights, v)
     return mixed.reshape(sizes.batch, sizes.length, sizes.width)
