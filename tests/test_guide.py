@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
-from jax_npu.commands import compilers
 from jax_npu.commands.command_line import _parser
 from jax_npu.doctor import remedies
 from jax_npu.lowering.checks import CHECKS
 from jax_npu.runtime import machine
+from jax_npu.toolchain import compilers
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/ryzen-ai.md").read_text()

@@ -12,11 +12,13 @@ import pytest
 
 import jax_npu
 from jax_npu.bench import chart, peak
+from jax_npu.bench import dispatch as bench_dispatch
+from jax_npu.bench import gemm as bench_gemm
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
 from jax_npu.bench.other_load import OtherLoad, load_warning
 from jax_npu.bench.side_by_side import in_turn, spread, times_as_fast, wide_console
-from jax_npu.commands import bench_dispatch, bench_gemm, command_line
+from jax_npu.commands import command_line
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = jax_npu.Counters(*[0] * 8)
@@ -213,9 +215,9 @@ def test_the_peak_is_of_all_cores_or_unknown(monkeypatch):
         return num_threads * 1e9 + seconds
 
     library = types.SimpleNamespace(jax_npu_host_peak_flops=measure)
-    monkeypatch.setattr(peak.ffi, "load", lambda: library)
+    monkeypatch.setattr(peak.extension, "load", lambda: library)
     assert peak.host_peak_flops(0.25) == peak.num_cores() * 1e9 + 0.25
-    monkeypatch.setattr(peak.ffi, "load", types.SimpleNamespace)
+    monkeypatch.setattr(peak.extension, "load", types.SimpleNamespace)
     assert peak.host_peak_flops() is None
 
 

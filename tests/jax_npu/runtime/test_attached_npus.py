@@ -1,6 +1,5 @@
 """`jax_npu.devices()` finds the NPUs, with or without a pyxrt that works."""
 
-import importlib
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -8,18 +7,17 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import jax_npu
+from jax_npu.runtime import attached_npus
 from jax_npu.runtime.machine import npus
 
 from .. import machines
 from ..machines import NPU1, NPU2
 
-module = importlib.import_module("jax_npu.devices")  # jax_npu.devices is its function
-
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine with an NPU1, whose Python has no pyxrt."""
-    monkeypatch.setattr(module, "npus", lambda: npus(tmp_path))
+    monkeypatch.setattr(attached_npus, "npus", lambda: npus(tmp_path))
     monkeypatch.setitem(sys.modules, "pyxrt", None)
     return machines.fine(tmp_path, NPU1)
 

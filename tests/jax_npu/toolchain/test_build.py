@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.commands import compilers
 from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
+from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.artifact import design_text, read_artifact
@@ -554,7 +554,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tools, cache, capsys):
 
 def test_nothing_built_is_told_without_the_compiler_of_designs(cache):
     program = (
-        "import sys\nfrom jax_npu.lowering.plans import built_design\n"
+        "import sys\nfrom jax_npu.runtime.designs import built_design\n"
         "try:\n    built_design('npu2')\nexcept FileNotFoundError as error:\n"
         "    print(error)\nprint('xdsl' in sys.modules)"
     )
