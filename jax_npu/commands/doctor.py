@@ -1,4 +1,4 @@
-"""`jax-npu doctor`: what this machine lacks for a backend, and what mends it."""
+"""`jax-npu doctor`: what this machine lacks for a backend, and what fixes it."""
 
 import argparse
 import json
@@ -24,25 +24,25 @@ STATUS_WIDTH, NAME_WIDTH = 8, 13
 
 def add_doctor_command(commands: Any) -> None:
     parser = commands.add_parser(
-        "doctor", help="show what a backend lacks here, and the commands that mend it"
+        "doctor", help="show what a backend lacks here, and the commands that fix it"
     )
     parser.add_argument(
         "--backend",
         choices=CHOICES,
-        help=f"to decide for (default: ${ENVIRONMENT_VARIABLE}, else auto)",
+        help=f"backend to check (default: ${ENVIRONMENT_VARIABLE}, else auto)",
     )
     parser.add_argument(
         "--root",
         type=Path,
         default=ROOT,
-        help="tree of another machine: its files alone decide (default: /)",
+        help="file tree of another machine, examined instead (default: /)",
     )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(command=_doctor)
 
 
 def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
-    """Of this machine, or of the tree of another, without what is installed here.
+    """Facts about this machine, or another's tree, then without the installation.
 
     Where the NPU can run, or `backend` is the virtual one, its self-test is run.
     """
@@ -82,16 +82,16 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _print_report(diagnosis: Diagnosis) -> None:
-    """One or two lines a finding. Commands are left whole, to be copied."""
+    """Prints one or two lines for each finding; commands stay whole, to be copied."""
     console = Console(highlight=False, soft_wrap=True)
-    told = set()
+    shown = set()
     for finding in diagnosis.checks:
-        again = finding.remedy in told
+        again = finding.remedy in shown
         console.print(_line(finding, " (same command)" if again else ""))
         if finding.remedy and not again:
             indented = f"{'':{STATUS_WIDTH}}{finding.remedy}"
             console.print(Text(indented, style="bold"))
-            told.add(finding.remedy)
+            shown.add(finding.remedy)
     style = STYLES[OK if diagnosis.can_run else MISSING]
     console.print(Text(diagnosis.verdict, style=style))
 

@@ -1,7 +1,7 @@
 """`jax-npu report`: what an NPU does here, in one file to send.
 
-The file is written before and after every stage, so it tells also which one a machine
-or a process did not survive. It names no person and no host.
+The file is written before and after every stage, so that it also shows which stage
+crashed the process or the machine. It names no person and no host.
 """
 
 import argparse
@@ -33,7 +33,7 @@ DEFAULT_FILE = Path("jax-npu-report.json")
 BACKENDS = ("npu", "sim", "host")
 OK, FAILED, RUNNING, SKIPPED = "ok", "failed", "running", "skipped"
 STYLES = {OK: "green", FAILED: "bold red", SKIPPED: "dim", RUNNING: "bold red"}
-# Events that a good NPU has none of.
+# Events that do not occur on a good NPU.
 TROUBLE = (
     "retries",
     "mismatches",
@@ -56,7 +56,10 @@ def add_report_command(commands: Any) -> None:
         help=f"file (default: {DEFAULT_FILE})",
     )
     parser.add_argument(
-        "--backend", choices=BACKENDS, default="npu", help="to try (default: npu)"
+        "--backend",
+        choices=BACKENDS,
+        default="npu",
+        help="backend to try (default: npu)",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: seconds")
     parser.set_defaults(command=_report)
@@ -77,7 +80,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 class Report:
-    """The record, and the file that it is kept in."""
+    """The record of a trial, and the file that holds it."""
 
     def __init__(self, path: Path, backend: str, sizes: Sizes) -> None:
         self.path, self.backend, self.sizes = path, backend, sizes
@@ -104,7 +107,7 @@ class Report:
         write_file(self.path, (text + "\n").encode())
 
     def run(self) -> None:
-        """All stages where the backend can run; a failure stops none of the others."""
+        """Runs all stages if the backend can run; those after a failed one, too."""
         if self.diagnosis.can_run:
             for entry, stage in zip(self.stages, STAGES.values()):
                 with Console(stderr=True).status(f"{entry['name']} ..."):
@@ -118,7 +121,7 @@ class Report:
         before, start = _events(), time.perf_counter()
         try:
             outcome = stage(self.backend, self.sizes)
-        except Exception as error:  # whatever it is, it belongs into the report
+        except Exception as error:  # every error belongs into the report
             outcome = Outcome(problems=[f"{type(error).__name__}: {error}"])
         entry["seconds"] = time.perf_counter() - start
         self.record["events"] = events = _events()
@@ -139,25 +142,25 @@ class Report:
         for entry in self.scrub(self.stages):
             status = entry["status"]
             seconds = f"{entry['seconds']:.1f}" if "seconds" in entry else ""
-            told = next(iter(entry.get("problems", ())), entry.get("summary", ""))
+            result = next(iter(entry.get("problems", ())), entry.get("summary", ""))
             table.add_row(
-                entry["name"], Text(status, STYLES[status]), seconds, Text(told)
+                entry["name"], Text(status, STYLES[status]), seconds, Text(result)
             )
         return table
 
     def advice(self) -> str:
-        """What the user does with the file."""
+        """What the user should do with the file."""
         written = f"{self.path} is written; it names neither you nor this machine."
         if not self.diagnosis.can_run:
             return (
                 f"{self.scrub(self.diagnosis.verdict)}\nNothing was run. 'jax-npu "
-                f"doctor --backend {self.backend}' lists all that is to be done; if it "
-                f"does not help, send the report. {written}"
+                f"doctor --backend {self.backend}' lists what to do; if that does not "
+                f"help, send the report. {written}"
             )
         if self.record["ok"]:
-            return f"All stages passed. Please send the report all the same. {written}"
+            return f"All stages passed. Please send the report anyway. {written}"
         return (
-            "Results of failed stages are not to be trusted. Please send the report, "
+            "Do not trust the results of failed stages. Please send the report, "
             f"with the lines of 'sudo dmesg | grep -i amdxdna'. {written}"
         )
 
@@ -165,12 +168,12 @@ class Report:
 def _events() -> dict[str, int]:
     try:
         return jax_npu.npu_events()
-    except OSError:  # no extension; the doctor says so
+    except OSError:  # no extension, which the doctor reports
         return {}
 
 
 def _health(backend: str) -> dict[str, Any] | None:
-    """Of the NPU on trial, with the result of its last self-test."""
+    """Health of the NPU on trial, with the result of its last self-test."""
     try:
         health = jax_npu.npu_health().get(backend)
     except OSError:
@@ -179,7 +182,7 @@ def _health(backend: str) -> dict[str, Any] | None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become text."""
+    """The value with NaN and infinity as text, since JSON has neither."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
