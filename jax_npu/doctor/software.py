@@ -58,7 +58,7 @@ class Software:
     """The software for the NPU; what is not installed is None or empty."""
 
     xrt: Library | None
-    plugin: Library | None  # XRT's part for these NPUs
+    plugin: Library | None  # for these NPUs
     xclbinutil: str | None  # path
     pyxrt: tuple[Binding, ...]
     mlir_aie: str | None  # version

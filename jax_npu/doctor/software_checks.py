@@ -33,7 +33,7 @@ def check_plugin(machine: Machine, tools: Software) -> Finding:
     name, xrt, plugin = "xrt plugin", tools.xrt, tools.plugin
     remedy = remedies.install("runtime", machine.distribution)
     if plugin is None:
-        found = "no libxrt_driver_xdna.so.2, XRT's part for NPUs"
+        found = "no libxrt_driver_xdna.so.2, XRT's plugin for NPUs"
         return Finding(name, MISSING, found, remedy)
     found = f"{plugin.version} in {plugin.folder}"
     versions = (_version(plugin), xrt and _version(xrt))
