@@ -26,7 +26,7 @@ def commands(text, program):
 
 
 @pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
-def test_every_command_is_one(text):
+def test_every_command_in_the_text_exists(text):
     lines = commands(text, "jax-npu")
     assert len(lines) >= 5
     for line in lines:
@@ -49,7 +49,7 @@ def test_every_command_is_one(text):
         *CHECKS,
     ],
 )
-def test_what_the_doctor_says_the_guide_says(command):
+def test_the_guide_has_the_doctors_commands(command):
     assert command in GUIDE
 
 
@@ -76,7 +76,7 @@ def test_chips_are_those_that_are_found():
         assert f"`{kind}`" in row
 
 
-def test_links_within_lead_somewhere():
+def test_links_within_the_guide_have_a_target():
     headings = re.findall(r"^#+ (.*)", GUIDE, re.MULTILINE)
     known = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
     links = re.findall(r"\]\(#([^)]*)\)", GUIDE)

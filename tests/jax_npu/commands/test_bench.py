@@ -84,7 +84,7 @@ def test_a_product_is_written_over_the_one_before():
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_gemm_tells_times_shares_and_bytes(custom_call_backend, capsys, dtype):
+def test_gemm_prints_times_shares_and_bytes(custom_call_backend, capsys, dtype):
     flags = f"--backend {custom_call_backend} --against xla xla-bf16 --dtype {dtype}"
     told = json.loads(run(capsys, f"gemm {flags} {SMALL} --b-order nk --json"))
     (gemm,) = told["gemms"]
@@ -135,7 +135,7 @@ def test_means_and_shares_of_the_peak():
     assert "50%" in printed.get()
 
 
-def test_dispatch_tells_the_difference_of_neighbours(monkeypatch, capsys):
+def test_dispatch_reports_the_difference_of_neighbours(monkeypatch, capsys):
     times = {"host": [3.0, 5.0, 4.0], "xla": [1.0, 1.0, 3.0]}
     monkeypatch.setattr(bench_dispatch, "measure", lambda *_: (*times.values(),))
     told = json.loads(run(capsys, "dispatch --backend host --json"))
@@ -221,7 +221,7 @@ def test_the_peak_is_of_all_cores_or_unknown(monkeypatch):
     assert peak.host_peak_flops() is None
 
 
-def test_other_programs_are_told_from_ours(tmp_path, monkeypatch):
+def test_the_load_of_other_programs_is_separated_from_ours(tmp_path, monkeypatch):
     (tmp_path / "proc").mkdir()
 
     def write(total, ours, idle):

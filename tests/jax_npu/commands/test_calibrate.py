@@ -33,7 +33,7 @@ def test_every_expressible_row_is_close(comparisons):
     assert mean_absolute_error(comparisons) <= MEAN_ERROR
 
 
-def test_the_readme_tells_what_the_command_prints(comparisons):
+def test_the_readme_has_what_the_command_prints(comparisons):
     text = README.read_text()
     for one in comparisons:
         if one.error is not None:
@@ -42,7 +42,7 @@ def test_the_readme_tells_what_the_command_prints(comparisons):
     assert f"mean absolute error is {mean_absolute_error(comparisons):.1%}" in text
 
 
-def test_what_the_generator_cannot_express_says_why(comparisons):
+def test_what_the_generator_cannot_express_has_a_reason(comparisons):
     packed, resident = (one for one in comparisons if one.microseconds is None)
     assert "whole_array" in packed.reason
     assert "do not fit" in resident.reason
@@ -99,7 +99,7 @@ def test_the_command_prints_a_table_and_json(tmp_path, capsys):
         ),
     ],
 )
-def test_a_table_that_is_none_is_told_with_its_line(text, message, tmp_path, capsys):
+def test_a_bad_table_is_an_error_with_its_line(text, message, tmp_path, capsys):
     path = tmp_path / "own.csv"
     path.write_text(text)
     assert main(["calibrate", "--csv", str(path)]) == 2

@@ -114,7 +114,7 @@ def test_the_products_are_those_of_gpt2(gpt2_shapes):
     assert len(list(gemms(QUICK))) == len(shapes)
 
 
-def test_without_an_npu_the_report_says_what_to_do(no_npu, tmp_path, capsys):
+def test_without_an_npu_the_report_names_the_remedy(no_npu, tmp_path, capsys):
     code, record = report(tmp_path / "r.json")
     assert (code, record["ok"]) == (1, False)
     assert {one["status"] for one in record["stages"]} == {"skipped"}
@@ -171,14 +171,14 @@ def test_either_error_of_a_product_fails_it(name, value):
         judge(right | allowed | {name: value})
 
 
-def test_a_run_that_had_to_be_retried_is_told(tmp_path):
+def test_a_run_that_had_to_be_retried_is_reported(tmp_path):
     done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="abort@3")
     assert done.returncode == 1
     assert stage_of(record, "exact integers")["problems"] == ["retries: 1"]
     assert record["events"]["retries"] == 1
 
 
-def test_what_kills_the_process_is_told_by_the_file(tmp_path):
+def test_the_file_shows_which_stage_killed_the_process(tmp_path):
     done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="kill@250")
     assert done.returncode == -signal.SIGKILL
     statuses = [one["status"] for one in record["stages"]]
@@ -270,7 +270,7 @@ def test_a_report_with_nan_is_json(no_stages, tmp_path, monkeypatch):
     assert stage_of(record, "training")["measured"]["losses"] == ["nan", "inf"]
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_an_error_before_any_run(tmp_path, capsys):
     path = tmp_path / "nowhere" / "r.json"
     assert main(["report", "--backend", "host", "-o", str(path)]) == 2
     err = capsys.readouterr().err

@@ -184,7 +184,7 @@ def test_a_kernel_that_nobody_gives_is_named(sample, capsys):
         (["--gemm", "8", "8", "8", "--device", "npu3"], "device must be one of"),
     ],
 )
-def test_what_cannot_be_simulated_is_told(arguments, message, capsys):
+def test_what_cannot_be_simulated_is_an_error(arguments, message, capsys):
     assert main(["simulate", *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -210,7 +210,7 @@ def test_a_gemm_is_checked_against_numpy(more, capsys):
     )
 
 
-def test_a_gemm_tells_the_simulators_speed(capsys):
+def test_a_gemm_prints_the_simulators_speed(capsys):
     assert main(["simulate", "--gemm", "64", "64", "64", "--repeat", "2"]) == 0
     out = capsys.readouterr().out
     assert "the simulator took" in out

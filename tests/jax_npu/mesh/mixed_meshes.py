@@ -80,12 +80,16 @@ def products(module, out):
 
 
 @pytest.mark.parametrize("shardings", SHARDINGS, ids=str)
-def test_types_tell_how_results_are_split(custom_call_backend, rng, mesh, shardings):
+def test_types_describe_how_results_are_split(
+    custom_call_backend, rng, mesh, shardings
+):
     run_both, lhs, rhs = both_products(rng, mesh, *shardings)
     assert_as_lax(*jax.jit(run_both)(lhs, rhs), mesh)
 
 
-def test_types_tell_how_results_are_split_without_jit(custom_call_backend, rng, mesh):
+def test_types_describe_how_results_are_split_without_jit(
+    custom_call_backend, rng, mesh
+):
     run_both, lhs, rhs = both_products(rng, mesh, *SHARDINGS[0])
     assert_as_lax(*run_both(lhs, rhs), mesh)
 

@@ -93,9 +93,7 @@ def test_through_pyxrt_they_have_xrts_name_and_the_kernels_facts(machine, monkey
         ("NPU Krackan 1", "npu2"),
     ],
 )
-def test_xrts_names_tell_the_kind_where_sysfs_does_not(
-    machine, monkeypatch, name, kind
-):
+def test_xrts_names_give_the_kind_if_sysfs_does_not(machine, monkeypatch, name, kind):
     pyxrt = fake_pyxrt({0: "0000:99:00.1", 5: name})
     monkeypatch.setitem(sys.modules, "pyxrt", pyxrt)
     (device,) = jax_npu.devices()

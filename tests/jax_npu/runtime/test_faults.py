@@ -54,7 +54,7 @@ def test_a_run_that_fails_is_tried_again(virtual_xrt, events, product, fault, ru
 
 @pytest.mark.parametrize("fault", ["no-memory", "no-context"])
 @pytest.mark.parametrize("call", [1, 2])
-def test_what_the_device_does_not_give_at_first_is_asked_for_again(
+def test_a_request_that_the_device_refuses_at_first_is_repeated(
     virtual_xrt, events, product, fault, call
 ):
     # A failed run makes a new context and new buffers necessary.
@@ -81,7 +81,7 @@ def test_a_wrong_result_is_computed_by_the_host(
 
 
 @pytest.mark.parametrize("fault", TOLD)
-def test_a_run_that_is_tried_again_is_told_in_one_line(run_python, fault):
+def test_a_run_that_is_tried_again_is_reported_in_one_line(run_python, fault):
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"{fault}@2")
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
@@ -90,7 +90,7 @@ def test_a_run_that_is_tried_again_is_told_in_one_line(run_python, fault):
 
 
 @pytest.mark.parametrize("fault", SILENT)
-def test_a_wrong_result_is_told_in_one_line(run_python, fault):
+def test_a_wrong_result_is_reported_in_one_line(run_python, fault):
     # The first run is the self-test.
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"{fault}@3", JAX_NPU_CHECK="always")
     assert done.returncode == 0, done.stderr
@@ -112,7 +112,7 @@ def test_many_lines_of_a_kind_are_only_counted(run_python):
 
 
 @pytest.mark.parametrize("fault", SILENT)
-def test_a_wrong_result_is_an_error_where_it_is_asked_for(
+def test_a_wrong_result_is_an_error_if_strict(
     virtual_xrt, product, always, monkeypatch, fault
 ):
     monkeypatch.setenv("JAX_NPU_STRICT", "1")
@@ -191,7 +191,7 @@ def test_a_run_that_never_ends_is_given_up(tmp_path, run_python):
     assert "TIMEOUT" in done.stderr
 
 
-def test_a_device_that_is_gone_is_an_error_that_says_how_to_get_it_back(run_python):
+def test_a_lost_device_is_an_error_that_names_the_way_to_get_it_back(run_python):
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS="gone@30")
     assert done.returncode == 1
     assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr

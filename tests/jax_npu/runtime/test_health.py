@@ -316,12 +316,12 @@ def test_an_unhealthy_npu_is_reported_once_and_when_the_process_ends(run_python)
     assert done.stdout.startswith("the NPU is unhealthy: ")
 
 
-def test_a_healthy_npu_says_nothing_when_the_process_ends(run_python):
+def test_a_healthy_npu_prints_nothing_when_the_process_ends(run_python):
     assert run_python(PRODUCT).stderr == ""
 
 
 @pytest.mark.parametrize("fault", PERSISTENT)
-def test_an_unhealthy_npu_is_an_error_where_it_is_asked_for(
+def test_an_unhealthy_npu_is_an_error_if_strict(
     virtual_xrt, warm, monkeypatch, events, fault
 ):
     monkeypatch.setenv("JAX_NPU_STRICT", "1")

@@ -235,7 +235,7 @@ def test_the_tools_get_exactly_these_arguments(device, tools, cache, capsys):
 
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
-def test_a_built_design_is_found_and_tells_what_it_is(device, tools, cache):
+def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     main(["build", "--device", device])
     (folder,) = cache.iterdir()
     assert re.fullmatch(rf"{device}-[0-9a-f]{{16}}", folder.name)
@@ -261,7 +261,7 @@ def test_the_default_device_is_that_of_the_environment(tools, cache, monkeypatch
     assert folders(cache)[0].startswith("npu2-")
 
 
-def test_a_second_build_runs_nothing_and_says_so(tools, cache, capsys):
+def test_a_second_build_runs_nothing_and_reports_it(tools, cache, capsys):
     main(["build"])
     calls = tools.calls()
     capsys.readouterr()
@@ -281,7 +281,7 @@ def test_force_builds_again_in_place(tools, cache):
 
 
 @pytest.mark.parametrize("file", ["gemm.xclbin", "design.json"])
-def test_what_is_damaged_in_the_cache_is_built_anew(file, tools, cache, capsys):
+def test_a_damaged_design_in_the_cache_is_built_again(file, tools, cache, capsys):
     main(["build"])
     (folder,) = cache.iterdir()
     (folder / file).write_bytes(b"damaged")
@@ -552,7 +552,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(tools, cache, capsys):
     assert tools.calls() == []
 
 
-def test_nothing_built_is_told_without_the_compiler_of_designs(cache):
+def test_a_missing_design_is_reported_without_importing_xdsl(cache):
     program = (
         "import sys\nfrom jax_npu.runtime.designs import built_design\n"
         "try:\n    built_design('npu2')\nexcept FileNotFoundError as error:\n"
