@@ -1,4 +1,4 @@
-"""The guide for Ryzen AI machines says what the doctor and the commands say."""
+"""The guide for Ryzen AI machines agrees with the doctor and the commands."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def commands(text, program):
-    """Those of indented blocks, and those in backquotes that are whole."""
+    """All commands in indented blocks, and all in backquotes that have no "..."."""
     found = re.findall(rf"^    ({program} .*)", text, re.MULTILINE)
     found += re.findall(rf"`({program} [^`]*)`", text)
     return [line for line in found if "..." not in line]
@@ -31,7 +31,7 @@ def test_every_command_in_the_text_exists(text):
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        _parser().parse_args(words)  # exits where it is none
+        _parser().parse_args(words)  # exits if the command does not exist
     for line in commands(text, "gpt2-flax"):
         assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
 

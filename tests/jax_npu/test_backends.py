@@ -19,7 +19,7 @@ def no_environment(monkeypatch):
 
 
 def traced_backend(**options):
-    """Where a product traced now would run."""
+    """The backend on which a product that is traced now would run."""
     (row,) = jax_npu.explain(lambda x: jax_npu.matmul(x, x, **options), ONES).rows
     return row.backend
 

@@ -1,4 +1,4 @@
-"""What only products read, rounded where it is computed."""
+"""`round_early`: values that only products read are rounded where they are computed."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ FUNCTIONS = [
 
 
 def read_as_bf16(function, *operands):
-    """How often a product in the program, or in one inside it, reads bf16."""
+    """How often values are rounded to bf16 in the program and in those inside it."""
     text = str(jax.make_jaxpr(function)(*operands))
     return text.count("new_dtype=bfloat16")
 

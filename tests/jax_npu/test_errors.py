@@ -1,4 +1,4 @@
-"""What is refused, when, and with which words."""
+"""Operands and options that are refused: when, and with which message."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 
 
 def trace(lhs, rhs, numbers=ROWS_COLUMNS, **options):
-    """Traces only: what it raises is raised at trace time."""
+    """Traces the product without running it, so that it raises at trace time."""
     return jax.make_jaxpr(lambda a, b: jax_npu.dot_general(a, b, numbers, **options))(
         lhs, rhs
     )

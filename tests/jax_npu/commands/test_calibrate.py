@@ -1,4 +1,4 @@
-"""Simulated times stay close to measured ones, and what is compared is told."""
+"""`jax-npu calibrate`: simulated times stay close to measured ones."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from xdna import timing
 
 README = Path(__file__).parents[3] / "aie/sim/README.md"
 
-# The model's promise. It has two fitted numbers for the five rows.
+# Errors that the model promises; it has two fitted numbers for the five rows.
 LARGEST_ERROR = 0.10
 MEAN_ERROR = 0.05
 

@@ -1,4 +1,4 @@
-"""The doctor finds each fault of a machine, and names the command that mends it."""
+"""The doctor finds each fault of a machine, and names the command that fixes it."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ def found(diagnosis, name):
 
 
 def assert_only(diagnosis, missing=None, warning=None, skipped=()):
-    """These lines with these remedies, and every other line ok."""
+    """Checks that these lines have these remedies, and that every other line is ok."""
     missing, warning = missing or {}, warning or {}
     assert by_status(diagnosis, "missing") == missing
     assert by_status(diagnosis, "warning") == warning
@@ -188,7 +188,11 @@ def test_a_chip_that_another_driver_holds(npu1):
         (NPU1, "1502_00", True),
         (NPU1, "17f0_10", False),
         ({**NPU2, "revision": "0x11"}, "17f0_10", False),
-        ({**NPU2, "revision": "0x20"}, "17f0_10", True),  # Krackan takes Strix's
+        (
+            {**NPU2, "revision": "0x20"},
+            "17f0_10",
+            True,
+        ),  # Krackan uses Strix's firmware
     ],
 )
 def test_firmware_is_that_of_the_chip(tmp_path, chip, folder, there):
@@ -307,7 +311,7 @@ PPA = "sudo add-apt-repository -y ppa:amd-team/xrt && "
         ("ubuntu", "24.04", f"{PPA}sudo apt install libxrt2 libxrt-npu2"),
         ("fedora", "46", "sudo dnf install xrt"),
         ("arch", "", "sudo pacman -S xrt xrt-plugin-amdxdna"),
-        ("fedora", "43", README),  # has no package of it
+        ("fedora", "43", README),  # without a package of XRT
         ("debian", "12", README),
         ("gentoo", "2.18", README),
     ],

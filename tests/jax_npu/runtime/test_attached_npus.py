@@ -23,7 +23,7 @@ def machine(tmp_path, monkeypatch):
 
 
 def fake_pyxrt(*found, enumerate_devices=None):
-    """With XRT 2.25's API: devices by index, properties as strings by enumerator."""
+    """A module with XRT 2.25's API: devices by index, properties by enumerator."""
 
     class Device:
         def __init__(self, index):
@@ -120,7 +120,7 @@ def fails(error):
         fake_pyxrt(),  # finds nothing: no plugin for NPUs
         fails(RuntimeError("mmap(len=67108864) failed (err=-11)")),
         fails(OSError("libxrt_core.so.2")),
-        ModuleType("pyxrt"),  # a module of another project
+        ModuleType("pyxrt"),  # another project's module of that name
     ],
     ids=["nothing", "runtime", "library", "another"],
 )
