@@ -125,8 +125,8 @@ def test_without_an_npu_the_report_names_the_remedy(no_npu, tmp_path, capsys):
     assert "'jax-npu doctor --backend npu'" in out
 
 
-# Runs of a stage that are wrong: an unchecked one, a checked one, a timed one, and one of
-# many started at once. Untouched memory is all zeros in a process's first result.
+# Runs of a stage that go wrong: an unchecked one, a checked one, a timed one, and one
+# of many started at once. Untouched memory is all zeros in a process's first result.
 @pytest.mark.parametrize(
     ("stage", "run"),
     [

@@ -18,7 +18,7 @@ PERSISTENT = ["untouched", "wrong", "garbage"]
 
 @pytest.fixture
 def multiply(virtual_xrt, rng):
-    """A function that lowers a product; each call of that returns whether it is right."""
+    """A function that lowers a product, each call of which returns whether it is right."""
 
     def lower():
         function = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
