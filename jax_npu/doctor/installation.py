@@ -84,7 +84,7 @@ def _part(get: Callable[[], str]) -> Part:
 
 
 def _product() -> Part:
-    """Computes a product through XLA, which alone proves that it accepts our FFI."""
+    """Computes a product through XLA, the only proof that it accepts our FFI."""
     version = f"jaxlib {jaxlib.__version__}, FFI {_ffi_version()}"
     try:
         extension.load()

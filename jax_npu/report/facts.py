@@ -61,7 +61,7 @@ def scrubber(facts: Facts) -> Callable[[Any], Any]:
     home = str(Path.home())
     rules = [(re.compile(re.escape(home) + r"(?![\w-])"), "~")] if home != "/" else []
     for name in sorted(names, key=len, reverse=True):
-        # With a letter or a digit beside it, the name is part of another word.
+        # A name next to a letter or a digit is part of another word.
         word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
         rules.append((re.compile(word, re.IGNORECASE), "<name>"))
 

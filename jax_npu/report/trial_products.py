@@ -22,7 +22,7 @@ Compiled = Callable[..., Any]
 
 @contextmanager
 def checks(mode: str) -> Iterator[None]:
-    """Sets the checks of what is lowered inside; a wrong result is an error there."""
+    """Sets the checks for products lowered inside; their wrong results are errors."""
     chosen = {CHECK_VARIABLE: mode, STRICT_VARIABLE: "1"}
     before = {name: os.environ.get(name) for name in chosen}
     os.environ |= chosen

@@ -76,7 +76,7 @@ def test_a_value_is_rounded_once_for_all_products(operands, custom_call_backend)
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x, w, v: jax_npu.matmul(x, w),  # an argument, which lies in memory
+        lambda x, w, v: jax_npu.matmul(x, w),  # an argument is in memory already
         lambda x, w, v: (y := jnp.tanh(x), jax_npu.matmul(y, w)),  # a result too
         lambda x, w, v: jax_npu.matmul(y := jnp.tanh(x), w) + y.sum(),
         lambda x, w, v: jax_npu.matmul(jax_npu.matmul(x, w), v),  # a product's result

@@ -300,7 +300,7 @@ def test_results_larger_than_a_block_are_compared_to_the_end():
 
 
 def test_a_result_of_other_operands_is_found_where_single_elements_could_be_right():
-    """For this k, coarse rounding could explain each element, but not all of them."""
+    """Coarse rounding could explain each element for this k, but not all of them."""
     shape = (8, 50_000, 8)
     a, b = random_operands("mk,kn->mn", shape)
     stale = np.random.default_rng(1).standard_normal((8, 8)) * shape[1] ** 0.5

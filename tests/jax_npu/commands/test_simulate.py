@@ -65,8 +65,8 @@ def test_a_foreign_design_runs_with_kernels_of_its_own(sample, x, suffix, capsys
     y = np.load("y.npy").view(BF16)
     np.testing.assert_array_equal(y.astype(np.float32), expected(x))
     out = capsys.readouterr().out
-    for told in ("npu1_1col", "host submits", "busiest", "core waits"):
-        assert told in out
+    for text in ("npu1_1col", "host submits", "busiest", "core waits"):
+        assert text in out
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])

@@ -150,7 +150,7 @@ def test_a_device_that_fails_for_good_is_an_error_with_cause_and_remedy(
 def test_without_checks_a_wrong_result_goes_through(
     virtual_xrt, product, monkeypatch, events
 ):
-    """Without this, the tests above could pass even if the checks did nothing."""
+    """This shows that the tests above cannot pass if the checks do nothing."""
     monkeypatch.setenv("JAX_NPU_CHECK", "off")
     virtual_xrt.set_faults("garbage@1")
     with pytest.raises(AssertionError):

@@ -18,7 +18,7 @@ PERSISTENT = ["untouched", "wrong", "garbage"]
 
 @pytest.fixture
 def multiply(virtual_xrt, rng):
-    """A function that lowers a product, each call of which returns whether it is right."""
+    """A function that lowers a product, whose calls return whether they are right."""
 
     def lower():
         function = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
@@ -37,7 +37,7 @@ SHAPES = (64, 64), (64, 32)
 
 @pytest.fixture
 def warm(multiply):
-    """As `multiply`, after a first product made the context and checked the shape."""
+    """`multiply` after a first product, which made the context and checked the shape."""
 
     def lower():
         product = multiply()
