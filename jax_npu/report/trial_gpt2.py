@@ -35,8 +35,8 @@ Operands = tuple[np.ndarray, np.ndarray]
 def gemms(sizes: Sizes) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
     """The products of a training step: name, subscripts as in memory, (m, k, n).
 
-    Weights are stored as (out, in), as in llm.c: Y = X Wᵀ, dX = dY W, dW = dYᵀ X. A size
-    that occurs twice is yielded once, which leaves twelve products for GPT-2.
+    Weights are stored as (out, in), as in llm.c: Y = X Wᵀ, dX = dY W, dW = dYᵀ X. Each
+    size is yielded once, which leaves twelve products for GPT-2.
     """
     t, d = sizes.tokens, sizes.width
     layers = {

@@ -37,7 +37,7 @@ SHAPES = (64, 64), (64, 32)
 
 @pytest.fixture
 def warm(multiply):
-    """`multiply` after a first product, which made the context and checked the shape."""
+    """`multiply`, after a first product made the context and checked the shape."""
 
     def lower():
         product = multiply()
