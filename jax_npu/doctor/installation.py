@@ -85,7 +85,7 @@ def _part(get: Callable[[], str]) -> Part:
 
 def _product() -> Part:
     """Computes a product through XLA, the only proof that it accepts our FFI."""
-    version = f"jaxlib {jaxlib.__version__}, FFI {_ffi_version()}"
+    version = f"jaxlib {importlib.metadata.version('jaxlib')}, FFI {_ffi_version()}"
     try:
         extension.load()
     except OSError as error:

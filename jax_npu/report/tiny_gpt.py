@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ import numpy as np
 import jax_npu
 
 LEARNING_RATE = 0.1  # for plain gradient descent
+
+Parameters = dict[str, Any]  # float32 arrays by name
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ def losses(backend: str, sizes: GptSizes, steps: int) -> list[float]:
     parameters = _parameters(random, sizes)
 
     @jax.jit
-    def step(parameters):
+    def step(parameters: Parameters) -> tuple[Parameters, jax.Array]:
         loss, gradient = jax.value_and_grad(_loss)(parameters, tokens, sizes, backend)
         moved = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradient)
         return moved, loss
@@ -40,7 +43,7 @@ def losses(backend: str, sizes: GptSizes, steps: int) -> list[float]:
     return found
 
 
-def _parameters(random: np.random.Generator, sizes: GptSizes) -> dict[str, np.ndarray]:
+def _parameters(random: np.random.Generator, sizes: GptSizes) -> Parameters:
     v, d = sizes.vocabulary, sizes.width
     shapes = {
         "tokens": (v, d),
@@ -58,7 +61,7 @@ def _parameters(random: np.random.Generator, sizes: GptSizes) -> dict[str, np.nd
 
 
 def _loss(
-    parameters: dict, tokens: np.ndarray, sizes: GptSizes, backend: str
+    parameters: Parameters, tokens: np.ndarray, sizes: GptSizes, backend: str
 ) -> jax.Array:
     p, inputs, targets = parameters, tokens[:, :-1], tokens[:, 1:]
     matmul = partial(jax_npu.matmul, backend=backend)

@@ -35,11 +35,11 @@ def checks(mode: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def compiled_for(function: Callable, *operands: Any) -> Compiled:
+def compiled_for(function: Callable[..., Any], *operands: Any) -> Compiled:
     return jax.jit(function).lower(*operands).compile()
 
 
-def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable:
+def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable[..., Any]:
     return lambda lhs, rhs: jax_npu.einsum(subscripts, lhs, rhs, backend=backend)
 
 
