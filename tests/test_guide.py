@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
-from jax_npu.commands.command_line import _parser
+from jax_npu.commands.command_line import make_parser
 from jax_npu.doctor import remedies
-from jax_npu.lowering.checks import CHECKS
 from jax_npu.runtime import machine
+from jax_npu.runtime.environment import CHECK
 from jax_npu.toolchain import compilers
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def test_every_command_in_the_text_exists(text):
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        _parser().parse_args(words)  # exits if the command does not exist
+        make_parser().parse_args(words)  # exits if the command does not exist
     for line in commands(text, "gpt2-flax"):
         assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
 
@@ -46,7 +46,7 @@ def test_every_command_in_the_text_exists(text):
         remedies.REINSTALL,
         compilers.INSTALL["aiecc"],
         compilers.INSTALL["peano"],
-        *CHECKS,
+        *CHECK.choices,
     ],
 )
 def test_the_guide_has_the_doctors_commands(command):

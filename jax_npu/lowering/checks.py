@@ -7,49 +7,27 @@ beside the run's O(n^3). `xla_ffi/npu/verify/` does it: `check.cc` compares,
 decides what follows a wrong result.
 """
 
-import os
 from typing import Any
 
-CHECK_VARIABLE = "JAX_NPU_CHECK"
-STRICT_VARIABLE = "JAX_NPU_STRICT"
-
-CHECKS = {
-    "sample": "the first run of every shape, then at least one of any 32 in a row",
-    "first": "the first run of every shape",
-    "always": "every run",
-    "off": "none",
-}
+from jax_npu.runtime.environment import CHECK, STRICT
+from xdna.arithmetics import ARITHMETICS
 
 
 def check_attributes() -> dict[str, Any]:
-    """`check` and `strict` of `xla_ffi/handlers.cc`.
+    """`check` and `strict` of the custom call.
 
-    `$JAX_NPU_CHECK` is `sample` (the default), `first`, `always` or `off`. If a result
-    is wrong, the host computes the product again; with `$JAX_NPU_STRICT=1` it is an
-    error. Both are read when a program is lowered.
+    `$JAX_NPU_CHECK` and `$JAX_NPU_STRICT` are read when a program is lowered.
 
     Raises:
-      ValueError: for another value of either.
+      ValueError: for a value that either does not have.
     """
-    check = os.environ.get(CHECK_VARIABLE) or next(iter(CHECKS))
-    if check not in CHECKS:
-        raise ValueError(
-            f"{CHECK_VARIABLE} must be one of {', '.join(CHECKS)}, got {check!r}; "
-            "correct or unset it"
-        )
-    strict = os.environ.get(STRICT_VARIABLE) or "0"
-    if strict not in ("0", "1"):
-        raise ValueError(
-            f"{STRICT_VARIABLE} must be 0 or 1, got {strict!r}; correct or unset it"
-        )
-    return {"check": check, "strict": strict == "1"}
+    return {"check": CHECK.choose(), "strict": STRICT.choose() == "1"}
 
 
 def expected_arithmetic(arithmetic: str) -> str:
-    """What a result is compared with: how cores that compute right round operands.
+    """How cores that compute right round operands: "f32" (not at all) or "bfp16".
 
     Args:
-      arithmetic: a name in `target.DEVICES`. `bfp16_floor` is a fault of cores
-        that should compute in `bfp16`.
+      arithmetic: a name in `ARITHMETICS`.
     """
-    return "bfp16" if arithmetic.startswith("bfp16") else "f32"
+    return ARITHMETICS[arithmetic].operands

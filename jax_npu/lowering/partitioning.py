@@ -11,14 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-# jax 0.10.2 has no public name for a sharding of XLA's as a PartitionSpec.
-from jax._src.sharding_impls import parse_flatten_op_sharding
 from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.typing import DTypeLike
 
 from jax_npu.contraction import Spec, label_sizes
+from jax_npu.jax_private import partitions_of_hlo_sharding
 
 LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...) of one device
 
@@ -98,7 +96,7 @@ def _spec(sharding: Any, mesh: Any) -> tuple[Any, ...]:
     if isinstance(sharding, jax.NamedSharding):
         return sharding.spec.partitions
     # Inside a `shard_map` over some axes it comes as XLA has it.
-    return parse_flatten_op_sharding(sharding._hlo_sharding, mesh)[0].partitions
+    return partitions_of_hlo_sharding(sharding, mesh)
 
 
 def split_by_types(
