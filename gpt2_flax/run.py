@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.files import write_atomically
+from jax_npu.files import write_atomically
 
 PROGRAM = "gpt2_flax"  # marks a config.json as ours
 CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from safetensors.flax import save_file
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.files import write_atomically
 from gpt2_flax.hf.config import format_config, parse_config
 from gpt2_flax.hf.tensors import FLOATS, PREFIX, Tensor, open_tensors
 from gpt2_flax.model import GPT2Config, Params, shape_params
+from jax_npu.files import write_atomically
 
 TOKENS, HEAD = "wte.weight", "lm_head.weight"
 MODULES = {

@@ -23,9 +23,9 @@ from gpt2_flax.bench.contender import Contender, require_contender
 from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
 from gpt2_flax.bench.report import Bench, Steps, as_record, as_table, draw
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
-from gpt2_flax.config import TrainConfig, choose_model
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config
+from gpt2_flax.train_flags import TrainConfig, choose_model
 from jax_npu.bench.chart import require_matplotlib
 from jax_npu.bench.other_load import OtherLoad, load_warning
 from jax_npu.bench.peak import PeakMeter

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gpt2_flax.files import write_atomically
+from jax_npu.files import write_atomically
 
 
 def plot_loss(path: Path, rows: list[dict[str, float]], entropy: float) -> None:

@@ -55,6 +55,16 @@ def out(tmp_path):
 
 
 @pytest.fixture
+def train_run(tiny_flags, out):
+    """Trains in `out` with the tiny flags and those given, which win."""
+
+    def train_with(*flags):
+        return train.main([*tiny_flags, "--out", str(out), *map(str, flags)])
+
+    return train_with
+
+
+@pytest.fixture
 def finished_run(kept_run, out):
     """`out`, holding a run of two steps."""
     return shutil.copytree(kept_run, out)

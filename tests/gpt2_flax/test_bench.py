@@ -13,9 +13,9 @@ from gpt2_flax.bench import command as bench
 from gpt2_flax.bench import contender as bench_contender
 from gpt2_flax.bench import jax_trainer, worker
 from gpt2_flax.bench.report import Bench, Steps, as_record
-from gpt2_flax.config import TrainConfig
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
+from gpt2_flax.train_flags import TrainConfig
 from jax_npu.bench.peak import PeakMeter
 
 TINY = GPT2Config(

@@ -20,7 +20,7 @@ from gpt2_flax.model import (
     shape_params,
     softmax,
 )
-from gpt2_flax.train import token_loss
+from gpt2_flax.training.step import token_loss
 
 F32_ERROR = 1e-5
 # Of logits after 3 layers with some 10 roundings of 2^-10 (root mean square) each, and

@@ -10,8 +10,8 @@ import pytest
 
 import jax_npu
 from gpt2_flax.model import init_params, logits_function
-from gpt2_flax.train import State, initial_state, make_train_step
 from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.step import State, initial_state, make_train_step
 
 # Forward: qkv, scores, context, two projections, fc. Backward: two for each.
 GEMMS_PER_LAYER = 3 * 6
