@@ -19,9 +19,11 @@ from typing import Any
 import jax_npu
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import resolve_backend
+from gpt2_flax.bench.chart import draw
 from gpt2_flax.bench.contender import Contender, require_contender
 from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
-from gpt2_flax.bench.report import Bench, Steps, as_record, as_table, draw
+from gpt2_flax.bench.report import as_record, as_table
+from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config

@@ -12,7 +12,8 @@ import jax_npu
 from gpt2_flax.bench import command as bench
 from gpt2_flax.bench import contender as bench_contender
 from gpt2_flax.bench import jax_trainer, worker
-from gpt2_flax.bench.report import Bench, Steps, as_record
+from gpt2_flax.bench.report import as_record
+from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
 from gpt2_flax.train_flags import TrainConfig
