@@ -15,7 +15,7 @@ from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
 from jax_npu.bench.side_by_side import versions
 
-NO_CUSTOM_CALLS = "xla"
+NO_CUSTOM_CALLS = "xla"  # the backend without custom calls
 
 
 class JaxTrainer:

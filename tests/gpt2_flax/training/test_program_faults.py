@@ -134,7 +134,7 @@ def test_before_the_first_checkpoint_the_way_on_is_from_the_start(
     assert program(out) == 1
     (line,) = lines_of_program(capfd.readouterr().err)
     command = f"gpt2-flax train --out {out} --resume"
-    assert f"No step is saved yet; to begin again at the first: {command}" in line
+    assert f"No step is saved yet; to start again at the first: {command}" in line
     virtual_xrt.set_faults("")
     assert train.main(shlex.split(command)[2:]) == 0
     assert_same(saved(out), undisturbed_program)
