@@ -240,7 +240,7 @@ class GPT2(nnx.Module):
         for block in self.blocks:
             x = block(x)
         head = (self.tokens if self.tied_head else self.head).embedding[...]  # (V, C)
-        # (..., T, C) x (V, C) -> (..., T, V), where Embed.attend would transpose (V, C).
+        # (..., T, C) x (V, C) -> (..., T, V); Embed.attend would transpose the head.
         return self.dot_general(
             self.norm(x).astype(self.dtype),
             head,
@@ -258,9 +258,9 @@ def as_they_are(operands: Any, /, *, dtype: Any = None, inexact: bool = True) ->
 
 
 def residual_init(config: GPT2Config) -> nnx.Initializer:
-    """Normal(0, 0.02 / sqrt(2 N)), as 2 N layers of N blocks add to the residual stream.
+    """Normal(0, 0.02 / sqrt(n)), where n layers add to the residual stream.
 
-    GPT-2 paper, section 2.3.
+    Each block has two of them. Source: GPT-2 paper, section 2.3.
     """
     return nnx.initializers.normal(INIT_STDDEV / (2 * config.num_layers) ** 0.5)
 
@@ -272,48 +272,12 @@ def init_params(config: GPT2Config, seed: int) -> Params:
 
 @cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
-    """`init_params` with a ShapeDtypeStruct for every array. Shared: do not change it."""
+    """`init_params` with a ShapeDtypeStruct for every array; callers must not change it."""
     return jax.eval_shape(partial(init_params, config, 0))
 
 
 def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:
-    """The model as a pure function: parameters and tokens (..., T) to logits (..., T, V)."""
+    """The model as a pure function: parameters, tokens (..., T) -> logits (..., T, V)."""
     model = nnx.eval_shape(lambda: GPT2(config, dot_general, nnx.Rngs(0)))
     graph = nnx.graphdef(model)
     return lambda params, tokens: nnx.merge(graph, params)(tokens)
-
-
-def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
-    """Mean of -ln softmax(logits)[target], in nats per token.
-
-    Logits are (..., T, V), targets (..., T).
-    """
-    return token_losses(logits, targets).mean()
-
-
-@jax.custom_jvp
-def token_losses(logits: Array, targets: Array) -> Array:
-    """The loss of each token, (...), from logits x (..., V) and targets t (...).
-
-    -ln softmax(x)[t] = logsumexp(x) - x[t]
-    """
-    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - target_logits  # (...)
-
-
-@token_losses.defjvp
-def token_losses_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Derivative of the losses: dl = sum_v (softmax(x) - onehot(t))_v dx_v.
-
-    The gradient is computed from the logits in one pass. JAX's own derivative keeps the
-    exponentials, as large as the logits, and then scatters into them.
-    """
-    logits, targets = primals  # (..., V), (...)
-    losses = token_losses(logits, targets)  # (...)
-    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)  # (..., 1)
-    log_sum = losses[..., None] + target_logits  # logsumexp(x) = l + x[t], (..., 1)
-    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]  # (..., V)
-    gradient = jnp.exp(logits - log_sum) - is_target  # (..., V)
-    return losses, (gradient * tangents[0]).sum(axis=-1)  # (...)

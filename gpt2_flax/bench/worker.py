@@ -72,7 +72,8 @@ def make_trainer(spec: dict[str, Any]) -> Trainer:
 def peak_memory_bytes() -> int:
     """Peak resident memory of this process alone.
 
-    VmHWM counts from its exec; `ru_maxrss`, for lack of it, starts at its parent's peak.
+    VmHWM counts from its exec. `ru_maxrss` would start at the peak of its parent, and
+    serves where there is no /proc.
     """
     try:
         status = Path("/proc/self/status").read_text()

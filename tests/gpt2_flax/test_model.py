@@ -14,12 +14,12 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.model import (
     MODELS,
     GPT2Config,
-    cross_entropy,
     init_params,
     logits_function,
     shape_params,
     softmax,
 )
+from gpt2_flax.training.loss import cross_entropy
 from gpt2_flax.training.step import token_loss
 
 F32_ERROR = 1e-5
