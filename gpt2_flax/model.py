@@ -272,12 +272,12 @@ def init_params(config: GPT2Config, seed: int) -> Params:
 
 @cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
-    """`init_params` with a ShapeDtypeStruct for every array; callers must not change it."""
+    """`init_params` with a ShapeDtypeStruct for each array. Shared: never change it."""
     return jax.eval_shape(partial(init_params, config, 0))
 
 
 def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:
-    """The model as a pure function: parameters, tokens (..., T) -> logits (..., T, V)."""
+    """The model as a function of parameters and tokens, (..., T) to (..., T, V)."""
     model = nnx.eval_shape(lambda: GPT2(config, dot_general, nnx.Rngs(0)))
     graph = nnx.graphdef(model)
     return lambda params, tokens: nnx.merge(graph, params)(tokens)

@@ -144,7 +144,7 @@ def fill(
 
 
 def choose_token(scores: Array, key: Array, temperature: float, top_k: int) -> Array:
-    """Draws from softmax(scores / temperature) among the `top_k` highest scores (V,)."""
+    """Draws from softmax(scores / temperature) of the `top_k` highest scores (V,)."""
     scores = scores[:NUM_TOKENS]  # some vocabularies are padded beyond the tokenizer's
     best, tokens = jax.lax.top_k(scores, top_k)  # both (k,), the highest first
     if temperature == 0:

@@ -1,4 +1,4 @@
-"""The loss: cross-entropy of the next token, with a derivative that XLA:CPU runs well."""
+"""The loss: cross-entropy of the next token, with a derivative that suits XLA:CPU."""
 
 import jax
 import jax.numpy as jnp
