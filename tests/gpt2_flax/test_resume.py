@@ -1,4 +1,4 @@
-"""Runs that are resumed: to the same bits, from whatever the interruption left."""
+"""Resumed runs reach the same bits, from whatever the interruption left."""
 
 import shutil
 import signal
@@ -14,7 +14,7 @@ from .runs import one_line, saved_state
 
 
 def interrupt_in_step(monkeypatch, step):
-    """Has Ctrl-C fall into a step, counted from 1."""
+    """Sends Ctrl-C in a step, counted from 1."""
     plain = loop.train_batch
 
     def interrupting(*args):

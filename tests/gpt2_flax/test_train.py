@@ -1,4 +1,4 @@
-"""Training runs in a temporary folder, through the command line's own door."""
+"""Training runs in a temporary folder, started by the program's `main`."""
 
 import json
 import os

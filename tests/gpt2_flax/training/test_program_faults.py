@@ -19,7 +19,7 @@ from .byte_training import HOST_LOSS, assert_same
 
 LIBRARY = {"JAX_NPU_LIBRARY_DIR"}  # what a process inherits from the tests
 
-# The program without the sample after training, which takes longer than that.
+# The program without the final sample, which takes longer than the training here.
 PROGRAM = """
 import sys
 from gpt2_flax import train
@@ -30,7 +30,7 @@ sys.exit(train.main(sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def program(tiny_flags, always):
-    """`program(out, *flags)` trains through the command line's own door."""
+    """A function `program(out, *flags)`: calls the program's `main` in this process."""
     sizes = [*tiny_flags, "--steps", "4", "--eval-every", "2", "--backend", "sim"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "print_sample", lambda *_: None)
@@ -39,7 +39,7 @@ def program(tiny_flags, always):
 
 @pytest.fixture
 def process(tiny_flags):
-    """The same in a process of its own, with more in its environment."""
+    """A function: runs the program in its own process, with a changed environment."""
     sizes = [*tiny_flags, "--steps", "4", "--eval-every", "2", "--backend", "sim"]
 
     def process(out, *flags, program=PROGRAM, **environment):
@@ -74,7 +74,7 @@ def num_calls_of_program(undisturbed_program, kept):
 def test_training_on_an_npu_that_computes_wrong_ends_as_on_a_healthy_one(
     virtual_xrt, undisturbed_program, program, out, monkeypatch, capfd, spec
 ):
-    """And its last lines say how many results were wrong, and what to do."""
+    """Its last line counts the wrong results and says what to do."""
     monkeypatch.setenv("JAX_NPU_CHECK", "sample")
     virtual_xrt.set_faults(f"abort@1,{spec}")  # a new context, and its self-test
     assert program(out) == 0
