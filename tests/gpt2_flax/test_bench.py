@@ -139,8 +139,8 @@ def num_custom_calls(backend):
 def test_the_table_names_contenders_and_what_was_measured(capsys):
     counters = jax_npu.Counters(3, 7000, 10**6, 20, 30, int(4e8), int(2e8), int(6e8))
     contenders = steps("host", [2, 1], [counters] * 2), steps("peer", [4, 3])
-    record = Bench(contenders, PeakMeter(), 2000, 12, 0.25)
-    bench.print_results(record, TINY, bench.parse([]))
+    results = Bench(contenders, PeakMeter(), 2000, 12, 0.25)
+    bench.print_results(results, TINY, bench.parse([]))
     printed, error = capsys.readouterr()
     for text in ("host", "peer", "3.500 (3.000-4.000)", "2.50 (2.00-3.00)", "0.300"):
         assert text in printed

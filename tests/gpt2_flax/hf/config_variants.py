@@ -15,7 +15,7 @@ from .folder_variants import (
     Variant,
 )
 
-# Keys that change no logits, or none of this model's.
+# Keys that do not change the logits of this model.
 IGNORED: dict[str, tuple[Any, ...]] = {
     "sliding_window": (4, None),
     "attention_chunk_size": (4,),

@@ -88,7 +88,7 @@ def refused_files() -> dict[str, tuple[Any, ...]]:
             lambda f: sharded(f, [ARRAYS, {WTE: OTHERS[WTE]}]),
             "wte.weight, which .* says is in",
         ),
-        "index that tells other shards": (
+        "index that names other shards": (
             lambda f: sharded(f, HALVES, half_of_other),
             "which .* says is in model-1-of-2",
         ),

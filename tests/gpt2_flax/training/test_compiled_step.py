@@ -17,8 +17,8 @@ from gpt2_flax.training.step import State, initial_state, make_train_step
 GEMMS_PER_LAYER = 3 * 6
 GEMMS_OF_HEAD = 3
 
-# Arrays of a matrix's size that a step writes: its gradient, two moments and itself. For
-# the embedding it also adds the rows of the tokens to the gradient from the head.
+# How often a step writes an array of a matrix's size: its gradient, two moments and
+# itself. The embedding's gradient is written by the head, then with the tokens' rows.
 WRITES, WRITES_OF_EMBEDDING = 4, 5
 
 
