@@ -95,11 +95,8 @@ def test_shares_and_parts_follow_from_counters():
     assert record["gemm_share_of_peak"] == 2000 / 4 / 1000
     # The calls' wall time, 4 s, divided as the 8 s of their threads.
     assert record["part_seconds"] == {"multiplying": 3, "packing": 1, "rest": 1}
-    assert (record["packed_bytes"], record["copied_bytes"], record["calls"]) == (
-        10,
-        30,
-        3,
-    )
+    counted = [record[key] for key in ("packed_bytes", "copied_bytes", "calls")]
+    assert counted == [10, 30, 3]
 
 
 def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):

@@ -59,21 +59,11 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
 
     if is_exact:
         assert_same(disturbed, clean)
-    gap = np.abs(losses(disturbed) / losses(clean) - 1)
-    assert gap[:NUM_EARLY].max() <= EARLY_LOSS
-    assert gap[-1] <= LATE_LOSS  # of the last validation
-    means = [losses(r)[:-1].reshape(10, 100).mean(1) for r in (disturbed, clean)]
-    np.testing.assert_allclose(*means, rtol=MEAN_LOSS)
+    assert_close_losses(disturbed, clean)
 
     # Runs submitted behind a failed one in the same command are not started.
     assert 0.9 * calls["run"] / 20 <= reported + silent <= calls["run"] / 20 + 3
-    # After a few wrong results the host computes the rest.
-    assert seen["unhealthy"] == (silent > 0)
-    assert seen["mismatches"] == (MAX_MISTAKES if silent else 0)
-    assert (seen["host_products"] > 0.9 * seen["products"]) == (silent > 0)
-    # All runs of a command that failed are tried again.
-    assert reported <= seen["retries"] <= 2 * reported
-    assert seen["failures"] == 0
+    assert_survived(seen, reported, silent)
     virtual_xrt.set_faults("")
     two_steps(tmp_path / "after")
     contexts, buffers = alive_now(virtual_xrt)
@@ -83,6 +73,25 @@ def test_a_thousand_steps_with_a_fault_in_each_20_runs_reach_the_same_loss(
     assert buffers <= alive[1] + 50
     # XLA's pools start threads late, at most one a core; a leak would be a thousand.
     assert num_threads() <= threads + os.cpu_count()
+
+
+def assert_close_losses(disturbed, clean):
+    gap = np.abs(losses(disturbed) / losses(clean) - 1)
+    assert gap[:NUM_EARLY].max() <= EARLY_LOSS
+    assert gap[-1] <= LATE_LOSS  # of the last validation
+    means = [losses(r)[:-1].reshape(10, 100).mean(1) for r in (disturbed, clean)]
+    np.testing.assert_allclose(*means, rtol=MEAN_LOSS)
+
+
+def assert_survived(seen, reported, silent):
+    """Events that follow from the numbers of reported and of silent faults."""
+    # After a few wrong results the host computes the rest.
+    assert seen["unhealthy"] == (silent > 0)
+    assert seen["mismatches"] == (MAX_MISTAKES if silent else 0)
+    assert (seen["host_products"] > 0.9 * seen["products"]) == (silent > 0)
+    # All runs of a command that failed are tried again.
+    assert reported <= seen["retries"] <= 2 * reported
+    assert seen["failures"] == 0
 
 
 def losses(result):
