@@ -39,35 +39,41 @@ class TrainConfig:
     model: str | None = flag(
         None, f"one of {', '.join(MODELS)} (default: {DEFAULT_MODEL})", str
     )
-    num_layers: int | None = flag(None, "instead of the model's", int)
-    num_heads: int | None = flag(None, "instead of the model's", int)
-    embed_dim: int | None = flag(None, "instead of the model's", int)
+    num_layers: int | None = flag(None, "blocks, instead of the model's", int)
+    num_heads: int | None = flag(None, "heads per block, instead of the model's", int)
+    embed_dim: int | None = flag(None, "channels, instead of the model's", int)
     activations: str = flag(
         GPT2Config.activations,
-        f"one of {', '.join(ACTIVATIONS)}: type of what matmuls read and write for one "
-        "another; bf16 is half the memory. Parameters and gradients stay f32",
+        f"one of {', '.join(ACTIVATIONS)}: type of the arrays between matmuls; bf16 "
+        "takes half the memory. Parameters and gradients stay f32",
     )
     weights: str | None = flag(
-        None, "Hugging Face GPT-2 directory to start from; it names its own model", str
+        None, "Hugging Face GPT-2 directory to start from; it brings its own model", str
     )
     data: str = flag(
         PYTHON_DOCS, "UTF-8 text file, or the documentation inside CPython"
     )
-    steps: int = flag(400, "mini's validation loss still falls at the end of these")
+    steps: int = flag(
+        400, "training steps; the validation loss of mini still falls after 400"
+    )
     batch_size: int = flag(8, "with --seq-len: tokens per step; memory grows with both")
     seq_len: int = flag(64, "tokens that attention sees")
     lr: float = flag(
-        3e-3, "peak, for mini; from scratch gpt2 takes 6e-4, and --weights some 3e-5"
+        3e-3,
+        "peak learning rate, for mini; gpt2 from scratch takes 6e-4, and --weights "
+        "about 3e-5",
     )
-    warmup_steps: int = flag(40, "Adam's second moments are noise in the first steps")
+    warmup_steps: int = flag(
+        40, "steps to the peak: Adam's second moments are noise in the first ones"
+    )
     weight_decay: float = flag(0.1, "on matrices only; a small text is soon overfitted")
-    max_grad_norm: float = flag(1.0, "longer gradients are shortened to it")
+    max_grad_norm: float = flag(1.0, "norm to which longer gradients are shortened")
     eval_every: int = flag(
         50,
         "steps between validations, each with a checkpoint; there is one every "
         f"{CHECKPOINT_MINUTES} minutes too",
     )
-    eval_batches: int = flag(20, "most batches in a validation")
+    eval_batches: int = flag(20, "largest number of batches in a validation")
     seed: int = flag(0, "chooses the initial weights and every batch")
 
     def __post_init__(self) -> None:
