@@ -235,8 +235,8 @@ class GPT2(nnx.Module):
 
     def __call__(self, tokens: Array) -> Array:
         """Token ids (..., T), T <= num_positions, to logits (..., T, V)."""
-        positions = self.positions(jnp.arange(tokens.shape[-1]))  # (T, C)
-        x = self.tokens(tokens) + positions  # (..., T, C)
+        x = self.tokens(tokens)  # (..., T, C)
+        x = x + self.positions(jnp.arange(tokens.shape[-1]))  # + (T, C)
         for block in self.blocks:
             x = block(x)
         head = (self.tokens if self.tied_head else self.head).embedding[...]  # (V, C)
