@@ -5,8 +5,7 @@ from statistics import median
 from typing import Any
 
 from gpt2_flax.bench.results import Bench, Steps
-from jax_npu.bench.chart import COLORS, bare_axes, new_figure, write_chart
-from jax_npu.bench.side_by_side import spread
+from jax_npu.bench import COLORS, bare_axes, new_figure, spread, write_chart
 
 # Hatches by part of a step; "" stands for a whole step whose parts are not known.
 HATCHES = {"multiplying": "", "in calls": "", "packing": "///", "rest": "..", "": ""}

@@ -28,13 +28,14 @@ from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config
 from gpt2_flax.train_flags import TrainConfig, choose_model
-from jax_npu.bench.chart import require_matplotlib
-from jax_npu.bench.other_load import OtherLoad, load_warning
-from jax_npu.bench.peak import PeakMeter
-from jax_npu.bench.side_by_side import (
+from jax_npu.bench import (
+    OtherLoad,
+    PeakMeter,
     in_turn,
+    load_warning,
     machine_facts,
     reject_repeated,
+    require_matplotlib,
     versions,
     wide_console,
 )

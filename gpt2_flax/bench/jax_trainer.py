@@ -13,7 +13,7 @@ from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_para
 from gpt2_flax.train_flags import TrainConfig
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
-from jax_npu.bench.side_by_side import versions
+from jax_npu.bench import versions
 
 NO_CUSTOM_CALLS = "xla"  # the backend without custom calls
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from gpt2_flax.bench.results import Bench, Steps
-from jax_npu.bench.side_by_side import spread
+from jax_npu.bench import spread
 
 BYTES = ("packed_bytes", "converted_bytes", "copied_bytes")
 

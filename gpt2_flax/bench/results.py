@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from jax_npu.bench.peak import PeakMeter
-from jax_npu.bench.side_by_side import Spread, times_as_fast
+from jax_npu.bench import PeakMeter, Spread, times_as_fast
 from jax_npu.runtime.counters import Counters
 
 

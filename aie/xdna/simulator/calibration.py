@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-import xdna
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.stream import image_bytes, run_words
@@ -19,7 +18,7 @@ from xdna.load.configuration import configuration
 from xdna.simulator.kernel import Kernel
 from xdna.simulator.virtual_npu import VirtualNpu
 
-MEASURED = Path(xdna.__path__[0]) / "measured_gemms.csv"
+MEASURED = Path(__file__).parents[1] / "measured_gemms.csv"
 OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}
 WHOLE_ARRAY = "whole_array"  # the names of designs like ours begin so
 NO_COMPUTE = "compute removed"
