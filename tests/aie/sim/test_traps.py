@@ -1,6 +1,6 @@
-"""What silicon would answer with a hang or garbage traps, and the message says where.
+"""A mistake that makes silicon hang or compute garbage is a trap, which locates it.
 
-Every case is a design or a stream that works, broken in one place.
+Every case is a working design or stream that is broken in one place.
 """
 
 import re
@@ -34,13 +34,13 @@ def gemm(make_gemm):
 
 @pytest.fixture
 def stream(gemm):
-    """Its operations, to be changed."""
+    """The GEMM's operations, to be changed."""
     return [operation for _, operation in decode(gemm.words)[1]]
 
 
 @pytest.fixture
 def trap(gemm, rng):
-    """A function of a changed stream, design or buffers: the message of its trap."""
+    """A function that runs a changed stream, design or buffers: the trap's text."""
 
     def message(operations=None, configuration=None, words=None, change=None):
         npu = VirtualNpu(configuration or gemm.configuration)
@@ -58,7 +58,7 @@ def trap(gemm, rng):
 
 
 def index_of(stream, kind, count=0, **fields):
-    """Where the stream has the count-th operation of a kind with those fields."""
+    """The index of the count-th operation of a kind with those fields."""
     found = [
         i
         for i, operation in enumerate(stream)
