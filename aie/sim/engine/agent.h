@@ -25,7 +25,7 @@ enum class Wait {
   kLock,      // until `lock` holds at least `lock_value`
   kStream,    // the other ends of its route are not ready
   kToken,     // the controller, for tokens
-  kLatency,   // for nobody: what comes next takes a while to begin
+  kLatency,   // the next step takes a while to begin
   kFinished,  // a core at the end of its program
 };
 

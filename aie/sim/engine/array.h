@@ -59,6 +59,7 @@ struct Array {
  private:
   // In load_array.cc: each builds and checks one part of the configuration.
   void MakeTiles();
+  void MakeTile(TileAt at);
   void LoadLocks();
   void CheckBuffers();
   void LoadBds();

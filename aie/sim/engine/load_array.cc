@@ -38,24 +38,28 @@ void Array::MakeTiles() {
   // Tiles and locks are pointed at, so they must not move once they are made.
   tiles.resize(limits.num_columns * limits.num_rows);
   for (int column = 0; column < limits.num_columns; ++column) {
-    for (int row = 0; row < limits.num_rows; ++row) {
-      Tile& tile = tiles[column * limits.num_rows + row];
-      tile.at = {column, row};
-      tile.limits = row == 0 ? &limits.shim : row == 1 ? &limits.memtile : &limits.core;
-      tile.kind = row == 0 ? "shim" : row == 1 ? "memtile" : "core";
-      if (tile.limits->memory_bytes > 0) {
-        tile.memory = std::make_unique<TileMemory>(tile.limits->memory_bytes);
-      }
-      for (int id = 0; id < tile.limits->num_locks; ++id) {
-        tile.locks.push_back({&tile, id, 0, 0, "", {}});
-      }
-      tile.bds.resize(tile.limits->num_bds);
-      for (const Direction direction : {kS2mm, kMm2s}) {
-        for (int i = 0; i < tile.limits->num_channels[direction]; ++i) {
-          tile.channels[direction].push_back(
-              std::make_unique<Channel>(*this, tile, direction, i));
-        }
-      }
+    for (int row = 0; row < limits.num_rows; ++row) MakeTile({column, row});
+  }
+}
+
+void Array::MakeTile(TileAt at) {
+  Tile& tile = At(at);
+  tile.at = at;
+  tile.limits = at.row == 0   ? &limits.shim
+                : at.row == 1 ? &limits.memtile
+                              : &limits.core;
+  tile.kind = at.row == 0 ? "shim" : at.row == 1 ? "memtile" : "core";
+  if (tile.limits->memory_bytes > 0) {
+    tile.memory = std::make_unique<TileMemory>(tile.limits->memory_bytes);
+  }
+  for (int id = 0; id < tile.limits->num_locks; ++id) {
+    tile.locks.push_back({&tile, id, 0, 0, "", {}});
+  }
+  tile.bds.resize(tile.limits->num_bds);
+  for (const Direction direction : {kS2mm, kMm2s}) {
+    for (int i = 0; i < tile.limits->num_channels[direction]; ++i) {
+      tile.channels[direction].push_back(
+          std::make_unique<Channel>(*this, tile, direction, i));
     }
   }
 }

@@ -21,7 +21,7 @@ struct TileLimits {
   int num_channels[2];  // by direction
   int num_bds;
   uint32_t bd_address;
-  uint32_t control[2];  // of channel 0, by direction
+  uint32_t control[2];  // channel 0's address, by direction
 };
 
 struct Limits {

@@ -7,7 +7,7 @@
 
 namespace jax_npu::sim {
 
-using Cycles = int64_t;  // of the array's clock
+using Cycles = int64_t;  // ticks of the array's clock
 
 }  // namespace jax_npu::sim
 

@@ -14,7 +14,7 @@ namespace xrt {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr size_t kBlockBytes = 256;  // that one fingerprint covers
+constexpr size_t kBlockBytes = 256;  // covered by one fingerprint
 
 size_t NumBlocks(size_t num_bytes) {
   return (num_bytes + kBlockBytes - 1) / kBlockBytes;

@@ -11,7 +11,7 @@ namespace jax_npu::sim {
 namespace {
 
 constexpr int kMaxContextsOfProcess = 2;              // those that compute right
-constexpr int kNpu1Contexts = 6, kNpu2Contexts = 16;  // of all processes
+constexpr int kNpu1Contexts = 6, kNpu2Contexts = 16;  // for all processes together
 
 std::string Environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);

@@ -105,16 +105,7 @@ void Controller::CheckHeader() {
 
 void Controller::Next() {
   ++array.progress;
-  if (word == num_words_) {
-    if (num_executed_ != words_[kNumOperationsWord]) {
-      Fail("the header counts " + std::to_string(words_[kNumOperationsWord]) +
-           " operations, the stream has " + std::to_string(num_executed_));
-    }
-    CheckEnd();
-    Stop();
-    is_done = true;
-    return;
-  }
+  if (word == num_words_) return End();
   ++num_executed_;
   const Times& times = array.times;
   // The last word is read first, so that a stream which ends too early is reported now.
@@ -149,9 +140,19 @@ void Controller::Next() {
   }
 }
 
+void Controller::End() {
+  if (num_executed_ != words_[kNumOperationsWord]) {
+    Fail("the header counts " + std::to_string(words_[kNumOperationsWord]) +
+         " operations, the stream has " + std::to_string(num_executed_));
+  }
+  CheckEnd();
+  Stop();
+  is_done = true;
+}
+
 void Controller::BlockWrite() {
   constexpr size_t kHeader = kBlockWriteHeaderWords;
-  const uint32_t bytes = Word(3);  // with the header's
+  const uint32_t bytes = Word(3);  // includes the header
   if (bytes % 4 != 0 || bytes <= 4 * kHeader) {
     Fail("BLOCKWRITE counts " + std::to_string(bytes) + " bytes");
   }

@@ -41,6 +41,7 @@ struct Controller : Agent {
   void CheckHeader();
   // Begins the next operation, or ends the run.
   void Next();
+  void End();
   void BlockWrite();
   // Lets the operation take `cycles`, then have its effect.
   void Finish(size_t num_words, Cycles cycles, std::function<void()> effect);
