@@ -8,6 +8,7 @@ import re
 import pytest
 
 from xdna.simulator import Trap
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
