@@ -1,5 +1,7 @@
 """Files that are written whole or not at all."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -28,3 +30,13 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Has `write` fill a file next to `path`, which then takes its place."""
+    partial = path.with_name(f".partial-{path.name}")
+    partial.touch()
+    mode = partial.stat().st_mode  # the umask's; safetensors would make it 0600
+    write(partial)
+    partial.chmod(mode)
+    os.replace(partial, path)
