@@ -219,7 +219,7 @@ def test_a_gemm_prints_the_simulators_speed(capsys):
 
 def test_operands_of_many_runs_come_together(monkeypatch):
     """The host takes the array's place here, and multiplies the images of each run."""
-    monkeypatch.setattr("xdna.gemm.tiling.MAX_IMAGE_BYTES", 1 << 14)
+    monkeypatch.setattr("xdna.gemm.runs.MAX_IMAGE_BYTES", 1 << 14)
     make_plan.cache_clear()
     try:
         plan = make_plan(GemmArray("npu1", 16, 16, 16), 3, 100, 40, 150)
