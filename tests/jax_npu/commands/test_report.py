@@ -14,8 +14,7 @@ import pytest
 import jax_npu
 from jax_npu.commands.command_line import main
 from jax_npu.doctor.facts import read_facts
-from jax_npu.report import acceptance
-from jax_npu.report import facts as report_facts
+from jax_npu.report import acceptance, machine_record
 from jax_npu.report.acceptance import STAGES
 from jax_npu.report.tiny_gpt import GptSizes, losses
 from jax_npu.report.trial import FULL, QUICK, Outcome
@@ -244,18 +243,18 @@ def test_the_report_names_no_person_and_no_host(no_stages, tmp_path, monkeypatch
 
 def test_a_name_inside_another_word_stays(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "box")
-    facts = report_facts_of("ram", "fedora")
-    scrub = report_facts.scrubber(facts)
+    facts = facts_of("ram", "fedora")
+    scrub = machine_record.scrubber(facts)
     assert scrub("parameters of ram, box1, box") == "parameters of <name>, box1, <name>"
 
 
 def test_a_host_named_as_its_distribution_hides_nothing(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "fedora")
-    scrub = report_facts.scrubber(report_facts_of("root", "fedora"))
+    scrub = machine_record.scrubber(facts_of("root", "fedora"))
     assert scrub({"a": ("fedora 46", "root")}) == {"a": ["fedora 46", "root"]}
 
 
-def report_facts_of(user, distribution):
+def facts_of(user, distribution):
     facts = read_facts()
     return replace(
         facts,

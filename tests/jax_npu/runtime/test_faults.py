@@ -175,7 +175,7 @@ def test_the_first_run_of_a_shape_is_checked_and_some_of_the_others(
     ("variable", "value", "message"),
     [
         ("JAX_NPU_CHECK", "maybe", "must be one of sample, first, always, off, got"),
-        ("JAX_NPU_STRICT", "yes", "JAX_NPU_STRICT must be 0 or 1, got 'yes'"),
+        ("JAX_NPU_STRICT", "yes", "JAX_NPU_STRICT must be one of 0, 1, got 'yes'"),
     ],
 )
 def test_a_bad_switch_is_an_error(product, monkeypatch, variable, value, message):
