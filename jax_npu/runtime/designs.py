@@ -6,14 +6,14 @@ from pathlib import Path
 
 from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
-from xdna.gemm.array import TILE, GemmArray
+from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import check_artifact
 
 
 @functools.cache
 def gemm_array(device: str) -> GemmArray:
     """The design that runs every GEMM on that device."""
-    return GemmArray(device, *TILE)
+    return GemmArray(device)
 
 
 @functools.cache

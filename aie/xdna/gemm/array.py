@@ -54,9 +54,9 @@ class GemmArray:
     """
 
     device_name: str
-    m: int = 64
-    k: int = 64
-    n: int = 64
+    m: int = TILE[0]
+    k: int = TILE[1]
+    n: int = TILE[2]
     out: str = "float32"
     b_column_major: bool = False  # B lies as (n, k)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.commands.calibrate import (
+from jax_npu.commands.command_line import main
+from xdna import timing
+from xdna.simulator.calibration import (
     Measurement,
     compare,
     mean_absolute_error,
     measurements,
 )
-from jax_npu.commands.command_line import main
-from xdna import timing
 
 README = Path(__file__).parents[3] / "aie/sim/README.md"
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from jax_npu.commands.command_line import main
+from jax_npu.runtime.designs import gemm_array
 from xdna.gemm.array import GemmArray
-from xdna.gemm.stream import decode_schedule, schedule
+from xdna.gemm.artifact import design_text
+from xdna.gemm.stream import decode_schedule, run_words, schedule
 from xdna.gemm.tiling import make_plan
 
 SIZES = ["-m", "256", "-k", "768", "-n", "2304"]
@@ -50,10 +52,21 @@ def test_instructions_are_those_of_the_plan_and_disassemble(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) > 80
 
 
+def test_default_instructions_fit_the_design_that_build_and_the_backends_use(tmp_path):
+    path = tmp_path / "insts.bin"
+    assert main(["insts", "--device", "npu1", *SIZES, "-o", str(path)]) == 0
+    plan = make_plan(gemm_array("npu1"), 1, 256, 768, 2304)
+    assert np.array_equal(np.fromfile(path, "<u4"), run_words(plan, plan.runs[0]))
+    design = tmp_path / "design.mlir"
+    assert main(["design", "--device", "npu1", "-o", str(design)]) == 0
+    assert design.read_text() == design_text(gemm_array("npu1"))
+
+
 def test_a_plan_is_a_table_or_json(capsys):
     assert main(["plan", "--device", "npu2", *SIZES]) == 0
     assert "DDR traffic" in capsys.readouterr().out
-    assert main(["plan", "--device", "npu2", *SIZES, "--json"]) == 0
+    tile = ["--tile", "64", "64", "64"]
+    assert main(["plan", "--device", "npu2", *tile, *SIZES, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [record["gemm"][size] for size in "mkn"] == [256, 768, 2304]
     assert record["padding"] == pytest.approx(2560 / 2304)

@@ -137,7 +137,7 @@ def test_layouts_in_banks_that_leave_enough_are_what_they_were():
 def test_streams_find_the_parameters_where_they_were(name):
     """Addresses in the real tools' output for these designs."""
     tile = {"a_0": 3328, "a_1": 32768, "b_0": 40960, "b_1": 49152, "c_0": 16384}
-    places = {n: b.address for n, b in GemmArray(name).core_buffers.items()}
+    places = {n: b.address for n, b in GemmArray(name, 64, 64, 64).core_buffers.items()}
     assert places == tile | {"parameters": 11520}
     tile = {"a_0": 3328, "a_1": 16384, "b_0": 11520, "b_1": 40960, "c_0": 24576}
     narrow = GemmArray(name, 64, 64, 32).core_buffers
@@ -149,7 +149,7 @@ def test_streams_find_the_parameters_where_they_were(name):
 
 @pytest.mark.parametrize("name", ["npu1", "npu2"])
 def test_bf16_results_of_the_largest_tile_leave_room_across_banks(name, monkeypatch):
-    array = GemmArray(name, out="bfloat16")
+    array = GemmArray(name, 64, 64, 64, out="bfloat16")
     assert left_bytes(array) == 4856
     crossing = [
         buffer.name
@@ -158,7 +158,7 @@ def test_bf16_results_of_the_largest_tile_leave_room_across_banks(name, monkeypa
     ]
     assert crossing == ["accumulator", "a_1", "b_1"]  # one for each border
     monkeypatch.setattr(gemm_array, "CONSTANTS_BYTES", 0)
-    assert left_bytes(GemmArray(name, out="bfloat16")) == 0
+    assert left_bytes(GemmArray(name, 64, 64, 64, out="bfloat16")) == 0
 
 
 def test_the_only_tiles_lost_leave_less_than_the_constants_in_all():
@@ -200,8 +200,8 @@ def test_what_cannot_be_is_refused(arguments, message):
 
 
 def test_a_enters_at_a_column_of_its_own_for_each_core_row():
-    assert GemmArray("npu1").a_columns == (0, 1, 2, 3)
-    assert GemmArray("npu2").a_columns == (0, 2, 4, 6)
+    assert GemmArray("npu1", 64, 64, 64).a_columns == (0, 1, 2, 3)
+    assert GemmArray("npu2", 64, 64, 64).a_columns == (0, 2, 4, 6)
 
 
 @pytest.mark.parametrize("name", DEVICES)

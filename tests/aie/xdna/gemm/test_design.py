@@ -34,7 +34,7 @@ def test_the_design_survives_text(generic):
 
 @pytest.mark.parametrize("out", ["float32", "bfloat16"])
 def test_parameters_and_go_lie_where_the_streams_write(out):
-    array = GemmArray("npu2", out=out)
+    array = GemmArray("npu2", 64, 64, 64, out=out)
     ops = list(gemm_design(array).walk())
     num_cores = array.num_columns * array.num_rows
     parameters = [

@@ -160,14 +160,14 @@ def test_extremes_plan_encode_verify_and_decode(device, batch, tile):
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
 def test_gpt2_shapes_plan_encode_verify_and_decode(device, gpt2_shape):
-    plan = make_plan(GemmArray(device), 1, *gpt2_shape)
+    plan = make_plan(GemmArray(device, 64, 64, 64), 1, *gpt2_shape)
     for run in plan.runs:
         check_words(plan, run)
 
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
 def test_amds_assembler_takes_the_streams(device, gpt2_shape, assert_aiebu_accepts):
-    plan = make_plan(GemmArray(device), 1, *gpt2_shape)
+    plan = make_plan(GemmArray(device, 64, 64, 64), 1, *gpt2_shape)
     for run in plan.runs:
         assert_aiebu_accepts(run_words(plan, run))
 
@@ -176,7 +176,7 @@ def test_amds_assembler_takes_the_streams(device, gpt2_shape, assert_aiebu_accep
 @pytest.mark.parametrize("b_column_major", [False, True])
 def test_random_shapes_plan_encode_verify_and_decode(device, b_column_major):
     rng = random.Random(7)
-    array = GemmArray(device, b_column_major=b_column_major)
+    array = GemmArray(device, 64, 64, 64, b_column_major=b_column_major)
     for _ in range(200):
         sizes = [int(2 ** rng.uniform(0, 12)) for _ in range(3)]
         plan = make_plan(array, rng.randint(1, 3), *sizes)
@@ -193,7 +193,7 @@ def test_the_longest_tiles_that_fit_a_core_have_streams(tile, rng):
 
 
 def test_the_first_inputs_go_ahead_of_the_parameters():
-    plan = make_plan(GemmArray("npu1"), 1, 256, 768, 2304)
+    plan = make_plan(GemmArray("npu1", 64, 64, 64), 1, 256, 768, 2304)
     (run,) = plan.runs
     words = run_words(plan, run)
     # 8 transfers of 30 words behind the header, then the first parameter of core (0, 2)

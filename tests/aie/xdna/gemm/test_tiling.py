@@ -13,7 +13,7 @@ DEVICES = ["npu1", "npu2"]
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_gpt2_gemm_is_one_run_with_little_padding(device, gpt2_shape):
-    plan = make_plan(GemmArray(device), 1, *gpt2_shape)
+    plan = make_plan(GemmArray(device, 64, 64, 64), 1, *gpt2_shape)
     assert len(plan.runs) == 1
     assert plan.padding < 1.34
     assert not plan.notices
@@ -24,7 +24,7 @@ def test_a_gpt2_gemm_is_one_run_with_little_padding(device, gpt2_shape):
 def test_runs_cover_every_block_once(device, seed):
     rng = random.Random(seed)
     sizes = [rng.choice([1, 7, 300, 5000, 100_000]) for _ in range(3)]
-    plan = make_plan(GemmArray(device), rng.randint(1, 3), *sizes)
+    plan = make_plan(GemmArray(device, 64, 64, 64), rng.randint(1, 3), *sizes)
     covered = {}
     for run in plan.runs:
         for axis, (start, size) in enumerate(zip(run.start, run.grid)):
@@ -51,7 +51,7 @@ WORST = {
     + [tuple(100_000 if i == d else 1 for i in range(3)) for d in range(3)],
 )
 def test_runs_stay_within_time_and_memory(device, shape):
-    plan = make_plan(GemmArray(device), 1, *shape)
+    plan = make_plan(GemmArray(device, 64, 64, 64), 1, *shape)
     num_cores, macs_per_cycle, clock_hz, ddr_rate = WORST[device]
     block_macs = plan.array.block_m * plan.array.block_n * plan.padded_k
     block_bytes = 2 * (plan.array.block_m + plan.array.block_n) * plan.padded_k
@@ -78,18 +78,18 @@ def test_steps_visit_every_block_of_a_run_once():
 
 
 def test_a_column_vector_is_turned_to_pad_less():
-    array = GemmArray("npu2")  # blocks of 256 x 512
+    array = GemmArray("npu2", 64, 64, 64)  # blocks of 256 x 512
     assert make_plan(array, 1, 512, 64, 1).swapped
     assert not make_plan(array, 1, 1, 64, 512).swapped
 
 
 def test_much_padding_does_not_go_unnoticed():
-    (notice,) = make_plan(GemmArray("npu1"), 1, 1, 64, 256).notices
+    (notice,) = make_plan(GemmArray("npu1", 64, 64, 64), 1, 1, 64, 256).notices
     assert "256.0" in notice
 
 
 def test_batches_share_a_transfer():
-    plan = make_plan(GemmArray("npu1"), 48, 64, 64, 64)
+    plan = make_plan(GemmArray("npu1", 64, 64, 64), 48, 64, 64, 64)
     assert [(run.along, run.num_steps) for run in plan.runs] == [("batch", 1)]
 
 
@@ -99,16 +99,16 @@ def test_batches_share_a_transfer():
 )
 def test_empty_sizes_are_refused_by_name(sizes, name):
     with pytest.raises(ValueError, match=f"at least 1, got {name} = 0"):
-        make_plan(GemmArray("npu1"), *sizes)
+        make_plan(GemmArray("npu1", 64, 64, 64), *sizes)
 
 
 def test_a_k_too_long_for_one_run_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match="sum products over parts of k"):
-        make_plan(GemmArray("npu1"), 1, 1, 10_000_000, 1)
+        make_plan(GemmArray("npu1", 64, 64, 64), 1, 1, 10_000_000, 1)
 
 
 def test_orders_follow_the_operands_and_change_no_run():
-    array = GemmArray("npu2")
+    array = GemmArray("npu2", 64, 64, 64)
     plain, turned = (
         make_plan(array, 1, 512, 64, 1, *orders)
         for orders in (("mk", "kn"), ("km", "nk"))
@@ -125,10 +125,10 @@ def test_orders_follow_the_operands_and_change_no_run():
     [("npu1", (96, 716, 53333, 1927)), ("npu2", (2, 4359, 5144, 1695))],
 )
 def test_strides_past_the_limit_split_the_work(device, sizes):
-    plan = make_plan(GemmArray(device, b_column_major=True), *sizes)
+    plan = make_plan(GemmArray(device, 64, 64, 64, b_column_major=True), *sizes)
     assert len(plan.runs) > 1
 
 
 def test_a_product_of_too_many_runs_is_refused():
     with pytest.raises(ValueError, match="multiply parts of it"):
-        make_plan(GemmArray("npu1"), 1, 10**20, 1, 1)
+        make_plan(GemmArray("npu1", 64, 64, 64), 1, 10**20, 1, 1)

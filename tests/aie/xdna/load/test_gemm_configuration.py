@@ -13,7 +13,7 @@ from xdna.load.configuration import configuration
 from .configuration_text import bds_of, words_of
 
 ARRAYS = [
-    GemmArray("npu1"),
+    GemmArray("npu1", 64, 64, 64),
     GemmArray("npu1", 64, 64, 32, out="bfloat16", b_column_major=True),
     GemmArray("npu2", 64, 64, 64),
     GemmArray("npu2", 32, 128, 32, out="bfloat16"),
