@@ -93,7 +93,8 @@ def validation_batches(
 
 def windows(tokens: Tokens, starts: NDArray[np.int_], seq_len: int) -> Tokens:
     """The window of T + 1 tokens from each start: starts (B,) to (B, T + 1)."""
-    return tokens[starts[:, None] + np.arange(seq_len + 1)]  # (B, 1) + (T + 1,)
+    found: Tokens = tokens[starts[:, None] + np.arange(seq_len + 1)]  # (B, T + 1)
+    return found
 
 
 def unigram_entropy(tokens: Tokens) -> float:

@@ -30,7 +30,7 @@ INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
 # Queries that attend at a time. The scores of a block, (H, 256, S), stay in the caches,
 # and none is computed for keys after the block, which the causal mask would hide.
 QUERIES = 256
-ACTIVATIONS = {"f32": jnp.float32, "bf16": jnp.bfloat16}
+ACTIVATIONS: dict[str, DTypeLike] = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,8 @@ def init_params(config: GPT2Config, seed: int) -> Params:
 @cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
     """`init_params` with a ShapeDtypeStruct for each array. Shared: never change it."""
-    return jax.eval_shape(partial(init_params, config, 0))
+    shapes: Params = jax.eval_shape(partial(init_params, config, 0))
+    return shapes
 
 
 def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:

@@ -140,7 +140,8 @@ def fill(
         scores = logits(params, seen)[i - start - 1]  # (V,)
         return tokens.at[i].set(choose(scores, jax.random.fold_in(key, i)))
 
-    return jax.lax.fori_loop(first, len(tokens), step, tokens)
+    filled: Array = jax.lax.fori_loop(first, len(tokens), step, tokens)
+    return filled
 
 
 def choose_token(scores: Array, key: Array, temperature: float, top_k: int) -> Array:

@@ -79,7 +79,8 @@ def load_params(folder: Path, config: GPT2Config) -> Params:
             )
         return jax.numpy.array(array).reshape(ours.shape)  # a copy, off the file
 
-    return jax.tree.map_with_path(load, shape_params(config))
+    params: Params = jax.tree.map_with_path(load, shape_params(config))
+    return params
 
 
 def check_tensors(folder: Path, config: GPT2Config) -> dict[str, Tensor]:

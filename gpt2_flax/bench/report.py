@@ -81,7 +81,7 @@ def as_record(bench: Bench) -> dict[str, Any]:
 
 def _steps_record(bench: Bench, steps: Steps) -> dict[str, Any]:
     is_measured = steps is bench.measured
-    ratios = {
+    ratios: dict[str, Callable[[], Any]] = {
         "times_as_fast": lambda: asdict(bench.times_as_fast(steps)),
         "first_step_ratio": lambda: bench.first_step_ratio(steps),
         "memory_ratio": lambda: bench.memory_ratio(steps),

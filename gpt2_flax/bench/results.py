@@ -50,7 +50,8 @@ class Steps:
         """Median over the steps of one of the counters."""
         if not self.counters:
             return None
-        return median(getattr(counters, name) for counters in self.counters)
+        value: float = median(getattr(counters, name) for counters in self.counters)
+        return value
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class TorchTrainer:
         start = time.perf_counter()
         with self._autocast():
             logits = self._model(self._inputs, use_cache=False).logits  # (B, T, V)
-            loss = torch.nn.functional.cross_entropy(
+            loss: Any = torch.nn.functional.cross_entropy(
                 logits.flatten(0, 1),  # (B * T, V)
                 self._targets,
             )

@@ -139,7 +139,7 @@ def require_file(path: Path) -> None:
 
 def open_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        file = safe_open(path, framework="flax")
+        file: Any = safe_open(path, framework="flax")  # its methods have no types
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as e:
         raise InputError(f"{path} cannot be read: {e}.") from None

@@ -37,7 +37,8 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
     def shorten(grads: Params, params: Params | None) -> Params:
         # min(1, max_norm / |g|): short gradients stay as they are, NaN stays NaN.
         factor = jnp.minimum(1.0, max_norm / optax.tree.norm(grads))
-        return jax.tree.map(lambda g: factor * g, grads)
+        clipped: Params = jax.tree.map(lambda g: factor * g, grads)
+        return clipped
 
     return optax.stateless(shorten)
 
@@ -59,6 +60,7 @@ def decayed(params: Params) -> Params:
 
     Biases and LayerNorm scales are left out.
     """
-    return jax.tree.map_with_path(
+    mask: Params = jax.tree.map_with_path(
         lambda path, _: path[-1].key in ("kernel", "embedding"), params
     )
+    return mask

@@ -81,7 +81,8 @@ def initial_state(params: Params, optimizer: optax.GradientTransformation) -> St
 
 
 def zeros_like(params: Params) -> Params:
-    return jax.tree.map(jnp.zeros_like, params)
+    zeros: Params = jax.tree.map(jnp.zeros_like, params)
+    return zeros
 
 
 def saved_items(state: State) -> dict[str, Any]:
