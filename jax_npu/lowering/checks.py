@@ -1,14 +1,13 @@
 """How results of the NPU are checked while a program runs.
 
-A run's output is filled with a pattern that no product has, and after the run compared
-with the operands by Freivalds' test, C r = A (B r) for random signs r: O(n^2) work
-beside the run's O(n^3). `xla_ffi/npu/verify/` does it: `check.cc` compares,
+Before a run its output is filled with a pattern that no product has. After the run it
+is compared with the operands by Freivalds' test, C r = A (B r) for random signs r:
+O(n^2) work beside the run's O(n^3). `xla_ffi/npu/verify/` does it: `check.cc` compares,
 `self_test.cc` has a new context compute two known products first, and `health.cc`
 decides what follows a wrong result.
 """
 
 import os
-from typing import Any
 
 CHECK_VARIABLE = "JAX_NPU_CHECK"
 STRICT_VARIABLE = "JAX_NPU_STRICT"
@@ -21,12 +20,12 @@ CHECKS = {
 }
 
 
-def check_attributes() -> dict[str, Any]:
-    """`check` and `strict` of `xla_ffi/handlers.cc`.
+def check_policy() -> tuple[str, bool]:
+    """The results to check, a name in `CHECKS`, and whether a wrong one is an error.
 
-    `$JAX_NPU_CHECK` is `sample` (the default), `first`, `always` or `off`. If a result
-    is wrong, the host computes the product again; with `$JAX_NPU_STRICT=1` it is an
-    error. Both are read when a program is lowered.
+    `$JAX_NPU_CHECK` chooses the results; the default is `sample`. If a result is wrong,
+    the host computes the product again; with `$JAX_NPU_STRICT=1` it is an error. Both
+    variables are read when a program is lowered.
 
     Raises:
       ValueError: for another value of either.
@@ -42,11 +41,11 @@ def check_attributes() -> dict[str, Any]:
         raise ValueError(
             f"{STRICT_VARIABLE} must be 0 or 1, got {strict!r}; correct or unset it"
         )
-    return {"check": check, "strict": strict == "1"}
+    return check, strict == "1"
 
 
 def expected_arithmetic(arithmetic: str) -> str:
-    """What a result is compared with: how cores that compute right round operands.
+    """The arithmetic that a right result has: how the cores should round operands.
 
     Args:
       arithmetic: a name in `target.DEVICES`. `bfp16_floor` is a fault of cores

@@ -1,8 +1,8 @@
 """Operands that stay the same over the iterations of a loop.
 
 A product in the body of `lax.scan`, `fori_loop` or `while_loop` may take a value from
-outside, as weights are over the steps of gradient accumulation. The host packs such an
-operand in a call of its own, which XLA moves in front of the loop.
+outside the loop, for example weights during gradient accumulation. The host packs such
+an operand in a call of its own, which XLA moves in front of the loop.
 """
 
 from typing import Any
@@ -16,8 +16,8 @@ LOOP_BODIES = ("scan", "fori_loop", "while_body")  # as jax's debug_info has the
 def is_loop_constant(operand: Any) -> bool:
     """Whether `operand` comes from outside a loop whose body is now being traced.
 
-    It is a hint: what enters the body through a `jit` or `checkpoint` inside it looks
-    like a value of the body.
+    It is a hint: a value that enters through a `jit` or `checkpoint` inside the body
+    looks like one that the body computes.
     """
     while isinstance(operand, jax.core.Tracer) and not _is_staged(operand._trace):
         operand = _without_derivative(operand)
@@ -30,16 +30,16 @@ def is_loop_constant(operand: Any) -> bool:
 
 
 def _is_staged(trace: Any) -> bool:
-    """Whether a trace makes a jaxpr, or runs what it traces."""
+    """Whether a trace makes a jaxpr, or runs the operations that it traces."""
     return hasattr(trace, "frame") or not hasattr(trace, "parent_trace")
 
 
 def _without_derivative(tracer: Any) -> Any:
-    """What a tracer of a derivative or of vmap stands for, in the trace around it."""
+    """The value in the surrounding trace that a derivative's or vmap's tracer wraps."""
     return tracer.primal if hasattr(tracer, "primal") else getattr(tracer, "val", None)
 
 
 def _traced_for(trace: Any) -> str | None:
-    """What wants the jaxpr that a trace makes."""
+    """The name of the operation for which a trace makes a jaxpr, or None."""
     debug_info = getattr(getattr(trace, "frame", None), "debug_info", None)
     return getattr(debug_info, "traced_for", None)

@@ -35,4 +35,9 @@ Contraction SwapOperands(Contraction contraction) {
   return contraction;
 }
 
+PartPairs SwapOperands(PartPairs parts) {
+  for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
+  return parts;
+}
+
 }  // namespace jax_npu

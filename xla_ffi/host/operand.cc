@@ -35,7 +35,8 @@ const uint32_t* Side::FindPacked(const Rows& rows, const Chunk& chunk) const {
 
 void Side::Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
   const Stopwatch stopwatch(TheCounters().pack_ns);
-  // Where rows are neighbours in memory it is read along them, all panels in turn.
+  // If rows are neighbours in memory, each step reads along all of them, panel after
+  // panel, for kPanel words of k; else each panel is packed over all of k.
   const int64_t step = LieTogether(rows) ? kPanel : chunk.num_words;
   for (int64_t word = 0; word < chunk.num_words; word += step) {
     const int64_t num_words = std::min(step, chunk.num_words - word);
@@ -47,7 +48,7 @@ void Side::Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
     }
   }
   const int64_t read = rows.size * chunk.num_k * NumBytes(matrix_.dtype);
-  const int64_t written = rows.num_panels() * kPanel * chunk.num_words * 4;
+  const int64_t written = PackedWords(rows, chunk) * sizeof(uint32_t);
   Count(TheCounters().packed_bytes, read + written);
 }
 

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from jax_npu.contraction import contraction_axes, out_shape, spec_from_subscripts
-from jax_npu.lowering.plans import plan_numbers
+from jax_npu.lowering.attributes import (
+    npu_attributes,
+    plan_attributes,
+    product_attributes,
+)
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from xdna.gemm.array import GemmArray
@@ -71,7 +75,16 @@ def run_recorded(recording_driver, tmp_path, rng):
     the plan, and of each run the images of A and B and the C that it gave back.
     """
 
-    def run(subscripts, lhs, rhs, out_dtype=F32, passes=1, array=None, split=None):
+    def run(
+        subscripts,
+        lhs,
+        rhs,
+        out_dtype=F32,
+        passes=1,
+        array=None,
+        split=None,
+        change=None,
+    ):
         spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
         axes = contraction_axes(spec, lhs.shape, rhs.shape)
         pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
@@ -85,10 +98,11 @@ def run_recorded(recording_driver, tmp_path, rng):
             c.tofile(tmp_path / f"{i}.c")
             images.append(c)
         extension.register(TARGET)
-        flat = {
-            role: np.array(sum(loops, ()), np.int64)
-            for role, loops in axes._asdict().items()
-        }
+        words = np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32)
+        ends = np.cumsum(np.arange(1, len(plan.runs) + 1))
+        by_run = np.split(words, ends[:-1])  # 1, 2, ... words of the runs
+        attributes = plan_attributes(plan, by_run)
+        changed = attributes if change is None else change(attributes)
         result = jax.ShapeDtypeStruct(
             out_shape(spec, lhs.shape, rhs.shape), np.dtype(out_dtype)
         )
@@ -96,18 +110,16 @@ def run_recorded(recording_driver, tmp_path, rng):
             lambda x, y: jax.ffi.ffi_call(TARGET, result)(
                 x,
                 y,
-                **flat,
-                lhs_parts=np.array([i for i, _ in pairs], np.int64),
-                rhs_parts=np.array([j for _, j in pairs], np.int64),
-                plan=plan_numbers(plan, [i + 1 for i in range(len(plan.runs))]),
-                words=np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32),
-                library=str(recording_driver),
-                design=str(tmp_path),
-                check="off",
-                strict=False,
-                arithmetic="f32",
-                self_test_plan=np.zeros(0, np.int64),
-                self_test_words=np.zeros(0, np.uint32),
+                **product_attributes(axes, pairs),
+                **npu_attributes(
+                    plan=changed,
+                    self_test=attributes,
+                    library=str(recording_driver),
+                    design=str(tmp_path),
+                    arithmetic="f32",
+                    check="off",
+                    strict=False,
+                ),
             )
         )(lhs, rhs)
         out = np.asarray(out)
@@ -292,6 +304,20 @@ def test_b_can_lie_column_major(run_recorded, rng, subscripts):
     lhs, rhs = (operand(rng, term, F32) for term in terms)
     array = GemmArray("npu1", *TILE, b_column_major=True)
     check(run_recorded, subscripts, lhs, rhs, array=array)
+
+
+def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
+    """The sides of a block have one type, and are exchanged here."""
+
+    def exchanged(plan):
+        return plan | {"block_m": plan["block_n"], "block_n": plan["block_m"]}
+
+    lhs, rhs = operand(rng, "mk", F32), operand(rng, "kn", F32)
+    array = GemmArray("npu1", *TILE)
+    assert array.block_m != array.block_n
+    for change, block_m in ((None, array.block_m), (exchanged, array.block_n)):
+        _, plan, (a,), _, _ = run_recorded("mk,kn->mn", lhs, rhs, change=change)
+        assert a.size == plan.runs[0].grid[1] * block_m * plan.padded_k
 
 
 def every_block(plan):

@@ -22,14 +22,14 @@ needs_sim = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):
-    """Compiles a program of this folder with sources of `xla_ffi/npu/`."""
+    """Compiles a program of this folder with sources of `xla_ffi/`."""
 
     def build(name, *sources):
         program = tmp_path_factory.mktemp(name) / name
         flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
         files = [
             ROOT / "tests/xla_ffi/npu" / f"{name}.cc",
-            *(ROOT / "xla_ffi/npu" / source for source in sources),
+            *(ROOT / "xla_ffi" / source for source in sources),
         ]
         command = ["g++", *flags, "-I", ROOT, *files, "-o", program, "-ldl"]
         subprocess.run(command, check=True)
@@ -42,8 +42,8 @@ def build(tmp_path_factory):
 def queue_main(build):
     names = "arithmetic", "check", "decoded_rows", "health"
     more = "known_products", "self_test"
-    sources = [f"verify/{name}.cc" for name in (*names, *more)]
-    return build("queue_main", "events.cc", "queue.cc", *sources)
+    sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
+    return build("queue_main", "base/npu_events.cc", "npu/queue.cc", *sources)
 
 
 def run(program, *arguments):

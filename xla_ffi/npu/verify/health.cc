@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "xla_ffi/base/random_bits.h"
-#include "xla_ffi/npu/events.h"
+#include "xla_ffi/base/npu_events.h"
 
 namespace jax_npu {
 namespace {
@@ -24,7 +24,8 @@ void PrintAtExit() {
                static_cast<long long>(EventCount(&NpuEvents::host_products)), kRemedy);
 }
 
-// Gaps of one length would meet the same products of every training step.
+// The number of runs to the next sample, 17 to 32. Gaps of one length would always meet
+// the same products of a training step.
 uint64_t NextGap(uint64_t& random_state) {
   return kMaxSampleGap - NextRandom(random_state) % (kMaxSampleGap / 2);
 }
