@@ -31,11 +31,13 @@ test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, u
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
 
-lint: .venv/.lint ## Check style and types
+lint: .venv/.lint ## Check style, types, and who imports whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	.ci/check-includes
 
 format: .venv/.lint ## Format the sources
 	$(BIN)/ruff check --fix

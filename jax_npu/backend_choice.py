@@ -1,7 +1,6 @@
-"""Which backend runs a GEMM: argument, then context manager, then environment."""
+"""The choice of a backend: an argument, a context manager, or the environment."""
 
 import functools
-import os
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,9 +8,8 @@ from dataclasses import dataclass
 import jax
 
 from jax_npu.runtime import extension
+from jax_npu.runtime.environment import BACKEND
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
-
-ENVIRONMENT_VARIABLE = "JAX_NPU_BACKEND"
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -19,7 +17,7 @@ _context = jax.make_user_context(default_value=None)
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend and whether it runs here; `detail` says how, or why not."""
+    """A backend and whether it runs here; `detail` is how, or the reason why not."""
 
     name: str
     available: bool
@@ -41,7 +39,8 @@ def backend(name: str) -> AbstractContextManager[None]:
       ValueError: at once, if there is no such backend or it cannot run here.
     """
     resolve_backend(name)
-    return _context(name)
+    context: AbstractContextManager[None] = _context(name)
+    return context
 
 
 def resolve_backend(name: str | None = None) -> str:
@@ -54,15 +53,15 @@ def resolve_backend(name: str | None = None) -> str:
     Raises:
       ValueError: if there is no such backend or it cannot run here.
     """
-    wanted = name or _context.value or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    wanted = name or _context.value or BACKEND.get() or BACKEND.default
     if wanted == "auto":
         return _auto()
     if wanted not in _BACKENDS:
         raise ValueError(
             f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
-            f"pass another one, or correct ${ENVIRONMENT_VARIABLE}."
+            f"pass another one, or correct ${BACKEND.name}."
         )
-    # The others are not looked at: it would load XRT for a product on the host.
+    # Only this one is looked at: looking at npu would load XRT for a host product.
     entry = _BACKENDS[wanted]()
     if not entry.available:
         runnable = ", ".join(e.name for e in backends().values() if e.available)
@@ -79,7 +78,7 @@ def _auto() -> str:
     if not (npu.available or host.available):
         raise ValueError(
             f"backend auto needs npu or host, and neither can run here (npu: "
-            f"{npu.detail}; host: {host.detail}); mend one, or use backend xla."
+            f"{npu.detail}; host: {host.detail}); fix one, or use backend xla."
         )
     choice = npu if npu.available else host
     reason = choice.detail

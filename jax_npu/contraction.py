@@ -74,7 +74,7 @@ def spec_from_dimension_numbers(
 
 
 def dimension_numbers_from_spec(spec: Spec) -> DimensionNumbers:
-    """`lax.dot_general`'s dimension numbers; the order of out is not theirs to say."""
+    """Dimension numbers of `lax.dot_general`; they leave the order of out open."""
     contract = [c for c in spec.lhs if c not in spec.out]
     batch = [c for c in spec.lhs if c in spec.rhs and c in spec.out]
 
@@ -90,9 +90,9 @@ def dimension_numbers_from_spec(spec: Spec) -> DimensionNumbers:
 def spec_from_subscripts(
     subscripts: str, lhs_shape: Sequence[int], rhs_shape: Sequence[int]
 ) -> Spec | None:
-    """The `Spec` of an einsum of two operands, or None if a `Spec` cannot say it.
+    """The `Spec` of an einsum of two operands, or None if a `Spec` cannot express it.
 
-    It cannot say ellipses, repeated labels, sums over one operand's own label, and
+    It cannot express ellipses, repeated labels, sums over one operand's own label, and
     broadcasting of size 1.
     """
     inputs, arrow, out = subscripts.replace(" ", "").partition("->")

@@ -8,7 +8,7 @@ bit.
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,10 @@ _ELEMENTWISE = frozenset(
 _SAME_ELEMENTS = frozenset(["reshape", "squeeze", "expand_dims"])
 
 
-def round_early(function: Callable) -> Callable:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def round_early(function: Function) -> Function:
     """`function`, with what only products read rounded where it is computed.
 
     Apply it last, to what `jax.jit` compiles: derivatives are taken inside. On backend
@@ -45,7 +48,7 @@ def round_early(function: Callable) -> Callable:
         flat = core.jaxpr_as_fun(changed)(*jax.tree.leaves((args, kwargs)))
         return jax.tree.unflatten(jax.tree.structure(out_shape), flat)
 
-    return rounding
+    return cast(Function, rounding)
 
 
 def _rounded(jaxpr: Jaxpr) -> Jaxpr:
@@ -58,7 +61,8 @@ def _rounded(jaxpr: Jaxpr) -> Jaxpr:
         for variable in filter(early.__contains__, eqn.outvars):
             conversion, rounded[variable] = _conversion(variable)
             eqns.append(conversion)
-    return jaxpr.replace(eqns=eqns)
+    changed: Jaxpr = jaxpr.replace(eqns=eqns)
+    return changed
 
 
 def _only_for_products(jaxpr: Jaxpr) -> Iterator[Any]:

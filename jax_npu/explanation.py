@@ -1,4 +1,4 @@
-"""Which GEMMs a function runs, how often, and on which backend."""
+"""The GEMMs that a function runs: how often, and on which backend."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from jax_npu.gemm import gemm_p
 
 
 @dataclass(frozen=True)
-class Gemm:
+class Product:
     """A batch of products (m, k) x (k, n) and where it runs."""
 
     batch: int
@@ -34,8 +34,8 @@ class Gemm:
 
 
 @dataclass(frozen=True)
-class Row(Gemm):
-    """All calls of one GEMM; `share` is of the function's GEMM FLOPs."""
+class Row(Product):
+    """All calls of one product; `share` is of the function's GEMM FLOPs."""
 
     calls: int
     share: float
@@ -64,7 +64,7 @@ class Explanation:
         return table
 
 
-def explain(function: Callable, *args: Any, **kwargs: Any) -> Explanation:
+def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     """The GEMMs that one call of `function` runs, read off its trace.
 
     Nothing is executed. A GEMM whose result no output needs does not count. One in a
@@ -77,7 +77,7 @@ def explain(function: Callable, *args: Any, **kwargs: Any) -> Explanation:
     """
     traced = jax.jit(function).trace(*args, **kwargs).jaxpr.jaxpr
     jaxpr, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
-    calls: Counter[Gemm] = Counter()
+    calls: Counter[Product] = Counter()
     for gemm, times in _gemms(jaxpr, 1):
         calls[gemm] += times
     total = sum(gemm.flops * times for gemm, times in calls.items())
@@ -92,7 +92,7 @@ def _short(dtype: str) -> str:
     return dtype.replace("bfloat", "bf").replace("float", "f")
 
 
-def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
+def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Product, int]]:
     for eqn in jaxpr.eqns:
         if eqn.primitive is gemm_p:
             yield _describe(eqn, eqn.params["spec"], eqn.params["backend"]), times
@@ -106,12 +106,13 @@ def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Gemm, int]]:
             yield from _gemms(inner, inner_times)
 
 
-def _describe(eqn: JaxprEqn, spec: Spec, backend: str) -> Gemm:
+def _describe(eqn: JaxprEqn, spec: Spec, backend: str) -> Product:
     avals = [_aval(v) for v in (*eqn.invars, *eqn.outvars)]
     batch, m, k, n = contraction_axes(spec, avals[0].shape, avals[1].shape).sizes
     lhs, rhs, out = (str(aval.dtype) for aval in avals)
-    return Gemm(batch, m, k, n, lhs, rhs, out, backend)
+    return Product(batch, m, k, n, lhs, rhs, out, backend)
 
 
 def _aval(variable: Any) -> jax.core.ShapedArray:
-    return variable.aval
+    aval: jax.core.ShapedArray = variable.aval
+    return aval

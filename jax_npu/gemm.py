@@ -7,11 +7,12 @@ in memory.
 """
 
 import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax._src.dispatch import prim_requires_devices_during_lowering  # see the end
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
@@ -22,11 +23,14 @@ from jax_npu.contraction import (
     out_shape,
     unused_label,
 )
+from jax_npu.jax_private import manual_mesh, need_devices_during_lowering
 from jax_npu.lowering.call import gemm_call
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.partitioning import partitioned, split_by_types
 
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
+
+Constant = tuple[bool, bool]  # lhs, rhs: the same in every iteration of a loop
 
 
 def gemm(
@@ -63,7 +67,7 @@ def gemm(
             f"{sharding.spec} on {sharding.mesh}; make the axes Explicit, or leave "
             "`unreduced` out."
         )
-    return gemm_p.bind(
+    result: jax.Array = gemm_p.bind(
         *_vary_alike(lhs, rhs),
         spec=spec,
         out_dtype=jnp.dtype(out_dtype),
@@ -72,9 +76,10 @@ def gemm(
         sharding=sharding,
         constant=(is_loop_constant(lhs), is_loop_constant(rhs)),
     )
+    return result
 
 
-def _vary_alike(lhs, rhs):
+def _vary_alike(lhs: jax.Array, rhs: jax.Array) -> Iterator[jax.Array]:
     """Inside `shard_map`, makes both operands vary over the same mesh axes.
 
     The derivative sums over the axes over which an operand did not vary before.
@@ -85,19 +90,28 @@ def _vary_alike(lhs, rhs):
         yield jax.lax.pcast(operand, missing, to="varying") if missing else operand
 
 
-def _abstract_eval(lhs, rhs, *, spec, out_dtype, passes, backend, sharding, constant):
-    return lhs.update(
+def _abstract_eval(
+    lhs: ShapedArray,
+    rhs: ShapedArray,
+    *,
+    spec: Spec,
+    out_dtype: DTypeLike,
+    sharding: jax.NamedSharding | None,
+    **params: Any,
+) -> ShapedArray:
+    out: ShapedArray = lhs.update(
         shape=out_shape(spec, lhs.shape, rhs.shape),
         dtype=out_dtype,
         weak_type=lhs.weak_type and rhs.weak_type,
         sharding=sharding or _out_sharding(lhs.sharding, rhs.sharding, spec),
     )
+    return out
 
 
 def _out_sharding(
     lhs: jax.NamedSharding, rhs: jax.NamedSharding, spec: Spec
 ) -> jax.NamedSharding:
-    """Each dimension of the result is sharded as in lhs, or else as in rhs, as in lax."""
+    """Each dimension of the result is sharded as in lhs, else as in rhs, as in lax."""
     if lhs.mesh.empty and rhs.mesh.empty:
         return lhs.update(spec=jax.P(*[None] * len(spec.out)))
     parts = dict(zip(spec.rhs, rhs.spec.partitions))
@@ -106,7 +120,7 @@ def _out_sharding(
     return jax.NamedSharding(mesh, jax.P(*(parts[label] for label in spec.out)))
 
 
-def _like(operand):
+def _like(operand: Any) -> dict[str, Any]:
     """Parameters of a product that is the cotangent of `operand`."""
     aval, sharding = operand.aval, operand.aval.sharding
     mesh = jax.sharding.get_abstract_mesh()
@@ -116,19 +130,32 @@ def _like(operand):
     return {"out_dtype": aval.dtype, "sharding": sharding}
 
 
-def _transpose_lhs(ct, lhs, rhs, *, spec, constant, **params):
+# One of the operands is the undefined primal, of which only `aval` is known.
+def _transpose_lhs(
+    ct: Any, lhs: Any, rhs: Any, *, spec: Spec, constant: Constant, **params: Any
+) -> Any:
     transposed = Spec(spec.out, spec.rhs, spec.lhs)  # dA = dC Bᵀ
     params |= _like(lhs) | {"constant": (False, constant[1])}
     return gemm_p.bind(ct, rhs, spec=transposed, **params)
 
 
-def _transpose_rhs(ct, lhs, rhs, *, spec, constant, **params):
+def _transpose_rhs(
+    ct: Any, lhs: Any, rhs: Any, *, spec: Spec, constant: Constant, **params: Any
+) -> Any:
     transposed = Spec(spec.lhs, spec.out, spec.rhs)  # dB = Aᵀ dC
     params |= _like(rhs) | {"constant": (constant[0], False)}
     return gemm_p.bind(lhs, ct, spec=transposed, **params)
 
 
-def _batch(axis_data, operands, dims, *, spec, sharding, **params):
+def _batch(
+    axis_data: Any,
+    operands: tuple[Any, Any],
+    dims: tuple[int | None, int | None],
+    *,
+    spec: Spec,
+    sharding: jax.NamedSharding | None,
+    **params: Any,
+) -> tuple[Any, int | None]:
     """Adds a label: a batch label if both operands have it, else rows or columns."""
     if all(dim is None for dim in dims):
         return gemm_p.bind(*operands, spec=spec, sharding=sharding, **params), None
@@ -146,29 +173,33 @@ def _batch(axis_data, operands, dims, *, spec, sharding, **params):
     return out, 0
 
 
-def _lower(ctx, lhs, rhs, *, spec, out_dtype, sharding, **params):
+def _lower(
+    ctx: Any,
+    lhs: Any,
+    rhs: Any,
+    *,
+    spec: Spec,
+    out_dtype: Any,
+    sharding: jax.NamedSharding | None,  # part of the result's type already
+    **params: Any,
+) -> list[Any]:
     (out,) = ctx.avals_out
     if out.sharding.spec.unreduced:
         local_call = functools.partial(gemm_call, spec=spec, **params)
         call = split_by_types(local_call, spec, ctx.avals_in[0], out)
     else:
-        manual = _partly_manual(ctx.module_context.axis_context)
-        call = _partitioned_call(spec, out_dtype, *manual, **params)
+        call = _partitioned_call(spec, out_dtype, *manual_mesh(ctx), **params)
     (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
     # The partitioner follows this constraint, not the type: without it they differ.
     return [lower_with_sharding_in_types(ctx, result, out)]
 
 
 @functools.cache
-def _partitioned_call(spec, out_dtype, *manual, **params):
+def _partitioned_call(
+    spec: Spec, out_dtype: Any, *manual: Any, **params: Any
+) -> Callable[..., jax.Array]:
     local_call = functools.partial(gemm_call, spec=spec, **params)
     return partitioned(local_call, spec, out_dtype, *manual)
-
-
-def _partly_manual(axis_context: Any) -> tuple[Any, ...]:
-    """The mesh and the manual axes in a `shard_map` over some of a mesh's axes."""
-    axes: frozenset[str] = getattr(axis_context, "manual_axes", frozenset())
-    return (axis_context.mesh, axes) if axes else ()
 
 
 gemm_p = Primitive("xdna_gemm")
@@ -177,6 +208,4 @@ gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.fancy_primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
-# Partitioning needs the devices, and jax 0.10 has no public way to declare that.
-# Without this line sharded operands fail inside jax with "Please file a bug".
-prim_requires_devices_during_lowering.add(gemm_p)
+need_devices_during_lowering(gemm_p)

@@ -148,9 +148,12 @@ def _options(
 def _sharding_of(
     stock: Callable[..., jax.Array], lhs: jax.Array, rhs: jax.Array
 ) -> OutSharding:
-    """That of jax's product where a mesh has explicit axes: it may swap operands."""
+    """The sharding that jax's product has on explicit axes, where operands may swap."""
     if any(jax.typeof(x).sharding.mesh.explicit_axes for x in (lhs, rhs)):
-        return jax.make_jaxpr(stock)(lhs, rhs).out_avals[0].sharding
+        sharding: jax.NamedSharding = (
+            jax.make_jaxpr(stock)(lhs, rhs).out_avals[0].sharding
+        )
+        return sharding
     return None
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
-from jax_npu.commands import compilers
-from jax_npu.commands.command_line import _parser
+from jax_npu.commands.command_line import make_parser
 from jax_npu.doctor import remedies
-from jax_npu.lowering.checks import CHECKS
 from jax_npu.runtime import machine
+from jax_npu.runtime.environment import CHECK
+from jax_npu.toolchain import compilers
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/ryzen-ai.md").read_text()
@@ -31,7 +31,7 @@ def test_every_command_is_one(text):
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        _parser().parse_args(words)  # exits where it is none
+        make_parser().parse_args(words)  # exits where it is none
     for line in commands(text, "gpt2-flax"):
         assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
 
@@ -46,7 +46,7 @@ def test_every_command_is_one(text):
         remedies.REINSTALL,
         compilers.INSTALL["aiecc"],
         compilers.INSTALL["peano"],
-        *CHECKS,
+        *CHECK.choices,
     ],
 )
 def test_what_the_doctor_says_the_guide_says(command):

@@ -28,7 +28,7 @@ def add_dispatch_bench(parsers: Any) -> None:
     parser = parsers.add_parser("dispatch", help="what a small product's call costs")
     parser.add_argument("--backend", help="the one that is measured, against xla")
     parser.add_argument("--size", type=int, default=16, help="m, k and n")
-    parser.add_argument("--length", type=int, default=256, help="of the chain")
+    parser.add_argument("--length", type=int, default=256, help="products in the chain")
     parser.add_argument("--repeats", type=int, default=25, help="runs of each chain")
     parser.add_argument("--json", action="store_true", help="print JSON, no table")
     parser.set_defaults(command=_bench)
@@ -62,7 +62,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 def measure(
     backend: str, size: int, length: int, repeats: int
 ) -> tuple[list[float], list[float]]:
-    """Microseconds a product, by run of the chain: on `backend`, and of stock dots."""
+    """Microseconds a product in each run of the chain: `backend`, then stock dots."""
     chains = [_chain(name, size, length) for name in (backend, STOCK)]
     measured, stock = in_turn(chains, repeats)
     return measured, stock

@@ -3,9 +3,9 @@
     jax-npu bench gemm --backend host --against xla xla-bf16
     jax-npu bench gemm --backend sim -m 64 -k 128 -n 64 --b-order nk
 
-Packing and conversion are timed with the product, operands being as a program has them;
-a result is written where the one before was, so no fresh memory is timed. Operands that
-fit the caches stay in them between calls, which in training they do not.
+Packing and conversion are timed with the product, because a program's operands are in
+neither form. A result is written where the one before was, so that no fresh memory is
+timed. Operands that fit the caches stay in them between calls; in training they do not.
 """
 
 import argparse
@@ -36,8 +36,8 @@ from jax_npu.files import require_folder_of
 from jax_npu.runtime.counters import Counters
 
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
-XLA_BF16 = "xla-bf16"  # the stock dot, of operands that it first rounds
-MIN_SAMPLE_SECONDS = 0.02  # as many calls as fill it are one sample
+XLA_BF16 = "xla-bf16"  # the stock dot on operands rounded to bf16 first
+MIN_SAMPLE_SECONDS = 0.02  # a sample is as many calls as fill this time
 # Calls before a sample: Linux takes this long to spread threads that slept over cores.
 MIN_WARMUP_SECONDS = 0.05
 SEED = 0
@@ -47,8 +47,8 @@ Product = Callable[[jax.Array, jax.Array], jax.Array]
 
 @dataclass(frozen=True)
 class Sample:
-    seconds: float  # of one call
-    counters: Counters  # of all calls
+    seconds: float  # a call
+    counters: Counters  # summed over all calls
 
 
 def add_gemm_bench(parsers: Any) -> None:
@@ -61,7 +61,9 @@ def add_gemm_bench(parsers: Any) -> None:
         metavar="NAME",
         help=f"the others: backends, or {XLA_BF16}, the stock dot of bf16 operands",
     )
-    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="of operands")
+    parser.add_argument(
+        "--dtype", choices=DTYPES, default="f32", help="type of the operands"
+    )
     for size in "mkn":
         parser.add_argument(f"-{size}", type=int, help="a product of your own")
     parser.add_argument("--a-order", choices=("mk", "km"), default="mk")

@@ -1,4 +1,4 @@
-"""What `jax-npu bench gemm` tells: a table, a record for JSON, a chart."""
+"""The results of `jax-npu bench gemm` as a table, as JSON and as a chart."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,7 +33,7 @@ class CaseResult:
 
     @property
     def pack_share(self) -> float | None:
-        """Of the threads' time in calls; none where threads do not multiply."""
+        """Share of packing in the threads' time in calls; None without such threads."""
         pack_ns, multiply_ns = self.counters.pack_ns, self.counters.multiply_ns
         return pack_ns / (pack_ns + multiply_ns) if multiply_ns else None
 

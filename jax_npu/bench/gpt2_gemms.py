@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GemmCase:
-    """(m, k) x (k, n); the orders say which dimension of an operand comes first."""
+    """(m, k) x (k, n); the orders name the dimensions of an operand as they lie."""
 
     name: str
     m: int

@@ -1,4 +1,4 @@
-"""How busy others keep the cores while something is measured."""
+"""The load of other processes on the cores while something is measured."""
 
 import os
 import time
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from jax_npu.runtime.machine import ROOT
 
-NOTABLE = 0.1  # of the cores' time; less disturbs no median
+NOTABLE = 0.1  # share of the cores' time; a lower one disturbs no median
 
 
 class OtherLoad:
-    """From its construction on, next to the processes `pids` and this one."""
+    """CPU time of all processes but `pids` and this one, since the construction."""
 
     def __init__(self, pids: Iterable[int] = (), root: Path = ROOT) -> None:
         self._pids = [os.getpid(), *pids]
@@ -20,7 +20,7 @@ class OtherLoad:
         self._start = time.monotonic()
 
     def share(self) -> float:
-        """Of the time of all cores, 0 to 1."""
+        """Their share of the time of all cores, 0 to 1."""
         passed = (time.monotonic() - self._start) * (os.cpu_count() or 1)
         used = self._others_seconds() - self._before
         return min(max(used / passed, 0.0), 1.0) if passed else 0.0
@@ -33,14 +33,15 @@ class OtherLoad:
         return others / os.sysconf("SC_CLK_TCK")
 
     def _ticks(self, pid: int) -> int:
-        """User's and system's time of a process; its name may hold anything."""
+        """User and system time of a process, in clock ticks."""
+        # The name, in parentheses, may hold anything.
         text = (self._root / f"proc/{pid}/stat").read_text().rpartition(")")[2]
         fields = text.split()
         return int(fields[11]) + int(fields[12])
 
 
 def load_warning(share: float) -> str | None:
-    """One line, where the load makes times doubtful."""
+    """A one-line warning where the load makes measured times doubtful, else None."""
     if share < NOTABLE:
         return None
     return (

@@ -23,9 +23,9 @@ def host_peak_flops(seconds: float = 0.1) -> float | None:
 
 
 class PeakMeter:
-    """Takes the peak again and again during a benchmark.
+    """Measures the peak several times during a benchmark.
 
-    What else the machine does only lowers it, so the highest of the samples counts.
+    Other load on the machine only lowers it, so the highest sample counts.
     """
 
     def __init__(self) -> None:
@@ -53,5 +53,5 @@ class PeakMeter:
 
 
 def num_cores() -> int:
-    """That the process may use."""
+    """The number of cores that the process may use."""
     return len(os.sched_getaffinity(0))

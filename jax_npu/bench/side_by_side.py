@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Spread:
-    """Of one value's samples."""
+    """Median and range of the samples of one value."""
 
     median: float
     low: float
@@ -61,7 +61,7 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def machine_facts() -> dict[str, Any]:
-    """Of the CPU that this process runs on; `isa` is the host GEMM's."""
+    """CPU model, usable cores, and `isa`, the instruction set of the host GEMM."""
     return {
         "cpu": field_of(ROOT / CPU_FILE, "model name") or platform.machine(),
         "cores": num_cores(),
@@ -70,7 +70,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of those that are installed."""
+    """Versions of the packages that are installed; others are left out."""
     found = {}
     for package in packages:
         try:

@@ -1,63 +1,25 @@
 """`jax-npu calibrate`: the virtual NPU's time against GEMMs measured on silicon.
 
-A row of the table is a published measurement. Its design is one that our generator
-makes too, with its kernels or with kernels that take no time, or it is told why not.
+A row of the table is a published measurement. Our generator makes its design too, with
+its kernels or with kernels that take no time; where it cannot, the reason is printed.
 """
 
 import argparse
-import csv
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rich
 from rich.table import Table
 
-import xdna
-from xdna.gemm.array import GemmArray
-from xdna.gemm.design import gemm_design
-from xdna.gemm.stream import image_bytes, run_words
-from xdna.gemm.tiling import make_plan
-from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import Kernel, VirtualNpu
-
-MEASURED = Path(xdna.__path__[0]) / "measured_gemms.csv"
-OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}
-WHOLE_ARRAY = "whole_array"  # how the designs begin that are like ours
-NO_COMPUTE = "compute removed"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A row of the table; `design` begins as `WHOLE_ARRAY` where it is like ours."""
-
-    device: str
-    design: str
-    m: int
-    k: int
-    n: int
-    tile: tuple[int, int, int]
-    out: str
-    microseconds: float
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Either simulated or, with the reason, not."""
-
-    measurement: Measurement
-    microseconds: float | None = None
-    reason: str = ""
-
-    @property
-    def error(self) -> float | None:
-        """Of the simulated time, as a share of the measured one."""
-        if self.microseconds is None:
-            return None
-        return self.microseconds / self.measurement.microseconds - 1
+from xdna.simulator.calibration import (
+    MEASURED,
+    Comparison,
+    compare,
+    mean_absolute_error,
+    measurements,
+)
 
 
 def add_calibrate_command(commands: Any) -> None:
@@ -69,70 +31,6 @@ def add_calibrate_command(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(command=_calibrate)
-
-
-def measurements(path: Path = MEASURED) -> Iterator[Measurement]:
-    """The rows of a CSV file as `measured_gemms.csv` has them.
-
-    Raises:
-      ValueError: with the line that is wrong.
-    """
-    with path.open(encoding="utf-8") as file:
-        lines = [(i, line) for i, line in enumerate(file, 1) if line[0] != "#"]
-    rows = csv.DictReader(line for _, line in lines)
-    for row, (number, _) in zip(rows, lines[1:]):
-        try:
-            m, k, n, *tile = (
-                int(row[name]) for name in ("M", "K", "N", "tile_m", "tile_k", "tile_n")
-            )
-            yield Measurement(
-                row["device"],
-                row["design"],
-                m,
-                k,
-                n,
-                (tile[0], tile[1], tile[2]),
-                OUT_TYPES.get(row["out"], row["out"]),
-                float(row["microseconds"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}, line {number}: expected the columns of "
-                f"{MEASURED.name}, sizes as integers: {error}"
-            ) from None
-
-
-def compare(measurement: Measurement, arithmetic: str = "fast") -> Comparison:
-    """Runs the GEMM on zeros; time does not depend on data or arithmetic."""
-    one = measurement
-    try:
-        array = GemmArray(one.device, *one.tile, one.out)
-        plan = make_plan(array, 1, one.m, one.k, one.n)
-    except ValueError as error:
-        return Comparison(one, reason=str(error))
-    if not one.design.startswith(WHOLE_ARRAY):
-        return Comparison(one, reason=f"the generator makes {WHOLE_ARRAY} alone")
-    kernels = _idle_kernels(array) if NO_COMPUTE in one.design else []
-    npu = VirtualNpu(configuration(gemm_design(array)), arithmetic, kernels=kernels)
-    seconds = 0.0
-    for run in plan.runs:
-        buffers = [np.zeros(size, np.uint8) for size in image_bytes(plan, run)]
-        seconds += npu.run(run_words(plan, run), buffers).seconds
-    return Comparison(one, seconds * 1e6)
-
-
-def mean_absolute_error(comparisons: list[Comparison]) -> float:
-    errors = [abs(one.error) for one in comparisons if one.error is not None]
-    return sum(errors) / len(errors) if errors else float("nan")
-
-
-def _idle_kernels(array: GemmArray) -> list[Kernel]:
-    """All kernels of a design: calls that do nothing and take no time."""
-    accesses = {"zero_f32": "w", "matmul_bf16_f32": "rrb", "convert_f32_bf16": "rw"}
-    return [
-        Kernel(name, lambda *_: None, access, [np.uint8] * len(access), cycles=0)
-        for name, access in accesses.items()
-    ]
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
@@ -151,7 +49,7 @@ def _calibrate(arguments: argparse.Namespace) -> None:
     print(f"times in us; mean absolute error {mean:.1%}")
 
 
-def _record(comparisons: list[Comparison], mean: float) -> dict:
+def _record(comparisons: list[Comparison], mean: float) -> dict[str, Any]:
     rows = [
         {
             **asdict(one.measurement),

@@ -1,8 +1,7 @@
-"""`jax-npu doctor`: what this machine lacks for a backend, and what mends it."""
+"""`jax-npu doctor`: what this machine lacks for a backend, and the fix."""
 
 import argparse
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from jax_npu.backend_choice import CHOICES, ENVIRONMENT_VARIABLE, backends
-from jax_npu.doctor.diagnosis import Diagnosis, Facts, diagnose
+from jax_npu.backend_choice import CHOICES, backends
+from jax_npu.doctor.diagnosis import Diagnosis, diagnose
+from jax_npu.doctor.facts import read_facts
 from jax_npu.doctor.finding import MISSING, OK, SKIPPED, WARNING, Finding
-from jax_npu.doctor.installation import inspect_installation
-from jax_npu.doctor.software import find_software, this_interpreter
-from jax_npu.runtime.machine import ROOT, chip, examine, this_user
-from jax_npu.toolchain.compilers import PEANO_VARIABLE
+from jax_npu.runtime.environment import BACKEND
+from jax_npu.runtime.machine import ROOT
 
 STYLES = {OK: "green", MISSING: "bold red", WARNING: "yellow", SKIPPED: "dim"}
 STATUS_WIDTH, NAME_WIDTH = 8, 13
@@ -24,12 +22,12 @@ STATUS_WIDTH, NAME_WIDTH = 8, 13
 
 def add_doctor_command(commands: Any) -> None:
     parser = commands.add_parser(
-        "doctor", help="show what a backend lacks here, and the commands that mend it"
+        "doctor", help="show what a backend lacks here, and the commands that fix it"
     )
     parser.add_argument(
         "--backend",
         choices=CHOICES,
-        help=f"to decide for (default: ${ENVIRONMENT_VARIABLE}, else auto)",
+        help=f"to decide for (default: ${BACKEND.name}, else auto)",
     )
     parser.add_argument(
         "--root",
@@ -41,37 +39,11 @@ def add_doctor_command(commands: Any) -> None:
     parser.set_defaults(command=_doctor)
 
 
-def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
-    """Of this machine, or of the tree of another, without what is installed here.
-
-    Where the NPU can run, or `backend` is the virtual one, its self-test is run.
-    """
-    interpreter = this_interpreter()
-    peano = os.environ.get(PEANO_VARIABLE, "")
-    here = root.resolve() == ROOT
-    return Facts(
-        machine=examine(root),
-        user=this_user(),
-        software=find_software(interpreter, root, peano),
-        interpreter=interpreter,
-        installation=(
-            inspect_installation(chip(root), tested_backend=_to_test(backend))
-            if here
-            else None
-        ),
-    )
-
-
-def _to_test(backend: str) -> str | None:
-    choice = "sim" if backend == "sim" else "npu"
-    return choice if backends()[choice].available else None
-
-
 def _doctor(arguments: argparse.Namespace) -> int:
     root: Path = arguments.root
     if not root.is_dir():
         raise ValueError(f"--root must be a folder, got {root}; leave it out for /")
-    backend = arguments.backend or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
+    backend = arguments.backend or BACKEND.get() or BACKEND.default
     facts = read_facts(root, backend)
     diagnosis = diagnose(facts, backend, backends() if facts.installation else None)
     if arguments.json:
@@ -84,14 +56,14 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _print_report(diagnosis: Diagnosis) -> None:
     """One or two lines a finding. Commands are left whole, to be copied."""
     console = Console(highlight=False, soft_wrap=True)
-    told = set()
+    printed = set()
     for finding in diagnosis.checks:
-        again = finding.remedy in told
+        again = finding.remedy in printed
         console.print(_line(finding, " (same command)" if again else ""))
         if finding.remedy and not again:
             indented = f"{'':{STATUS_WIDTH}}{finding.remedy}"
             console.print(Text(indented, style="bold"))
-            told.add(finding.remedy)
+            printed.add(finding.remedy)
     style = STYLES[OK if diagnosis.can_run else MISSING]
     console.print(Text(diagnosis.verdict, style=style))
 

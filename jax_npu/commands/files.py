@@ -7,6 +7,7 @@ bfloat16 in a .npy file has the dtype "V2", two bytes of no type: it is what
 import io
 import math
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +17,7 @@ from jax_npu.files import write_file
 from xdna.dialect.text import parse_module
 from xdna.stream.instructions import from_bytes
 
-BF16 = np.dtype(ml_dtypes.bfloat16)
+BF16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 
 def read_design(path: Path) -> ModuleOp:
@@ -84,11 +85,11 @@ def write_array(path: Path, array: np.ndarray) -> None:
     write_file(path, file.getvalue())
 
 
-def _dtype(name: str) -> np.dtype:
+def _dtype(name: str) -> np.dtype[Any]:
     if name == BF16.name:
         return BF16
     try:
-        dtype = np.dtype(name)
+        dtype: np.dtype[Any] = np.dtype(name)
     except TypeError:
         dtype = np.dtype(object)
     if dtype.kind not in "iufb":

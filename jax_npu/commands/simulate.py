@@ -3,8 +3,8 @@
     jax-npu simulate design.mlir insts.bin --in a.npy --out c.npy:float32:64x64
     jax-npu simulate --gemm 256 768 2304 --check
 
-Of a design, the buffers are the stream's arguments in the order in which --in and --out
-stand on the command line.
+The buffers of a design are the stream's arguments, in the order of --in and --out on
+the command line.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from jax_npu.commands.files import (
     read_design,
     read_words,
     write_array,
-    write_file,
 )
 from jax_npu.commands.simulation_report import report_record, report_table
+from jax_npu.files import write_file
 from xdna.dialect.aie import DeviceOp
-from xdna.gemm.array import ELEMENT_BYTES, GemmArray
+from xdna.gemm.array import ELEMENT_BYTES, TILE, GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
@@ -41,8 +41,8 @@ from xdna.simulator.gemm import (
 )
 from xdna.simulator.virtual_npu import ARITHMETICS, Kernel, Report, Trap, VirtualNpu
 
-OF_GEMMS = ("batch", "tile", "c_type", "check", "repeat")
-OF_DESIGNS = ("design", "words", "buffers", "kernels")
+GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat")
+DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
 
 
 def add_simulate_command(commands: Any) -> None:
@@ -62,19 +62,19 @@ def add_simulate_command(commands: Any) -> None:
         "--kernels", type=Path, help="Python file with KERNELS, a list of Kernel"
     )
     parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
-    parser.add_argument("--batch", type=int, help="of the GEMM (default: 1)")
+    parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
     parser.add_argument(
         "--tile",
         type=int,
         nargs=3,
         metavar=("M", "K", "N"),
-        help="of one core (default: 64 64 64)",
+        help=f"of one core (default: {' '.join(map(str, TILE))})",
     )
     parser.add_argument(
         "--c-type",
         "--out-dtype",
         choices=list(ELEMENT_BYTES),
-        help="of the GEMM's result (default: float32)",
+        help="type of the GEMM's result (default: float32)",
     )
     parser.add_argument(
         "--check", action="store_true", help="compare the GEMM with NumPy"
@@ -82,7 +82,7 @@ def add_simulate_command(commands: Any) -> None:
     parser.add_argument(
         "--repeat",
         type=int,
-        help="run the GEMM so often, and tell the simulator's speed",
+        help="run the GEMM this many times, and print the simulator's speed",
     )
     parser.add_argument("--device", help="default: the design's, or npu1")
     parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
@@ -99,11 +99,11 @@ def add_simulate_command(commands: Any) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> None:
     is_gemm = arguments.gemm is not None
-    for name in OF_DESIGNS if is_gemm else OF_GEMMS:
+    for name in DESIGN_FLAGS if is_gemm else GEMM_FLAGS:
         if getattr(arguments, name) not in (None, False):
-            other = "a design's" if is_gemm else "a GEMM's"
+            other = "a design" if is_gemm else "a GEMM"
             raise ValueError(
-                f"{name.replace('_', '-')} is {other}, not to be given here"
+                f"{name.replace('_', '-')} belongs to {other}; leave it out here"
             )
     if is_gemm:
         _simulate_gemm(arguments)
@@ -142,7 +142,7 @@ def _simulate_design(arguments: argparse.Namespace) -> None:
 def _kernels(path: Path) -> list[Kernel]:
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.exists():
-        raise ValueError(f"{path} is no Python file with KERNELS")
+        raise ValueError(f"{path} is not a Python file with KERNELS")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     kernels = getattr(module, "KERNELS", None)
@@ -162,7 +162,7 @@ def _simulate_gemm(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--batch and --repeat must be at least 1, got {batch}, {repeat}"
         )
-    m, k, n = arguments.tile or (64, 64, 64)
+    m, k, n = arguments.tile or TILE
     out = arguments.c_type or "float32"
     array = GemmArray(device, m, k, n, out, arguments.b_column_major)
     plan = make_plan(array, batch, *arguments.gemm)

@@ -1,21 +1,22 @@
-"""What a run on the virtual NPU did, as a table and as JSON."""
+"""The report of a run on the virtual NPU as a table and as JSON."""
 
 import re
 from collections import defaultdict
 from dataclasses import asdict
+from typing import Any
 
 from rich.table import Table
 
 from xdna.simulator.virtual_npu import Report
 
 CORE = re.compile(r"core \(\d+, \d+\)")
-NUM_CAUSES = 4  # of a kind's stalls in the table, the largest
+NUM_CAUSES = 4  # the largest causes of stalls that the table shows for a kind
 LEAST_SHARE = 1e-3
 LEVELS = {"ddr": "DDR", "l2": "memtiles (L2)", "l1": "cores (L1)"}
 
 
-def report_record(report: Report) -> dict:
-    """What the table says and all that was counted."""
+def report_record(report: Report) -> dict[str, Any]:
+    """The figures of the table, and every counter."""
     return {
         **asdict(report),
         "seconds": report.seconds,
@@ -88,8 +89,10 @@ def report_table(report: Report, title: str) -> Table:
     table.add_row("streams, times hops", _kb(report.bytes.get("stream", 0)))
     for kind, causes in stalls(report).items():
         largest = [item for item in causes.items() if item[1] >= LEAST_SHARE]
-        told = ", ".join(f"{name} {share:.1%}" for name, share in largest[:NUM_CAUSES])
-        table.add_row(f"{kind} waits", told)
+        causes_text = ", ".join(
+            f"{name} {share:.1%}" for name, share in largest[:NUM_CAUSES]
+        )
+        table.add_row(f"{kind} waits", causes_text)
     busiest = report.busiest
     table.add_row("busiest", f"{busiest}, {report.utilisation(busiest):.1%}")
     return table

@@ -1,7 +1,6 @@
 """The diagnosis: can a backend run on this machine, and if not, what mends it.
 
-Pure: facts in, findings and a verdict out. `machine`, `software` and `installation`
-read the facts.
+Pure: facts in, findings and a verdict out. `facts.py` reads the facts.
 """
 
 from collections.abc import Mapping
@@ -9,8 +8,8 @@ from dataclasses import dataclass
 
 from jax_npu.backend_choice import CHOICES, Backend
 from jax_npu.doctor import remedies
+from jax_npu.doctor.facts import Facts
 from jax_npu.doctor.finding import MISSING, Finding
-from jax_npu.doctor.installation import Installation
 from jax_npu.doctor.machine_checks import (
     check_chip,
     check_device_file,
@@ -20,7 +19,6 @@ from jax_npu.doctor.machine_checks import (
     check_memlock,
     not_needed,
 )
-from jax_npu.doctor.software import Interpreter, Software
 from jax_npu.doctor.software_checks import (
     check_build,
     check_host,
@@ -29,21 +27,9 @@ from jax_npu.doctor.software_checks import (
     check_self_test,
     check_xrt,
 )
-from jax_npu.runtime.machine import Machine, User
 
 HOST_CHECKS = ("xla ffi", "cpu")
 SIM_CHECKS = ("self-test", "xla ffi")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that is looked at; `installation` is None for the tree of another machine."""
-
-    machine: Machine
-    user: User
-    software: Software
-    interpreter: Interpreter
-    installation: Installation | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What this installation of jax-npu can do: its libraries, its design, XLA's side."""
 
 import importlib.metadata
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ import jax.numpy as jnp
 import jaxlib
 
 from jax_npu.doctor.remedies import REINSTALL
-from jax_npu.lowering.checks import CHECK_VARIABLE
 from jax_npu.products import matmul
 from jax_npu.runtime import designs, extension
+from jax_npu.runtime.environment import CHECK, DESIGN, HOST_ISA
 from jax_npu.runtime.events import npu_health
 from jax_npu.runtime.machine import text
 from jax_npu.runtime.target import DRIVERS
 
-ISA_VARIABLE = "JAX_NPU_HOST_ISA"
 AFTER_SELF_TEST = {
     "npu": "jax-npu build --force",  # compilers have miscompiled kernels
     "sim": "unset JAX_NPU_SIM_FAULTS JAX_NPU_SIM_ARITHMETIC",
@@ -60,8 +58,8 @@ def inspect_installation(
         design=_design(device, built_design or designs.built_design),
         ffi=_product(),
         host_isa=_part(extension.host_isa),
-        forced_isa=os.environ.get(ISA_VARIABLE, ""),
-        chosen_design=os.environ.get(designs.DESIGN_VARIABLE, ""),
+        forced_isa=HOST_ISA.get(),
+        chosen_design=DESIGN.get(),
         self_test=_self_test(tested_backend) if tested_backend else None,
     )
 
@@ -109,7 +107,7 @@ def _self_test(backend: str) -> Part:
     if problem := health.self_test_problem or health.problem:
         return Part(problem=problem, remedy=AFTER_SELF_TEST[backend])
     if health.self_tests == 0:
-        return Part(f"not run: ${CHECK_VARIABLE} is off")
+        return Part(f"not run: ${CHECK.name} is off")
     return Part(
         f"{backend} passed in {health.self_test_ms:.0f} ms, operands as "
         f"{health.arithmetic}"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, WARNING, Finding
-from jax_npu.doctor.installation import ISA_VARIABLE, Installation
+from jax_npu.doctor.installation import Installation
 from jax_npu.doctor.software import Interpreter, Library, Software
-from jax_npu.runtime.designs import DESIGN_VARIABLE
+from jax_npu.runtime.environment import DESIGN, HOST_ISA
 from jax_npu.runtime.machine import Machine
 from jax_npu.toolchain.compilers import INSTALL
 from xdna.gemm.artifact import MLIR_AIE, is_supported
@@ -134,7 +134,7 @@ def _design(machine: Machine, installation: Installation) -> Finding:
     kind = machine.npu.kind if machine.npu else "npu1"
     remedy = f"jax-npu build --device {kind}"
     if installation.chosen_design:
-        remedy = f"unset {DESIGN_VARIABLE}"
+        remedy = f"unset {DESIGN.name}"
     return Finding("design", MISSING, part.problem.partition(";")[0], remedy)
 
 
@@ -151,9 +151,9 @@ def check_host(
     status = MISSING if ffi.problem else OK
     yield Finding("xla ffi", status, ffi.problem or ffi.detail, ffi.remedy)
     if isa.problem:
-        yield Finding("cpu", MISSING, isa.problem, f"unset {ISA_VARIABLE}")
+        yield Finding("cpu", MISSING, isa.problem, f"unset {HOST_ISA.name}")
     elif installation.forced_isa:
         found = f"{features}; host GEMM forced to {isa.detail}"
-        yield Finding("cpu", WARNING, found, f"unset {ISA_VARIABLE}")
+        yield Finding("cpu", WARNING, found, f"unset {HOST_ISA.name}")
     else:
         yield Finding("cpu", OK, f"{features}; host GEMM: {isa.detail}")

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-# jax 0.10.2 hashes arrays among attributes, but not those inside a mapping.
-from jax._src.hashable_array import HashableArray
-
 from jax_npu.contraction import Axes, Axis
+from jax_npu.jax_private import hashable
 
 if TYPE_CHECKING:  # takes long to import, and only backends on an NPU need it
     from xdna.gemm.tiling import Plan
@@ -65,7 +63,7 @@ def plan_attributes(plan: "Plan", words: Sequence[np.ndarray]) -> Attributes:
         "run_starts": _int64s([run.start for run in plan.runs]),
         "run_grids": _int64s([run.grid for run in plan.runs]),
         "run_num_words": _int64s([len(part) for part in words]),
-        "words": HashableArray(np.concatenate(words)),
+        "words": hashable(np.concatenate(words)),
     }
 
 
@@ -104,5 +102,5 @@ def _numbers(axes: tuple[Axis, ...]) -> np.ndarray:
     return np.array([number for axis in axes for number in axis], np.int64)
 
 
-def _int64s(values: Sequence[Any]) -> HashableArray:
-    return HashableArray(np.array(values, np.int64))
+def _int64s(values: Sequence[Any]) -> Any:
+    return hashable(np.array(values, np.int64))

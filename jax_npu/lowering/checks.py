@@ -7,48 +7,28 @@ O(n^2) work beside the run's O(n^3). `xla_ffi/npu/verify/` does it: `check.cc` c
 decides what follows a wrong result.
 """
 
-import os
-
-CHECK_VARIABLE = "JAX_NPU_CHECK"
-STRICT_VARIABLE = "JAX_NPU_STRICT"
-
-CHECKS = {
-    "sample": "the first run of every shape, then at least one of any 32 in a row",
-    "first": "the first run of every shape",
-    "always": "every run",
-    "off": "none",
-}
+from jax_npu.runtime.environment import CHECK, STRICT
+from xdna.arithmetics import ARITHMETICS
 
 
 def check_policy() -> tuple[str, bool]:
-    """The results to check, a name in `CHECKS`, and whether a wrong one is an error.
+    """The results to check, as `$JAX_NPU_CHECK` has it, and whether to be strict.
 
-    `$JAX_NPU_CHECK` chooses the results; the default is `sample`. If a result is wrong,
-    the host computes the product again; with `$JAX_NPU_STRICT=1` it is an error. Both
-    variables are read when a program is lowered.
+    If a result is wrong, the host computes the product again; where checks are strict,
+    it is an error.
+
+    `$JAX_NPU_CHECK` and `$JAX_NPU_STRICT` are read when a program is lowered.
 
     Raises:
-      ValueError: for another value of either.
+      ValueError: for a value that either does not have.
     """
-    check = os.environ.get(CHECK_VARIABLE) or next(iter(CHECKS))
-    if check not in CHECKS:
-        raise ValueError(
-            f"{CHECK_VARIABLE} must be one of {', '.join(CHECKS)}, got {check!r}; "
-            "correct or unset it"
-        )
-    strict = os.environ.get(STRICT_VARIABLE) or "0"
-    if strict not in ("0", "1"):
-        raise ValueError(
-            f"{STRICT_VARIABLE} must be 0 or 1, got {strict!r}; correct or unset it"
-        )
-    return check, strict == "1"
+    return CHECK.choose(), STRICT.choose() == "1"
 
 
 def expected_arithmetic(arithmetic: str) -> str:
-    """The arithmetic that a right result has: how the cores should round operands.
+    """How cores that compute right round operands: "f32" (not at all) or "bfp16".
 
     Args:
-      arithmetic: a name in `target.DEVICES`. `bfp16_floor` is a fault of cores
-        that should compute in `bfp16`.
+      arithmetic: a name in `ARITHMETICS`.
     """
-    return "bfp16" if arithmetic.startswith("bfp16") else "f32"
+    return ARITHMETICS[arithmetic].operands

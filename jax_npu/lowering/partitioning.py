@@ -11,14 +11,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-# jax 0.10.2 has no public name for a sharding of XLA's as a PartitionSpec.
-from jax._src.sharding_impls import parse_flatten_op_sharding
 from jax.core import ShapedArray
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.typing import DTypeLike
 
 from jax_npu.contraction import Spec, label_sizes
+from jax_npu.jax_private import partitions_of_hlo_sharding
 
 LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...), on one device
 
@@ -100,8 +98,7 @@ def _spec(sharding: Any, mesh: Any) -> tuple[Any, ...]:
     if isinstance(sharding, jax.NamedSharding):
         return tuple(sharding.spec.partitions)
     # Inside a `shard_map` over some axes jax gives XLA's own sharding.
-    parsed = parse_flatten_op_sharding(sharding._hlo_sharding, mesh)
-    return tuple(parsed[0].partitions)
+    return partitions_of_hlo_sharding(sharding, mesh)
 
 
 def split_by_types(
@@ -165,4 +162,5 @@ def _sum_over(
     if not mesh_axes:
         return local_call(lhs, rhs, out_dtype=out_dtype)
     partial_sum = local_call(lhs, rhs, out_dtype=jnp.float32)
-    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
+    total: jax.Array = jax.lax.psum(partial_sum, mesh_axes)
+    return total.astype(out_dtype)

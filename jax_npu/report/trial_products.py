@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 import jax_npu
-from jax_npu.lowering.checks import CHECK_VARIABLE, STRICT_VARIABLE
+from jax_npu.runtime.environment import CHECK, STRICT
 
 SEED = 20250403
 SCALES = 1.0, 2.0  # of operands, and so of results: exact in every arithmetic
@@ -23,7 +23,7 @@ Compiled = Callable[..., Any]
 @contextmanager
 def checks(mode: str) -> Iterator[None]:
     """For what is lowered inside. Wrong results are errors, not mended."""
-    chosen = {CHECK_VARIABLE: mode, STRICT_VARIABLE: "1"}
+    chosen = {CHECK.name: mode, STRICT.name: "1"}
     before = {name: os.environ.get(name) for name in chosen}
     os.environ |= chosen
     try:

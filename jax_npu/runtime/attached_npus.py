@@ -1,4 +1,4 @@
-"""Which NPUs this machine has."""
+"""The NPUs that are attached to this machine."""
 
 import importlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ XRT_NAMES = {
 
 @dataclass(frozen=True)
 class Device:
-    """An NPU; `driver` and `firmware` are None where the kernel does not tell.
+    """An NPU; `driver` and `firmware` are None where the kernel does not report them.
 
     `source` is where it was found: `"pyxrt"` or `"sysfs"`.
     """
@@ -32,8 +32,8 @@ def devices() -> tuple[Device, ...]:
     """The NPUs of this machine, whether or not a backend can run on them.
 
     They come from XRT's Python binding `pyxrt` where it can be imported and names any,
-    else from the kernel's files: a `pyxrt` for another Python or one that fails is no
-    obstacle, and each device tells its `source`. No hardware context is opened.
+    else from the kernel's files: a `pyxrt` for another Python or one that fails does
+    no harm, and each device names its `source`. No hardware context is opened.
     """
     return _through_pyxrt() or tuple(_from_sysfs(npu) for npu in npus())
 

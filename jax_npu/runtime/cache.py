@@ -1,4 +1,4 @@
-"""The user's cache: where it is, and files that are written whole or not at all."""
+"""The user's cache: its folder, and files that are written whole or not at all."""
 
 import errno
 import os

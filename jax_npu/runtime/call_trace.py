@@ -1,4 +1,4 @@
-"""When each GEMM custom call ran, as a file for Perfetto (https://ui.perfetto.dev)."""
+"""A trace of the GEMM custom calls, as a file for Perfetto (https://ui.perfetto.dev)."""
 
 import contextlib
 import ctypes
@@ -16,13 +16,13 @@ _recording = threading.Lock()
 
 
 @contextlib.contextmanager
-def trace_calls(path: str | os.PathLike) -> Iterator[None]:
+def trace_calls(path: str | os.PathLike[str]) -> Iterator[None]:
     """Writes a trace of the custom calls that end within the context.
 
     JAX computes asynchronously: wait with `block_until_ready` before the context ends.
     The file is in Chrome's trace event format, times in microseconds from the first
-    call on. A call's `packed_bytes` are those of the process while it ran: of calls at
-    the same time, each is given the bytes of both. Backend `xla` makes no calls. If the
+    call on. A call's `packed_bytes` are those of the process while it ran: calls at
+    the same time each get the bytes of both. Backend `xla` makes no calls. If the
     context raises, nothing is written.
 
     Raises:
@@ -49,8 +49,7 @@ def trace_calls(path: str | os.PathLike) -> Iterator[None]:
 
 
 def trace_events(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Calls as the recorder tells them, as complete events; overlapping ones get
-    tracks of their own."""
+    """Complete events of the recorded calls; overlapping ones get tracks of their own."""
     ordered = sorted(calls, key=lambda call: call["start_ns"])
     origin = ordered[0]["start_ns"] if ordered else 0
     busy_until: dict[tuple[str, int, int], int] = {}  # of a track, which is the key

@@ -36,8 +36,8 @@ def counters() -> Counters:
     """The counts so far; `after - before` are those of what ran in between.
 
     JAX computes asynchronously: read them after `block_until_ready`. Backend `xla`
-    makes no custom calls, so it counts nothing; `jax_npu.explain` tells the FLOPs of
-    its products too.
+    makes no custom calls, so it counts nothing; `jax_npu.explain` lists the FLOPs
+    of its products too.
 
     Raises:
       OSError: if the extension cannot be loaded.

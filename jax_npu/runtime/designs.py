@@ -2,18 +2,12 @@
 
 import functools
 import hashlib
-import os
 from pathlib import Path
 
 from jax_npu.runtime.cache import cache_folder, write_once
-from xdna.gemm.array import GemmArray
+from jax_npu.runtime.environment import DESIGN
+from xdna.gemm.array import TILE, GemmArray
 from xdna.gemm.artifact import check_artifact
-
-# (m, k, n) of one core: that of Rösti & Franz (arXiv 2504.03083). It has room for two
-# buffers of C in f32, and pads a training step half as much as 64 x 64 x 64.
-TILE = (64, 64, 32)
-
-DESIGN_VARIABLE = "JAX_NPU_DESIGN"  # a folder that `jax-npu build` made
 
 
 @functools.cache
@@ -26,7 +20,7 @@ def gemm_array(device: str) -> GemmArray:
 def simulated_design(device: str) -> Path:
     """The file with the design as the virtual NPU loads it, in the user's cache.
 
-    Its name tells device and content, so it is written once and never changed.
+    Its name holds the device and a hash of its content, so that it never changes.
 
     Raises:
       OSError: if the cache cannot be written.
@@ -40,7 +34,7 @@ def simulated_design(device: str) -> Path:
 
 
 def designs_folder() -> Path:
-    """Where `jax-npu build` keeps what it built, a folder each."""
+    """The folder where `jax-npu build` keeps what it built, one folder a design."""
     return cache_folder() / "designs"
 
 
@@ -53,7 +47,7 @@ def built_design(device: str) -> Path:
       FileNotFoundError: if none is built.
       ValueError: if what is built is not what streams are made for now.
     """
-    return _built_design(device, os.environ.get(DESIGN_VARIABLE) or None)
+    return _built_design(device, DESIGN.get() or None)
 
 
 @functools.cache
@@ -62,7 +56,7 @@ def _built_design(device: str, chosen: str | None) -> Path:
         try:
             return check_artifact(Path(chosen), gemm_array(device))
         except ValueError as error:
-            raise ValueError(f"{error}, or unset {DESIGN_VARIABLE}") from None
+            raise ValueError(f"{error}, or unset {DESIGN.name}") from None
     built = list(designs_folder().glob(f"{device}-*/"))
     built.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     refusals = []

@@ -1,4 +1,4 @@
-"""What happened to the NPU in this process, and whether it is still to be trusted."""
+"""The events of an NPU in this process, and whether its results are still trusted."""
 
 import ctypes
 import json
@@ -13,15 +13,17 @@ class NpuHealth:
 
     A new context on it first computes two products whose results are known. If a result
     is wrong, every following one is checked, until 256 in a row were right. Four
-    mistakes before that make the NPU unhealthy: `problem` then says why, and the host
-    computes all products from there on; with `$JAX_NPU_STRICT=1` they are errors.
+    mistakes before that make the NPU unhealthy: `problem` is then the reason, and
+    the host computes all later products; with `$JAX_NPU_STRICT=1` they are errors.
     """
 
     problem: str  # "" while products are computed on it
-    last_mistake: str  # in a result that a check found wrong
+    last_mistake: str  # the last wrong result that a check found
     self_tests: int
     self_test_problem: str  # of the last self-test, "" if it passed
-    arithmetic: str  # that it showed: "f32", "bfp16", "bfp16_floor" or "other"
+    arithmetic: (
+        str  # as the self-test showed it: "f32", "bfp16", "bfp16_floor" or "other"
+    )
     self_test_ms: float
 
 
@@ -51,4 +53,5 @@ def npu_events() -> dict[str, int]:
     """
     function = extension.load().jax_npu_events
     function.restype = ctypes.c_char_p
-    return json.loads(function())
+    counts: dict[str, int] = json.loads(function())
+    return counts

@@ -12,7 +12,7 @@ LIBRARY = "libxla_ffi.so"
 
 
 def library_path(name: str) -> Path:
-    """Where a compiled library lies: ours, or the virtual NPU's.
+    """The path of a compiled library: one of ours, or the virtual NPU's.
 
     Raises:
       OSError: if it was not built.
@@ -32,13 +32,13 @@ def load() -> ctypes.CDLL:
 
 @functools.cache
 def register(target: str) -> None:
-    """Makes the handler of that name known to XLA, once a process."""
+    """Registers the handler of that name with XLA, once a process."""
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(load()[target]), "cpu")
 
 
 @functools.cache
 def device_error(library: Path) -> str | None:
-    """Why a driver library opens no NPU, or None. Asked once a process."""
+    """The reason why a driver library opens no NPU, or None; asked once a process."""
     try:
         function = ctypes.CDLL(str(library)).jax_npu_device_error
     except OSError as error:
@@ -58,7 +58,7 @@ def host_isa() -> str:
     function = load().jax_npu_host_isa
     function.restype = ctypes.c_char_p
     error = ctypes.c_char_p()
-    name = function(ctypes.byref(error))
+    name: bytes | None = function(ctypes.byref(error))
     if name is None:
         raise ValueError((error.value or b"").decode())
     return name.decode()

@@ -35,7 +35,7 @@ class Npu:
     device: int
     revision: int
     driver: str | None
-    firmware: str | None  # running one, as the driver tells it
+    firmware: str | None  # the running one, as the driver reports it
     node: str | None  # accel0, of /dev/accel
 
     @property
@@ -60,7 +60,7 @@ class Node:
 
 @dataclass(frozen=True)
 class User:
-    """Whom access is asked for."""
+    """The user whose access is examined."""
 
     name: str
     uid: int
@@ -97,7 +97,7 @@ def chip(root: Path = ROOT) -> str | None:
 
 
 def examine(root: Path = ROOT) -> Machine:
-    """Reads all facts; of several NPUs those of the first."""
+    """Reads all facts; with several NPUs, those of the first."""
     npu = next(iter(npus(root)), None)
     kernel = text(root / "proc/sys/kernel/osrelease") or ""
     groups = _groups(root)
@@ -118,7 +118,7 @@ def examine(root: Path = ROOT) -> Machine:
 
 
 def this_user() -> User:
-    """Who runs this process, with the groups that its login gave it."""
+    """The user of this process, with the groups of the login."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):  # a number without a name, in containers

@@ -1,10 +1,9 @@
-"""`jax-npu build`: the array's design, compiled to the xclbin that an NPU is given.
+"""The array's design, compiled to the xclbin that an NPU is given.
 
-It is built once: a folder of the user's cache is named by the content of all that goes
-into it, made elsewhere and renamed into place, so it is there whole or not at all.
+It is built once: a folder of the user's cache is named by a hash of everything that
+goes into it, and renamed into place when it is complete.
 """
 
-import argparse
 import contextlib
 import errno
 import hashlib
@@ -21,15 +20,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import jax_npu
 from jax_npu.runtime.cache import make_folder
-from jax_npu.runtime.designs import designs_folder, gemm_array
-from jax_npu.runtime.target import DEVICES, npu_device
+from jax_npu.runtime.designs import designs_folder
 from jax_npu.toolchain.compilers import (
     KERNELS_OBJECT,
     KERNELS_SOURCE,
@@ -41,8 +39,6 @@ from jax_npu.toolchain.compilers import (
     find_compilers,
     kernel_command,
     kernel_sources,
-    locate,
-    to_install,
 )
 from jax_npu.toolchain.object_file import data_bytes
 from xdna.check.target import check_design
@@ -61,7 +57,7 @@ from xdna.gemm.artifact import (
 
 LOG_FILE = "build.log"
 STEPS = "compile the kernels", "compile the array, some minutes"
-TOLD_LINES = 20  # of what a tool that failed wrote
+PRINTED_LINES = 20  # the last ones of a tool that failed
 T = TypeVar("T")
 
 
@@ -82,25 +78,10 @@ class Build:
             "text": self.text,
             "sources": {name: source.hex() for name, source in self.sources.items()},
             "versions": self.tools.versions,
-            "commands": _commands(self.array, PLACEHOLDERS),
+            "commands": build_commands(self.array, PLACEHOLDERS),
         }
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         return f"{self.array.device_name}-{key.hexdigest()[:16]}"
-
-
-def add_build_command(commands: Any) -> None:
-    parser = commands.add_parser("build", help="compile the design for this NPU")
-    parser.add_argument(
-        "--device",
-        help=f"{' or '.join(DEVICES)} (default: $JAX_NPU_DEVICE, or npu1)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="build also what is built already"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the commands, run nothing"
-    )
-    parser.set_defaults(command=_build)
 
 
 def build_design(array: GemmArray, console: Console, force: bool = False) -> Path:
@@ -119,7 +100,7 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
         try:
             check_artifact(folder, array)
         except ValueError as error:
-            console.print(f"built anew: {error}")
+            console.print(f"built again: {error}")
             replace = True
         else:
             console.print(f"built already: {folder}")
@@ -134,35 +115,7 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
     return folder
 
 
-def _build(arguments: argparse.Namespace) -> None:
-    device = arguments.device or npu_device()
-    if device not in DEVICES:
-        raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    array = gemm_array(device)
-    if arguments.dry_run:
-        _dry_run(array)
-        return
-    try:
-        build_design(array, _console(), arguments.force)
-    except KeyboardInterrupt:
-        print("jax-npu: interrupted; nothing was kept", file=sys.stderr)
-        raise SystemExit(130) from None
-
-
-def _console() -> Console:
-    return Console(markup=False, highlight=False, soft_wrap=True)
-
-
-def _dry_run(array: GemmArray) -> None:
-    tools, missing = locate()
-    if missing:
-        told = f"<...> stands for what is missing; {to_install(missing)}"
-        print(f"jax-npu: {told}", file=sys.stderr)
-    for command in _commands(array, tools):
-        print(shlex.join(command))
-
-
-def _commands(array: GemmArray, tools: Compilers) -> list[list[str]]:
+def build_commands(array: GemmArray, tools: Compilers) -> list[list[str]]:
     return [kernel_command(array, tools), aiecc_command(tools)]
 
 
@@ -192,7 +145,7 @@ def _make(build: Build, work: Path, console: Console) -> Path:
     (work / KERNELS_SOURCE).write_text(includes, encoding="utf-8")
     compile_kernels, compile_array = (
         partial(_timed, console, what, partial(_run, command, build.tools, work))
-        for what, command in zip(STEPS, _commands(build.array, build.tools))
+        for what, command in zip(STEPS, build_commands(build.array, build.tools))
     )
     try:
         compile_kernels()
@@ -210,7 +163,7 @@ def _check_constants(build: Build, work: Path) -> None:
     """Compares the compiled kernels' constants with the room that cores leave them.
 
     Raises:
-      ValueError: if there is less, before the minutes after which the linker says so.
+      ValueError: if there is less, minutes before the linker would report it.
     """
     sizes = {KERNELS_OBJECT: data_bytes(work / KERNELS_OBJECT)}
     for violation in check_design(parse_module(build.text), data_bytes=sizes):
@@ -244,7 +197,7 @@ def _run(command: list[str], tools: Compilers, work: Path) -> None:
         log.write(errors)
     if process.returncode:
         text = errors or (work / LOG_FILE).read_bytes()
-        for line in text.decode(errors="replace").splitlines()[-TOLD_LINES:]:
+        for line in text.decode(errors="replace").splitlines()[-PRINTED_LINES:]:
             print(f"  {line}", file=sys.stderr)
         raise OSError(
             f"{Path(command[0]).name} failed with exit code {process.returncode}"

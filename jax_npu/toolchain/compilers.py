@@ -1,6 +1,6 @@
 """mlir-aie and Peano on this machine, and the exact commands that build a design.
 
-Of mlir-aie 1.3 the driver is `aiecc`, a program in the wheel's own `bin`. It brings
+The driver of mlir-aie 1.3 is `aiecc`, a program in the wheel's own `bin`. It brings
 bootgen along, but not XRT's xclbinutil, and where it finds none it leaves the xclbin
 out without an error. Peano is LLVM for the cores: `aiecc` compiles what they run with
 it, and we the kernels that they call.
@@ -60,7 +60,7 @@ KERNEL_FLAGS = (
 
 @dataclass(frozen=True)
 class Compilers:
-    """Where the tools are: programs, and the folders of mlir-aie and of Peano."""
+    """The paths of the tools: programs, and the folders of mlir-aie and of Peano."""
 
     aiecc: Path
     mlir_aie: Path  # with include/aie_api
@@ -176,7 +176,7 @@ def aiecc_command(tools: Compilers) -> list[str]:
 
 
 def environment(tools: Compilers) -> dict[str, str]:
-    """For `aiecc`, which looks for xclbinutil on PATH."""
+    """The environment of `aiecc`, which looks for xclbinutil on PATH."""
     path = os.environ.get("PATH", os.defpath)
     return os.environ | {"PATH": f"{path}{os.pathsep}{tools.xclbinutil.parent}"}
 
@@ -194,7 +194,7 @@ def kernel_sources() -> dict[str, bytes]:
             return {name: (folder / name).read_bytes() for name in KERNELS}
     raise FileNotFoundError(
         f"this installation of jax-npu lacks the kernels' sources {', '.join(KERNELS)}"
-        f" in {folders[-1]}; install it anew with pip"
+        f" in {folders[-1]}; install it again with pip"
     )
 
 
@@ -248,7 +248,7 @@ def _in_wheel(name: str, path: str) -> Path | None:
 
 
 def _mlir_aie_version(folder: Path) -> str:
-    """The wheel's. `aiecc --version` tells a commit alone."""
+    """The version of the wheel; `aiecc --version` prints only a commit."""
     path = [str(folder.parent)]
     found = list(metadata.distributions(name=folder.name, path=path))
     return found[0].version if found else "an unknown version (it is no wheel's)"

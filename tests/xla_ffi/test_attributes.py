@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax._src.hashable_array import HashableArray
 
 import jax_npu
-from jax_npu.lowering import attributes
+from jax_npu.jax_private import hashable
+from jax_npu.lowering import attributes, packing
 
 from . import npu_call
 
@@ -39,7 +39,7 @@ def pack_attributes():
 def call_pack(**changed):
     _, lhs, _ = SPECS["pack"]
     (m, k) = lhs
-    words = jax_npu.lowering.packing._packed_words(m, k)
+    words = packing._packed_words(m, k)
     result = jax.ShapeDtypeStruct((words,), jnp.uint32)
     return npu_call.call("xdna_pack_host", result, jnp.ones(lhs), **changed)
 
@@ -96,10 +96,10 @@ def add_another(mapping, name):
 
 
 def change_type(mapping, name):
-    if isinstance(mapping[name], np.ndarray | HashableArray):
+    if isinstance(mapping[name], np.ndarray | type(hashable(np.ones(1)))):
         mapping[name] = np.float32(1)
     else:
-        mapping[name] = HashableArray(np.ones(3, np.float32))
+        mapping[name] = hashable(np.ones(3, np.float32))
 
 
 @pytest.mark.parametrize("change", [rename, remove, add_another, change_type])

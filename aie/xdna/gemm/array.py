@@ -16,6 +16,10 @@ from xdna.devices import CONSTANTS_BYTES, CORE, MEMTILE, Device, device
 STACK_BYTES = 0xD00
 ALIGNMENT_BYTES = 32  # of a core's vector loads
 
+# The default (m, k, n) of one core, as in Rösti & Franz (arXiv 2504.03083). Two buffers
+# of C in f32 fit, and a training step is padded half as much as by 64 x 64 x 64.
+TILE = (64, 64, 32)
+
 ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
 INPUT_BYTES = ELEMENT_BYTES["bfloat16"]
 ACCUMULATOR_BYTES = ELEMENT_BYTES["float32"]

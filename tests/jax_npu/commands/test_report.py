@@ -13,7 +13,7 @@ import pytest
 
 import jax_npu
 from jax_npu.commands.command_line import main
-from jax_npu.commands.doctor import read_facts
+from jax_npu.doctor.facts import read_facts
 from jax_npu.report import acceptance
 from jax_npu.report import facts as report_facts
 from jax_npu.report.acceptance import STAGES

@@ -150,11 +150,11 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
         (["--out", "y.npy:float32:99999x99999"], "4 GB or more"),
         (["--out", "y.npy:words:4"], "a dtype must be"),
         (["--device", "npu2", *IN], "is for npu1_1col, not for npu2"),
-        (["--kernels", "none.py"], "none.py is no Python file"),
+        (["--kernels", "none.py"], "none.py is not a Python file"),
         (["--kernels", "empty.py"], "empty.py must define KERNELS"),
         (["--arithmetic", "bfp16"], "arithmetic bfp16 is npu2's"),
-        (["--check"], "check is a GEMM's"),
-        (["--batch", "2"], "batch is a GEMM's"),
+        (["--check"], "check belongs to a GEMM"),
+        (["--batch", "2"], "batch belongs to a GEMM"),
         ([*IN, "--trace", "/nowhere/t.json"], "/nowhere/t.json cannot be written"),
     ],
 )
@@ -178,7 +178,7 @@ def test_a_kernel_that_nobody_gives_is_named(sample, capsys):
     [
         ([], "needs a design and its words, or --gemm"),
         (["design.mlir"], "needs a design and its words, or --gemm"),
-        (["--gemm", "8", "8", "8", "--in", "x.npy"], "buffers is a design's"),
+        (["--gemm", "8", "8", "8", "--in", "x.npy"], "buffers belongs to a design"),
         (["--gemm", "8", "8", "8", "--repeat", "-1"], "must be at least 1"),
         (["--gemm", "8", "0", "8"], "at least 1, got k = 0"),
         (["--gemm", "8", "8", "8", "--device", "npu3"], "device must be one of"),

@@ -11,6 +11,7 @@ import jax_npu
 from jax_npu.backend_choice import Backend
 from jax_npu.commands import doctor as doctor_command
 from jax_npu.commands.command_line import main
+from jax_npu.doctor import facts
 from jax_npu.doctor.diagnosis import Facts, diagnose
 from jax_npu.doctor.installation import Part, inspect_installation
 from jax_npu.doctor.machine_checks import check_group
@@ -472,8 +473,8 @@ def test_auto_is_content_with_the_host_and_tells_what_npu_lacks(npu1):
 
 @pytest.fixture
 def as_ada(monkeypatch):
-    monkeypatch.setattr(doctor_command, "this_user", lambda: ADA_IN_RENDER)
-    monkeypatch.setattr(doctor_command, "this_interpreter", lambda: PYTHON)
+    monkeypatch.setattr(facts, "this_user", lambda: ADA_IN_RENDER)
+    monkeypatch.setattr(facts, "this_interpreter", lambda: PYTHON)
     monkeypatch.delenv("PEANO_INSTALL_DIR", raising=False)
     monkeypatch.delenv("JAX_NPU_BACKEND", raising=False)
 
@@ -570,7 +571,7 @@ def test_the_design_is_asked_for_only_of_the_chip_that_is_there(tmp_path):
 def test_on_this_machine_the_backends_decide_the_exit_code(monkeypatch, available):
     listed = known(npu=available, host=available)
     monkeypatch.setattr(doctor_command, "backends", lambda: listed)
-    monkeypatch.setattr(doctor_command, "_to_test", lambda backend: None)
+    monkeypatch.setattr(facts, "_to_test", lambda backend: None)
     for backend in ("npu", "host", "auto"):
         assert main(["doctor", "--backend", backend]) == (0 if available else 1)
 

@@ -13,7 +13,7 @@ from jax_npu.runtime.machine import npus
 from .. import machines
 from ..machines import NPU1, NPU2
 
-module = importlib.import_module("jax_npu.devices")  # jax_npu.devices is its function
+module = importlib.import_module("jax_npu.runtime.attached_npus")
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from jax_npu.commands import compilers
 from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
+from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.artifact import design_text, read_artifact
@@ -290,7 +290,7 @@ def test_what_is_damaged_in_the_cache_is_built_anew(file, tools, cache, capsys):
     ):
         built_design("npu1")
     assert main(["build"]) == 0
-    assert "built anew" in capsys.readouterr().out
+    assert "built again" in capsys.readouterr().out
     assert list(cache.iterdir()) == [folder]
     assert built_design("npu1") == folder / "gemm.xclbin"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jax._src.hashable_array import HashableArray
 
 import jax_npu
+from jax_npu.jax_private import hashable
 from jax_npu.lowering import plans
 from jax_npu.runtime import designs, extension
 from jax_npu.runtime.target import DRIVERS
@@ -132,15 +132,15 @@ def plan(**changes):
     return plans.product_plan("npu1", 1, 4, 4, 4) | changes
 
 
-NO_WORDS = HashableArray(np.zeros(3, np.uint32))
-NO_RUNS = HashableArray(np.zeros(0, np.int64))
+NO_WORDS = hashable(np.zeros(3, np.uint32))
+NO_RUNS = hashable(np.zeros(0, np.int64))
 
 
 def two_run_self_test():
     names = "run_starts", "run_grids", "run_num_words", "words"
     one_run = {name: self_test()[name].val for name in names}
     return self_test(
-        **{name: HashableArray(np.concatenate([x, x])) for name, x in one_run.items()}
+        **{name: hashable(np.concatenate([x, x])) for name, x in one_run.items()}
     )
 
 
@@ -185,7 +185,7 @@ def test_a_second_design_in_a_process_is_refused(tmp_path):
 def test_a_run_that_hangs_is_an_error_and_the_next_one_works():
     words = plan()["words"].val.copy()
     words[-1] ^= 1 << 24  # waits for the tokens of another channel
-    hanging = plan(words=HashableArray(words))
+    hanging = plan(words=hashable(words))
     for _ in range(3):
         with pytest.raises(
             Exception, match=rf"{TARGET}: the run failed: .*shim \(0, 0\)"

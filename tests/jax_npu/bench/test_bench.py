@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu.bench import chart, peak
+from jax_npu.bench import chart, dispatch, gemm, peak
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
 from jax_npu.bench.other_load import OtherLoad, load_warning
 from jax_npu.bench.side_by_side import in_turn, spread, times_as_fast, wide_console
-from jax_npu.commands import bench_dispatch, bench_gemm, command_line
+from jax_npu.commands import command_line
 
 PNG = b"\x89PNG\r\n\x1a\n"
 NOTHING = jax_npu.Counters(*[0] * 8)
@@ -57,11 +57,11 @@ def test_the_gemms_lie_as_the_step_has_them():
 
 
 @pytest.mark.parametrize("order", ["mk kn", "mk nk", "km kn", "km nk"])
-@pytest.mark.parametrize("name", ["host", "xla", bench_gemm.XLA_BF16])
+@pytest.mark.parametrize("name", ["host", "xla", gemm.XLA_BF16])
 def test_every_contender_computes_the_same_product(order, name):
     case = GemmCase("given", 5, 7, 6, *order.split())
-    lhs, rhs = bench_gemm._operands(case, jnp.float32)
-    product = bench_gemm._product(case, name)(lhs, rhs)
+    lhs, rhs = gemm._operands(case, jnp.float32)
+    product = gemm._product(case, name)(lhs, rhs)
     a = lhs if case.lhs_order == "mk" else lhs.T
     b = rhs if case.rhs_order == "kn" else rhs.T
     assert product.dtype == jnp.float32
@@ -71,8 +71,8 @@ def test_every_contender_computes_the_same_product(order, name):
 def test_a_product_is_written_over_the_one_before():
     case = GemmCase("given", 64, 64, 64)
     with jax_npu.backend("host"):
-        operands = bench_gemm._operands(case, jnp.float32)
-        call = bench_gemm._in_place(bench_gemm._product(case, "host"), *operands)
+        operands = gemm._operands(case, jnp.float32)
+        call = gemm._in_place(gemm._product(case, "host"), *operands)
         cells = dict(zip(call.__code__.co_freevars, call.__closure__))
         places = {cells["out"].cell_contents.unsafe_buffer_pointer()}
         for _ in range(3):
@@ -135,7 +135,7 @@ def test_means_and_shares_of_the_peak():
 
 def test_dispatch_tells_the_difference_of_neighbours(monkeypatch, capsys):
     times = {"host": [3.0, 5.0, 4.0], "xla": [1.0, 1.0, 3.0]}
-    monkeypatch.setattr(bench_dispatch, "measure", lambda *_: (*times.values(),))
+    monkeypatch.setattr(dispatch, "measure", lambda *_: (*times.values(),))
     told = json.loads(run(capsys, "dispatch --backend host --json"))
     assert told["microseconds_per_call"] == {
         "host": {"median": 4, "low": 3, "high": 5},
@@ -156,7 +156,7 @@ def test_dispatch_runs_a_chain_on_both(custom_call_backend, capsys):
 def test_the_chain_neither_grows_nor_vanishes(monkeypatch):
     seen = []
     monkeypatch.setattr(jax, "jit", lambda f: lambda x: seen.append(f(x)) or seen[-1])
-    bench_dispatch._chain("xla", 8, 50)
+    dispatch._chain("xla", 8, 50)
     assert float(jnp.linalg.norm(seen[0])) == pytest.approx(math.sqrt(8), rel=1e-3)
 
 
@@ -213,9 +213,9 @@ def test_the_peak_is_of_all_cores_or_unknown(monkeypatch):
         return num_threads * 1e9 + seconds
 
     library = types.SimpleNamespace(jax_npu_host_peak_flops=measure)
-    monkeypatch.setattr(peak.ffi, "load", lambda: library)
+    monkeypatch.setattr(peak.extension, "load", lambda: library)
     assert peak.host_peak_flops(0.25) == peak.num_cores() * 1e9 + 0.25
-    monkeypatch.setattr(peak.ffi, "load", types.SimpleNamespace)
+    monkeypatch.setattr(peak.extension, "load", types.SimpleNamespace)
     assert peak.host_peak_flops() is None
 
 

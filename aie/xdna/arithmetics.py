@@ -1,0 +1,80 @@
+"""How cores multiply and add: the one table of arithmetics that have a name.
+
+The names are those of the C++ (`aie/sim`, `xla_ffi/npu`), which takes them as text.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from xdna.devices import device
+
+# Errors are shares of the accumulated mass Σ|a||b| of an element of C. An element in
+# the wrong place is off by about 1/√k of it.
+F32_ERROR_BOUND = 1e-5  # products are exact, f32 sums of them err by little
+# Eight values share an exponent, and each is off by up to 2^-7 of the largest, in A and
+# in B. Rounding down errs in one direction only, by up to twice as much.
+BFP16_ERROR_BOUND = 2.0**-6
+BFP16_FLOOR_ERROR_BOUND = 2.0**-5
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """One way in which cores compute C = A B from bfloat16 operands."""
+
+    name: str
+    devices: tuple[str, ...]  # whole NPUs whose cores can compute it
+    operands: Literal["f32", "bfp16"]  # how a checker must round A and B first
+    error_bound: float  # of an element of C, as a share of its Σ|a||b|
+    meaning: str  # one line
+
+
+# In order of preference: the first that a device has is its default.
+ARITHMETICS = {
+    arithmetic.name: arithmetic
+    for arithmetic in (
+        Arithmetic(
+            name="exact",
+            devices=("npu1", "npu2"),
+            operands="f32",
+            error_bound=F32_ERROR_BOUND,
+            meaning="the chip's own multiply-accumulate in f32, to the bit",
+        ),
+        Arithmetic(
+            name="bfp16",
+            devices=("npu2",),
+            operands="bfp16",
+            error_bound=BFP16_ERROR_BOUND,
+            meaning="blocks of 8 values with one exponent, rounded to nearest even",
+        ),
+        Arithmetic(
+            name="bfp16_floor",
+            devices=("npu2",),
+            # A fault of cores that should round to nearest: compared with what they
+            # should compute.
+            operands="bfp16",
+            error_bound=BFP16_FLOOR_ERROR_BOUND,
+            meaning="bfp16 as cores compute that round down by mistake",
+        ),
+        Arithmetic(
+            name="fast",
+            devices=("npu1", "npu2"),
+            operands="f32",
+            error_bound=F32_ERROR_BOUND,
+            meaning="f32 of this CPU, whose sums differ in order from the chip's",
+        ),
+    )
+}
+
+
+def arithmetics_of(device_name: str) -> tuple[str, ...]:
+    """Names of the arithmetics of an NPU, the default first.
+
+    A part of an NPU, such as "npu1_2col", has those of the whole.
+
+    Raises:
+      ValueError: if there is no such device.
+    """
+    npu = device(device_name).name.split("_")[0]
+    return tuple(
+        name for name, arithmetic in ARITHMETICS.items() if npu in arithmetic.devices
+    )

@@ -1,0 +1,50 @@
+"""`jax-npu design` and `jax-npu check`: the array's design as MLIR."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jax_npu.commands.array_flags import add_array_flags, array_of
+from jax_npu.commands.files import read_design
+from jax_npu.files import write_file
+
+
+def add_design_command(commands: Any) -> None:
+    design = commands.add_parser("design", help="write the array's design as MLIR")
+    add_array_flags(design)
+    design.add_argument("--generic", action="store_true", help="MLIR's generic form")
+    design.add_argument("-o", "--out", type=Path, help="file (default: stdout)")
+    design.set_defaults(command=_design)
+
+
+def add_check_command(commands: Any) -> None:
+    check = commands.add_parser("check", help="check a design against the hardware")
+    check.add_argument("design", type=Path)
+    check.set_defaults(command=_check)
+
+
+def _design(arguments: argparse.Namespace) -> None:
+    from xdna.dialect.text import print_module
+    from xdna.gemm.design import gemm_design
+
+    text = print_module(gemm_design(array_of(arguments)), generic=arguments.generic)
+    if arguments.out is None:
+        print(text)
+    else:
+        write_file(arguments.out, text.encode())
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from xdna.check.target import check_design, fullest_core
+
+    design = read_design(arguments.design)
+    violations = check_design(design)
+    for violation in violations:
+        print(violation)
+    if violations:
+        raise ValueError(f"{arguments.design}: {len(violations)} violation(s)")
+    left = ""
+    if (fullest := fullest_core(design)) is not None:
+        tile, room = fullest
+        left = f"; {room} bytes left for .data and .rodata in the fullest core, {tile}"
+    print(f"{arguments.design}: ok{left}")

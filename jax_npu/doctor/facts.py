@@ -1,0 +1,53 @@
+"""All that the doctor looks at, read from this machine or from the tree of another."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jax_npu.backend_choice import backends
+from jax_npu.doctor.installation import Installation, inspect_installation
+from jax_npu.doctor.software import (
+    Interpreter,
+    Software,
+    find_software,
+    this_interpreter,
+)
+from jax_npu.runtime.machine import ROOT, Machine, User, chip, examine, this_user
+from jax_npu.toolchain.compilers import PEANO_VARIABLE
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the diagnosis reads; `installation` is None for another machine's tree."""
+
+    machine: Machine
+    user: User
+    software: Software
+    interpreter: Interpreter
+    installation: Installation | None
+
+
+def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
+    """The facts of this machine, or of the tree of another, without its installation.
+
+    Where the NPU can run, or `backend` is the virtual one, its self-test is run.
+    """
+    interpreter = this_interpreter()
+    peano = os.environ.get(PEANO_VARIABLE, "")
+    here = root.resolve() == ROOT
+    return Facts(
+        machine=examine(root),
+        user=this_user(),
+        software=find_software(interpreter, root, peano),
+        interpreter=interpreter,
+        installation=(
+            inspect_installation(chip(root), tested_backend=_to_test(backend))
+            if here
+            else None
+        ),
+    )
+
+
+def _to_test(backend: str) -> str | None:
+    choice = "sim" if backend == "sim" else "npu"
+    return choice if backends()[choice].available else None
