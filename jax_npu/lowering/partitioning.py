@@ -115,7 +115,7 @@ def split_by_types(
     )
     split = [a for c in spec.lhs if c not in spec.out for a in _axes(parts.get(c))]
     summed = tuple(axis for axis in split if axis not in out_spec.unreduced)
-    local = jax.shard_map(
+    local: LocalCall = jax.shard_map(
         lambda lhs, rhs: _sum_over(summed, local_call, lhs, rhs, out.dtype),
         in_specs=operand_specs,
         out_specs=out_spec,
