@@ -131,9 +131,9 @@ Struct DecodeAttributes(const ffi::Dictionary& dictionary) {
   std::apply(
       [&](const auto&... attribute) {
         if (dictionary.size() != sizeof...(attribute)) {
-          throw std::invalid_argument(
-              std::to_string(sizeof...(attribute)) + " attributes are needed, got " +
-              std::to_string(dictionary.size()));
+          throw std::invalid_argument(std::to_string(sizeof...(attribute)) +
+                                      " attributes are needed, got " +
+                                      std::to_string(dictionary.size()));
         }
         const auto decode = [&](const auto& one) {
           auto& field = decoded.*one.field;

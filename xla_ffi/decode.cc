@@ -84,9 +84,8 @@ void RequirePackedSize(const Contraction& contraction, bool is_lhs, size_t num_w
   const int64_t wanted = PackedOperandWords(rows.size(), contraction.k.size());
   if (static_cast<int64_t>(num_words) == wanted) return;
   throw std::invalid_argument("a packed operand needs " + std::to_string(wanted) +
-                              " words, got " + std::to_string(num_words) +
-                              "; " + kHostIsaVariable +
-                              " must stay as it was at compilation");
+                              " words, got " + std::to_string(num_words) + "; " +
+                              kHostIsaVariable + " must stay as it was at compilation");
 }
 
 NpuPlan DecodePlan(const PlanAttributes& attributes) {
@@ -117,8 +116,8 @@ CheckPolicy DecodeCheck(const NpuAttributes& attributes) {
   const NpuArithmetic expected = ParseArithmetic(attributes.arithmetic);
   CheckPolicy policy{mode, attributes.strict, expected, nullptr};
   if (mode != CheckMode::kOff) {
-    policy.self_test =
-        std::make_shared<const SelfTest>(DecodeSelfTest(attributes.self_test, expected));
+    policy.self_test = std::make_shared<const SelfTest>(
+        DecodeSelfTest(attributes.self_test, expected));
   }
   return policy;
 }

@@ -1,5 +1,5 @@
-// The environment variables that this library reads, with their defaults. Python checks
-// them earlier where it can: see jax_npu/runtime.
+// The environment variables that the C++ of this folder reads, with their defaults.
+// jax_npu/runtime/environment.py lists them for users, with those that Python reads.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_ENVIRONMENT_H_
 #define JAX_NPU_XLA_FFI_BASE_ENVIRONMENT_H_

@@ -12,12 +12,12 @@
 namespace jax_npu {
 namespace {
 
-// The rows of the shared operand at a time: it bounds memory, and they stay in the outer
-// cache.
+// The rows of the shared operand at a time: it bounds memory, and they stay in the
+// outer cache.
 constexpr int64_t kMaxSharedRows = 3072;
-// The larger the pieces, the less often the shared operand is read again. But a piece of
-// rhs must stay in the second-level cache while lhs passes by, and each thread must get
-// several pieces, so that all threads end at about the same time.
+// The larger the pieces, the less often the shared operand is read again. But a piece
+// of rhs must stay in the second-level cache while lhs passes by, and each thread must
+// get several pieces, so that all threads end at about the same time.
 constexpr int64_t kMaxLhsPanels = 16, kMaxRhsPanels = 24;
 constexpr int64_t kPiecesPerThread = 3;
 // The least size of a result that is stored past the caches: from here on they hold

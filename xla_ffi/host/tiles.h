@@ -12,8 +12,8 @@
 
 namespace jax_npu {
 
-// target = lhs rhsᵀ (as Matrix holds rhs), summed over `parts`: (m, n) = (m, k) (n, k)ᵀ.
-// With more than one pass, see NumPasses, the target must be f32.
+// target = lhs rhsᵀ (as Matrix holds rhs), summed over `parts`: (m, n) = (m, k) (n,
+// k)ᵀ. With more than one pass, see NumPasses, the target must be f32.
 void MultiplyByTiles(const HostKernels& kernels, const Matrix& lhs, const Matrix& rhs,
                      const PartPairs& parts, const Target& target,
                      const ParallelLoop& parallel);

@@ -150,9 +150,8 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   // earlier result has this one checked too; only the sentinel is then missing.
   bool Finish(const RunBuffers& buffers, const ResultWindow& window, bool was_chosen) {
     buffers[kC]->SyncFromDevice(window.size() * sizeof(float));
-    const bool is_checked =
-        was_chosen ||
-        (request_.check.mode != CheckMode::kOff && queue_.health().IsSuspicious());
+    const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
+                                           queue_.health().IsSuspicious());
     if (is_checked) {
       std::string mistake = JudgeRun(request_, buffers, window, queue_.health());
       if (!mistake.empty()) {

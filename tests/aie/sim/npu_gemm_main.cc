@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "xla_ffi/base/contraction.h"
-#include "xla_ffi/driver/driver.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/driver/driver.h"
 #include "xla_ffi/npu/gemm.h"
 
 namespace {

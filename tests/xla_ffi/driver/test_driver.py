@@ -1,4 +1,4 @@
-"""The driver: the one file on XRT, and what it does when things go wrong."""
+"""The driver: the only file that includes XRT, and its errors."""
 
 import ctypes
 import json
@@ -105,7 +105,7 @@ np.testing.assert_array_equal(jax_npu.matmul(x, x.T), x @ x.T)
 
 
 def test_without_xrt_the_driver_does_not_load_and_everything_else_works(xrt_tree):
-    """What a wheel that was built against XRT does on a machine without it."""
+    """A wheel that was built against XRT, on a machine without it."""
     assert extension.library_path(DRIVERS["npu"]).exists()
     entry = jax_npu.backends()["npu"]
     if entry.detail.startswith("XRT does not load"):
@@ -290,7 +290,7 @@ def test_the_design_is_kept_in_the_users_cache(tmp_path, run_python):
         assert done.returncode == 0, done.stderr
         (design,) = (tmp_path / "jax-npu").iterdir()
         assert design.read_text().startswith("jax-npu-configuration 1\ndevice npu1\n")
-        design.write_text("damaged")  # is written anew
+        design.write_text("damaged")  # the next run writes it again
 
 
 @needs_sim

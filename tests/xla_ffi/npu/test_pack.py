@@ -1,4 +1,4 @@
-"""The images that the NPU is given, and what is made of those that it gives back."""
+"""Packing: the images that the NPU reads, and the results made from those it writes."""
 
 import subprocess
 from dataclasses import replace
@@ -21,13 +21,21 @@ from xdna.gemm.array import GemmArray
 from xdna.gemm.stream import image_bytes
 from xdna.gemm.tiling import Run, make_plan
 
+from .expected_images import (
+    SIZES,
+    assert_same,
+    expected_images,
+    matrices,
+    ordered,
+    passes_of,
+)
+
 HERE = Path(__file__).parent
 TARGET = "xdna_gemm_sim"
 BF16 = ml_dtypes.bfloat16
 F32 = np.float32
 TILE = (16, 8, 16)
 
-SIZES = {"a": 3, "b": 5, "c": 6, "d": 2, "k": 37, "l": 3, "m": 70, "n": 81, "z": 1}
 # Both operands in every order, with and without a batch, and with several dimensions
 # where a product has one.
 CONTRACTIONS = [
@@ -69,10 +77,11 @@ def recording_driver(tmp_path_factory):
 
 @pytest.fixture
 def run_recorded(recording_driver, tmp_path, rng):
-    """Contracts on the recording driver.
+    """A function that contracts on the recording driver.
 
-    A function of subscripts, operands, result type, passes and the array; the result,
-    the plan, and of each run the images of A and B and the C that it gave back.
+    It returns the result, the plan, and for each run the images of A and B that the
+    driver received and the C that it gave back. `split` replaces the plan's runs,
+    `change` its attributes.
     """
 
     def run(
@@ -146,103 +155,14 @@ def operand(rng, labels, dtype):
     return x.astype(F32).astype(dtype)
 
 
-def part_of(x, part):
-    """The bf16 part of f32 values, as precision.py defines it."""
-    first = x.astype(BF16)
-    if part == 0:
-        return first
-    with np.errstate(invalid="ignore", over="ignore"):
-        rest = part_of((x - first.astype(F32)).astype(F32), part - 1)
-    return np.where(np.isfinite(first.astype(F32)), rest, BF16(0))
-
-
-def passes_of(x, parts, axis):
-    """The parts of `x` one after the other along k, those of lower products finite."""
-    whole = []
-    for part, is_lower in parts:
-        value = part_of(x.astype(F32), part)
-        if is_lower:
-            value = np.where(np.isfinite(value.astype(F32)), value, BF16(0))
-        whole.append(value)
-    return np.concatenate(whole, axis=axis)
-
-
-def roles(spec):
-    """The labels of batch, m, k and n."""
-    lhs, rhs, out = spec
-    return (
-        [c for c in out if c in lhs and c in rhs],
-        [c for c in out if c not in rhs],
-        [c for c in lhs if c not in out],
-        [c for c in out if c not in lhs],
-    )
-
-
-def matrices(spec, lhs, rhs):
-    """The operands as (batch, m, k) and (batch, k, n)."""
-    batch, m, k, n = roles(spec)
-
-    def gathered(x, labels, groups):
-        sizes = [int(np.prod([SIZES[c] for c in group])) for group in groups]
-        order = [labels.index(c) for group in groups for c in group]
-        return x.transpose(order).reshape(sizes)
-
-    return gathered(lhs, spec.lhs, (batch, m, k)), gathered(
-        rhs, spec.rhs, (batch, k, n)
-    )
-
-
-def ordered(spec, c):
-    """(batch, m, n) as the result lies."""
-    batch, m, _, n = roles(spec)
-    labels = [*batch, *m, *n]
-    c = c.reshape([SIZES[label] for label in labels])
-    return c.transpose([labels.index(label) for label in spec.out])
-
-
-def window(x, axis, block, batches, blocks):
-    """The (first, count) batch entries and blocks along `axis`, padded by zeros."""
-    (first_batch, num_batches), (first, count) = batches, blocks
-    x = x[first_batch : first_batch + num_batches]
-    x = np.take(
-        x, range(first * block, min((first + count) * block, x.shape[axis])), axis
-    )
-    padding = [(0, 0)] * 3
-    padding[axis] = (0, count * block - x.shape[axis])
-    return np.pad(x, padding)
-
-
-def expected_images(plan, run, a, b):
-    """Of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
-    array = plan.array
-    batch, row, column = zip(run.start, run.grid)
-    a = window(a, 1, array.block_m, batch, row)
-    b = window(b, 2, array.block_n, batch, column)
-    long = plan.padded_k - a.shape[2]
-    a = np.pad(a, ((0, 0), (0, 0), (0, long)))
-    b = np.pad(b, ((0, 0), (0, long), (0, 0)))
-    return a, b.swapaxes(1, 2) if array.b_column_major else b
-
-
-def assert_same(actual, expected):
-    """The same bits, but that NaNs are alike and denormals may be 0."""
-    expected = np.ascontiguousarray(expected)
-    actual = actual.view(BF16).reshape(expected.shape)
-    as_f32 = actual.astype(F32), expected.astype(F32)
-    tiny = np.abs(as_f32[1]) < 2.0**-126
-    same = (actual.view(np.uint16) == expected.view(np.uint16)) | (
-        np.isnan(as_f32[0]) & np.isnan(as_f32[1])
-    )
-    assert (same | (tiny & (as_f32[0] == 0))).all()
-
-
 def check(run_recorded, subscripts, lhs, rhs, out_dtype=F32, passes=1, **options):
     out, plan, a_images, b_images, c_images = run_recorded(
         subscripts, lhs, rhs, out_dtype, passes, **options
     )
     spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
-    if len(pairs) > 1:  # lower products of such operands may overflow: they come later
+    # Lower products of such operands may overflow, so the first parts come first.
+    if len(pairs) > 1:
         pairs = [pairs[-1], *pairs[:-1]]
     a, b = matrices(spec, lhs, rhs)
     a = passes_of(a, [(i, i + j > 0) for i, j in pairs], axis=2)
@@ -321,7 +241,7 @@ def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
 
 
 def every_block(plan):
-    """Each block of C a run of its own."""
+    """Runs of one block of C each."""
     return tuple(Run(point, (1, 1, 1), "m") for point in np.ndindex(*plan.blocks))
 
 

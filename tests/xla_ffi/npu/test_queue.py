@@ -47,7 +47,7 @@ def queue_main(build):
 
 
 def run(program, *arguments):
-    # What is compiled here has no sanitizer, whose runtime may be preloaded.
+    # These programs are compiled without a sanitizer, whose runtime may be preloaded.
     clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run(
         [program, *map(str, arguments)],
@@ -68,7 +68,7 @@ def test_without_failures_every_task_runs_once(queue_main):
 @pytest.mark.parametrize("chance", [30, 300])
 @pytest.mark.parametrize("seed", range(4))
 def test_every_task_ends_once_whatever_fails(queue_main, chance, seed):
-    """And the queue keeps the driver's rules: see queue_main.cc."""
+    """The queue keeps the rules of the driver too: see queue_main.cc."""
     counts = json.loads(run(queue_main, NUM_TASKS // 10, chance, seed))
     assert counts["resets"] > 0
     assert counts["runs"] >= NUM_TASKS // 10

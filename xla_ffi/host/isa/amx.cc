@@ -58,9 +58,9 @@ void StoreSumsPastCaches(float* c, int64_t ldc) {
   }
 }
 
-// c = or += lhs rhs for num_lhs by num_rhs panels. Tiles 0 to 3 are sums, 4 and 5 lhs, 6
-// and 7 rhs:  0 += 4 * 6,  1 += 4 * 7,  2 += 5 * 6,  3 += 5 * 7.  The instructions take
-// their numbers as constants.
+// c = or += lhs rhs for num_lhs by num_rhs panels. Tiles 0 to 3 are sums, 4 and 5 lhs,
+// 6 and 7 rhs:  0 += 4 * 6,  1 += 4 * 7,  2 += 5 * 6,  3 += 5 * 7.  The instructions
+// take their numbers as constants.
 template <int num_lhs, int num_rhs>
 void MultiplyTiles(const TileJob& job) {
   float* c = job.c;

@@ -1,5 +1,5 @@
-// The kernels for AVX-512 without bf16 instructions: 16 lanes of f32, register tiles of 8 rows and
-// three panels.
+// The kernels for AVX-512 without bf16 instructions: 16 lanes of f32, register tiles of
+// 8 rows and three panels.
 
 #include "xla_ffi/host/isa/instruction_set.h"
 

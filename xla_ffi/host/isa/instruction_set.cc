@@ -68,9 +68,9 @@ const HostKernels& SelectHostKernels() {
     if (std::string(wanted) == kernels->name) return *kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->name);
   }
-  throw std::invalid_argument(std::string(kHostIsaVariable) + " must be one that this CPU runs (" +
-                              names + "), got '" + wanted +
-                              "'; unset it for the fastest");
+  throw std::invalid_argument(std::string(kHostIsaVariable) +
+                              " must be one that this CPU runs (" + names + "), got '" +
+                              wanted + "'; unset it for the fastest");
 }
 
 }  // namespace jax_npu

@@ -14,8 +14,8 @@
 namespace jax_npu {
 
 // The number of rows of lhs (or columns of rhs) that are packed side by side. A packed
-// panel is (num_words, kPanel); a word is one f32, or two bf16 that are neighbours along
-// k.
+// panel is (num_words, kPanel); a word is one f32, or two bf16 that are neighbours
+// along k.
 constexpr int kPanel = 16;
 
 // Some rows of lhs (or columns of rhs) by contracted indices, where they lie.

@@ -33,8 +33,8 @@ double Spin(const HostKernels& kernels, double seconds) {
 }  // namespace
 }  // namespace jax_npu
 
-// The FLOP/s of that many threads together, with the instructions of the host GEMM. Call
-// it only after jax_npu_host_isa has succeeded: it has no way to report an error.
+// The FLOP/s of that many threads together, with the instructions of the host GEMM.
+// Call it only after jax_npu_host_isa has succeeded: it has no way to report an error.
 double jax_npu_host_peak_flops(int num_threads, double seconds) {
   const jax_npu::HostKernels& kernels = jax_npu::SelectHostKernels();
   std::vector<double> flops(num_threads);

@@ -91,8 +91,8 @@ void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel
 
 }  // namespace
 
-void PackOperandImage(const ImageSource& source, const ImageWindow& window, uint16_t* image,
-                 const ParallelLoop& parallel) {
+void PackOperandImage(const ImageSource& source, const ImageWindow& window,
+                      uint16_t* image, const ParallelLoop& parallel) {
   Count(TheCounters().packed_bytes, PackedBytes(source, window));
   const int64_t num_rows = source.k_is_rows ? window.padded_k : window.size;
   const int64_t num_columns = source.k_is_rows ? window.size : window.padded_k;

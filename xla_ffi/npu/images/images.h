@@ -31,7 +31,9 @@ struct ImageWindow {
   int64_t first, size;  // the range of the free dimension, with padding
   int64_t padded_k;
 
-  size_t num_bytes() const { return num_batches * size * padded_k * NumBytes(DType::kBF16); }
+  size_t num_bytes() const {
+    return num_batches * size * padded_k * NumBytes(DType::kBF16);
+  }
   bool operator==(const ImageWindow& other) const {
     return first_batch == other.first_batch && num_batches == other.num_batches &&
            first == other.first && size == other.size;

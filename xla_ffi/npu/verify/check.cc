@@ -26,8 +26,9 @@ constexpr float kMaxValue = 1e18f;
 // 2^-126. Cores may flush smaller values to 0.
 constexpr double kSmallestNormal = 1.1754943508222875e-38;
 
-// bfp16 has 8-bit signed mantissas, so each factor is off by at most 2^-7 of the largest
-// value of its block: a product by at most 2 * 2^-7, and typically by half of that.
+// bfp16 has 8-bit signed mantissas, so each factor is off by at most 2^-7 of the
+// largest value of its block: a product by at most 2 * 2^-7, and typically by half of
+// that.
 constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
 // The typical error of a sum in f32, for each product in it: every addition rounds by
 // some part of 2^-24 of the partial sum.
@@ -47,8 +48,8 @@ struct Lanes {
 // Sums over the columns j of a row of B.
 struct RowSums {
   double signed_sum;  // sum of b_j r_j
-  double mass;        // sum of w_j, where the weight w_j is |b_j| or its block's largest
-  double square;      // sum of w_j^2
+  double mass;    // sum of w_j, where the weight w_j is |b_j| or its block's largest
+  double square;  // sum of w_j^2
 };
 
 // Sums at most kChunk values, none above kMaxValue: f32 holds sums of their squares.
@@ -93,8 +94,8 @@ struct Signs {
   std::vector<int64_t> left_out;  // columns
 };
 
-// The largest magnitude in each column of B, as bits of bf16, whose order is that of the
-// values. NaN's bits are above infinity's.
+// The largest magnitude in each column of B, as bits of bf16, whose order is that of
+// the values. NaN's bits are above infinity's.
 std::vector<uint16_t> LargestInColumns(const GemmImages& images, int64_t entry) {
   const uint16_t* b = images.b + entry * images.k * images.n;
   const int64_t num_rows = images.b_column_major ? images.n : images.k;

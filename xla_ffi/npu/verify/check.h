@@ -29,8 +29,8 @@ struct CheckRule {
   bool weighs_by_block;
 };
 
-// The rule for a design that was built for `expected`. If a self-test has confirmed that
-// the cores round as DecodeRows does, the operands are rounded alike and rounding
+// The rule for a design that was built for `expected`. If a self-test has confirmed
+// that the cores round as DecodeRows does, the operands are rounded alike and rounding
 // explains no difference. If not, bfp16 may be off by its step.
 CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k);
 

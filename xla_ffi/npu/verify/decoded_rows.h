@@ -41,7 +41,7 @@ void ForRowsOfB(const GemmImages& images, int64_t entry, const CheckRule& rule,
                 const Visit& visit) {
   const int64_t num_k = images.k, num_n = images.n;
   const uint16_t* b = images.b + entry * num_k * num_n;
-  uint16_t turned[kBfp16Block * kChunk];  // (count, size)
+  uint16_t turned[kBfp16Block * kChunk];                              // (count, size)
   float values[kBfp16Block * kChunk], weights[kBfp16Block * kChunk];  // likewise
   for (int64_t first = 0; first < num_n; first += kChunk) {
     const int64_t size = std::min(kChunk, num_n - first);

@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "xla_ffi/base/random_bits.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/base/random_bits.h"
 
 namespace jax_npu {
 namespace {

@@ -1,5 +1,5 @@
-// The trust in an NPU: decides which results are checked, and when it has been wrong too
-// often.
+// The trust in an NPU: decides which results are checked, and when it has been wrong
+// too often.
 //
 // A wrong result makes the NPU suspicious: from then on every result is checked until
 // many in a row were right. Several more wrong results before that make it unhealthy,
@@ -36,8 +36,8 @@ class NpuHealth {
   // The backend's name is for messages and reports.
   explicit NpuHealth(std::string backend) : backend_(std::move(backend)) {}
 
-  // Returns whether to check the next run. `shape` is a hash of it: the first run of each
-  // shape is checked, and others as the mode and earlier mistakes ask for.
+  // Returns whether to check the next run. `shape` is a hash of it: the first run of
+  // each shape is checked, and others as the mode and earlier mistakes ask for.
   bool ShouldCheck(CheckMode mode, uint64_t shape);
   bool IsSuspicious() const;
   // The run that was to be checked failed: the next one of its shape is the first.

@@ -31,9 +31,9 @@ constexpr NpuArithmetic kKnownArithmetics[] = {
 bool IsNegative(int64_t row_or_column);
 
 // Two products of random operands, made once for each size; m and n must be even.
-// The first is of small positive integers. Every arithmetic gives the same result, which
-// is stored under kF32. The second is of numbers that use all eight significant bits of
-// bf16 and many exponents, with the result of each of kKnownArithmetics.
+// The first is of small positive integers. Every arithmetic gives the same result,
+// which is stored under kF32. The second is of numbers that use all eight significant
+// bits of bf16 and many exponents, with the result of each of kKnownArithmetics.
 const std::vector<KnownProduct>& KnownProducts(const ImageSizes& sizes);
 
 }  // namespace jax_npu

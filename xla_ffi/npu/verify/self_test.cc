@@ -137,7 +137,8 @@ SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const ImageSizes& sizes = test.sizes;
   const std::vector<KnownProduct>& products = KnownProducts(sizes);
   const int64_t c_size = sizes.m * sizes.n;
-  const size_t num_products = products.size(), c_bytes = num_products * c_size * kF32Bytes;
+  const size_t num_products = products.size(),
+               c_bytes = num_products * c_size * kF32Bytes;
 
   const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * kBf16Bytes);
   const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * kBf16Bytes);

@@ -1,9 +1,9 @@
 // The self-test of a new context on the NPU: two products whose results are known.
 //
 // The first is of small integers, so that every arithmetic gives the exact result, bit
-// for bit; each core computes two tiles over several k steps. The operands of the second
-// use all their significant bits and have one sign in each row of A and column of B, so
-// that each way to round them shows in every element.
+// for bit; each core computes two tiles over several k steps. The operands of the
+// second use all their significant bits and have one sign in each row of A and column
+// of B, so that each way to round them shows in every element.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_VERIFY_SELF_TEST_H_
 #define JAX_NPU_XLA_FFI_NPU_VERIFY_SELF_TEST_H_
