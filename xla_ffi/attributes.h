@@ -1,17 +1,20 @@
 // The attributes of the custom calls: what jax_npu/lowering/attributes.py writes.
 //
-// Each struct has a table that binds every attribute's name to its field, and is
-// decoded by name: the order of attributes and fields means nothing. A name or type
-// that differs, or an attribute too few or too many, is an error of the call.
+// Each struct has a table that binds every attribute's name to its field, so that the
+// order of fields means nothing. A name or type that differs, and an attribute too few
+// or too many, are errors of the call.
 
 #ifndef JAX_NPU_XLA_FFI_ATTRIBUTES_H_
 #define JAX_NPU_XLA_FFI_ATTRIBUTES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -24,12 +27,16 @@ using Words = ffi::Span<const uint32_t>;
 // An attribute's name and the field that takes its value.
 template <typename Struct, typename T>
 struct Attribute {
+  using Type = T;
   std::string_view name;
   T Struct::* field;
 };
 
 template <typename Struct, typename T>
 Attribute(const char*, T Struct::*) -> Attribute<Struct, T>;
+
+template <typename SomeAttribute>
+using TypeOf = typename std::remove_const_t<SomeAttribute>::Type;
 
 // The attributes of a struct, as a tuple of Attribute.
 template <typename Struct>
@@ -105,29 +112,71 @@ inline constexpr auto kAttributes<NpuAttributes> =
                               Attribute{"check", &NpuAttributes::check},
                               Attribute{"strict", &NpuAttributes::strict}});
 
+template <typename T>
+constexpr bool kIsStruct = std::tuple_size_v<decltype(kAttributes<T>)> != 0;
+
+// The type as which XLA passes an attribute: a nested struct is a dictionary.
+template <typename T>
+using Passed = std::conditional_t<kIsStruct<T>, ffi::Dictionary, T>;
+
+// Lets XLA pass the attributes of a struct to a handler, in the table's order. XLA
+// looks their names up once for a program, so that a call does not search for them.
+template <typename Struct, size_t i = 0, typename Binding>
+auto BindAttributes(Binding&& binding) {
+  constexpr auto kAttribute = std::get<i>(kAttributes<Struct>);
+  const auto bind = [&] {
+    return std::forward<Binding>(binding)
+        .template Attr<Passed<TypeOf<decltype(kAttribute)>>>(
+            std::string(kAttribute.name));
+  };
+  if constexpr (i + 1 == std::tuple_size_v<decltype(kAttributes<Struct>)>) {
+    return bind();
+  } else {
+    return BindAttributes<Struct, i + 1>(bind());
+  }
+}
+
 template <typename Struct>
 Struct DecodeAttributes(const ffi::Dictionary& dictionary);
 
 template <typename T>
-T DecodeAttribute(const ffi::Dictionary& dictionary, std::string_view name) {
-  constexpr bool kIsStruct = std::tuple_size_v<decltype(kAttributes<T>)> != 0;
-  using Raw = std::conditional_t<kIsStruct, ffi::Dictionary, T>;
-  ffi::ErrorOr<Raw> value = dictionary.get<Raw>(name);
-  if (value.has_error()) {
-    throw std::invalid_argument("attribute " + std::string(name) + ": " +
-                                value.error().message());
-  }
-  if constexpr (kIsStruct) {
-    return DecodeAttributes<T>(*value);
+T Unpack(const Passed<T>& passed) {
+  if constexpr (kIsStruct<T>) {
+    return DecodeAttributes<T>(passed);
   } else {
-    return *value;
+    return passed;
   }
 }
 
-// Throws std::invalid_argument where names or types are not those of the struct.
+// Puts the values that XLA passes after BindAttributes into the struct. Throws what
+// DecodeAttributes throws for a nested one.
+template <typename Struct, typename... Values>
+Struct CollectAttributes(const Values&... values) {
+  Struct collected{};
+  std::apply(
+      [&](const auto&... attribute) {
+        ((collected.*attribute.field =
+              Unpack<TypeOf<std::decay_t<decltype(attribute)>>>(values)),
+         ...);
+      },
+      kAttributes<Struct>);
+  return collected;
+}
+
+// Decodes a nested struct. Throws std::invalid_argument where names or types are not
+// those of the struct.
 template <typename Struct>
 Struct DecodeAttributes(const ffi::Dictionary& dictionary) {
   Struct decoded{};
+  const auto decode = [&](const auto& attribute) {
+    using T = TypeOf<std::decay_t<decltype(attribute)>>;
+    ffi::ErrorOr<Passed<T>> value = dictionary.get<Passed<T>>(attribute.name);
+    if (value.has_error()) {
+      throw std::invalid_argument("attribute " + std::string(attribute.name) + ": " +
+                                  value.error().message());
+    }
+    decoded.*attribute.field = Unpack<T>(*value);
+  };
   std::apply(
       [&](const auto&... attribute) {
         if (dictionary.size() != sizeof...(attribute)) {
@@ -135,10 +184,6 @@ Struct DecodeAttributes(const ffi::Dictionary& dictionary) {
                                       " attributes are needed, got " +
                                       std::to_string(dictionary.size()));
         }
-        const auto decode = [&](const auto& one) {
-          auto& field = decoded.*one.field;
-          field = DecodeAttribute<std::decay_t<decltype(field)>>(dictionary, one.name);
-        };
         (decode(attribute), ...);
       },
       kAttributes<Struct>);

@@ -37,12 +37,15 @@ ffi::Error ToError(const char* target, const std::exception_ptr& error) {
   }
 }
 
-ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
-                    ffi::Result<ffi::AnyBuffer> out, ffi::Dictionary dictionary) {
+// The handlers. Each takes its attributes as BindAttributes has XLA pass them.
+
+constexpr auto kGemmHost = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
+                              ffi::AnyBuffer rhs, ffi::Result<ffi::AnyBuffer> out,
+                              const auto&... values) -> ffi::Error {
   JAX_NPU_CALL_BEGINS();
   GemmCall call("host");
   try {
-    const auto attributes = DecodeAttributes<ProductAttributes>(dictionary);
+    const auto attributes = CollectAttributes<ProductAttributes>(values...);
     const Contraction contraction = DecodeContraction(attributes);
     const PartPairs parts = DecodeParts(attributes);
     call.Describe(contraction, parts);
@@ -60,15 +63,15 @@ ffi::Error GemmHost(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
   } catch (...) {
     return ToError("xdna_gemm_host", std::current_exception());
   }
-}
+};
 
 // Packs an operand that stays the same over several products, for all of them.
-ffi::Error PackHost(ffi::ThreadPool pool, ffi::AnyBuffer operand,
-                    ffi::Result<ffi::BufferR1<ffi::U32>> packed,
-                    ffi::Dictionary dictionary) {
+constexpr auto kPackHost = [](ffi::ThreadPool pool, ffi::AnyBuffer operand,
+                              ffi::Result<ffi::BufferR1<ffi::U32>> packed,
+                              const auto&... values) -> ffi::Error {
   JAX_NPU_CALL_BEGINS();
   try {
-    const auto attributes = DecodeAttributes<PackAttributes>(dictionary);
+    const auto attributes = CollectAttributes<PackAttributes>(values...);
     const Contraction contraction = DecodeContraction(attributes);
     RequirePackedSize(contraction, attributes.is_lhs, packed->element_count());
     PackOperand(contraction, attributes.is_lhs, DecodeOperand(operand),
@@ -78,7 +81,7 @@ ffi::Error PackHost(ffi::ThreadPool pool, ffi::AnyBuffer operand,
   } catch (...) {
     return ToError("xdna_pack_host", std::current_exception());
   }
-}
+};
 
 constexpr char kNpuTarget[] = "xdna_gemm_npu", kSimTarget[] = "xdna_gemm_sim";
 
@@ -136,8 +139,9 @@ class Completion {
 // Packs and returns; the future is available when the NPU has computed. Of what XLA
 // passes, only the memory of the operands and of the result lives that long.
 template <const char* target>
-ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs,
-                    ffi::Result<ffi::AnyBuffer> out, ffi::Dictionary dictionary) {
+constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
+                             ffi::AnyBuffer rhs, ffi::Result<ffi::AnyBuffer> out,
+                             const auto&... values) -> ffi::Future {
   JAX_NPU_CALL_BEGINS();
   const char* backend = target == kSimTarget ? "sim" : "npu";
   const auto call = std::make_shared<GemmCall>(backend);
@@ -145,7 +149,7 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
   ffi::Future future(promise);
   const Completion done(target, promise, call);
   try {
-    const auto attributes = DecodeAttributes<NpuAttributes>(dictionary);
+    const auto attributes = CollectAttributes<NpuAttributes>(values...);
     NpuGemmRequest request = DecodeRequest(attributes, backend, lhs, rhs, out);
     call->Describe(request.contraction, request.parts);
     Driver& driver = OpenDriver(std::string(attributes.library).c_str(),
@@ -155,23 +159,23 @@ ffi::Future GemmNpu(ffi::ThreadPool pool, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs
     done(std::current_exception());
   }
   return future;
-}
+};
 
 auto PackBinding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::AnyBuffer>()           // lhs or rhs
-      .Ret<ffi::BufferR1<ffi::U32>>()  // (PackedOperandWords(rows, k),)
-      .Attrs();                        // PackAttributes
+  return BindAttributes<PackAttributes>(
+      ffi::Ffi::Bind()
+          .Ctx<ffi::ThreadPool>()
+          .Arg<ffi::AnyBuffer>()             // lhs or rhs
+          .Ret<ffi::BufferR1<ffi::U32>>());  // (PackedOperandWords(rows, k),)
 }
 
+template <typename Attributes>
 auto GemmBinding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::AnyBuffer>()  // lhs, its dimensions in any order
-      .Arg<ffi::AnyBuffer>()  // rhs, likewise
-      .Ret<ffi::AnyBuffer>()  // out, likewise
-      .Attrs();               // ProductAttributes, on an NPU NpuAttributes
+  return BindAttributes<Attributes>(ffi::Ffi::Bind()
+                                        .Ctx<ffi::ThreadPool>()
+                                        .Arg<ffi::AnyBuffer>()    // lhs, in any order
+                                        .Arg<ffi::AnyBuffer>()    // rhs, in any order
+                                        .Ret<ffi::AnyBuffer>());  // out, in any order
 }
 
 }  // namespace
@@ -187,11 +191,11 @@ XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 }
 #pragma GCC visibility pop
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::GemmHost,
-                              jax_npu::GemmBinding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_pack_host, jax_npu::PackHost,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::kGemmHost,
+                              jax_npu::GemmBinding<jax_npu::ProductAttributes>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_pack_host, jax_npu::kPackHost,
                               jax_npu::PackBinding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::GemmNpu<jax_npu::kNpuTarget>,
-                              jax_npu::GemmBinding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::GemmNpu<jax_npu::kSimTarget>,
-                              jax_npu::GemmBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::kGemmNpu<jax_npu::kNpuTarget>,
+                              jax_npu::GemmBinding<jax_npu::NpuAttributes>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::kGemmNpu<jax_npu::kSimTarget>,
+                              jax_npu::GemmBinding<jax_npu::NpuAttributes>());
