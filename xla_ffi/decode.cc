@@ -101,7 +101,7 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
   if (num_words != static_cast<int64_t>(attributes.words.size())) {
     throw std::invalid_argument("the runs' instructions are not as many as planned");
   }
-  std::vector<NpuRun> runs(num_runs);
+  std::vector<NpuRun> runs(num_runs);  // from (runs, 3), (runs, 3) and (runs,)
   for (size_t i = 0; i < num_runs; ++i) {
     std::copy_n(starts.begin() + 3 * i, 3, runs[i].start);
     std::copy_n(grids.begin() + 3 * i, 3, runs[i].grid);

@@ -106,7 +106,7 @@ def change_type(mapping, name):
 @pytest.mark.parametrize(("target", "path"), EVERY_ATTRIBUTE)
 def test_every_attribute_is_needed_by_its_name_and_type(target, path, change):
     call, make = CALLS[target]
-    with pytest.raises(Exception, match="[Aa]ttribute"):
+    with pytest.raises(Exception, match=r"[Aa]ttribute"):
         call(**changed(make(), path, change))
 
 

@@ -51,6 +51,7 @@ class HostProduct {
       for (int64_t entry = 0; entry < num_entries; ++entry) Multiply(entry, loop);
       return;
     }
+    // Eight items for each thread, so that all end at about the same time.
     const int64_t per_item = DivideUp(num_entries, 8 * loop.num_threads);
     loop(DivideUp(num_entries, per_item), [&](int64_t item) {
       const int64_t end = std::min((item + 1) * per_item, num_entries);
@@ -62,6 +63,7 @@ class HostProduct {
 
  private:
   void Multiply(int64_t entry, const ParallelLoop& parallel) const {
+    // lhs (m, k), rhs as (n, k), target (m, n)
     const Matrix lhs = {At(lhs_.data, lhs_.dtype, contraction_.batch.lhs[entry]),
                         lhs_.dtype, &contraction_.m.lhs, &contraction_.k.lhs};
     const Matrix rhs = {At(rhs_.data, rhs_.dtype, contraction_.batch.rhs[entry]),
@@ -86,7 +88,7 @@ class HostProduct {
     static thread_local Scratch scratch;
     float* sums = scratch.Reserve<float>(m_ * n_);  // (m, n)
     Offsets rows(m_), columns(n_);
-    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;
+    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;  // row-major
     std::iota(columns.begin(), columns.end(), 0);
     const Target unrounded = {{sums, DType::kF32}, rows.data(), columns.data()};
     MultiplyByTiles(kernels_, lhs, rhs, parts_, unrounded, parallel);
@@ -104,6 +106,7 @@ class HostProduct {
     static thread_local Scratch scratch;
     float* rows = scratch.Reserve<float>(kSkinnyRows * k_);
     RoundRows(lhs, rows);
+    // Four items for each thread, of whole vectors.
     const int64_t columns_per_item =
         DivideUp(DivideUp(n_, 4 * parallel.num_threads), kSkinnyColumns) *
         kSkinnyColumns;
@@ -112,7 +115,7 @@ class HostProduct {
       const Stopwatch stopwatch(TheCounters().multiply_ns);
       const int64_t first = item * columns_per_item;
       const int64_t num_columns = std::min(columns_per_item, n_ - first);
-      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);
+      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);  // (m, columns)
       kernels_.multiply_skinny({rows,
                                 static_cast<int>(m_),
                                 {rhs.data, rhs.dtype, rhs.rows->data() + first,

@@ -58,6 +58,7 @@ float* InPlace(const Target& target, const Area& area, int64_t* ldc) {
   if (target.out.dtype != DType::kF32) return nullptr;
   const int64_t *rows = target.rows + area.row, *columns = target.columns + area.column;
   if (!LieTogether(columns, area.num_columns)) return nullptr;
+  // Every row must be as far from the one before.
   *ldc = area.num_rows > 1 ? rows[1] - rows[0] : area.num_columns;
   for (int64_t i = 1; i < area.num_rows; ++i) {
     if (rows[i] - rows[i - 1] != *ldc) return nullptr;

@@ -84,6 +84,7 @@ void NpuQueue::Work() {
     std::vector<NpuTask> tasks = Take(commands_.empty());
     const bool was_idle = tasks.empty();
     if (!tasks.empty()) Start(std::move(tasks));
+    // With nothing new to start, or no room for more, wait for the device.
     if (was_idle || commands_.size() >= kMaxCommands) FinishOldest();
   }
 }

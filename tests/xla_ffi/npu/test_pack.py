@@ -233,10 +233,12 @@ def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
         return plan | {"block_m": plan["block_n"], "block_n": plan["block_m"]}
 
     lhs, rhs = operand(rng, "mk", F32), operand(rng, "kn", F32)
-    array = GemmArray("npu1", *TILE)
+    array = GemmArray("npu1", 16, 8, 32)
     assert array.block_m != array.block_n
     for change, block_m in ((None, array.block_m), (exchanged, array.block_n)):
-        _, plan, (a,), _, _ = run_recorded("mk,kn->mn", lhs, rhs, change=change)
+        _, plan, (a,), _, _ = run_recorded(
+            "mk,kn->mn", lhs, rhs, array=array, change=change
+        )
         assert a.size == plan.runs[0].grid[1] * block_m * plan.padded_k
 
 

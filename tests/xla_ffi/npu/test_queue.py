@@ -22,13 +22,14 @@ needs_sim = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):
-    """Compiles a program of this folder with sources of `xla_ffi/`."""
+    """Compiles a program of `tests/xla_ffi/` with sources of `xla_ffi/`."""
 
-    def build(name, *sources):
+    def build(main, *sources):
+        name = Path(main).name
         program = tmp_path_factory.mktemp(name) / name
         flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
         files = [
-            ROOT / "tests/xla_ffi/npu" / f"{name}.cc",
+            ROOT / "tests/xla_ffi" / f"{main}.cc",
             *(ROOT / "xla_ffi" / source for source in sources),
         ]
         command = ["g++", *flags, "-I", ROOT, *files, "-o", program, "-ldl"]
@@ -43,7 +44,7 @@ def queue_main(build):
     names = "arithmetic", "check", "decoded_rows", "health"
     more = "known_products", "self_test"
     sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
-    return build("queue_main", "base/npu_events.cc", "npu/queue.cc", *sources)
+    return build("npu/queue_main", "base/npu_events.cc", "npu/queue.cc", *sources)
 
 
 def run(program, *arguments):
@@ -85,7 +86,7 @@ def test_threads_that_allocate_keep_no_more_contexts_than_work(build, tmp_path):
     if os.environ.get("LD_PRELOAD"):
         pytest.skip("the library needs a sanitizer's runtime, the program has none")
     library = extension.library_path(DRIVERS["sim"])
-    run(build("contexts_main"), library, designs.simulated_design("npu1"))
+    run(build("driver/contexts_main"), library, designs.simulated_design("npu1"))
 
 
 @needs_sim

@@ -48,7 +48,7 @@ void PackAlongK(const ImageSource& source, const ImageWindow& window, const void
   const int64_t num_k = static_cast<int64_t>(source.k.size());
   const int64_t left = num_free - window.first - first;
   const int64_t num_rows = std::clamp<int64_t>(left, 0, end - first);
-  int64_t column = 0;
+  int64_t column = 0;  // pass * num_k
   for (const Bf16Choice& part : source.parts) {
     PackImage(
         data, source.operand.dtype,
@@ -56,6 +56,7 @@ void PackAlongK(const ImageSource& source, const ImageWindow& window, const void
         part, image + column, window.padded_k);
     column += num_k;
   }
+  // Columns past the last pass, and rows past the last of the operand.
   FillZero(image, num_rows, column, window.padded_k, window.padded_k);
   FillZero(image + num_rows * window.padded_k, end - first - num_rows, 0,
            window.padded_k, window.padded_k);
@@ -79,7 +80,7 @@ void PackAcrossK(const ImageSource& source, const ImageWindow& window, const voi
     image += num_rows * window.size;
     row += num_rows;
   }
-  FillZero(image, end - row, 0, window.size, window.size);
+  FillZero(image, end - row, 0, window.size, window.size);  // past the last pass
 }
 
 // Calls f(item) for every item, in parallel if the image is large enough.

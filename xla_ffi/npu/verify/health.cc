@@ -54,6 +54,7 @@ bool NpuHealth::ShouldCheck(CheckMode mode, uint64_t shape) {
   if (mode == CheckMode::kOff) return false;
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool is_first = shapes_.insert(shape).second;
+  // Counts down whatever else asks for a check, so that the gap holds for all runs.
   bool is_sampled = false;
   if (mode == CheckMode::kSample && --runs_to_sample_ == 0) {
     runs_to_sample_ = NextGap(random_state_);

@@ -85,6 +85,7 @@ std::string DescribeRounding(const float* c, const KnownProduct& product,
   if (found == NpuArithmetic::kF32 || found == expected) return "";
   const Matrix& exact = product.results.at(NpuArithmetic::kF32);
   const Errors errors = ErrorsOf(c, product.results.at(expected), exact, sizes.n);
+  // Another way to round to bfp16 is allowed if it is close and has no bias.
   const bool rounds = expected == NpuArithmetic::kBfp16;
   const double allowed = (rounds ? kMaxDeviation : 0) + MaxSumError(sizes.k);
   if (errors.largest <= allowed && std::abs(errors.bias) <= kMaxBias) return "";
@@ -140,6 +141,7 @@ SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const size_t num_products = products.size(),
                c_bytes = num_products * c_size * kF32Bytes;
 
+  // A (2, m, k), B (2, k, n) or (2, n, k), C (2, m, n)
   const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * kBf16Bytes);
   const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * kBf16Bytes);
   const auto c = driver.Allocate(2, c_bytes);
