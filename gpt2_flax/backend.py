@@ -1,11 +1,15 @@
-"""The command line's backend names, and what it says of an NPU that was wrong."""
+"""Backends on the command line: their names, and the message on wrong results."""
 
 import jax_npu
 from gpt2_flax.errors import InputError
 
 
 def resolve_backend(name: str | None) -> str:
-    """Without a name, $JAX_NPU_BACKEND's or what `auto` finds."""
+    """The backend of that name; without one, $JAX_NPU_BACKEND's, or what `auto` finds.
+
+    Raises:
+      InputError: there is no such backend, or it is not available here.
+    """
     try:
         return jax_npu.resolve_backend(name)
     except ValueError as e:
@@ -13,7 +17,7 @@ def resolve_backend(name: str | None) -> str:
 
 
 def describe_npu_mistakes() -> str:
-    """What the checks found in this process, and what to do; "" if nothing."""
+    """One line on the wrong results found in this process; "" if there were none."""
     events = jax_npu.npu_events()
     if not (wrong := events["mismatches"]):
         return ""

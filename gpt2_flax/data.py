@@ -12,7 +12,7 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.tokenizer import load_tokenizer
 
 PYTHON_DOCS = "python-docs"  # the default --data: no file, no download
-VALIDATION_SHARE = 0.1  # the end of the text
+VALIDATION_SHARE = 0.1  # of the tokens, at the end of the text
 
 Tokens = NDArray[np.int32]
 
@@ -23,7 +23,11 @@ class Split(NamedTuple):
 
 
 def load_split(data: str, seq_len: int) -> Split:
-    """Tokens of the text `data`; each part has room for at least one window."""
+    """Tokens of the text `data` for training and validation.
+
+    Raises:
+      InputError: the text is not readable, or too short for a window of either.
+    """
     tokens = np.array(load_tokenizer().encode_ordinary(read_text(data)), np.int32)
     num_train = len(tokens) - int(len(tokens) * VALIDATION_SHARE)
     split = Split(tokens[:num_train], tokens[num_train:])
@@ -37,7 +41,7 @@ def load_split(data: str, seq_len: int) -> Split:
 
 
 def read_text(data: str) -> str:
-    """The file's UTF-8 text, or for PYTHON_DOCS the documentation inside CPython."""
+    """The UTF-8 text of the file `data`, or CPython's documentation for PYTHON_DOCS."""
     if data == PYTHON_DOCS:
         return python_docs()
     path = Path(data)
@@ -58,10 +62,10 @@ def read_text(data: str) -> str:
 def python_docs() -> str:
     topics = pydoc_data.topics.topics
     text = "\n\n".join(topics[name] for name in sorted(topics))
-    # To GPT-2 each space of an indentation is a token.
+    # GPT-2's tokenizer makes a token of each space of an indentation.
     paragraphs = map(textwrap.dedent, text.split("\n\n"))
-    # Topics repeat one another ("while" is in "compound" too): each paragraph once, or
-    # much of the validation text would have been trained on.
+    # Topics repeat one another ("while" is in "compound" too). Each paragraph is kept
+    # once, so that the model was not trained on most of the validation text.
     return "\n\n".join(dict.fromkeys(paragraphs))
 
 
@@ -71,7 +75,7 @@ def train_batch(
     """Windows (B, T + 1) at random places; the last token of each is only a target."""
     rng = np.random.default_rng((seed, step))
     starts = rng.integers(0, len(tokens) - seq_len, batch_size)
-    return windows(tokens, starts, seq_len)
+    return windows(tokens, starts, seq_len)  # (B, T + 1)
 
 
 def validation_batches(
@@ -88,11 +92,15 @@ def validation_batches(
 
 
 def windows(tokens: Tokens, starts: NDArray[np.int_], seq_len: int) -> Tokens:
-    return tokens[starts[:, None] + np.arange(seq_len + 1)]
+    """The window of T + 1 tokens from each start: starts (B,) to (B, T + 1)."""
+    return tokens[starts[:, None] + np.arange(seq_len + 1)]  # (B, 1) + (T + 1,)
 
 
 def unigram_entropy(tokens: Tokens) -> float:
-    """What guessing each token by its frequency alone would cost, in nats per token."""
+    """The loss of guessing each token by its frequency alone, in nats per token.
+
+    H = -sum_v p_v ln p_v; a model that has learnt more than frequencies is below it.
+    """
     counts = np.unique(tokens, return_counts=True)[1]
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -1,4 +1,4 @@
-"""What the command line prints as one line instead of a traceback."""
+"""Errors that the command line prints as one line instead of a traceback."""
 
 import functools
 import re
@@ -11,21 +11,21 @@ import jax
 
 P = ParamSpec("P")
 
-# What the custom calls of jax_npu end their errors with: cause, then remedy.
+# The end of an error of jax_npu's custom calls: the cause, then the remedy.
 PRODUCT_ERROR = re.compile(r"xdna_gemm_\w+: .*")
 
 
 class InputError(ValueError):
-    """Something the user can mend: says what was required, what came, the way out."""
+    """An input that the user can fix: what was required, what came, the way out."""
 
 
 class NpuError(Exception):
-    """The NPU gave up a product: what failed, the cause and the remedy."""
+    """A product that the NPU could not compute: what failed, the cause, the remedy."""
 
 
 @contextmanager
 def npu_errors(what: str) -> Iterator[None]:
-    """Raises `NpuError` where a product fails; `what` names the whole that it ends."""
+    """Raises `NpuError` if a product fails; `what` names the work that this ends."""
     try:
         yield
     except jax.errors.JaxRuntimeError as e:
@@ -35,7 +35,10 @@ def npu_errors(what: str) -> Iterator[None]:
 
 
 def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
-    """Exit code 2 for what the user can mend, 1 for the NPU, 130 for Ctrl-C."""
+    """Makes `main` print an error in one line and return its exit code.
+
+    2 is an input that the user can fix, 1 a failed NPU, 130 Ctrl-C (128 + SIGINT).
+    """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:

@@ -1,4 +1,4 @@
-"""A trained run as a Hugging Face directory.
+"""`gpt2-flax export`: writes a trained run as a Hugging Face directory.
 
 gpt2-flax export --out run --to gpt2-docs
 """

@@ -2,7 +2,9 @@
 
 Operands are passed as they lie: attention batches over H of (..., T, H, D) operands and
 the output projection contracts (H, D) of (..., H, T, D), so no call site transposes.
-Without a batch, shapes have no dimension for it.
+
+Shapes: ... is a batch dimension or none, T tokens (S tokens that they attend to),
+H heads of D channels each, C = H D channels, V the size of the vocabulary.
 """
 
 from collections.abc import Callable
@@ -23,9 +25,10 @@ DotGeneral = Callable[..., Array]  # with lax.dot_general's signature
 Params = dict[str, Any]
 LogitsFunction = Callable[[Params, ArrayLike], Array]
 
-SEEDS = range(2**63)  # that jax.random.key and NumPy take alike
+SEEDS = range(2**63)  # accepted by jax.random.key and NumPy alike
 INIT_STDDEV = 0.02  # GPT-2 paper, section 2.3, and OpenAI's released code
-# Attended at a time: scores stay in the caches, and none is computed of later blocks.
+# Queries that attend at a time. The scores of a block, (H, 256, S), stay in the caches,
+# and none is computed for keys after the block, which the causal mask would hide.
 QUERIES = 256
 ACTIVATIONS = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 
@@ -37,9 +40,9 @@ class GPT2Config:
     embed_dim: int  # must be a multiple of num_heads
     vocab_size: int = 50257  # 256 bytes + 50,000 merges + <|endoftext|>
     num_positions: int = 1024  # one learned position each; the longest sequence
-    norm_eps: float = 1e-5  # LayerNorm's, as in the released checkpoints
-    activations: str = "f32"  # or bf16: what a product reads, and writes for another
-    tied_head: bool = True  # False: logits by a matrix of their own, not the embedding
+    norm_eps: float = 1e-5  # LayerNorm's epsilon, as in the released checkpoints
+    activations: str = "f32"  # or bf16: type of what products write for one another
+    tied_head: bool = True  # True: the embedding is the matrix of the logits as well
 
     def __post_init__(self) -> None:
         if min(self.num_layers, self.num_heads, self.embed_dim) < 1:
@@ -60,10 +63,10 @@ class GPT2Config:
 
     @property
     def dtype(self) -> DTypeLike:
-        """Of activations. The residual stream, softmax and logits are f32 always.
+        """Type of activations; the residual stream, softmax and logits are always f32.
 
-        In bf16, a sum of 2 x num_layers terms would lose the small ones, and a logit
-        above 8 has steps of 1/16.
+        In bf16, the residual sum of 2 x num_layers terms would lose the small ones, and
+        a logit above 8 has steps of 1/16.
         """
         return ACTIVATIONS[self.activations]
 
@@ -79,17 +82,18 @@ MODELS = {
 
 @jax.custom_jvp
 def softmax(scores: Array) -> Array:
-    """Over the last dimension, (..., S) to (..., S).
+    """Softmax over the last dimension, (..., S) to (..., S).
 
-    The derivative is a rule: of jax.nn.softmax's, which divides by squared sums,
-    XLA:CPU writes out parts as large as the scores.
+    It has its own derivative: jax.nn.softmax's divides by squared sums, for which
+    XLA:CPU writes out intermediate arrays as large as the scores.
     """
     return jax.nn.softmax(scores)
 
 
 @softmax.defjvp
 def softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    weights = softmax(*primals)
+    # dp = p ds - p sum(p ds), with p the weights, s the scores and the sum over S
+    weights = softmax(*primals)  # (..., S)
     weighted = weights * tangents[0]
     return weights, weighted - weights * weighted.sum(axis=-1, keepdims=True)
 
@@ -121,37 +125,44 @@ class Attention(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
+        """Causal self-attention of x (..., T, C) to (..., T, C)."""
         *batch, t, _ = x.shape
-        # Of jnp.split, unlike of slices, the gradient is written once.
+        qkv = self.qkv(x).astype(self.dtype)  # (..., T, 3 C)
+        # The gradient of jnp.split is written once, by a concatenation; slices would
+        # each write zeros as large as qkv.
         q, k, v = (
-            part.reshape(*batch, t, self.num_heads, self.head_dim)
-            for part in jnp.split(self.qkv(x).astype(self.dtype), 3, axis=-1)
+            part.reshape(*batch, t, self.num_heads, self.head_dim)  # (..., T, H, D)
+            for part in jnp.split(qkv, 3, axis=-1)  # (..., T, C)
         )
         contexts = []
         for start in range(0, t, QUERIES):
             end = min(start + QUERIES, t)
-            before = np.s_[..., :end, :, :]
+            before = np.s_[..., :end, :, :]  # the block itself and all before it
             contexts.append(self.attend(q[..., start:end, :, :], k[before], v[before]))
-        return self.proj(jnp.concatenate(contexts, axis=-2))  # -> (..., T, C)
+        context = jnp.concatenate(contexts, axis=-2)  # (..., H, T, D)
+        return self.proj(context)  # contracts (H, D): (..., T, C)
 
     def attend(self, q: Array, k: Array, v: Array) -> Array:
-        """The last T of S tokens, (..., T, H, D), to what came before, (..., S, H, D).
+        """softmax(q k^T / sqrt(D)) v, for the last T of S tokens.
 
-        Returns (..., H, T, D).
+        q is (..., T, H, D), k and v are (..., S, H, D), the result is (..., H, T, D).
         """
         *batch, token, head, channel = range(q.ndim)
         each_head = (*batch, head)
+        # q k^T: (..., T, H, D) x (..., S, H, D) -> (..., H, T, S)
         scores = self.dot_general(
             q,
             k,
             (((channel,), (channel,)), (each_head, each_head)),
             preferred_element_type=jnp.float32,
-        )  # (..., H, T, S)
+        )
         t, s = scores.shape[-2:]
-        causal = jnp.tril(jnp.ones((t, s), bool), s - t)
+        # Query i is token s - t + i, and sees the keys j <= s - t + i.
+        causal = jnp.tril(jnp.ones((t, s), bool), s - t)  # (T, S)
         scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
-        weights = softmax(scores).astype(self.dtype)
+        weights = softmax(scores).astype(self.dtype)  # (..., H, T, S)
         *batch, head, _, key = range(weights.ndim)
+        # weights v: (..., H, T, S) x (..., S, H, D) -> (..., H, T, D)
         return self.dot_general(
             weights,
             v,
@@ -183,8 +194,9 @@ class MLP(nnx.Module):
         )
 
     def __call__(self, x: Array) -> Array:
-        hidden = jax.nn.gelu(self.fc(x), approximate=True)  # "gelu_new"
-        return self.proj(hidden.astype(self.dtype))
+        # approximate: the tanh formula, which Hugging Face calls "gelu_new"
+        hidden = jax.nn.gelu(self.fc(x), approximate=True)  # (..., T, 4 C)
+        return self.proj(hidden.astype(self.dtype))  # (..., T, C)
 
 
 class Block(nnx.Module):
@@ -200,6 +212,7 @@ class Block(nnx.Module):
         self.mlp = MLP(config, dot_general, rngs)
 
     def __call__(self, x: Array) -> Array:
+        # x is the residual stream, (..., T, C) in f32.
         x = x + self.attention(self.norm_1(x).astype(self.dtype))
         return x + self.mlp(self.norm_2(x).astype(self.dtype))
 
@@ -222,11 +235,12 @@ class GPT2(nnx.Module):
 
     def __call__(self, tokens: Array) -> Array:
         """Token ids (..., T), T <= num_positions, to logits (..., T, V)."""
-        x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[-1]))
+        x = self.tokens(tokens)  # (..., T, C)
+        x = x + self.positions(jnp.arange(tokens.shape[-1]))  # + (T, C)
         for block in self.blocks:
             x = block(x)
-        # The head contracts C of (..., T, C), (V, C): Embed.attend transposes.
-        head = (self.tokens if self.tied_head else self.head).embedding[...]
+        head = (self.tokens if self.tied_head else self.head).embedding[...]  # (V, C)
+        # (..., T, C) x (V, C) -> (..., T, V); Embed.attend would transpose the head.
         return self.dot_general(
             self.norm(x).astype(self.dtype),
             head,
@@ -236,15 +250,18 @@ class GPT2(nnx.Module):
 
 
 def as_they_are(operands: Any, /, *, dtype: Any = None, inexact: bool = True) -> Any:
-    """For flax's promote_dtype, which would copy bf16 activations to the weights' f32.
+    """Replaces flax's promote_dtype, which would convert bf16 activations to f32.
 
-    A product takes operands of two types.
+    The products here take two operands of different types.
     """
     return operands
 
 
 def residual_init(config: GPT2Config) -> nnx.Initializer:
-    """Smaller by the root of how many layers add to the residual stream."""
+    """Normal(0, 0.02 / sqrt(n)), where n layers add to the residual stream.
+
+    Each block has two of them. Source: GPT-2 paper, section 2.3.
+    """
     return nnx.initializers.normal(INIT_STDDEV / (2 * config.num_layers) ** 0.5)
 
 
@@ -255,41 +272,12 @@ def init_params(config: GPT2Config, seed: int) -> Params:
 
 @cache  # tracing gpt2-xl takes 3 s
 def shape_params(config: GPT2Config) -> Params:
-    """`init_params` with a ShapeDtypeStruct for every array; not to be changed."""
+    """`init_params` with a ShapeDtypeStruct for each array. Shared: never change it."""
     return jax.eval_shape(partial(init_params, config, 0))
 
 
 def logits_function(config: GPT2Config, dot_general: DotGeneral) -> LogitsFunction:
-    """The model as a pure function of its parameters and tokens (..., T)."""
+    """The model as a function of parameters and tokens, (..., T) to (..., T, V)."""
     model = nnx.eval_shape(lambda: GPT2(config, dot_general, nnx.Rngs(0)))
     graph = nnx.graphdef(model)
     return lambda params, tokens: nnx.merge(graph, params)(tokens)
-
-
-def cross_entropy(logits: Array, targets: ArrayLike) -> Array:
-    """Mean over (..., T) of -log softmax(logits)[target], in nats per token."""
-    return token_losses(logits, targets).mean()
-
-
-@jax.custom_jvp
-def token_losses(logits: Array, targets: Array) -> Array:
-    """Logits (..., V) and targets (...) to the loss of each token (...)."""
-    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jax.nn.logsumexp(logits, axis=-1) - target_logits
-
-
-@token_losses.defjvp
-def token_losses_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Its gradient, softmax - onehot, from the logits in one pass.
-
-    jax's own keeps the exponentials, as large as the logits, then scatters into them.
-    """
-    logits, targets = primals
-    losses = token_losses(logits, targets)
-    target_logits = jnp.take_along_axis(logits, targets[..., None], axis=-1)
-    log_sum = losses[..., None] + target_logits
-    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
-    gradient = jnp.exp(logits - log_sum) - is_target
-    return losses, (gradient * tangents[0]).sum(axis=-1)

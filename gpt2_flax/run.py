@@ -1,6 +1,6 @@
 """The run folder: `config.json`, `metrics.jsonl`, `loss.png`, `checkpoints/`.
 
-Opening it decides whether a run may start; nothing else in a folder is ever touched.
+`config.json` marks a folder as a run; nothing but these four is ever touched in it.
 """
 
 import json
@@ -15,16 +15,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.files import write_atomically
+from jax_npu.files import write_atomically
 
-PROGRAM = "gpt2_flax"  # marks a config.json as ours
+PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
 CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")
-CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other
-CHECKPOINTS_KEPT = 2  # the second is there should the newest turn out to be a bad one
+CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other item
+CHECKPOINTS_KEPT = 2  # if the newest is damaged, a run goes on from the one before
 
 
 def read_run(out: Path) -> dict[str, Any]:
-    """The `config.json` of the run in `out`."""
+    """The content of `config.json` in the run folder `out`."""
     record = find_run(out)
     if record is None:
         raise InputError(f"{out} holds no run; give the --out of one.")
@@ -37,7 +37,7 @@ def read_run(out: Path) -> dict[str, Any]:
 
 
 def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
-    """Makes `out` a run folder; with `overwrite`, one that forgets the run it holds."""
+    """Makes `out` a run folder; with `overwrite`, after deleting the run it holds."""
     if find_run(out) is not None:
         if not overwrite:
             raise InputError(
@@ -55,7 +55,7 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
 
 
 def change_backend(out: Path, step: int, backend: str) -> None:
-    """Has `config.json` tell that the steps after `step` run on another backend."""
+    """Records in `config.json` that the steps after `step` run on another backend."""
     record = read_run(out)
     change = {"after_step": step, "from": record["train"]["backend"], "to": backend}
     record.setdefault("backend_changes", []).append(change)
@@ -78,6 +78,7 @@ def find_run(out: Path) -> dict[str, Any] | None:
         raise InputError(
             f"{path} is damaged: {e}. Restore it, or give another --out."
         ) from None
+    # A config.json of another program, such as transformers, is no run.
     ours = isinstance(record, dict) and record.get("program") == PROGRAM
     return record if ours else None
 
@@ -87,17 +88,17 @@ def resume_command(out: Path) -> str:
 
 
 def how_to_go_on(out: Path) -> str:
-    """After an error of the NPU: what is kept, and the commands."""
+    """What is kept after an error of the NPU, and the commands that continue."""
     if saved := latest_step(out):
         kept = f"The checkpoint of step {saved} is kept; to go on"
     else:
-        kept = "No step is saved yet; to begin again at the first"
+        kept = "No step is saved yet; to start again at the first"
     command = resume_command(out)
     return f"{kept}: {command}, or without the NPU: {command} --backend host"
 
 
 def delete_run(out: Path) -> None:
-    for name in CONTENTS:  # config.json last: half deleted, it is still a run
+    for name in CONTENTS:  # config.json last: a run half deleted is still a run
         path = out / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -115,11 +116,12 @@ def read_metrics(out: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # whole lines
+    # A crash can leave the last line cut off, without its newline.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def forget_metrics_after(out: Path, step: int) -> None:
-    """Drops the rows of steps that a resumed run takes again."""
+    """Drops the rows after `step`, whose steps a resumed run takes again."""
     rows = [row for row in read_metrics(out) if row["step"] <= step]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     write_atomically(out / "metrics.jsonl", lambda path: path.write_text(text))
@@ -148,14 +150,20 @@ def save_checkpoint(
 
 
 def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
-    """The items of the newest checkpoint that `shapes` names and describes."""
+    """The items of the newest checkpoint that are named in `shapes`.
+
+    `shapes` has a tree of jax.ShapeDtypeStruct for each.
+
+    Raises:
+      InputError: there is no checkpoint, or it is damaged.
+    """
     args = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
     with open_checkpoints(out) as checkpoints:
         step = checkpoints.latest_step()
         if step is None:
             raise InputError(f"{out} has no checkpoint yet; train it first.")
         folder = out / "checkpoints" / str(step)
-        if (folder / CHECKSUMS).exists():  # older runs have none
+        if (folder / CHECKSUMS).exists():  # runs from before checksums have none
             args[CHECKSUMS] = ocp.args.JsonRestore()
         try:
             items = dict(checkpoints.restore(step, args=ocp.args.Composite(**args)))
@@ -172,7 +180,7 @@ def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksum(tree: Any) -> int:
-    """Orbax's files have none for the values: one changed bit would go unnoticed."""
+    """CRC-32 of all arrays; Orbax itself would not notice one changed bit."""
     crc = 0
     for array in jax.tree.leaves(tree):
         crc = zlib.crc32(np.ascontiguousarray(array), crc)

@@ -1,4 +1,4 @@
-"""Text from a trained run.
+"""`gpt2-flax sample`: continues a text with a trained run.
 
 gpt2-flax sample --out run --prompt "The with statement" --num-tokens 100
 """
@@ -26,12 +26,31 @@ from gpt2_flax.model import (
 )
 from gpt2_flax.tokenizer import END_OF_TEXT, NUM_TOKENS, load_tokenizer
 
-TEMPERATURE = 0.8  # below 1: fewer slips into the tail of a small model's guesses
+TEMPERATURE = 0.8  # below 1: a small model's unlikely tokens are mostly wrong
 TOP_K = 40  # as in the samples of the GPT-2 paper
 
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
+    args = make_parser().parse_args(argv)
+    check_flags(args)
+    with jax_npu.backend(resolve_backend(args.backend)):
+        model, params = load_run(args.out)
+        text = continue_text(
+            logits_function(model, jax_npu.dot_general),
+            params,
+            model,
+            args.prompt,
+            args.num_tokens,
+            args.temperature,
+            args.top_k,
+            args.seed,
+        )
+    print(args.prompt + text)
+    return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gpt2-flax sample", description="Continues a text with a trained run."
     )
@@ -53,25 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add("--seed", type=int, default=0, help="(default: 0)")
     add("--backend", help="where matmuls run (default: $JAX_NPU_BACKEND, else auto)")
-    args = parser.parse_args(argv)
-    check_flags(args)
-
-    with jax_npu.backend(resolve_backend(args.backend)):
-        model, params = load_run(args.out)
-        print(
-            args.prompt
-            + continue_text(
-                logits_function(model, jax_npu.dot_general),
-                params,
-                model,
-                args.prompt,
-                args.num_tokens,
-                args.temperature,
-                args.top_k,
-                args.seed,
-            )
-        )
-    return 0
+    return parser
 
 
 def check_flags(args: argparse.Namespace) -> None:
@@ -105,10 +106,10 @@ def continue_text(
     top_k: int = TOP_K,
     seed: int = 0,
 ) -> str:
-    """What the model puts after `prompt`, without the prompt."""
+    """The `num_tokens` tokens that the model adds to `prompt`, as text without it."""
     tokenizer = load_tokenizer()
     start = tokenizer.encode(prompt, allowed_special={END_OF_TEXT})
-    tokens = jnp.array(start + [0] * num_tokens, jnp.int32)
+    tokens = jnp.array(start + [0] * num_tokens, jnp.int32)  # (N,)
     window = min(len(tokens), model.num_positions)
     choose = partial(choose_token, temperature=temperature, top_k=top_k)
     tokens = fill(
@@ -127,15 +128,15 @@ def fill(
     tokens: Array,
     key: Array,
 ) -> Array:
-    """`tokens` (N,) with those from `first` on chosen one after the other.
+    """`tokens` (N,), where each token from `first` on is chosen after those before it.
 
-    Each step sees a window of fixed size, so there is one compilation; what it holds
-    beyond the token to choose does not matter to a causal model.
+    Each step sees a window of fixed size, so that there is one compilation. The window
+    may end after the token to choose, which does not matter to a causal model.
     """
 
     def step(i: Array, tokens: Array) -> Array:
         start = jnp.maximum(i - window, 0)
-        seen = jax.lax.dynamic_slice_in_dim(tokens, start, window)
+        seen = jax.lax.dynamic_slice_in_dim(tokens, start, window)  # (window,)
         scores = logits(params, seen)[i - start - 1]  # (V,)
         return tokens.at[i].set(choose(scores, jax.random.fold_in(key, i)))
 
@@ -143,8 +144,9 @@ def fill(
 
 
 def choose_token(scores: Array, key: Array, temperature: float, top_k: int) -> Array:
+    """Draws from softmax(scores / temperature) of the `top_k` highest scores (V,)."""
     scores = scores[:NUM_TOKENS]  # some vocabularies are padded beyond the tokenizer's
-    best, tokens = jax.lax.top_k(scores, top_k)
+    best, tokens = jax.lax.top_k(scores, top_k)  # both (k,), the highest first
     if temperature == 0:
         return tokens[0]
     return tokens[jax.random.categorical(key, best / temperature)]

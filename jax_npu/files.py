@@ -1,12 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all: the one writer of the project."""
 
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 
 def require_folder_of(*paths: Path | None) -> None:
-    """
+    """Checks, before anything is computed, that files can be written.
+
     Raises:
-      FileNotFoundError: where a file could not be written, before it is computed.
+      FileNotFoundError: if the folder of one does not exist.
     """
     for path in paths:
         if path is not None and not path.resolve().parent.is_dir():
@@ -16,15 +19,36 @@ def require_folder_of(*paths: Path | None) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """All of it or nothing, where `path` is a file; what is none is written into."""
+    """Replaces a file by one with that content, or leaves it as it was.
+
+    A path that is something else, such as /dev/stdout, is written into.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
     path = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_atomically(path, lambda partial: partial.write_bytes(data))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Has `write` fill a file beside `path`, which then takes its place.
+
+    Whenever the program ends, `path` is the old file or the new one.
+    """
+    # A name of its own: other processes and threads may be writing the same file.
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.touch(exist_ok=False)
+        mode = partial.stat().st_mode  # the umask's; safetensors would make it 0600
+        write(partial)
+        partial.chmod(mode)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,4 +1,4 @@
-"""Fixtures of every folder: the backend under test, random data, the reference."""
+"""Fixtures for every folder: the backend under test, random data, the reference."""
 
 import ctypes
 import json
@@ -26,9 +26,10 @@ CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")
 
 INSTRUCTION_SETS = ("amx", "avx512bf16", "avx512", "avx2", "portable")
 
-# f32 accumulation in any order: some units of 2^-24 of the accumulated mass.
+# Error of an f32 sum in any order, relative to its accumulated mass sum |a| |b|: some
+# units of 2^-24.
 ACCUMULATION_ERROR = 2e-6
-# A result rounded to bf16, which has 8 significant bits.
+# Relative error of rounding to bf16, which has 8 significant bits.
 BF16_ROUNDING = 2.0**-8
 
 # (m, k, n) of one training step of GPT-2 124M with 4 x 64 tokens
@@ -50,21 +51,21 @@ GPT2_SHAPES = [
 
 @pytest.fixture(params=BACKENDS)
 def backend(request):
-    """The test runs once on each backend; with $JAX_NPU_BACKEND, on that one only."""
+    """Runs the test once on each backend, or only on that of $JAX_NPU_BACKEND."""
     with jax_npu.backend(request.param):
         yield request.param
 
 
 @pytest.fixture(params=CUSTOM_CALL_BACKENDS)
 def custom_call_backend(request):
-    """`backend` without stock XLA."""
+    """Runs the test on each backend that has a custom call, so not on `xla`."""
     with jax_npu.backend(request.param):
         yield request.param
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def isa(request, monkeypatch):
-    """The test runs on `host` with each instruction set, which is read at each call."""
+    """Runs the test on `host` with each instruction set, which is read at each call."""
     monkeypatch.setenv("JAX_NPU_HOST_ISA", request.param)
     if not jax_npu.backends()["host"].available:
         pytest.skip(f"this CPU does not run {request.param}")
@@ -74,15 +75,16 @@ def isa(request, monkeypatch):
 
 @pytest.fixture
 def instruction_sets():
-    """All of `isa`."""
+    """The values of fixture `isa`, all at once."""
     return INSTRUCTION_SETS
 
 
 @pytest.fixture(scope="session")
 def run_python():
-    """Runs a program in its own Python, with no $JAX_NPU_ variable but those given.
+    """A function that runs a program in its own Python process.
 
-    `loader` is what starts it: a dynamic linker and its options.
+    `loader` is what starts Python: a dynamic linker and its options. Of the variables
+    that begin with JAX_NPU_, the process has only those given.
     """
 
     def run(program, *loader, **environment):
@@ -100,7 +102,7 @@ def run_python():
 
 @pytest.fixture(scope="session")
 def xrt_tree():
-    """The tree of `.ci/unpack-xrt`, named by $JAX_NPU_XRT_TREE."""
+    """The folder that `.ci/unpack-xrt` filled, named by $JAX_NPU_XRT_TREE."""
     tree = os.environ.get(TREE_VARIABLE)
     if not tree:
         pytest.skip(f"${TREE_VARIABLE} names no tree made by .ci/unpack-xrt")
@@ -114,12 +116,12 @@ def xrt_tree():
 
 @pytest.fixture(scope="session")
 def xrt_headers(xrt_tree):
-    """The folder of XRT's headers, in that tree."""
+    """The folder of XRT's headers, in `xrt_tree`."""
     return xrt_tree / "usr" / "include"
 
 
 class VirtualXrt:
-    """Switches of the virtual XRT of this process, and what is alive in it."""
+    """The virtual XRT of this process: its faults, and the objects alive in it."""
 
     def __init__(self):
         self.library = ctypes.CDLL(str(extension.library_path(DRIVERS["sim"])))
@@ -129,18 +131,18 @@ class VirtualXrt:
         self.library.jax_npu_sim_num_contexts.restype = ctypes.c_int64
 
     def set_faults(self, spec):
-        """See `aie/sim/README.md`; counts of faults and calls start anew."""
+        """Sets faults, as `aie/sim/README.md` describes, and all counts to zero."""
         if error := self.library.jax_npu_sim_set_faults(spec.encode()):
             raise ValueError(error.decode())
 
     @property
     def faults(self):
-        """How often each fault happened since they were set."""
+        """How often each fault happened since the faults were set."""
         return self._counts()["faults"]
 
     @property
     def calls(self):
-        """How many calls of each kind there were since."""
+        """How many calls of each kind there were since the faults were set."""
         return self._counts()["calls"]
 
     def _counts(self):
@@ -156,7 +158,7 @@ class VirtualXrt:
 
 
 def make_a_tested_context():
-    """Or the first run of a test could be a self-test."""
+    """Makes a context on `sim`, so that no test's first run is a self-test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_NPU_CHECK", "first")
         patch.setenv("JAX_NPU_STRICT", "0")
@@ -181,7 +183,7 @@ def virtual_xrt():
 
 @pytest.fixture
 def events():
-    """A function: how often an event of `jax_npu.npu_events()` was in this test."""
+    """A function that counts an event of `jax_npu.npu_events()` in this test."""
     before = jax_npu.npu_events()
     return lambda name: jax_npu.npu_events()[name] - before[name]
 
@@ -193,7 +195,7 @@ def gpt2_shape(request):
 
 @pytest.fixture
 def gpt2_shapes():
-    """All of `gpt2_shape`."""
+    """The values of fixture `gpt2_shape`, all at once."""
     return GPT2_SHAPES
 
 
@@ -214,7 +216,7 @@ def assert_contraction():
         if backend != "xla":
             lhs, rhs = as_bf16(lhs), as_bf16(rhs)
         expected = np.einsum(subscripts, lhs, rhs)
-        mass = np.einsum(subscripts, np.abs(lhs), np.abs(rhs))
+        mass = np.einsum(subscripts, np.abs(lhs), np.abs(rhs))  # sum |a| |b|
         bound = error * mass
         if out == jnp.bfloat16:
             bound = bound + BF16_ROUNDING * (np.abs(expected) + bound)

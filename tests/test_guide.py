@@ -1,4 +1,4 @@
-"""The guide for Ryzen AI machines says what the doctor and the commands say."""
+"""The guide for Ryzen AI machines agrees with the doctor and the commands."""
 
 import re
 import shlex
@@ -19,19 +19,19 @@ README = (ROOT / "README.md").read_text()
 
 
 def commands(text, program):
-    """Those of indented blocks, and those in backquotes that are whole."""
+    """All commands in indented blocks, and all in backquotes that have no "..."."""
     found = re.findall(rf"^    ({program} .*)", text, re.MULTILINE)
     found += re.findall(rf"`({program} [^`]*)`", text)
     return [line for line in found if "..." not in line]
 
 
 @pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
-def test_every_command_is_one(text):
+def test_every_command_in_the_text_exists(text):
     lines = commands(text, "jax-npu")
     assert len(lines) >= 5
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        make_parser().parse_args(words)  # exits where it is none
+        make_parser().parse_args(words)  # exits if the command does not exist
     for line in commands(text, "gpt2-flax"):
         assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
 
@@ -49,7 +49,7 @@ def test_every_command_is_one(text):
         *CHECK.choices,
     ],
 )
-def test_what_the_doctor_says_the_guide_says(command):
+def test_the_guide_has_the_doctors_commands(command):
     assert command in GUIDE
 
 
@@ -76,7 +76,7 @@ def test_chips_are_those_that_are_found():
         assert f"`{kind}`" in row
 
 
-def test_links_within_lead_somewhere():
+def test_links_within_the_guide_have_a_target():
     headings = re.findall(r"^#+ (.*)", GUIDE, re.MULTILINE)
     known = {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
     links = re.findall(r"\]\(#([^)]*)\)", GUIDE)

@@ -1,8 +1,9 @@
-// zero_f32, zero_bf16: clear a tile of C. DIM_M and DIM_N are the tile's sizes; without
-// them only the template is compiled.
+// zero_f32, zero_bf16: clear a tile of C.
+//
+// DIM_M and DIM_N are the tile's sizes. Without them, only the template is compiled.
 #include <aie_api/aie.hpp>
 
-// `size` is a multiple of 16.
+// c[i] = 0; `size` is a multiple of 16, the lanes of a vector.
 template <typename T>
 inline void Zero(T* __restrict c, unsigned size) {
   const aie::vector<T, 16> zeros = aie::zeros<T, 16>();

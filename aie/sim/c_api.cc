@@ -22,7 +22,7 @@ namespace {
 
 thread_local std::string error_text;
 
-// What `call` returns, or `failed` with the error kept.
+// Returns the result of `call`, or keeps its error and returns `failed`.
 template <typename Result>
 Result Guarded(Result failed, const std::function<Result()>& call) {
   try {

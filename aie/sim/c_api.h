@@ -1,5 +1,5 @@
-// The virtual NPU for ctypes. A function that fails returns null or -1; npu_sim_error
-// then says why, in one line, until the thread's next call.
+// The virtual NPU for ctypes. A function that fails returns null or -1; until the
+// thread's next call, npu_sim_error then returns the reason, in one line.
 
 #ifndef JAX_NPU_AIE_SIM_C_API_H_
 #define JAX_NPU_AIE_SIM_C_API_H_
@@ -12,8 +12,8 @@ extern "C" {
 
 struct NpuSim;
 
-// A kernel of the caller's: pointers to its arguments' bytes (null for a scalar), their
-// sizes, and the scalars. Not 0: it failed.
+// A kernel of the caller. It gets pointers to its arguments' bytes (null for a scalar),
+// their sizes and the scalars, and returns 0 unless it failed.
 typedef int (*NpuSimKernel)(void* const* data, const int64_t* bytes,
                             const int64_t* scalars);
 
@@ -21,27 +21,29 @@ struct NpuSimKernelInfo {
   const char* name;
   NpuSimKernel run;
   int num_arguments;
-  const char* accesses;  // for each: '-', 'r', 'w' or 'b' (both)
-  int64_t cycles, macs;  // of a call
+  const char* accesses;  // one letter for each: '-', 'r', 'w' or 'b' (both)
+  int64_t cycles, macs;  // per call
 };
 
 JAX_NPU_SIM_EXPORT const char* npu_sim_error();
 
-// An array with that configuration (its text), built-in kernels that compute with
-// `arithmetic`, and the caller's own, which replace built-in ones of their names.
+// Makes an array with the configuration of that text, with built-in kernels that
+// compute with `arithmetic`, and with the caller's kernels, which replace built-in ones
+// of the same names.
 JAX_NPU_SIM_EXPORT NpuSim* npu_sim_open(const char* configuration,
                                         const char* arithmetic, int b_column_major,
                                         const NpuSimKernelInfo* kernels,
                                         int num_kernels);
 JAX_NPU_SIM_EXPORT void npu_sim_close(NpuSim* sim);
 
-// Runs a stream to its end; `data` are the argument buffers, on 4 bytes.
+// Runs a stream to its end. `data` are the argument buffers, aligned to 4 bytes.
 JAX_NPU_SIM_EXPORT int npu_sim_run(NpuSim* sim, const uint32_t* words,
                                    int64_t num_words, void* const* data,
                                    const int64_t* bytes, int num_arguments);
 JAX_NPU_SIM_EXPORT void npu_sim_reset(NpuSim* sim);
 
-// JSON, valid until the next call with `sim`: of the last run, or of all runs.
+// The report of the last run or of all runs, as JSON; valid until the next call with
+// `sim`, as is the trace.
 JAX_NPU_SIM_EXPORT const char* npu_sim_report(NpuSim* sim, int of_all_runs);
 JAX_NPU_SIM_EXPORT void npu_sim_start_trace(NpuSim* sim);
 JAX_NPU_SIM_EXPORT const char* npu_sim_trace(NpuSim* sim);

@@ -1,4 +1,4 @@
-"""How cores multiply and add: the one table of arithmetics that have a name.
+"""The one table of arithmetics: the ways in which cores multiply and add.
 
 The names are those of the C++ (`aie/sim`, `xla_ffi/npu`), which takes them as text.
 """
@@ -24,7 +24,7 @@ class Arithmetic:
     name: str
     devices: tuple[str, ...]  # whole NPUs whose cores can compute it
     operands: Literal["f32", "bfp16"]  # how a checker must round A and B first
-    error_bound: float  # of an element of C, as a share of its Σ|a||b|
+    error_bound: float  # for an element of C, as a share of its Σ|a||b|
     meaning: str  # one line
 
 
@@ -37,14 +37,14 @@ ARITHMETICS = {
             devices=("npu1", "npu2"),
             operands="f32",
             error_bound=F32_ERROR_BOUND,
-            meaning="the chip's own multiply-accumulate in f32, to the bit",
+            meaning="npu1: its bf16 mac to the bit; npu2: one product at a time in f32",
         ),
         Arithmetic(
             name="bfp16",
             devices=("npu2",),
             operands="bfp16",
             error_bound=BFP16_ERROR_BOUND,
-            meaning="blocks of 8 values with one exponent, rounded to nearest even",
+            meaning="eight values share an exponent, rounded to nearest even",
         ),
         Arithmetic(
             name="bfp16_floor",
@@ -53,14 +53,14 @@ ARITHMETICS = {
             # should compute.
             operands="bfp16",
             error_bound=BFP16_FLOOR_ERROR_BOUND,
-            meaning="bfp16 as cores compute that round down by mistake",
+            meaning="bfp16 with the fault of rounding downwards",
         ),
         Arithmetic(
             name="fast",
             devices=("npu1", "npu2"),
             operands="f32",
             error_bound=F32_ERROR_BOUND,
-            meaning="f32 of this CPU, whose sums differ in order from the chip's",
+            meaning="f32 of this CPU",
         ),
     )
 }

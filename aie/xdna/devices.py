@@ -1,13 +1,14 @@
-"""The NPUs as one table: what every part of the design may assume of the hardware.
+"""The NPUs as one table: every limit, address and rate of the hardware that we rely on.
 
-Sources: AMD AM020 and AM027 (register references of AIE-ML and its successor), aie-rt,
-mlir-aie's target model. Addresses are byte offsets within a tile.
+Sources: AMD AM020 and AM027 (architecture manuals and register references of AIE-ML and
+its successor), aie-rt, mlir-aie's target model. Addresses are byte offsets within a
+tile.
 """
 
 import functools
 from dataclasses import dataclass
 
-WORD_BYTES = 4  # granule of every DMA
+WORD_BYTES = 4  # the smallest unit that a DMA moves
 
 SHIM_ROW = 0
 MEMTILE_ROW = 1
@@ -21,17 +22,18 @@ class Dma:
     num_s2mm: int
     num_mm2s: int
     num_bds: int
-    num_dims: int  # besides the iteration
-    wrap_bits: int  # a dimension's size; the outermost is bounded by the length alone
+    num_dims: int  # without the iteration
+    wrap_bits: int  # a dimension's size; only the length bounds the outermost one
     step_bits: int  # a stride in words, less 1
-    length_bits: int  # in words
+    length_bits: int  # a transfer's length in words
     pad_bits: tuple[int, ...]  # zeros before and after, innermost dimension first
-    bd_address: int
+    bd_address: int  # BD i is BD_STRIDE_BYTES i further
     bd_words: int
     s2mm_control: int  # channel c is 8 c further
-    mm2s_control: int
+    mm2s_control: int  # as s2mm_control
     parity: bool = False  # even channels use the lower half of the BDs, odd the upper
-    num_neighbour_channels: int = 0  # the first ones reach the tiles west and east too
+    # So many channels, the first ones, also reach the tiles west and east.
+    num_neighbour_channels: int = 0
 
     def num_channels(self, direction: str) -> int:
         return {"S2MM": self.num_s2mm, "MM2S": self.num_mm2s}[direction]
@@ -45,33 +47,33 @@ class Dma:
 
     def control_address(self, direction: str, channel: int) -> int:
         base = {"S2MM": self.s2mm_control, "MM2S": self.mm2s_control}[direction]
-        return base + 8 * channel
+        return base + 2 * WORD_BYTES * channel  # a control and a queue for each
 
     def queue_address(self, direction: str, channel: int) -> int:
-        return self.control_address(direction, channel) + 4
+        return self.control_address(direction, channel) + WORD_BYTES
 
 
 BD_STRIDE_BYTES = 0x20
 LOCK_STRIDE_BYTES = 16
-AXCACHE = 2  # of every transfer of a shim
-MAX_ITERATIONS = 64
-MAX_REPEATS = 256
-QUEUE_DEPTH = 4
-MAX_LOCK_VALUE = 63
-MAX_BUFFER_ARGUMENTS = 5  # of a run: tool versions differ beyond them
-INSTRUCTION_BYTES = 16  # of a core's longest instruction
+AXCACHE = 2  # a field of a shim's BD: every transfer has this value
+MAX_ITERATIONS = 64  # 6 bits in a BD
+MAX_REPEATS = 256  # 8 bits in a queued task
+QUEUE_DEPTH = 4  # tasks that a channel queues
+MAX_LOCK_VALUE = 63  # 6 bits
+MAX_BUFFER_ARGUMENTS = 5  # buffers of a run: tool versions differ beyond them
+INSTRUCTION_BYTES = 16  # a core's longest instruction
 
 # The linker puts .data, .rodata and .bss behind a core's last buffer (the linker script
 # of mlir-aie 1.3). Its C runtime alone has 37 bytes of them (mlir-aie's issue 3560); a
-# GEMM with nothing left was short of 161 (3406). Peano keeps constant vectors there, of
-# 64 bytes each, and jump tables: our kernels have no tables of their own.
+# GEMM with nothing left was 161 bytes short (3406). Peano keeps constant vectors of 64
+# bytes each there, and jump tables; our kernels have no tables of their own.
 RUNTIME_DATA_BYTES = 64
-CONSTANTS_BYTES = 1024  # of a core that runs kernels of unknown size
+CONSTANTS_BYTES = 1024  # for a core that runs kernels of unknown size
 
 
 @dataclass(frozen=True)
 class TileKind:
-    """What the tiles of a row are: shim (towards DDR), memtile or core."""
+    """The kind of the tiles of a row: shim (towards DDR), memtile or core."""
 
     name: str
     memory_bytes: int
@@ -80,7 +82,7 @@ class TileKind:
     num_locks: int
     lock_address: int  # lock i is LOCK_STRIDE_BYTES i further
     dma: Dma
-    # ports of the stream switch: masters leave the tile, slaves enter it
+    # Ports of the stream switch by bundle: masters leave the tile, slaves enter it.
     masters: dict[str, int]
     slaves: dict[str, int]
 
@@ -163,8 +165,9 @@ CORE = TileKind(
     slaves={"DMA": 2, "South": 6, "West": 4, "North": 4, "East": 4},
 )
 
-SHIM_CONTROLLER_ID = 15  # that mlir-aie gives to shims: a token carries it
-CONTROLLER_BITS = 0x1F00  # where a channel's control holds that id
+SHIM_CONTROLLER_ID = 15  # mlir-aie gives it to shims; a token carries it
+# Where a channel's control register holds that id.
+CONTROLLER_BITS = 0x1F00
 CONTROLLER_SHIFT = 8
 
 
@@ -175,13 +178,14 @@ class Device:
     name: str
     num_columns: int
     mlir_number: int  # in the enumeration AIEDevice of mlir-aie 1.3
-    generation: int  # in the header of an instruction stream
-    triple: str
+    generation: int  # as in the header of an instruction stream
+    triple: str  # the compiler's name of the target
     stream_bytes_per_cycle: int
-    min_clock_hz: float  # the lowest power mode
-    burst_code: int  # of the longest burst to DDR, the default
-    mmul_shape: tuple[int, int, int]  # r, s, t of the bf16 matrix instruction
-    bf16_macs_per_cycle: int  # of one core, exact arithmetic
+    min_clock_hz: float  # in the lowest power mode
+    burst_code: int  # a BD field: the longest burst to DDR, the default
+    # The bf16 matrix instruction's r, s, t: it multiplies (r, s) by (s, t).
+    mmul_shape: tuple[int, int, int]
+    bf16_macs_per_cycle: int  # one core, exact arithmetic
     num_rows: int = 6
 
     @property
@@ -228,7 +232,7 @@ def _npu2(name: str, num_columns: int, mlir_number: int) -> Device:
         min_clock_hz=0.792e9,
         burst_code=3,
         mmul_shape=(8, 8, 8),
-        bf16_macs_per_cycle=32,  # 512 nominal with bfp16's shared exponents
+        bf16_macs_per_cycle=32,  # nominally 512 with bfp16's shared exponents
     )
 
 
@@ -245,7 +249,7 @@ DEVICES = {
 
 @functools.cache
 def device(name: str) -> Device:
-    """The device of that name.
+    """The device with that name.
 
     Raises:
       ValueError: if there is none.

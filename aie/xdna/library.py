@@ -1,4 +1,4 @@
-"""Where the compiled libraries of the installation lie."""
+"""The search for a compiled library in the installation."""
 
 import os
 from importlib.util import find_spec

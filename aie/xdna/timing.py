@@ -1,9 +1,9 @@
-"""How long things take on an NPU: the parameters of the virtual NPU's time model.
+"""Times on an NPU: the parameters of the virtual NPU's time model.
 
-Sources: AM020 for the tiles' DMA, measurements on silicon that others published, and
-what is said to be assumed. "Scaled" is npu1's time at npu2's clock, assumed. Two
-numbers are fitted to measured GEMMs, `KERNEL_EFFICIENCY` and `NPU1_LAUNCH_SECONDS`;
-`jax-npu calibrate` compares.
+Each number has its source: AM020 for the tiles' DMA, measurements on silicon that
+others published, or an assumption. "Scaled" means npu1's time at npu2's clock, which is
+assumed. Two numbers are fitted to measured GEMMs, `KERNEL_EFFICIENCY` and
+`NPU1_LAUNCH_SECONDS`; `jax-npu calibrate` compares the model with them.
 """
 
 from dataclasses import dataclass
@@ -13,28 +13,31 @@ from xdna.devices import WORD_BYTES, device
 NPU1_HZ = 1.024e9
 NPU2_HZ = 1.8e9
 SCALE = NPU2_HZ / NPU1_HZ
-# Fitted: of the device's exact multiply-accumulates a cycle, what upstream's kernel
-# reaches as the open compiler makes it. Published of npu1 is 0.377, the clock that the
-# measured GEMMs ran at is not; at 1.024 GHz they need 0.40. Assumed of npu2.
+# Fitted: the share of the device's exact multiply-accumulates a cycle that mlir-aie's
+# kernel reaches with the open compiler. The share published for npu1 is 0.377; the
+# clock of the measured GEMMs is not published, and at 1.024 GHz they need 0.40. Assumed
+# for npu2.
 KERNEL_EFFICIENCY = 0.40
-# Fitted: the host's part of submitting a run and waiting. With the controller's launch
-# and first sync an empty run takes 136 us; published are 150-170 on two machines.
+# Fitted: the host's part of submitting a run and waiting for it. With the controller's
+# launch and first sync an empty run takes 136 us; 150-170 us were published for two
+# machines.
 NPU1_LAUNCH_SECONDS = 100e-6
-# Lost between two runs of consecutive bytes in DDR. On npu2, 62 GB/s in all become the
-# published 37 with runs of 128 bytes and 10 with runs of 16. Not measured on npu1.
+# Lost between two runs of consecutive bytes in DDR: a rate of r becomes
+# r / (1 + overhead / run). On npu2, 62 GB/s in all become the published 37 with runs of
+# 128 bytes and 10 with runs of 16. Not measured on npu1.
 DDR_RUN_OVERHEAD_BYTES = 85.0
 
 
 @dataclass(frozen=True)
 class Timing:
-    """In cycles of the array's clock, but for what is named otherwise."""
+    """Times in cycles of the array's clock, except where the name has another unit."""
 
-    clock_hz: float  # of the default power mode, published measurement
+    clock_hz: float  # in the default power mode, published measurement
     # Streams and tile DMA: AM020; published measurement 3.99976 bytes a cycle on npu1.
-    cycles_per_word: float  # of 4 bytes
+    cycles_per_word: float  # a word has 4 bytes
     bd_setup: int  # AM020
     channel_start: int  # AM020
-    bd_chain: int  # from one BD to the next, AM020
+    bd_chain: int  # from one buffer descriptor (BD) to the next, AM020
     lock: int  # acquire or release, AM020
     memtile_release: int  # until others see it, published measurement
     hop: int  # for each switch on a route, AM020
@@ -42,30 +45,30 @@ class Timing:
     # 171 + 1.00 to it. npu2: its streams take two words a cycle, the rest is assumed.
     shim_mm2s_cycles_per_word: float
     shim_s2mm_cycles_per_word: float
-    shim_mm2s_first_task: int  # of a cold channel
+    shim_mm2s_first_task: int  # on a channel that was idle
     shim_s2mm_first_task: int
     shim_mm2s_task: int
     shim_s2mm_task: int
-    # The controller, for each operation of a stream.
+    # The controller's time for each operation of a stream.
     write: int  # published measurement
-    lock_write: int  # npu1 as any other write, assumed; npu2 published measurement
+    lock_write: int  # npu1 like any other write, assumed; npu2 published measurement
     maskwrite: int  # npu1 published measurement, npu2 scaled
     blockwrite: int  # npu1 published measurement, npu2 scaled
     blockwrite_word: int  # npu1 published measurement, npu2 scaled
     patch: int  # assumed: a blockwrite of two words
     sync: int  # assumed: a write
-    # npu1 published measurement; npu2 chosen such that with launch_seconds they make up
-    # the 107-116 us of a dispatch that does nothing, published measurement.
+    # npu1 published measurement. npu2's are chosen so that, with launch_seconds, they
+    # add up to the 107-116 us of an empty dispatch, a published measurement.
     first_sync: int
     launch: int
-    # Of the host: npu1 fitted, npu2 published measurement of an empty kernel.
+    # The host's part: npu1 fitted, npu2 published measurement of an empty kernel.
     launch_seconds: float
     # DDR, published measurements.
-    ddr_bytes_per_second: float  # of all shims, per direction or in all
+    ddr_bytes_per_second: float  # all shims together, per direction or in all
     ddr_directions_shared: bool  # whether reads and writes share that rate
     ddr_run_overhead_bytes: float
     # Cores.
-    core_instruction: int  # of the core's own program, assumed
+    core_instruction: int  # an instruction of the core's own program, assumed
     kernel_call: int  # assumed
     # A kernel call on a tile (m, k, n) takes mkn * m k n + mn * m n cycles. bfp16: two
     # numbers that fit published measurements of three tiles.
@@ -73,12 +76,13 @@ class Timing:
     matmul_exact_mn: float
     matmul_bfp16_mkn: float  # 0: the device has no bfp16
     matmul_bfp16_mn: float
-    zero_byte: float  # stored; assumed: one store of 256 bits a cycle
+    zero_byte: float  # assumed: one store of 256 bits a cycle
     convert_element: float  # f32 to bf16, assumed
-    run_limit_seconds: float = 2.0  # the driver ends a longer run, published
+    run_limit_seconds: float = 2.0  # the driver aborts a longer run, published
 
 
 def _cycles_per_word(name: str) -> float:
+    # a stream moves a word a cycle on npu1, two on npu2
     return WORD_BYTES / device(name).stream_bytes_per_cycle
 
 
@@ -165,7 +169,9 @@ TIMINGS = {
 
 
 def timing(device_name: str) -> Timing:
-    """The times of a device; fewer columns of an NPU are each as fast.
+    """The times of a device.
+
+    A part of an NPU, such as "npu1_2col", has the times of the whole.
 
     Raises:
       ValueError: if there is no such device.

@@ -1,11 +1,11 @@
-"""gpt2-flax bench: how fast a training step is on one backend against others.
+"""`gpt2-flax bench`: the time of a training step on one backend against others.
 
     gpt2-flax bench --backend sim --against host
     gpt2-flax bench --model gpt2 --batch-size 4 --seq-len 64 --backend host \\
       --against xla torch-bf16 torch-f32 --chart bench.png
 
-Each contender has a process of its own, and they compute a step each in turn. Ratios
-are of neighbours in time, so a machine that others use too slows both.
+Each contender has a process of its own, and they take turns, one step each. A ratio is
+of two steps that follow each other, so other load on the machine slows both.
 """
 
 import argparse
@@ -19,20 +19,23 @@ from typing import Any
 import jax_npu
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import resolve_backend
+from gpt2_flax.bench.chart import draw
 from gpt2_flax.bench.contender import Contender, require_contender
 from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
-from gpt2_flax.bench.report import Bench, Steps, as_record, as_table, draw
+from gpt2_flax.bench.report import as_record, as_table
+from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
-from gpt2_flax.config import TrainConfig, choose_model
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import GPT2Config
-from jax_npu.bench.chart import require_matplotlib
-from jax_npu.bench.other_load import OtherLoad, load_warning
-from jax_npu.bench.peak import PeakMeter
-from jax_npu.bench.side_by_side import (
+from gpt2_flax.train_flags import TrainConfig, choose_model
+from jax_npu.bench import (
+    OtherLoad,
+    PeakMeter,
     in_turn,
+    load_warning,
     machine_facts,
     reject_repeated,
+    require_matplotlib,
     versions,
     wide_console,
 )
@@ -58,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         activations=arguments.activations,
     )
     model = choose_model(config)
-    bench = run(names, model, config, arguments)
-    tell(bench, model, arguments)
+    bench = measure(names, model, config, arguments)
+    print_results(bench, model, arguments)
     return 0
 
 
@@ -67,7 +70,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="gpt2-flax bench", description="Times training steps, backend by backend."
     )
-    parser.add_argument("--backend", help="the one that is measured")
+    parser.add_argument("--backend", help="the one that is compared with the others")
     parser.add_argument(
         "--against",
         nargs="*",
@@ -107,22 +110,22 @@ def contender_names(arguments: argparse.Namespace) -> list[str]:
     return names
 
 
-def run(
+def measure(
     names: list[str],
     model: GPT2Config,
     config: TrainConfig,
     arguments: argparse.Namespace,
 ) -> Bench:
-    """The contenders' steps in turn, after their first ones and those to warm up."""
+    """Runs first steps, steps to warm up and measured steps, the latter two in turn."""
     peak = PeakMeter()
     spec = {"model": asdict(model), "train": asdict(config)}
     with ExitStack() as stack:
         contenders = [stack.enter_context(Contender(name)) for name in names]
-        # One by one: a first step compiles, and has the machine for itself.
-        begun = []
+        # One by one: a first step compiles, and should have the machine to itself.
+        starts = []
         for contender in contenders:
             ready = contender.ask(spec | {"contender": contender.name})
-            begun.append((ready["versions"], contender.ask({"do": "step"})))
+            starts.append((ready["versions"], contender.ask({"do": "step"})))
         steppers = [lambda c=c: c.ask({"do": "step"}) for c in contenders]
         in_turn(steppers, arguments.warmup)
         load = OtherLoad(contender.pid for contender in contenders)
@@ -135,7 +138,7 @@ def run(
             contenders[0].ask({"do": "profile", "path": path})
     steps = [
         steps_of(contender.name, *start, answers, end)
-        for contender, start, answers, end in zip(contenders, begun, replies, memory)
+        for contender, start, answers, end in zip(contenders, starts, replies, memory)
     ]
     flops = gemm_flops(model, config)
     num_tokens = config.batch_size * config.seq_len
@@ -157,7 +160,9 @@ def steps_of(
     )
 
 
-def tell(bench: Bench, model: GPT2Config, arguments: argparse.Namespace) -> None:
+def print_results(
+    bench: Bench, model: GPT2Config, arguments: argparse.Namespace
+) -> None:
     facts, packages = machine_facts(), versions("jax-npu")
     for steps in bench.contenders:
         packages |= steps.versions

@@ -1,15 +1,15 @@
-"""A contender of the benchmark: a process of its own, asked for a step at a time.
+"""A contender of the benchmark: a process of its own, asked for one step at a time.
 
-So its peak memory, its compilation and its allocator are its own. It is told in lines
-of JSON on stdin and answers in lines of JSON on stdout:
+Its peak memory, its compilation and its allocator are thus its own. It reads requests
+as lines of JSON on stdin, and answers each with a line of JSON on stdout:
 
     {"contender": ..., "model": ..., "train": ...}  -> {"versions": {...}}
     {"do": "step"}     -> {"seconds": ..., "loss": ..., "counters": {...} or null}
     {"do": "profile", "path": ...} -> {}
     {"do": "memory"}   -> {"peak_memory_bytes": ...}
 
-or {"error": "one line"} to any. When its stdin ends, it ends. A program that does this
-is a contender too: `--against name=command`.
+or with {"error": "one line"}. It exits when its stdin ends. Any program that speaks
+this protocol can be a contender: `--against name=command`.
 """
 
 import json
@@ -24,13 +24,14 @@ from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError
 
 TORCH_PACKAGES = ("torch", "transformers")
-END_SECONDS = 10  # to end by itself, before it is killed
+END_SECONDS = 10  # for a process to exit by itself before it is killed
 
 
 def require_contender(name: str) -> None:
-    """
+    """Checks that what the contender needs is installed.
+
     Raises:
-      InputError: where PyTorch is needed and not installed.
+      InputError: it needs PyTorch, which is not.
     """
     missing = [package for package in TORCH_PACKAGES if find_spec(package) is None]
     if name in TORCH_CONTENDERS and missing:
@@ -41,7 +42,7 @@ def require_contender(name: str) -> None:
 
 
 class Contender:
-    """Context manager: the process ends with it, in the middle of a step or not."""
+    """Context manager of the process, which ends at its exit, even in a step."""
 
     def __init__(self, name: str) -> None:
         self.name, _, command = name.partition("=")
@@ -64,9 +65,10 @@ class Contender:
         return self._process.pid
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """
+        """Sends a request and waits for the reply.
+
         Raises:
-          InputError: what it answered with, or how it ended.
+          InputError: the contender replied with an error, not in JSON, or not at all.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

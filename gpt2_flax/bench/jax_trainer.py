@@ -1,4 +1,4 @@
-"""The contender that `gpt2-flax train` would be, on one backend."""
+"""The contender in JAX: the step of `gpt2-flax train` on one backend."""
 
 import time
 from dataclasses import asdict
@@ -8,14 +8,14 @@ import jax
 import numpy as np
 
 import jax_npu
-from gpt2_flax.config import TrainConfig
 from gpt2_flax.data import Tokens
 from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_params
-from gpt2_flax.train import TrainStep, initial_state, make_train_step
-from gpt2_flax.training.optimizer import make_optimizer, make_schedule
-from jax_npu.bench.side_by_side import versions
+from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.training.optimizer import optimizer_of
+from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
+from jax_npu.bench import versions
 
-NO_CUSTOM_CALLS = "xla"
+NO_CUSTOM_CALLS = "xla"  # the backend without custom calls
 
 
 class JaxTrainer:
@@ -50,9 +50,8 @@ class JaxTrainer:
 
 
 def compiled_later(shape: GPT2Config, config: TrainConfig) -> tuple[TrainStep, Any]:
-    """The step of `gpt2-flax train`, and its optimizer."""
-    schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
-    optimizer = make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
+    """The step of `gpt2-flax train`, not yet compiled, and its optimizer."""
+    optimizer = optimizer_of(config)
     logits = logits_function(shape, jax_npu.dot_general)
     return make_train_step(logits, optimizer), optimizer
 
@@ -62,13 +61,12 @@ def num_params(shape: GPT2Config) -> int:
 
 
 def random_tokens(vocab_size: int, config: TrainConfig) -> Tokens:
-    """(B, T + 1)"""
-    shape = (config.batch_size, config.seq_len + 1)
+    shape = (config.batch_size, config.seq_len + 1)  # (B, T + 1), as in training
     return np.random.default_rng(config.seed).integers(0, vocab_size, shape, np.int32)
 
 
 def gemm_flops(shape: GPT2Config, config: TrainConfig) -> int:
-    """Of the products of one step, whichever contender computes it."""
+    """FLOPs of the products of one step, whichever contender computes it."""
     train_step, optimizer = compiled_later(shape, config)
     state = jax.eval_shape(
         lambda: initial_state(init_params(shape, config.seed), optimizer)

@@ -1,6 +1,7 @@
 """The contender in PyTorch: the same model, optimizer and tokens, eager on the CPU.
 
-Its autocast computes products in bf16, as jax-npu does, and so is the peer to beat.
+Under autocast it computes products in bf16, as jax-npu does: `torch-bf16` is the peer
+to compare with.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 import transformers
 
-BETAS = (0.9, 0.95)  # as in optimizer.py, whose imports would weigh on this process
+BETAS = (0.9, 0.95)  # as in training/optimizer.py, whose import would load JAX here
 
 
 class TorchTrainer:
@@ -29,16 +30,17 @@ class TorchTrainer:
         self._optimizer = make_optimizer(self._model, train)
         shape = (train["batch_size"], train["seq_len"] + 1)
         random = np.random.default_rng(train["seed"])
-        tokens = random.integers(0, model["vocab_size"], shape, np.int64)
-        self._inputs = torch.from_numpy(tokens[:, :-1].copy())
-        self._targets = torch.from_numpy(tokens[:, 1:].copy()).flatten()
+        tokens = random.integers(0, model["vocab_size"], shape, np.int64)  # (B, T + 1)
+        self._inputs = torch.from_numpy(tokens[:, :-1].copy())  # (B, T)
+        self._targets = torch.from_numpy(tokens[:, 1:].copy()).flatten()  # (B * T,)
 
     def step(self) -> dict[str, Any]:
         start = time.perf_counter()
         with self._autocast():
-            logits = self._model(self._inputs, use_cache=False).logits
+            logits = self._model(self._inputs, use_cache=False).logits  # (B, T, V)
             loss = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), self._targets
+                logits.flatten(0, 1),  # (B * T, V)
+                self._targets,
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._max_grad_norm)
@@ -48,7 +50,7 @@ class TorchTrainer:
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "loss": value, "counters": None}
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if not self._is_bf16:
             return contextlib.nullcontext()
         return torch.autocast("cpu", dtype=torch.bfloat16)
@@ -76,7 +78,7 @@ def make_model(model: dict[str, Any]) -> Any:
 
 
 def make_optimizer(model: Any, train: dict[str, Any]) -> Any:
-    """Decays matrices and embeddings, as optimizer.py does."""
+    """AdamW that decays matrices and embeddings only, as training/optimizer.py does."""
     parameters = list(model.parameters())
     groups = [
         {

@@ -1,6 +1,7 @@
-"""A contender's own process: see contender.py for what it is told and answers.
+"""The process of a contender; contender.py describes its requests and replies.
 
-Imports here are few: those of one contender must not weigh on another's memory.
+It imports little at the top: what one contender imports must not count as another's
+memory.
 """
 
 import json
@@ -25,7 +26,7 @@ class Trainer(Protocol):
 
 
 def main() -> int:
-    # What libraries print must not get between the answers.
+    # Replies go to a copy of stdout: what libraries print must not come between them.
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     try:
@@ -35,8 +36,8 @@ def main() -> int:
     except Exception as error:
         traceback.print_exc()
         first_line = next(iter(str(error).splitlines()), "")
-        told = {"error": f"{type(error).__name__}: {first_line}"}
-        print(json.dumps(told), file=replies)
+        failure = {"error": f"{type(error).__name__}: {first_line}"}
+        print(json.dumps(failure), file=replies)
         return 1
     return 0
 
@@ -69,7 +70,11 @@ def make_trainer(spec: dict[str, Any]) -> Trainer:
 
 
 def peak_memory_bytes() -> int:
-    """Of this process alone: `ru_maxrss` begins with what its parent had."""
+    """Peak resident memory of this process alone.
+
+    VmHWM counts from its exec. `ru_maxrss` would start at the peak of its parent, and
+    serves where there is no /proc.
+    """
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -1,4 +1,7 @@
-"""`config.json` of a Hugging Face GPT-2 folder: what of it this model computes."""
+"""`config.json` of a Hugging Face GPT-2 folder, read and written.
+
+Keys that change what is computed are refused unless this model computes it.
+"""
 
 import math
 from pathlib import Path
@@ -8,7 +11,7 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.hf.tensors import read_object
 from gpt2_flax.model import GPT2Config
 
-# What this model computes; the first value is the default of an absent key.
+# Values that this model computes; the first is the default of an absent key.
 SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
@@ -18,7 +21,7 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True, False),
 }
-# Keys of every transformers model that would make GPT-2 compute something else.
+# Keys of all transformers models that could make GPT-2 compute something else.
 GENERAL: dict[str, tuple[Any, ...]] = {
     "is_causal": (True,),
     "is_encoder_decoder": (False, None),
@@ -44,7 +47,7 @@ SIZES = {
     "n_positions": 1024,
 }
 LARGEST_SIZE = 2**31 - 1
-# Their weights are a language model's, whole or but for the tied head.
+# Classes whose weights are a language model's, complete or without a tied head.
 ARCHITECTURES = {
     f"{framework}GPT2{kind}"
     for framework in ("", "TF", "Flax")
@@ -53,7 +56,11 @@ ARCHITECTURES = {
 
 
 def parse_config(folder: Path) -> tuple[GPT2Config, bool]:
-    """The model, and whether its head may be the embedding (tie_word_embeddings)."""
+    """The model, and whether its head may be the embedding (tie_word_embeddings).
+
+    Raises:
+      InputError: the file is damaged, or describes what this model does not compute.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise InputError(
@@ -82,7 +89,7 @@ def parse_config(folder: Path) -> tuple[GPT2Config, bool]:
 
 
 def format_config(config: GPT2Config) -> dict[str, Any]:
-    """The object that `parse_config` reads as `config`."""
+    """The object of config.json that `parse_config` reads as `config`."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         **{key: allowed[0] for key, allowed in SUPPORTED.items()},
@@ -132,7 +139,7 @@ def check_supported(
 ) -> None:
     for key, allowed in supported.items():
         value = fields.get(key, allowed[0])
-        # By type too: 1 == True, and transformers refuses it.
+        # The type must be equal as well: 1 == True, but transformers refuses 1.
         if not any(type(value) is type(a) and value == a for a in allowed):
             raise InputError(
                 f"{path} has {key} = {value!r}; this GPT-2 supports "

@@ -1,7 +1,8 @@
-"""The tensors of a Hugging Face folder, by name, each read when it is asked for.
+"""The tensors of a Hugging Face folder, by name; values are read one tensor at a time.
 
-Files are looked for in transformers' order. What transformers passes over in silence, a
-second tensor of one name or a shard's tensor that the index lacks, is an error here.
+Files are looked for in transformers' order. What transformers ignores in silence is an
+error here: a second tensor of the same name, or a tensor of a shard that is not in the
+index.
 """
 
 import json
@@ -18,7 +19,7 @@ from gpt2_flax.errors import InputError
 PREFIX = "transformer."  # GPT2LMHeadModel's names have it, GPT2Model's do not
 FILES = ("model.safetensors", "pytorch_model.bin")
 FLOATS = ("F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16")
-# What transformers would read besides FILES, or before them.
+# Files that transformers would read in addition to FILES, or before them.
 ELSEWHERE = {
     "adapter_config.json": "describes an adapter, which would be added to the weights; "
     "merge it into them (peft's merge_and_unload)",
@@ -36,7 +37,11 @@ class Tensor(NamedTuple):
 
 
 def open_tensors(folder: Path) -> dict[str, Tensor]:
-    """By name without PREFIX, as transformers finds them too."""
+    """The tensors by name, without the PREFIX that a file may or may not have.
+
+    Raises:
+      InputError: a file is missing or damaged, or a tensor has two names.
+    """
     tensors: dict[str, Tensor] = {}
     for name, tensor in open_checkpoint(folder).items():
         short = name.removeprefix(PREFIX)
@@ -161,7 +166,7 @@ def open_pickled(path: Path) -> dict[str, Tensor]:
         # mmap leaves a tensor on the disk until it is read; old files cannot be mapped.
         can_map = zipfile.is_zipfile(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=can_map)
-    except Exception as e:  # whatever pickle, zipfile or torch makes of the bytes
+    except Exception as e:  # pickle, zipfile and torch each raise their own
         reason = str(e).split("\n")[0][:200]
         raise InputError(f"{path} cannot be read: {reason}.") from e
     if not isinstance(state, dict):

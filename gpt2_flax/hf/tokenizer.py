@@ -1,7 +1,7 @@
-"""Whether a Hugging Face folder's tokenizer is GPT-2's own, which is the one we have.
+"""Checks that the tokenizer of a Hugging Face folder is GPT-2's own, the one we have.
 
-Contents are compared, not files: each version of transformers writes other ones. What
-would change the ids of a text is refused, and so are added tokens.
+Contents are compared, not bytes, as each version of transformers writes other files.
+Settings that would change the ids of a text are refused, and so are added tokens.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.hf.tensors import read_object, require_file
 from gpt2_flax.tokenizer import END_OF_TEXT, NUM_TOKENS, bpe_ranks_and_ids
 
-# Vocabularies of other kinds of tokenizers.
+# Files with the vocabulary of another kind of tokenizer.
 FOREIGN = (
     "spiece.model",
     "spm.model",
@@ -29,7 +29,7 @@ CLASSES = (
     "PreTrainedTokenizerFast",
     "TokenizersBackend",
 )
-# Keys of tokenizer_config.json that change a text's ids, and values that do not.
+# Keys of tokenizer_config.json that can change a text's ids, and values that do not.
 SETTINGS: dict[str, tuple[Any, ...]] = {
     "tokenizer_class": CLASSES,
     "add_prefix_space": (None, False),
@@ -39,8 +39,9 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "split_special_tokens": (None, False),
     "auto_map": (None,),
 }
+# Keys for lists of further special tokens.
 MORE_SPECIAL = ("additional_special_tokens", "extra_special_tokens")
-# Parts of tokenizer.json's BPE model and values that mean plain byte-level BPE.
+# Parts of tokenizer.json's BPE model, and their values in plain byte-level BPE.
 BPE: dict[str, tuple[Any, ...]] = {
     "type": (None, "BPE"),
     "dropout": (None,),
@@ -58,9 +59,10 @@ END_ID = NUM_TOKENS - 1
 
 
 def check_tokenizer(folder: Path) -> None:
-    """
+    """Checks every file of the folder that could give a text other ids than GPT-2's.
+
     Raises:
-      InputError: a file of the folder that would give a text other ids than GPT-2's.
+      InputError: one of them does.
     """
     for name in FOREIGN:
         if (folder / name).exists():
@@ -110,7 +112,7 @@ def check_vocabulary(path: Path, ids: Any) -> None:
     ours = bpe_ranks_and_ids()[1]
     if not isinstance(ids, dict):
         refuse(path, "has no vocabulary that maps tokens to ids")
-    # Some files keep END_OF_TEXT among the added tokens alone.
+    # Some files have END_OF_TEXT only among the added tokens.
     if (theirs := {END_OF_TEXT: END_ID, **ids}) != ours:
         others = sorted(token for token, i in theirs.items() if ours.get(token) != i)
         example = f" (for example {others[0]!r})" if others else ""
@@ -137,7 +139,7 @@ def check_added(path: Path, ids: dict[str, Any]) -> None:
 
 
 def check_token(path: Path, what: str, token: Any, token_id: Any = END_ID) -> None:
-    """Added and special tokens may only be END_OF_TEXT, whose id is not new."""
+    """Checks that an added or special token is END_OF_TEXT with its own id."""
     options = token if isinstance(token, dict) else {"content": token}
     if (content := options.get("content")) != END_OF_TEXT:
         refuse(path, f"has {what} {short(content)}")
@@ -167,7 +169,7 @@ def check_settings(path: Path, fields: dict[str, Any]) -> None:
 
 
 def check_pipeline(path: Path, fields: dict[str, Any]) -> None:
-    """`tokenizer.json` of the library tokenizers: all stages of GPT-2's and no more."""
+    """Checks that `tokenizer.json` has the stages of GPT-2's tokenizer and no more."""
     model = fields.get("model")
     if not isinstance(model, dict):
         refuse(path, f"has model = {short(model)}")
@@ -184,7 +186,7 @@ def check_pipeline(path: Path, fields: dict[str, Any]) -> None:
 
 
 def check_template(path: Path, processor: dict[str, Any]) -> None:
-    """One that adds no token to a text."""
+    """Checks that the post-processor adds no token to a text."""
     adds = [part for part in processor.get("single", []) if "Sequence" not in part]
     kinds = ("ByteLevel", "TemplateProcessing", None)
     if processor.get("type") not in kinds or adds:

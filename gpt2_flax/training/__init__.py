@@ -1,1 +1,1 @@
-"""What a training run is made of: the optimizer, progress, the plot of its loss."""
+"""The parts of a training run: its start, the loop, the step, what it shows."""

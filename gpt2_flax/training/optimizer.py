@@ -5,14 +5,21 @@ import jax.numpy as jnp
 import optax
 
 from gpt2_flax.model import Params
+from gpt2_flax.train_flags import TrainConfig
 
 BETAS = (0.9, 0.95)  # GPT-3 paper, appendix B; nanoGPT and llm.c follow it
 END_OF_COSINE = 0.1  # of the peak learning rate, same source
 
 
+def optimizer_of(config: TrainConfig) -> optax.GradientTransformation:
+    schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
+    return make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
+
+
 def make_optimizer(
     schedule: optax.Schedule, weight_decay: float, max_grad_norm: float
 ) -> optax.GradientTransformation:
+    """Clipping first, then AdamW, as in nanoGPT."""
     b1, b2 = BETAS
     return optax.chain(
         clip_by_global_norm(max_grad_norm),
@@ -21,13 +28,14 @@ def make_optimizer(
 
 
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
-    """optax's, as one factor.
+    """optax.clip_by_global_norm, but multiplying every gradient by one factor.
 
     optax 0.2.8 divides every gradient, and XLA:CPU writes a quotient out before both
     moments read it: parameter-sized memory that a product with a scalar does not take.
     """
 
     def shorten(grads: Params, params: Params | None) -> Params:
+        # min(1, max_norm / |g|): short gradients stay as they are, NaN stays NaN.
         factor = jnp.minimum(1.0, max_norm / optax.tree.norm(grads))
         return jax.tree.map(lambda g: factor * g, grads)
 
@@ -35,7 +43,10 @@ def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
 
 
 def make_schedule(lr: float, warmup_steps: int, steps: int) -> optax.Schedule:
-    """Linear from lr / warmup_steps in the first step, then a cosine to lr / 10."""
+    """Learning rate by step: linear warm-up to `lr`, then a cosine down to lr / 10.
+
+    Step i of 0, 1, ... < warmup_steps has lr (i + 1) / warmup_steps: none has zero.
+    """
     warmup = optax.linear_schedule(lr / max(warmup_steps, 1), lr, warmup_steps - 1)
     cosine = optax.cosine_decay_schedule(
         lr, max(steps - warmup_steps, 1), alpha=END_OF_COSINE
@@ -44,7 +55,10 @@ def make_schedule(lr: float, warmup_steps: int, steps: int) -> optax.Schedule:
 
 
 def decayed(params: Params) -> Params:
-    """Matrices and both embeddings, as in nanoGPT; never biases or LayerNorm scales."""
+    """The mask of what weight decay shrinks: matrices and embeddings, as in nanoGPT.
+
+    Biases and LayerNorm scales are left out.
+    """
     return jax.tree.map_with_path(
         lambda path, _: path[-1].key in ("kernel", "embedding"), params
     )

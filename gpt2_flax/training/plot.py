@@ -1,15 +1,15 @@
-"""`loss.png` from a run's metrics."""
+"""Draws `loss.png` from the metrics of a run."""
 
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gpt2_flax.files import write_atomically
+from jax_npu.files import write_atomically
 
 
 def plot_loss(path: Path, rows: list[dict[str, float]], entropy: float) -> None:
-    """Training and validation loss over steps, and the text's unigram entropy."""
+    """Draws training and validation loss over steps, and the text's unigram entropy."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What a training run shows while it works, and how a signal asks it to end."""
+"""The progress that a training run prints, and the signals that ask it to end."""
 
 import os
 import signal
@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINES_EVERY = 10  # steps, where stdout is not a terminal
-SMOOTHING = 0.9  # of the time per step; the first step compiles and does not count
+SMOOTHING = 0.9  # weight of the past in the smoothed time per step
 
 Row = dict[str, float]
 
 
 class TrainingConsole(Console):
-    """One whose reader may leave (`| head`), which asks to end as Ctrl-C does."""
+    """A console whose reader may close the pipe (`| head`), which acts like Ctrl-C."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())  # what else is printed goes nowhere
+        os.dup2(devnull, sys.stdout.fileno())  # later prints go nowhere
         signal.raise_signal(signal.SIGINT)
 
 
@@ -31,7 +31,10 @@ class TrainingConsole(Console):
 def show_progress(
     first: int, steps: int, tokens_per_step: int
 ) -> Iterator[Callable[[Row], None]]:
-    """Yields what shows a metrics row: in a bar on a terminal, else in log lines."""
+    """Yields a function that shows a metrics row: in a bar on a terminal, else a line.
+
+    Lines come every LINES_EVERY steps.
+    """
     console = TrainingConsole()
     progress = Progress(
         TextColumn("step {task.completed}/{task.total}"),
@@ -65,7 +68,10 @@ def show_progress(
 
 
 class StepClock:
-    """Smoothed seconds per step, without compilation and validation."""
+    """Smoothed seconds per step.
+
+    The first step, which compiles, and the time of validations do not count.
+    """
 
     def __init__(self) -> None:
         self.last: float | None = None
@@ -81,6 +87,7 @@ class StepClock:
         return self.seconds
 
     def pause(self) -> None:
+        """Leaves out the time from now to the next tick."""
         self.last = None
 
 

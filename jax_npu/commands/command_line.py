@@ -26,7 +26,7 @@ from jax_npu.commands.instructions import add_disasm_command, add_insts_command
 from jax_npu.commands.plan import add_plan_command
 from jax_npu.commands.report import add_report_command
 from jax_npu.commands.simulate import add_simulate_command
-from xdna.simulator.virtual_npu import Trap
+from xdna.simulator import Trap
 
 COMMANDS = (  # in the order of --help
     add_design_command,

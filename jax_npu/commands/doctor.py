@@ -27,13 +27,13 @@ def add_doctor_command(commands: Any) -> None:
     parser.add_argument(
         "--backend",
         choices=CHOICES,
-        help=f"to decide for (default: ${BACKEND.name}, else auto)",
+        help=f"backend to check (default: ${BACKEND.name}, else auto)",
     )
     parser.add_argument(
         "--root",
         type=Path,
         default=ROOT,
-        help="tree of another machine: its files alone decide (default: /)",
+        help="file tree of another machine, examined instead (default: /)",
     )
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(command=_doctor)
@@ -54,7 +54,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _print_report(diagnosis: Diagnosis) -> None:
-    """One or two lines a finding. Commands are left whole, to be copied."""
+    """Prints one or two lines for each finding; commands stay whole, to be copied."""
     console = Console(highlight=False, soft_wrap=True)
     printed = set()
     for finding in diagnosis.checks:

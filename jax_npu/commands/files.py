@@ -15,7 +15,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from jax_npu.files import write_file
 from xdna.dialect.text import parse_module
-from xdna.stream.instructions import from_bytes
+from xdna.stream.decoding import from_bytes
 
 BF16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 

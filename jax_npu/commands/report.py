@@ -28,7 +28,10 @@ def add_report_command(commands: Any) -> None:
         help=f"file (default: {DEFAULT_FILE})",
     )
     parser.add_argument(
-        "--backend", choices=BACKENDS, default="npu", help="to try (default: npu)"
+        "--backend",
+        choices=BACKENDS,
+        default="npu",
+        help="backend to try (default: npu)",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: seconds")
     parser.set_defaults(command=_report)

@@ -28,18 +28,19 @@ from jax_npu.commands.files import (
 )
 from jax_npu.commands.simulation_report import report_record, report_table
 from jax_npu.files import write_file
+from xdna.arithmetics import ARITHMETICS
 from xdna.dialect.aie import DeviceOp
 from xdna.gemm.array import ELEMENT_BYTES, TILE, GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
+from xdna.simulator import Kernel, Report, Trap, VirtualNpu
 from xdna.simulator.gemm import (
     largest_error,
     random_operands,
     result,
     submissions,
 )
-from xdna.simulator.virtual_npu import ARITHMETICS, Kernel, Report, Trap, VirtualNpu
 
 GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat")
 DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
@@ -149,9 +150,7 @@ def _kernels(path: Path) -> list[Kernel]:
     if not isinstance(kernels, list | tuple) or not all(
         isinstance(kernel, Kernel) for kernel in kernels
     ):
-        raise ValueError(
-            f"{path} must define KERNELS, a list of xdna.simulator.virtual_npu.Kernel"
-        )
+        raise ValueError(f"{path} must define KERNELS, a list of xdna.simulator.Kernel")
     return list(kernels)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from xdna.simulator.virtual_npu import Report
+from xdna.simulator import Report
 
 CORE = re.compile(r"core \(\d+, \d+\)")
 NUM_CAUSES = 4  # the largest causes of stalls that the table shows for a kind

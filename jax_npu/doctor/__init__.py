@@ -1,1 +1,1 @@
-"""What a machine lacks to run a backend, and the command that mends it."""
+"""What a machine lacks to run a backend, and the command that fixes it."""

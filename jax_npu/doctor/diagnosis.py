@@ -1,6 +1,6 @@
-"""The diagnosis: can a backend run on this machine, and if not, what mends it.
+"""The diagnosis: can a backend run on this machine, and if not, what fixes it.
 
-Pure: facts in, findings and a verdict out. `facts.py` reads the facts.
+The functions here turn facts into findings and a verdict; `facts.py` reads the facts.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,8 @@ def diagnose(
     """Checks everything and decides for one backend.
 
     Args:
-      known: `jax_npu.backends()`, which has the last word; None leaves it to the facts.
+      known: `jax_npu.backends()`, which overrides every finding but a failed self-test;
+        None lets the findings alone decide.
 
     Raises:
       ValueError: if there is no such backend.
@@ -74,7 +75,7 @@ def diagnose(
 
 
 def check(facts: Facts) -> list[Finding]:
-    """All findings, in the order in which they are mended."""
+    """All findings, in the order in which to fix them."""
     machine, tools = facts.machine, facts.software
     for_npu = [
         check_driver(machine),
@@ -100,7 +101,7 @@ def check(facts: Facts) -> list[Finding]:
 def _judge(
     checks: list[Finding], backend: str, known: Mapping[str, Backend] | None
 ) -> tuple[bool, str]:
-    """Whether the backend runs, and if not, what to do first or why."""
+    """Whether the backend can run, and if not, what to do first or the reason."""
     names = {
         "npu": [one.name for one in checks],
         "sim": SIM_CHECKS,
@@ -110,7 +111,7 @@ def _judge(
     first = next((one for one in relevant if one.status == MISSING), None)
     todo = f"first do: {first.remedy}" if first else ""
     if backend == "npu" and first and first.remedy == remedies.OTHER_BACKEND:
-        todo = first.found  # which nothing mends
+        todo = first.found  # no command adds a chip
     if known is None:
         return first is None, todo
     failed = next((one for one in relevant if one.name == "self-test"), None)

@@ -1,4 +1,4 @@
-"""All that the doctor looks at, read from this machine or from the tree of another."""
+"""The facts that the doctor reads, from this machine or from another's file tree."""
 
 import os
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class Facts:
 
 
 def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
-    """The facts of this machine, or of the tree of another, without its installation.
+    """The facts of this machine, or of another's tree, then without the installation.
 
-    Where the NPU can run, or `backend` is the virtual one, its self-test is run.
+    Runs the self-test of the NPU if it can run, or of `sim` if that is the backend.
     """
     interpreter = this_interpreter()
     peano = os.environ.get(PEANO_VARIABLE, "")

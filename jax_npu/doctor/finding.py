@@ -1,4 +1,4 @@
-"""A line of the doctor's report."""
+"""One line of what the doctor prints."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ RELOGIN = "  # then log out and in"
 
 @dataclass(frozen=True)
 class Finding:
-    """`missing` keeps a backend from running; `remedy` is the command that mends it."""
+    """The result of one check; with status `missing` a backend cannot run."""
 
     name: str
     status: str
-    found: str
-    remedy: str = ""
+    found: str  # what the check saw
+    remedy: str = ""  # the command that fixes it

@@ -1,4 +1,4 @@
-"""What this installation of jax-npu can do: its libraries, its design, XLA's side."""
+"""What this installation of jax-npu can do: its libraries, its design, XLA's FFI."""
 
 import importlib.metadata
 import re
@@ -19,14 +19,14 @@ from jax_npu.runtime.machine import text
 from jax_npu.runtime.target import DRIVERS
 
 AFTER_SELF_TEST = {
-    "npu": "jax-npu build --force",  # compilers have miscompiled kernels
+    "npu": "jax-npu build --force",  # the kernels may have been miscompiled
     "sim": "unset JAX_NPU_SIM_FAULTS JAX_NPU_SIM_ARITHMETIC",
 }
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something that is there, or `problem` says why not."""
+    """One part of the installation; `problem` is the reason why it does not work."""
 
     detail: str = ""
     problem: str = ""
@@ -41,7 +41,7 @@ class Installation:
     host_isa: Part
     forced_isa: str  # value of $JAX_NPU_HOST_ISA
     chosen_design: str  # value of $JAX_NPU_DESIGN
-    self_test: Part | None = None  # of an NPU; None where none was to be tested
+    self_test: Part | None = None  # None if no NPU was to be tested
 
 
 def inspect_installation(
@@ -49,9 +49,13 @@ def inspect_installation(
     built_design: Callable[[str], Path] | None = None,
     tested_backend: str | None = None,
 ) -> Installation:
-    """Tries each part; the design is that of `device`, none without a chip.
+    """Tries each part of the installation.
 
-    `tested_backend`, "npu" or "sim", is one that can run here: its self-test is run.
+    Args:
+      device: the chip whose design is looked for; None without a chip.
+      built_design: finds that design, by default `designs.built_design`.
+      tested_backend: "npu" or "sim", which must be able to run here: its self-test is
+        run.
     """
     return Installation(
         npu_library=_part(lambda: extension.library_path(DRIVERS["npu"]).name),
@@ -78,8 +82,8 @@ def _part(get: Callable[[], str]) -> Part:
 
 
 def _product() -> Part:
-    """A product through XLA: the one proof that it takes handlers of our version."""
-    version = f"jaxlib {jaxlib.__version__}, FFI {_ffi_version()}"
+    """Computes a product through XLA, the only proof that it accepts our FFI."""
+    version = f"jaxlib {importlib.metadata.version('jaxlib')}, FFI {_ffi_version()}"
     try:
         extension.load()
     except OSError as error:
@@ -97,7 +101,7 @@ def _product() -> Part:
 
 
 def _self_test(backend: str) -> Part:
-    """The result of what a new context computes first: a small product makes one."""
+    """The self-test's result: a small product makes a context, which runs the test."""
     try:
         with jax.default_device(jax.devices("cpu")[0]):
             matmul(jnp.ones(2), jnp.ones(2), backend=backend).block_until_ready()
@@ -109,13 +113,13 @@ def _self_test(backend: str) -> Part:
     if health.self_tests == 0:
         return Part(f"not run: ${CHECK.name} is off")
     return Part(
-        f"{backend} passed in {health.self_test_ms:.0f} ms, operands as "
+        f"{backend} passed in {health.self_test_ms:.0f} ms, arithmetic "
         f"{health.arithmetic}"
     )
 
 
 def _ffi_version() -> str:
-    """Of XLA's side, from the headers that jaxlib ships."""
+    """Version of XLA's FFI, from the headers that jaxlib ships."""
     header = Path(jaxlib.__file__).parent / "include/xla/ffi/api/c_api.h"
     pattern = r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)"
     return ".".join(re.findall(pattern, text(header) or "")) or "unknown"

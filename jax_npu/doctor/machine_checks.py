@@ -1,4 +1,4 @@
-"""What chip, kernel and limits mean for the NPU: facts in, findings out."""
+"""Checks of the chip, the kernel and the user's limits: facts in, findings out."""
 
 import re
 from dataclasses import replace
@@ -7,8 +7,8 @@ from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
 from jax_npu.runtime.machine import Machine, User
 
-FIRST_KERNEL = (6, 14)  # Linux with the driver amdxdna
-# XRT's driver maps the NPU's heap when it opens the device: mmap of 64 MiB, locked.
+FIRST_KERNEL = (6, 14)  # the first Linux that has the driver amdxdna
+# XRT maps the NPU's heap when it opens the device: an mmap of 64 MiB, locked.
 HEAP_BYTES = 64 << 20
 
 
@@ -25,7 +25,7 @@ def check_chip(machine: Machine) -> Finding:
 
 
 def not_needed(finding: Finding) -> Finding:
-    """A finding about something that has no use without a chip."""
+    """The finding, skipped unless ok: without a chip it needs no remedy."""
     if finding.status == OK:
         return finding
     return replace(finding, status=SKIPPED, remedy="")
@@ -39,7 +39,7 @@ def check_driver(machine: Machine) -> Finding:
 
 
 def _unbound(machine: Machine, bound: str | None) -> tuple[str, str]:
-    """What stands in the driver's way, and the remedy."""
+    """Why the driver is not bound to the chip, and the remedy."""
     if bound and machine.npu:
         address, drivers = machine.npu.address, "/sys/bus/pci/drivers"
         command = (
@@ -48,7 +48,7 @@ def _unbound(machine: Machine, bound: str | None) -> tuple[str, str]:
         )
         return f"the chip is bound to {bound}, not to amdxdna", command
     if machine.module_loaded:
-        return "amdxdna is loaded and did not take the chip", remedies.RELOAD_MODULE
+        return "amdxdna is loaded, but not bound to the chip", remedies.RELOAD_MODULE
     if machine.module_installed:
         return f"amdxdna is not loaded, Linux {machine.kernel}", remedies.LOAD_MODULE
     if _kernel_version(machine) < FIRST_KERNEL:
@@ -70,7 +70,7 @@ def check_firmware(machine: Machine) -> Finding:
     if files:
         return Finding("firmware", OK, f"amdnpu/{files[0]}")
     if check_driver(machine).status == OK:
-        return Finding("firmware", OK, "loaded by the driver, version not told")
+        return Finding("firmware", OK, "loaded by the driver, version unknown")
     remedy = remedies.firmware(machine.distribution)
     return Finding("firmware", MISSING, "no npu.sbin in /lib/firmware/amdnpu", remedy)
 
@@ -94,22 +94,22 @@ def check_group(machine: Machine, user: User) -> Finding:
         return _usual_group(machine, user)
     if _may_open(node.mode, user.uid == node.uid, node.gid in user.gids):
         who = f"group {node.group}" if node.gid in user.gids else f"mode {node.mode:o}"
-        return Finding("group", OK, f"{user.name} may open it, by {who}")
+        return Finding("group", OK, f"{user.name} can open it, through {who}")
     if node.mode & 0o060 != 0o060 or node.group == "root":
-        found = f"group {node.group} with mode {node.mode:04o} lets only root open it"
+        found = f"group {node.group} and mode {node.mode:04o}: only root can open it"
         return Finding("group", MISSING, found, remedies.NODE_ACCESS)
     if user.name in machine.groups.get(node.group, ()):
-        found = f"{user.name} is in group {node.group}, this login is older than that"
+        found = f"{user.name} was added to group {node.group} after this login"
         return Finding("group", MISSING, found, f"newgrp {node.group}")
     found = f"{user.name} is not in group {node.group}"
     return Finding("group", MISSING, found, _join(user, node.group))
 
 
 def _usual_group(machine: Machine, user: User) -> Finding:
-    """Before there is a device file: udev's rules give it to render."""
+    """The check without a device file, which udev's rules will give to render."""
     if user.name in machine.groups.get("render", ()):
         return Finding("group", OK, f"{user.name} is in group render")
-    found = f"{user.name} is not in group render, which it belongs to as a rule"
+    found = f"{user.name} is not in group render, which usually owns the device file"
     return Finding("group", WARNING, found, _join(user, "render"))
 
 
@@ -118,7 +118,8 @@ def _join(user: User, group: str) -> str:
 
 
 def _may_open(mode: int, is_owner: bool, is_member: bool) -> bool:
-    """The kernel asks the first class that fits, and no other."""
+    """Whether `mode` allows reading and writing."""
+    # The kernel looks at the first class that applies (owner, group, others) only.
     shift = 6 if is_owner else 3 if is_member else 0
     return mode >> shift & 0o6 == 0o6
 

@@ -1,7 +1,7 @@
-"""The commands that mend a machine, by Linux distribution.
+"""The commands that fix a machine, by Linux distribution.
 
 A package is named only where the distribution is known to have it; elsewhere the remedy
-is the page of AMD's driver that tells how to build it.
+is a link to the page of AMD's driver, which explains how to build it.
 """
 
 XDNA_README = "https://github.com/amd/xdna-driver#readme"
@@ -9,12 +9,12 @@ XDNA_README = "https://github.com/amd/xdna-driver#readme"
 # What to install -> packages of (Debian and Ubuntu, Fedora, Arch).
 PACKAGES: dict[str, tuple[str, str | None, str]] = {
     "runtime": ("libxrt2 libxrt-npu2", "xrt", "xrt xrt-plugin-amdxdna"),
-    # XRT's headers include uuid.h, which Debian's package does not bring along.
+    # XRT's headers include uuid.h, on which Debian's package does not depend.
     "headers": ("libxrt-dev uuid-dev", "xrt-devel libuuid-devel", "xrt"),
     "bindings": ("python3-xrt", "python3-xrt", "xrt"),
     "utilities": ("libxrt-utils", None, "xrt"),
 }
-DEBIAN_TESTING = ""  # VERSION_ID of testing and unstable
+DEBIAN_TESTING = ""  # testing and unstable have no VERSION_ID
 BACKPORTS = {"13": "trixie-backports"}
 FEDORA_WITH_XRT = 46
 UBUNTU_WITH_XRT = 26.04
@@ -42,7 +42,7 @@ REINSTALL = "pip install --force-reinstall --no-deps ."
 
 
 def install(what: str, distribution: tuple[str, str]) -> str:
-    """A command for one of `PACKAGES`, or where to read how it is built."""
+    """The command that installs one of `PACKAGES`, or the page that explains how."""
     apt, dnf, pacman = PACKAGES[what]
     name, version = distribution
     if name == "ubuntu":
@@ -59,7 +59,7 @@ def install(what: str, distribution: tuple[str, str]) -> str:
 
 
 def newer_kernel(distribution: tuple[str, str]) -> str:
-    """To Linux 6.14 or newer."""
+    """The command that installs Linux 6.14 or newer."""
     name, version = distribution
     commands = {"fedora": "sudo dnf upgrade --refresh", "arch": "sudo pacman -Syu"}
     if version in BACKPORTS or version == DEBIAN_TESTING:
@@ -71,7 +71,7 @@ def newer_kernel(distribution: tuple[str, str]) -> str:
 
 
 def driver_module(distribution: tuple[str, str]) -> str:
-    """For a kernel that is new enough and was built without the driver."""
+    """The command for a kernel that is new enough but was built without the driver."""
     if distribution[0] == "ubuntu":
         return (
             "sudo add-apt-repository -y ppa:amd-team/xrt && "
@@ -85,7 +85,7 @@ def firmware(distribution: tuple[str, str]) -> str:
     debian = f"sudo apt install {_backports(version)}firmware-amd-graphics"
     commands = {
         "ubuntu": "sudo apt install --reinstall linux-firmware",
-        "debian": debian,  # of non-free-firmware
+        "debian": debian,  # in the section non-free-firmware
         "fedora": "sudo dnf reinstall linux-firmware",
         "arch": "sudo pacman -S linux-firmware-amd",
     }

@@ -1,4 +1,4 @@
-"""XRT and the NPU's compilers, as found in the files below a root folder."""
+"""XRT and the NPU's compilers, looked for in the files below a root folder."""
 
 import json
 import re
@@ -18,7 +18,7 @@ LIBRARY_FOLDERS = (
     "opt/xilinx/xrt/lib64",
 )
 PROGRAM_FOLDERS = ("usr/bin", "usr/local/bin", "opt/xilinx/xrt/bin")
-# Where `import pyxrt` looks, of this or another Python.
+# Folders where this or another Python looks for `pyxrt`.
 PYTHON_FOLDERS = (
     "usr/lib/python3*/dist-packages",
     "usr/lib/python3*/site-packages",
@@ -30,19 +30,19 @@ PYTHON_FOLDERS = (
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python, the folder of its packages and all that it imports from."""
+    """A Python and the folders from which it imports."""
 
     version: str  # 3.13
     site_packages: str
-    path: tuple[str, ...]
+    path: tuple[str, ...]  # sys.path
 
 
 @dataclass(frozen=True)
 class Library:
-    """A shared object of major version 2."""
+    """A shared library of major version 2."""
 
     folder: str
-    version: str  # 2.25.0, or 2 where no file tells more
+    version: str  # 2.25.0, or 2 where no file names more
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Binding:
 
 @dataclass(frozen=True)
 class Software:
-    """What is not installed is None or empty."""
+    """The software for the NPU; what is not installed is None or empty."""
 
     xrt: Library | None
-    plugin: Library | None  # XRT's part for these NPUs
+    plugin: Library | None  # for these NPUs
     xclbinutil: str | None  # path
     pyxrt: tuple[Binding, ...]
     mlir_aie: str | None  # version
@@ -97,7 +97,7 @@ def _library(root: Path, name: str) -> Library | None:
 
 
 def _library_version(folder: Path, name: str) -> str:
-    """From the file's own name, as in `name.25.00`, or XRT's version.json."""
+    """Version from the file's own name, as in `name.25.00`, or from version.json."""
     for path in sorted(folder.glob(f"{name}.*")):
         numbers = path.name.partition(".so.")[2].split(".")
         if all(number.isdecimal() for number in numbers):
@@ -115,7 +115,7 @@ def _program(root: Path, name: str) -> str | None:
 
 
 def _bindings(root: Path, site_packages: str) -> tuple[Binding, ...]:
-    """Those of the interpreter's own folder first."""
+    """All `pyxrt` modules, those in the interpreter's own folder first."""
     folders = [_below(root, site_packages)]
     folders += [path for one in PYTHON_FOLDERS for path in sorted(root.glob(one))]
     found = {}
@@ -133,6 +133,6 @@ def _package_version(packages: Path, name: str) -> str | None:
 
 
 def _peano(root: Path, packages: Path, folder: str) -> str | None:
-    if folder:  # where the variable is wrong, nothing else is taken
+    if folder:  # a wrong variable is reported, and no other Peano used instead
         return folder if (_below(root, folder) / "bin/clang++").exists() else None
     return _package_version(packages, "llvm_aie")

@@ -1,4 +1,4 @@
-"""What XRT, the compilers and this installation mean: facts in, findings out."""
+"""Checks of XRT, the compilers and this installation: facts in, findings out."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from jax_npu.toolchain.compilers import INSTALL
 from xdna.gemm.artifact import MLIR_AIE, is_supported
 
 TESTED_XRT = (2, 25)
-CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # of the host GEMM
+# Instruction sets that the host GEMM can use.
+CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def check_xrt(machine: Machine, xrt: Library | None) -> Finding:
@@ -32,25 +33,25 @@ def check_plugin(machine: Machine, tools: Software) -> Finding:
     name, xrt, plugin = "xrt plugin", tools.xrt, tools.plugin
     remedy = remedies.install("runtime", machine.distribution)
     if plugin is None:
-        found = "no libxrt_driver_xdna.so.2, XRT's part for NPUs"
+        found = "no libxrt_driver_xdna.so.2, XRT's plugin for NPUs"
         return Finding(name, MISSING, found, remedy)
     found = f"{plugin.version} in {plugin.folder}"
     versions = (_version(plugin), xrt and _version(xrt))
     if all(versions) and versions[0] != versions[1]:
-        return Finding(name, WARNING, f"{found}, not of the same XRT", remedy)
+        return Finding(name, WARNING, f"{found}, not XRT's version", remedy)
     if xrt and xrt.folder != plugin.folder:
-        return Finding(name, WARNING, f"{found}, not beside XRT", remedy)
+        return Finding(name, WARNING, f"{found}, not XRT's folder", remedy)
     return Finding(name, OK, found)
 
 
 def _version(library: Library) -> tuple[int, int] | None:
-    """Major and minor, where the files tell."""
+    """Major and minor version, or None where no file names them."""
     found = re.match(r"(\d+)\.(\d+)", library.version)
     return (int(found[1]), int(found[2])) if found else None
 
 
 def check_pyxrt(machine: Machine, tools: Software, interpreter: Interpreter) -> Finding:
-    """Optional: without it jax_npu.devices() reads sysfs."""
+    """The check of XRT's Python module, without which jax_npu.devices() reads sysfs."""
     this = f"Python {interpreter.version}"
     if not tools.pyxrt:
         remedy = remedies.install("bindings", machine.distribution)
@@ -60,7 +61,7 @@ def check_pyxrt(machine: Machine, tools: Software, interpreter: Interpreter) -> 
             folder = one.path.rpartition("/")[0]
             if folder in interpreter.path:
                 return Finding("pyxrt", OK, f"for this {this}")
-            found = f"for this {this}, which does not look in its folder; optional"
+            found = f"for this {this}, but not in a folder of its path; optional"
             remedy = f"ln -s {one.path} {interpreter.site_packages}/"
             return Finding("pyxrt", WARNING, found, remedy)
     other = tools.pyxrt[0].python
@@ -72,8 +73,8 @@ def check_pyxrt(machine: Machine, tools: Software, interpreter: Interpreter) -> 
 def check_build(
     machine: Machine, tools: Software, installation: Installation | None
 ) -> Iterator[Finding]:
-    """What was built for the NPU, and the compilers, which nothing else needs."""
-    status = WARNING
+    """The checks of the NPU's library, of its design and of the design's compilers."""
+    status = WARNING  # only a design that is still to be built needs the compilers
     if installation:
         yield _npu_library(machine, installation)
         if installation.design.problem:
@@ -90,7 +91,7 @@ def check_build(
 
 
 def check_self_test(installation: Installation | None) -> Iterator[Finding]:
-    """What the NPU, or the virtual one, made of products whose results are known."""
+    """The result of the self-test on the NPU or the virtual one, if it was run."""
     part = installation.self_test if installation else None
     if part is None:
         return
@@ -141,7 +142,7 @@ def _design(machine: Machine, installation: Installation) -> Finding:
 def check_host(
     machine: Machine, installation: Installation | None
 ) -> Iterator[Finding]:
-    """XLA's side and the CPU's, which every custom call needs."""
+    """The checks of XLA's FFI and of the CPU, which every custom call needs."""
     features = ", ".join(flag for flag in CPU_FLAGS if flag in machine.cpu_flags)
     features = features or ("no AVX2" if machine.cpu_flags else "unknown features")
     if installation is None:

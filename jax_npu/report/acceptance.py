@@ -1,8 +1,8 @@
 """What an NPU has to pass: self-test, products, gradients, training, repetition.
 
-A stage is a function of backend and sizes. It raises nothing for a wrong result: what
-was measured and what is wrong with it both go into the report. Correctness is asked
-for with every run checked, times are taken with no checks.
+A stage is a function of backend and sizes. It does not raise for a wrong result: it
+returns what it measured and the problems that it found, and both go into the report.
+Results are tested with every run checked, times are taken without checks.
 """
 
 import time
@@ -33,13 +33,13 @@ from jax_npu.report.trial_products import (
 from jax_npu.runtime.target import DRIVERS
 
 SMALL = (64, 64, 32)
-# Sums of products of these are exact in every arithmetic of these NPUs, bfp16 too.
+# Sums of products of integers up to 8 are exact on every NPU, in bfp16 too.
 LARGEST_INTEGER = 8
 EXACT_SHAPES = ((1, 1, 1), SMALL, (100, 130, 70))
 
 
 def small_product(backend: str, sizes: Sizes) -> Outcome:
-    """Products of small integers, which are exact."""
+    """Products of small integers, whose results must be exact."""
     outcome = Outcome()
     random = np.random.default_rng(SEED)
     for m, k, n in EXACT_SHAPES:
@@ -56,9 +56,9 @@ def small_product(backend: str, sizes: Sizes) -> Outcome:
 
 
 def self_test(backend: str, sizes: Sizes) -> Outcome:
-    """What a context computes before anything else: known products."""
+    """The known products that a context computes before anything else."""
     if backend not in DRIVERS:
-        return Outcome(summary="the host needs none")
+        return Outcome(summary="not needed on the host")
     operands = random_operands("mk,kn->mn", SMALL)
     outcome = Outcome()
     with attempt(outcome, "a product"):
@@ -68,21 +68,21 @@ def self_test(backend: str, sizes: Sizes) -> Outcome:
         outcome.problems.append("no context was made")
         return outcome
     outcome.measured = asdict(health)
-    outcome.summary = f"{health.self_test_ms:.0f} ms, operands as {health.arithmetic}"
+    outcome.summary = f"{health.self_test_ms:.0f} ms, arithmetic {health.arithmetic}"
     if health.self_test_problem:
         outcome.problems.append(health.self_test_problem)
     return outcome
 
 
 def gradients(backend: str, sizes: Sizes) -> Outcome:
-    """Of a two-layer loss through jit, against those of the other backend."""
+    """Gradients of a two-layer loss through jit, against the other backend's."""
     random = np.random.default_rng(SEED)
     t, d = sizes.tokens, sizes.width
     shapes = (t, d), (d, 4 * d), (4 * d, d)
     x, w1, w2 = (random.normal(size=s).astype(np.float32) / s[0] ** 0.5 for s in shapes)
 
     def gradient(name: str) -> list[np.ndarray]:
-        def loss(x, w1, w2):
+        def loss(x: jax.Array, w1: jax.Array, w2: jax.Array) -> jax.Array:
             hidden = jnp.tanh(jax_npu.matmul(x, w1, backend=name))
             return jnp.sum(jax_npu.matmul(hidden, w2, backend=name) ** 2)
 
@@ -99,7 +99,7 @@ def gradients(backend: str, sizes: Sizes) -> Outcome:
 
 
 def training(backend: str, sizes: Sizes) -> Outcome:
-    """Losses of a tiny GPT, step by step, against those of the other backend."""
+    """Losses of a tiny GPT, step by step, against the other backend's."""
     gpt = GptSizes()
     with checks("always"):
         start = time.perf_counter()
@@ -117,10 +117,10 @@ def training(backend: str, sizes: Sizes) -> Outcome:
 
 
 def repetition(backend: str, sizes: Sizes) -> Outcome:
-    """One small product over and over: equal results, latency and throughput.
+    """One small product, repeated: equal results, latency and throughput.
 
-    Every other call is of 2 lhs: of the same operands again, a result that the NPU left
-    untouched would be right.
+    Every other call multiplies 2 lhs: with the same operands each time, a result that
+    the NPU left untouched would pass as right.
     """
     lhs, rhs = map(jnp.asarray, random_operands("mk,kn->mn", SMALL))
     calls = sizes.small_calls
@@ -134,7 +134,9 @@ def repetition(backend: str, sizes: Sizes) -> Outcome:
     alone = [timed(compiled, one) for one in operands]
     microseconds = sorted(1e6 * seconds for _, seconds in alone)
     start = time.perf_counter()
-    several = jax.block_until_ready([compiled(*one) for one in operands])
+    several = [compiled(*one) for one in operands]  # none waits for another
+    for result in several:
+        result.block_until_ready()
     taken = time.perf_counter() - start
 
     results += [result for result, _ in alone] + [np.asarray(one) for one in several]
@@ -155,7 +157,7 @@ def repetition(backend: str, sizes: Sizes) -> Outcome:
     return outcome
 
 
-Stage = Callable[[str, Sizes], Outcome]  # of a backend
+Stage = Callable[[str, Sizes], Outcome]  # (backend, sizes)
 STAGES: dict[str, Stage] = {
     "self-test": self_test,
     "exact integers": small_product,
@@ -172,5 +174,5 @@ def _relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 def _judge(outcome: Outcome, what: str, error: float, allowed: float) -> None:
     outcome.measured["relative_error_allowed"] = allowed
-    if not error <= allowed:  # NaN is none either
+    if not error <= allowed:  # true for NaN, too
         outcome.problems.append(f"{what} is off by {error:.3g}, allowed {allowed:.3g}")

@@ -1,4 +1,4 @@
-"""What a report tells of the machine, and what it must not tell of its owner."""
+"""What a report contains about the machine, and what it hides about its owner."""
 
 import os
 import platform
@@ -9,14 +9,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jax_npu.doctor.diagnosis import Facts
+from jax_npu.doctor.facts import Facts
 from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.designs import built_design
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text
 from xdna.gemm.artifact import read_artifact
 
 PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
-# Model and firmware of the machine; its serial numbers are other files.
+# Model and firmware of the machine; its serial numbers are in files that are not read.
 DMI_FIELDS = "sys_vendor", "product_name", "bios_version", "bios_date"
 NOT_PERSONAL = {"root", "localhost", "archlinux"}
 
@@ -54,14 +54,14 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
 
 
 def scrubber(facts: Facts) -> Callable[[Any], Any]:
-    """Takes the user's and the machine's name and the home folder out of all text."""
+    """A function that removes the user's, the host's and the home folder's name."""
     host = platform.node()
     names = {facts.user.name, os.environ.get("SUDO_USER", ""), host, host.split(".")[0]}
     names -= {"", facts.machine.distribution[0], *NOT_PERSONAL}
     home = str(Path.home())
     rules = [(re.compile(re.escape(home) + r"(?![\w-])"), "~")] if home != "/" else []
     for name in sorted(names, key=len, reverse=True):
-        # A digit or a letter beside it makes it another word.
+        # A name next to a letter or a digit is part of another word.
         word = rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
         rules.append((re.compile(word, re.IGNORECASE), "<name>"))
 

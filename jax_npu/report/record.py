@@ -1,7 +1,7 @@
 """The report of a trial: what was found and done, and the file that keeps it.
 
-The file is written before and after every stage, so it also shows which stage a machine
-or a process did not survive. It names no person and no host.
+The file is written before and after every stage, so that it also shows which stage
+crashed the process or the machine. It names no person and no host.
 """
 
 import json
@@ -67,7 +67,7 @@ class TrialReport:
         write_file(self.path, (text + "\n").encode())
 
     def run(self) -> None:
-        """All stages where the backend can run; a failure stops none of the others."""
+        """Runs all stages if the backend can run; those after a failed one, too."""
         if self.diagnosis.can_run:
             for entry, stage in zip(self.stages, STAGES.values()):
                 with Console(stderr=True).status(f"{entry['name']} ..."):
@@ -81,7 +81,7 @@ class TrialReport:
         before, start = _events(), time.perf_counter()
         try:
             outcome = stage(self.backend, self.sizes)
-        except Exception as error:  # whatever it is, it belongs into the report
+        except Exception as error:  # every error belongs into the report
             outcome = Outcome(problems=[f"{type(error).__name__}: {error}"])
         entry["seconds"] = time.perf_counter() - start
         self.record["events"] = events = _events()
@@ -102,25 +102,25 @@ class TrialReport:
         for entry in self.scrub(self.stages):
             status = entry["status"]
             seconds = f"{entry['seconds']:.1f}" if "seconds" in entry else ""
-            told = next(iter(entry.get("problems", ())), entry.get("summary", ""))
+            result = next(iter(entry.get("problems", ())), entry.get("summary", ""))
             table.add_row(
-                entry["name"], Text(status, STYLES[status]), seconds, Text(told)
+                entry["name"], Text(status, STYLES[status]), seconds, Text(result)
             )
         return table
 
     def advice(self) -> str:
-        """What the user does with the file."""
+        """What the user should do with the file."""
         written = f"{self.path} is written; it names neither you nor this machine."
         if not self.diagnosis.can_run:
             return (
                 f"{self.scrub(self.diagnosis.verdict)}\nNothing was run. 'jax-npu "
-                f"doctor --backend {self.backend}' lists all that is to be done; if it "
-                f"does not help, send the report. {written}"
+                f"doctor --backend {self.backend}' lists what to do; if that does not "
+                f"help, send the report. {written}"
             )
         if self.record["ok"]:
-            return f"All stages passed. Please send the report all the same. {written}"
+            return f"All stages passed. Please send the report anyway. {written}"
         return (
-            "Results of failed stages are not to be trusted. Please send the report, "
+            "Do not trust the results of failed stages. Please send the report, "
             f"with the lines of 'sudo dmesg | grep -i amdxdna'. {written}"
         )
 
@@ -128,12 +128,12 @@ class TrialReport:
 def _events() -> dict[str, int]:
     try:
         return jax_npu.npu_events()
-    except OSError:  # no extension; the doctor says so
+    except OSError:  # no extension, which the doctor reports
         return {}
 
 
 def _health(backend: str) -> dict[str, Any] | None:
-    """Of the NPU on trial, with the result of its last self-test."""
+    """Health of the NPU on trial, with the result of its last self-test."""
     try:
         health = jax_npu.npu_health().get(backend)
     except OSError:
@@ -142,7 +142,7 @@ def _health(backend: str) -> dict[str, Any] | None:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become text."""
+    """The value with NaN and infinity as text, since JSON has neither."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,8 @@
-"""A GPT of one block in plain jax, to train for some steps on any backend."""
+"""A GPT of one block in plain JAX, to train for a few steps on any backend."""
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,9 @@ import numpy as np
 
 import jax_npu
 
-LEARNING_RATE = 0.1  # of plain gradient descent
+LEARNING_RATE = 0.1  # for plain gradient descent
+
+Parameters = dict[str, Any]  # float32 arrays by name
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,13 @@ class GptSizes:
 
 
 def losses(backend: str, sizes: GptSizes, steps: int) -> list[float]:
-    """Before each of `steps` steps on one batch, every matmul on `backend`."""
+    """The loss before each of `steps` steps on one batch, every matmul on `backend`."""
     random = np.random.default_rng(0)
     tokens = random.integers(0, sizes.vocabulary, (sizes.batch, sizes.length + 1))
     parameters = _parameters(random, sizes)
 
     @jax.jit
-    def step(parameters):
+    def step(parameters: Parameters) -> tuple[Parameters, jax.Array]:
         loss, gradient = jax.value_and_grad(_loss)(parameters, tokens, sizes, backend)
         moved = jax.tree.map(lambda p, g: p - LEARNING_RATE * g, parameters, gradient)
         return moved, loss
@@ -40,7 +43,7 @@ def losses(backend: str, sizes: GptSizes, steps: int) -> list[float]:
     return found
 
 
-def _parameters(random: np.random.Generator, sizes: GptSizes) -> dict[str, np.ndarray]:
+def _parameters(random: np.random.Generator, sizes: GptSizes) -> Parameters:
     v, d = sizes.vocabulary, sizes.width
     shapes = {
         "tokens": (v, d),
@@ -58,7 +61,7 @@ def _parameters(random: np.random.Generator, sizes: GptSizes) -> dict[str, np.nd
 
 
 def _loss(
-    parameters: dict, tokens: np.ndarray, sizes: GptSizes, backend: str
+    parameters: Parameters, tokens: np.ndarray, sizes: GptSizes, backend: str
 ) -> jax.Array:
     p, inputs, targets = parameters, tokens[:, :-1], tokens[:, 1:]
     matmul = partial(jax_npu.matmul, backend=backend)
@@ -77,9 +80,10 @@ def _norm(x: jax.Array) -> jax.Array:
 def _attention(qkv: jax.Array, sizes: GptSizes, backend: str) -> jax.Array:
     einsum = partial(jax_npu.einsum, backend=backend)
     split = (sizes.batch, sizes.length, sizes.heads, -1)
+    # (b, t, 3 d) to three of (b, t, heads, d / heads)
     q, k, v = (part.reshape(split) for part in jnp.split(qkv, 3, axis=-1))
     scores = einsum("bqhd,bkhd->bhqk", q, k) / q.shape[-1] ** 0.5
-    past = jnp.tri(sizes.length, dtype=bool)
+    past = jnp.tri(sizes.length, dtype=bool)  # a query sees no later key
     weights = jax.nn.softmax(jnp.where(past, scores, -jnp.inf))
     mixed = einsum("bhqk,bkhd->bqhd", weights, v)
     return mixed.reshape(sizes.batch, sizes.length, sizes.width)

@@ -1,4 +1,4 @@
-"""What every stage of a trial has: sizes, an outcome, and what may differ."""
+"""What every stage of a trial uses: sizes, an outcome, and the errors allowed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,21 +8,23 @@ from typing import Any
 from jax_npu.lowering.checks import expected_arithmetic
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 
-# Of an element, over its accumulated mass: sums in f32 round as a random walk.
+# Error allowed in an element c = sum_k a b, relative to its accumulated mass,
+# sum_k |a| |b|. Rounding of f32 sums is a random walk, so it grows with sqrt(k).
 SUM_ERROR_PER_SQRT_K = 2.0**-22
-# Of a norm. A sum in another order may move an operand of the next product by a unit of
-# bf16, 2^-8 of it; bfp16 has two bits less.
+# Error allowed in a norm. A sum in another order may move an operand of the next
+# product by a unit of bf16, 2^-8 of its value; bfp16 has two bits less.
 MODEL_ERROR = {"bfp16": 0.05, "f32": 0.01}
-# Of a product of bfp16 values, which have 8-bit signed mantissas and share an exponent
-# with their neighbours along k, over the product of the largest ones.
+# Error allowed in an element of a bfp16 product, relative to its mass with each value
+# replaced by the largest of its block: 8 neighbours along k share one exponent, and
+# their mantissas have 8 bits, sign included.
 BFP16_ERROR, BFP16_BLOCK = 2.0**-6, 8
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the GPT-2 whose products are run, and how often things are repeated."""
+    """Sizes of the GPT-2 whose products are run, and numbers of repetitions."""
 
-    tokens: int
+    tokens: int  # in a batch, all texts together
     width: int
     vocabulary: int
     timed_calls: int
@@ -38,7 +40,7 @@ QUICK = Sizes(32, 64, 128, 2, 6, 50)
 
 @dataclass
 class Outcome:
-    """`problems` is empty where all is well; `summary` is for the eye."""
+    """A stage's result: `problems` is empty if it passed, `summary` is printed."""
 
     measured: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -46,7 +48,10 @@ class Outcome:
 
 
 def element_error(backend: str, k: int) -> tuple[float, int]:
-    """What is allowed, and how many neighbours along k weigh as their largest."""
+    """The error allowed in an element, and the number of values that share an exponent.
+
+    The error is relative to the element's mass, as `product_errors` computes it.
+    """
     if arithmetic(backend) == "bfp16":
         return BFP16_ERROR, BFP16_BLOCK
     return SUM_ERROR_PER_SQRT_K * k**0.5, 1
@@ -57,12 +62,12 @@ def model_error(backend: str) -> float:
 
 
 def other_backend(backend: str) -> str:
-    """The backend to compare with."""
+    """The backend with which `backend` is compared."""
     return "xla" if backend == "host" else "host"
 
 
 def arithmetic(backend: str) -> str:
-    """How operands of a product are rounded: "f32" (not at all) or "bfp16"."""
+    """How a product rounds its bf16 operands: "f32" (not at all) or "bfp16"."""
     if backend not in DRIVERS:
         return "f32"
     return expected_arithmetic(npu_arithmetic(backend, npu_device(backend)))
@@ -70,7 +75,7 @@ def arithmetic(backend: str) -> str:
 
 @contextmanager
 def attempt(outcome: Outcome, what: str) -> Iterator[None]:
-    """What fails inside is a problem of the outcome, and the next one is tried."""
+    """Records an error inside as a problem, so that the next attempt can follow."""
     try:
         yield
     except (RuntimeError, ArithmeticError, MemoryError) as error:

@@ -33,10 +33,10 @@ Operands = tuple[np.ndarray, np.ndarray]
 
 
 def gemms(sizes: Sizes) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
-    """What a training step multiplies: name, subscripts as operands lie, (m, k, n).
+    """The products of a training step: name, subscripts as in memory, (m, k, n).
 
-    Weights lie as (out, in), as in llm.c: Y = X Wᵀ, dX = dY W, dW = dYᵀ X. Of equal
-    sizes the first is taken: twelve for GPT-2.
+    Weights are stored as (out, in), as in llm.c: Y = X Wᵀ, dX = dY W, dW = dYᵀ X. Each
+    size is yielded once, which leaves twelve products for GPT-2.
     """
     t, d = sizes.tokens, sizes.width
     layers = {
@@ -81,7 +81,7 @@ def gpt2_products(backend: str, sizes: Sizes) -> Outcome:
 def _errors(
     backend: str, subscripts: str, k: int, operands: Operands, result: np.ndarray
 ) -> dict[str, float]:
-    """Of a result, with what is allowed."""
+    """The errors of a result, and those allowed."""
     allowed, k_block = element_error(backend, k)
     worst, relative = product_errors(result, *operands, subscripts, k_block)
     return {
@@ -93,7 +93,7 @@ def _errors(
 
 
 def judge(row: dict[str, Any]) -> None:
-    """An element counts, and a whole whose elements coarse rounding might explain.
+    """Judges each element, and the norm, which also finds many small errors.
 
     Raises:
       ArithmeticError: if either error is more than allowed, or NaN.
@@ -109,7 +109,7 @@ def judge(row: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Call:
-    scale: float  # of lhs
+    scale: float  # factor of lhs
     result: np.ndarray
     seconds: float
     seconds_against: float
@@ -118,10 +118,10 @@ class _Call:
 def _timed_calls(
     backend: str, subscripts: str, operands: Operands, calls: int
 ) -> list[_Call]:
-    """Calls of both backends in turn; the first is for caches and clocks to settle.
+    """Calls of both backends in turn; the first one lets caches and clocks settle.
 
-    Every other one, from the first, is of 2 lhs: of the same operands again, a result
-    that the NPU left untouched would be right.
+    Every other call, from the first on, multiplies 2 lhs: with the same operands each
+    time, a result that the NPU left untouched would pass as right.
     """
     lhs, rhs = (jnp.asarray(one) for one in operands)
     with checks("off"):
@@ -141,7 +141,7 @@ def _timed_calls(
 def _rates(calls: list[_Call], shape: tuple[int, int, int]) -> dict[str, float]:
     ours = median(call.seconds for call in calls)
     others = median(call.seconds_against for call in calls)
-    gflop = 2e-9 * shape[0] * shape[1] * shape[2]
+    gflop = 2e-9 * shape[0] * shape[1] * shape[2]  # 2 m k n
     return {
         "seconds": ours,
         "gflops": gflop / ours,

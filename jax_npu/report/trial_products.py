@@ -1,4 +1,4 @@
-"""Compiled products with chosen checks, their operands, and how wrong they are."""
+"""Compiled products with chosen checks, their operands, and their errors."""
 
 import os
 import time
@@ -14,15 +14,15 @@ import jax_npu
 from jax_npu.runtime.environment import CHECK, STRICT
 
 SEED = 20250403
-SCALES = 1.0, 2.0  # of operands, and so of results: exact in every arithmetic
-BLOCK = 4096  # of a result compared at once: 128 MB in float64
+SCALES = 1.0, 2.0  # factors of lhs, and so of results; exact in every arithmetic
+BLOCK = 4096  # rows and columns of a result compared at once: 128 MB in float64
 
 Compiled = Callable[..., Any]
 
 
 @contextmanager
 def checks(mode: str) -> Iterator[None]:
-    """For what is lowered inside. Wrong results are errors, not mended."""
+    """Sets the checks for products lowered inside; their wrong results are errors."""
     chosen = {CHECK.name: mode, STRICT.name: "1"}
     before = {name: os.environ.get(name) for name in chosen}
     os.environ |= chosen
@@ -35,11 +35,11 @@ def checks(mode: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def compiled_for(function: Callable, *operands: Any) -> Compiled:
+def compiled_for(function: Callable[..., Any], *operands: Any) -> Compiled:
     return jax.jit(function).lower(*operands).compile()
 
 
-def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable:
+def product(backend: str, subscripts: str = "mk,kn->mn") -> Callable[..., Any]:
     return lambda lhs, rhs: jax_npu.einsum(subscripts, lhs, rhs, backend=backend)
 
 
@@ -62,7 +62,7 @@ def _result(
 def random_operands(
     subscripts: str, shape: tuple[int, int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Signed, float32, and exact in bf16."""
+    """Signed random operands in float32, whose values are exact in bf16."""
     size = dict(zip("mkn", shape))
     random = np.random.default_rng([SEED, *shape])
     left, right = (
@@ -75,7 +75,7 @@ def random_operands(
 
 
 def timed(compiled: Compiled, operands: Sequence[Any]) -> tuple[np.ndarray, float]:
-    """The result, and the seconds until it was there."""
+    """The result, and the seconds until it was ready."""
     start = time.perf_counter()
     result = compiled(*operands).block_until_ready()
     seconds = time.perf_counter() - start
@@ -88,18 +88,19 @@ def compare(result: np.ndarray, expected: np.ndarray) -> None:
         first = tuple(int(i) for i in wrong[0])
         raise ArithmeticError(
             f"{len(wrong)} of {expected.size} elements are wrong, the first at {first}:"
-            f" {result[first]} for {expected[first]}"
+            f" {result[first]} instead of {expected[first]}"
         )
 
 
 def product_errors(
     result: Any, lhs: Any, rhs: Any, subscripts: str, k_block: int = 1
 ) -> tuple[float, float]:
-    """Against float64: the largest error of an element, and that of the whole.
+    """Errors against float64: the largest of an element, and that of the whole.
 
-    The first is over the element's accumulated mass; where `k_block` neighbours along k
-    share an exponent, each weighs as the largest of them. The second is of norms. NaN
-    where the result has one, infinity where its shape is another.
+    The first is |c - sum_k a b| over the element's mass, sum_k |a| |b|, in which each
+    value counts as the largest of its block where `k_block` neighbours along k share an
+    exponent. The second is |C - A B| / |A B| in the Frobenius norm. Both are NaN if the
+    result contains NaN, and infinite if its shape is wrong.
     """
     left, right = subscripts.partition("->")[0].split(",")
     a = np.asarray(lhs if left == "mk" else lhs.T, np.float64)
@@ -122,7 +123,7 @@ def product_errors(
 
 
 def _magnitudes(x: np.ndarray, k_block: int) -> np.ndarray:
-    """Of (rows, k)."""
+    """|x| of shape (rows, k), each value replaced by the largest of its block in k."""
     k = x.shape[1]
     largest = np.maximum.reduceat(np.abs(x), np.arange(0, k, k_block), axis=1)
     return np.repeat(largest, k_block, axis=1)[:, :k]

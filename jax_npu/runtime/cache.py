@@ -2,10 +2,11 @@
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from jax_npu.files import write_atomically
 
 
 def cache_folder() -> Path:
@@ -36,9 +37,7 @@ def write_once(path: Path, content: bytes) -> Path:
         if path.exists() and path.read_bytes() == content:
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
+        write_atomically(path, lambda partial: partial.write_bytes(content))
     return path
 
 

@@ -49,7 +49,7 @@ def trace_calls(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def trace_events(calls: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Complete events of the recorded calls; overlapping ones get tracks of their own."""
+    """Complete events of the recorded calls; overlapping ones get their own tracks."""
     ordered = sorted(calls, key=lambda call: call["start_ns"])
     origin = ordered[0]["start_ns"] if ordered else 0
     busy_until: dict[tuple[str, int, int], int] = {}  # of a track, which is the key

@@ -20,7 +20,7 @@ def fields(x):
 
 
 def to_f32(x):
-    """As an accumulator keeps it: flushed, one zero, one NaN."""
+    """x as an accumulator keeps it: denormals flushed, one zero, one NaN."""
     with np.errstate(over="ignore"):
         x = np.where(np.abs(x) < SMALLEST, 0, x).astype(np.float32)
     bits(x)[np.isnan(x)] = NAN_BITS
@@ -28,8 +28,12 @@ def to_f32(x):
 
 
 def exact_block(acc, a, b):
-    """One k-block of AIE2's mac: acc (m, n) + a (m, 8) b (8, n), by scaling."""
+    """One k-block of AIE2's mac: acc (m, n) + a (m, 8) b (8, n).
+
+    Terms are scaled by a power of two, so that rint rounds them to the grid.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
+        # (m, 8, n) products, then (m, 9, n) with the accumulator
         terms = a.astype(np.float64)[:, :, None] * b.astype(np.float64)
         exponents = (fields(a)[:, :, None] + fields(b)) - 254
         terms = np.concatenate([terms, acc.astype(np.float64)[:, None]], axis=1)
@@ -47,7 +51,7 @@ def exact_block(acc, a, b):
 
 
 def sequential_block(acc, a, b):
-    """One product at a time; the extended sum is exact for moderate exponents."""
+    """One product at a time; a long double holds the sum for moderate exponents."""
     a, b = a.astype(np.longdouble), b.astype(np.longdouble)
     for k in range(8):
         with np.errstate(invalid="ignore"):
@@ -79,7 +83,7 @@ BLOCK_MODELS = {
 
 @pytest.fixture
 def model():
-    """c + a b by blocks of 8 k, in order."""
+    """A function that computes c + a b by blocks of 8 k, in order."""
 
     def run(a, b, c, arithmetic="exact"):
         acc = to_f32(c.astype(np.float32)) if c.dtype == BF16 else c

@@ -1,4 +1,4 @@
-"""A GPT-2 small enough to train within a test."""
+"""Fixtures of models and runs small enough to train within a test."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from gpt2_flax.model import GPT2Config
 
 @pytest.fixture(params=["xla", "host", pytest.param("sim", marks=pytest.mark.slow)])
 def training_backend(request):
-    """As `backend`, for runs that take `sim` half a minute."""
+    """The fixture `backend` for runs of half a minute on `sim`, which is slow here."""
     if (chosen := os.environ.get("JAX_NPU_BACKEND")) not in (None, "", request.param):
         pytest.skip(f"$JAX_NPU_BACKEND is {chosen}")
     with jax_npu.backend(request.param):
@@ -22,7 +22,7 @@ def training_backend(request):
 
 @pytest.fixture
 def config():
-    """Sizes that differ from one another, and are no powers of two where they may."""
+    """Sizes that differ from one another, and are no powers of two where possible."""
     return GPT2Config(
         num_layers=3, num_heads=3, embed_dim=36, vocab_size=307, num_positions=24
     )
@@ -36,7 +36,7 @@ def tokens(config):
 
 @pytest.fixture(scope="session")
 def tiny_flags():
-    """Flags of a training run of a second or two; GPT-2's whole vocabulary."""
+    """Flags of a training run of a second or two, with GPT-2's whole vocabulary."""
     sizes = "--num-layers 1 --num-heads 2 --embed-dim 8 --batch-size 2 --seq-len 16"
     return [*sizes.split(), "--warmup-steps=4", "--eval-batches=2"]
 
@@ -52,6 +52,16 @@ def kept_run(tiny_flags, tmp_path_factory):
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "run"
+
+
+@pytest.fixture
+def train_run(tiny_flags, out):
+    """Trains in `out` with the tiny flags and those given, which win."""
+
+    def train_with(*flags):
+        return train.main([*tiny_flags, "--out", str(out), *map(str, flags)])
+
+    return train_with
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`gpt2-flax train` and `bench` begin anew where glibc's allocator can be told."""
+"""`gpt2-flax train` and `bench` start over where glibc's allocator can be tuned."""
 
 import os
 
@@ -7,9 +7,9 @@ import pytest
 from gpt2_flax import __main__ as gpt2_flax
 from gpt2_flax import allocator
 
-BEGINS = """
+STARTS = """
 from gpt2_flax.allocator import restart_with_tuned_allocator
-print("begins", flush=True)
+print("starts", flush=True)
 restart_with_tuned_allocator()
 """
 # Touches and frees 64 MB, again and again, from a thread.
@@ -29,7 +29,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.fixture
 def restarts(monkeypatch):
-    """How often the program would have begun anew, instead of doing so."""
+    """A list of the restarts that the program asks for, which do not happen."""
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.35"))
     monkeypatch.delenv(allocator.VARIABLE, raising=False)
     commands = []
@@ -37,14 +37,14 @@ def restarts(monkeypatch):
     return commands
 
 
-def test_a_program_begins_anew_once(restarts):
+def test_a_program_starts_over_once(restarts):
     allocator.restart_with_tuned_allocator()
     allocator.restart_with_tuned_allocator()
     assert len(restarts) == 1
 
 
 @pytest.mark.parametrize("libc", [("glibc", "2.34"), ("", "")], ids=str)
-def test_a_program_goes_on_where_that_would_bring_nothing(restarts, monkeypatch, libc):
+def test_a_program_goes_on_where_a_restart_gains_nothing(restarts, monkeypatch, libc):
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: libc)
     allocator.restart_with_tuned_allocator()
     assert not restarts
@@ -60,19 +60,19 @@ def test_what_the_user_set_is_kept(restarts, monkeypatch):
     assert os.environ[allocator.VARIABLE].startswith("glibc.cpu.x=1:glibc.malloc.")
 
 
-def test_the_program_that_begins_anew_keeps_its_memory(run_python):
+def test_the_program_that_started_over_keeps_its_memory(run_python):
     if not allocator.knows_tunables():
         pytest.skip("this C library has no tunables")
-    done = run_python(BEGINS + FAULTS, GLIBC_TUNABLES="")
+    done = run_python(STARTS + FAULTS, GLIBC_TUNABLES="")
     assert done.returncode == 0, done.stderr
-    *begins, faults = done.stdout.split()
-    assert begins == ["begins", "begins"]
+    *starts, faults = done.stdout.split()
+    assert starts == ["starts", "starts"]
     assert int(faults) < 1000
     assert int(run_python(FAULTS, GLIBC_TUNABLES="").stdout) > 20 * 64 * 256 / 2
 
 
 @pytest.mark.parametrize("command", gpt2_flax.COMMANDS)
-def test_commands_that_take_minutes_begin_anew(restarts, monkeypatch, command):
+def test_commands_that_take_minutes_start_over(restarts, monkeypatch, command):
     monkeypatch.setattr("sys.argv", ["gpt2-flax", command, "--help"])
     with pytest.raises(SystemExit):
         gpt2_flax.main()

@@ -1,4 +1,4 @@
-"""The benchmark: what it runs and prints. How fast is never tested."""
+"""The benchmark: what it runs and prints. Speed is never tested."""
 
 import contextlib
 import json
@@ -12,10 +12,11 @@ import jax_npu
 from gpt2_flax.bench import command as bench
 from gpt2_flax.bench import contender as bench_contender
 from gpt2_flax.bench import jax_trainer, worker
-from gpt2_flax.bench.report import Bench, Steps, as_record
-from gpt2_flax.config import TrainConfig
+from gpt2_flax.bench.report import as_record
+from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
+from gpt2_flax.train_flags import TrainConfig
 from jax_npu.bench.peak import PeakMeter
 
 TINY = GPT2Config(
@@ -75,10 +76,10 @@ def steps(name, seconds, counters=None):
 
 def test_ratios_are_of_neighbouring_steps():
     measured, other = steps("host", [6, 8, 10]), steps("xla", [12, 24, 25])
-    told = as_record(Bench([measured, other], PeakMeter(), 0, 12, 0.0))
-    ours, theirs = told["contenders"]
+    record = as_record(Bench([measured, other], PeakMeter(), 0, 12, 0.0))
+    ours, theirs = record["contenders"]
     assert ours["times_as_fast"] is None
-    # Of 2, 3 and 2.5; the medians' ratio would be 3.
+    # The ratios are 2, 3 and 2.5; the ratio of the medians would be 3.
     assert theirs["times_as_fast"] == {"median": 2.5, "low": 2, "high": 3}
     assert theirs["first_step_ratio"] == 0.5
     assert theirs["tokens_per_second"] == 12 / 24
@@ -89,30 +90,31 @@ def test_shares_and_parts_follow_from_counters():
     peak = PeakMeter()
     peak.samples = [500.0, 1000.0, 800.0]
     one = steps("host", [5.0, 5.0], [counters] * 2)
-    (told,) = as_record(Bench([one], peak, 2000, 1, 0.0))["contenders"]
-    assert told["share_of_peak"] == 2000 / 5 / 1000
-    assert told["gemm_share_of_peak"] == 2000 / 4 / 1000
-    # Wall time of calls, shared as the threads' 8 seconds.
-    assert told["part_seconds"] == {"multiplying": 3, "packing": 1, "rest": 1}
-    assert (told["packed_bytes"], told["copied_bytes"], told["calls"]) == (10, 30, 3)
+    (record,) = as_record(Bench([one], peak, 2000, 1, 0.0))["contenders"]
+    assert record["share_of_peak"] == 2000 / 5 / 1000
+    assert record["gemm_share_of_peak"] == 2000 / 4 / 1000
+    # The calls' wall time, 4 s, divided as the 8 s of their threads.
+    assert record["part_seconds"] == {"multiplying": 3, "packing": 1, "rest": 1}
+    counted = [record[key] for key in ("packed_bytes", "copied_bytes", "calls")]
+    assert counted == [10, 30, 3]
 
 
 def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
-    """One of them the real step, with its counters, its trace and its memory."""
+    """One of them runs the real step, with its counters, its trace and its memory."""
     fake = program(FAKE.format(seconds=[9, 4, 2]))
     chart, trace = tmp_path / "chart.png", tmp_path / "trace.json"
     flags = ["--backend", "host", "--against", f"fake={fake}"]
-    told = run_bench(*flags, "--chart", str(chart), "--profile", str(trace))
-    host, other = told["contenders"]
+    record = run_bench(*flags, "--chart", str(chart), "--profile", str(trace))
+    host, other = record["contenders"]
     assert [host["name"], other["name"]] == ["host", "fake"]
     assert (other["first_seconds"], other["seconds"]) == (9, [4, 2])
     assert len(host["seconds"]) == len(host["losses"]) == 2
     assert 50e6 < host["peak_memory_bytes"] < 2e9
     assert other["peak_memory_bytes"] == 5_000_000
-    assert told["versions"]["fake"] == "1.0"
-    assert told["versions"].keys() >= {"jax", "jaxlib", "jax-npu"}
-    assert told["gemm_flops_per_step"] == host["flops"] > 0
-    assert 0 <= told["other_load"] <= 1
+    assert record["versions"]["fake"] == "1.0"
+    assert record["versions"].keys() >= {"jax", "jaxlib", "jax-npu"}
+    assert record["gemm_flops_per_step"] == host["flops"] > 0
+    assert 0 <= record["other_load"] <= 1
     assert chart.read_bytes().startswith(PNG)
 
     events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
@@ -122,7 +124,7 @@ def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
 
 
 def num_custom_calls(backend):
-    """In the compiled step."""
+    """The number of custom calls in the compiled step."""
     config = TrainConfig(batch_size=2, seq_len=8)
     train_step, optimizer = jax_trainer.compiled_later(TINY, config)
     state = jax_trainer.initial_state(jax_trainer.init_params(TINY, 0), optimizer)
@@ -134,8 +136,8 @@ def num_custom_calls(backend):
 def test_the_table_names_contenders_and_what_was_measured(capsys):
     counters = jax_npu.Counters(3, 7000, 10**6, 20, 30, int(4e8), int(2e8), int(6e8))
     contenders = steps("host", [2, 1], [counters] * 2), steps("peer", [4, 3])
-    told = Bench(contenders, PeakMeter(), 2000, 12, 0.25)
-    bench.tell(told, TINY, bench.parse([]))
+    results = Bench(contenders, PeakMeter(), 2000, 12, 0.25)
+    bench.print_results(results, TINY, bench.parse([]))
     printed, error = capsys.readouterr()
     for text in ("host", "peer", "3.500 (3.000-4.000)", "2.50 (2.00-3.00)", "0.300"):
         assert text in printed
@@ -256,7 +258,7 @@ sys.exit(worker.main())
             contender.ask({"do": "nothing"})
 
 
-def test_the_workers_last_words_are_one_line():
+def test_a_failed_worker_reports_in_one_line():
     with (
         bench_contender.Contender("given") as contender,
         pytest.raises(InputError, match=r"contender given failed: .*31") as error,

@@ -1,3 +1,5 @@
+"""Texts, their split into training and validation, and batches."""
+
 import numpy as np
 import pytest
 

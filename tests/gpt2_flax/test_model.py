@@ -1,3 +1,5 @@
+"""The model: shapes, causality, initial weights, and its own derivatives."""
+
 import re
 from dataclasses import replace
 from functools import partial
@@ -14,17 +16,17 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.model import (
     MODELS,
     GPT2Config,
-    cross_entropy,
     init_params,
     logits_function,
     shape_params,
     softmax,
 )
-from gpt2_flax.train import token_loss
+from gpt2_flax.training.loss import cross_entropy
+from gpt2_flax.training.step import token_loss
 
 F32_ERROR = 1e-5
-# Of logits after 3 layers with some 10 roundings of 2^-10 (root mean square) each, and
-# of a derivative; test_truth.py counts them.
+# Relative error of logits after 3 layers with some 10 roundings of 2^-10 (root mean
+# square) each, and of a derivative; test_truth.py counts the roundings.
 BF16_ERROR = 1.2e-2
 
 
@@ -98,7 +100,7 @@ def test_attention_in_blocks_of_queries_is_attention(
         return jax.tree.leaves(jax.value_and_grad(loss)(params))
 
     whole = loss_and_gradient()
-    monkeypatch.setattr(model, "QUERIES", 5)  # which does not divide the tokens
+    monkeypatch.setattr(model, "QUERIES", 5)  # does not divide the 17 tokens
     in_blocks = loss_and_gradient()
     error = F32_ERROR if backend == "xla" else BF16_ERROR
     for actual, expected in zip(in_blocks, whole, strict=True):

@@ -1,3 +1,5 @@
+"""Sampling: which token is chosen, and the commands `sample` and `export`."""
+
 from dataclasses import replace
 
 import jax

@@ -1,3 +1,5 @@
+"""GPT-2's tokenizer, and what happens without its files."""
+
 import importlib.util
 import json
 import shutil

@@ -1,9 +1,8 @@
-"""Training runs in a temporary folder, through the command line's own door."""
+"""Training runs in a temporary folder, started by the program's `main`."""
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,47 +13,15 @@ import numpy as np
 import pytest
 
 import jax_npu
-from gpt2_flax import run, sample, train
+from gpt2_flax import run
 from gpt2_flax.__main__ import main as gpt2_flax_main
 from gpt2_flax.data import PYTHON_DOCS
-from gpt2_flax.model import GPT2Config, init_params
-from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training import optimizer
 
-# Of a short run's last loss on bf16 products to that on f32 ones.
+from .runs import one_line, saved_state
+
+# Relative difference of a short run's last loss on bf16 products from that on f32 ones.
 LOSS_PARITY = 0.01
-
-
-@pytest.fixture
-def train_run(tiny_flags, out):
-    """Trains in `out` with the tiny flags and those given, which win."""
-
-    def train_with(*flags):
-        return train.main([*tiny_flags, "--out", str(out), *map(str, flags)])
-
-    return train_with
-
-
-def saved_state(out):
-    record = run.read_run(out)
-    optimizer = make_optimizer(make_schedule(1, 1, 1), 0.1, 1.0)
-
-    def initial_state():
-        params = init_params(GPT2Config(**record["model"]), 0)
-        return {"params": params, "opt_state": optimizer.init(params)}
-
-    return run.restore_checkpoint(out, jax.eval_shape(initial_state))
-
-
-def interrupt_in_step(monkeypatch, step):
-    """Has Ctrl-C fall into a step, counted from 1."""
-    plain = train.train_batch
-
-    def interrupting(*args):
-        if args[-1] == step - 1:
-            signal.raise_signal(signal.SIGINT)
-        return plain(*args)
-
-    monkeypatch.setattr(train, "train_batch", interrupting)
 
 
 def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
@@ -104,131 +71,6 @@ def test_bf16_activations_reach_the_same_loss(train_run, out, training_backend):
         last[name] = run.read_metrics(out)[-1]["val_loss"]
     assert last["bf16"] != last["f32"]
     assert last["bf16"] == pytest.approx(last["f32"], rel=LOSS_PARITY)
-
-
-def test_interrupted_and_resumed_is_bit_for_bit_the_same(
-    train_run, out, monkeypatch, capsys, training_backend
-):
-    assert train_run("--steps", 20, "--eval-every", 7) == 0
-    straight, straight_rows = saved_state(out), run.read_metrics(out)
-
-    interrupt_in_step(monkeypatch, 10)
-    assert train_run("--steps", 20, "--eval-every", 7, "--overwrite") == 130
-    assert f"gpt2-flax train --out {out} --resume" in capsys.readouterr().out
-    assert run.latest_step(out) == run.read_metrics(out)[-1]["step"] == 10
-    assert train.main(["--out", str(out), "--resume"]) == 0
-
-    jax.tree.map(np.testing.assert_array_equal, saved_state(out), straight)
-    assert run.read_metrics(out) == straight_rows
-
-
-def test_resuming_takes_steps_after_the_checkpoint_again(train_run, out, monkeypatch):
-    assert train_run("--steps", 6) == 0
-    straight = run.read_metrics(out)
-    interrupt_in_step(monkeypatch, 3)
-    assert train_run("--steps", 6, "--overwrite") == 130
-    with (out / "metrics.jsonl").open("a") as file:  # as a power cut leaves it
-        file.write('{"step": 4, "loss": 1.0, "grad_norm": 1.0}\n{"step": 5, "lo')
-    assert train_run("--steps", 6, "--resume") == 0
-    assert run.read_metrics(out) == straight
-
-
-def test_a_run_without_a_checkpoint_resumes_from_the_start(train_run, out, monkeypatch):
-    assert train_run("--steps", 3) == 0
-    straight = run.read_metrics(out)
-    with monkeypatch.context() as broken:
-        broken.setattr(run, "save_checkpoint", lambda *args: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            train_run("--steps", 3, "--overwrite")
-    assert train_run("--resume") == 0
-    assert run.read_metrics(out) == straight
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
-    train_run, out, capsys
-):
-    assert train_run("--steps", 2, "--eval-every", 1) == 0
-    params = out / "checkpoints" / "2" / "params"
-    (params / "manifest.ocdbt").write_bytes(b"")
-    for path in (params / "ocdbt.process_0" / "d").iterdir():
-        path.write_bytes(b"")
-    assert sample.main(["--out", str(out)]) == 2
-    assert f"{params.parent} is damaged" in one_line(capsys)
-    shutil.rmtree(params.parent)
-    assert run.latest_step(out) == 1
-    assert sample.main(["--out", str(out), "--num-tokens", "2"]) == 0
-
-
-@pytest.mark.parametrize("item", ["params", "opt_state"])
-def test_one_changed_bit_of_a_checkpoint_is_noticed(finished_run, out, capsys, item):
-    checkpoint = out / "checkpoints" / "2"
-    values = max((checkpoint / item).rglob("*"), key=lambda path: path.stat().st_size)
-    content = bytearray(values.read_bytes())
-    content[len(content) // 2] ^= 1
-    values.write_bytes(content)
-    assert train.main(["--out", str(out), "--resume"]) == 2
-    assert f"{checkpoint} is damaged ({item} has another checksum" in one_line(capsys)
-
-
-def test_a_checkpoint_without_checksums_is_read(finished_run, out):
-    shutil.rmtree(out / "checkpoints" / "2" / run.CHECKSUMS)
-    assert sample.main(["--out", str(out), "--num-tokens", "2"]) == 0
-
-
-def test_resuming_a_finished_run_changes_nothing(train_run, finished_run, out):
-    before = run.read_metrics(out)
-    assert train_run("--resume") == 0
-    assert run.read_metrics(out) == before
-
-
-@pytest.mark.parametrize("text", ['{"program": "gpt2', '{"program": "gpt2_flax"}'])
-def test_a_damaged_config_is_called_so(finished_run, out, capsys, text):
-    (out / "config.json").write_text(text)
-    assert train.main(["--out", str(out), "--resume"]) == 2
-    assert "config.json is damaged" in one_line(capsys)
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--lr", "0.5"], "--lr was 0.003, now 0.5"),
-        (["--steps", "9"], "--steps was 2, now 9"),
-        (
-            ["--seed", "1", "--embed-dim", "16"],
-            "--seed was 0, now 1, --embed-dim was 8",
-        ),
-    ],
-)
-def test_resuming_otherwise_is_refused(finished_run, out, capsys, flags, message):
-    config = (out / "config.json").read_text()
-    assert train.main(["--out", str(out), "--resume", *flags]) == 2
-    assert message in one_line(capsys)
-    assert (out / "config.json").read_text() == config
-
-
-def test_a_run_older_than_a_flag_resumes(finished_run, out, capsys):
-    record = run.read_run(out)
-    del record["train"]["activations"], record["model"]["activations"]
-    run.write_record(out, record)
-    flags = ["--out", str(out), "--resume", "--activations"]
-    assert train.main([*flags, "bf16"]) == 2
-    assert "--activations was f32, now bf16" in one_line(capsys)
-    assert train.main([*flags, "f32"]) == 0
-
-
-def test_a_checkpoint_holds_no_gradients(finished_run, out):
-    names = {path.name for path in (out / "checkpoints" / "2").iterdir()}
-    assert {"params", "opt_state"} <= names
-    assert "grads" not in names
-
-
-def test_resuming_with_another_text_is_refused(train_run, tmp_path, capsys):
-    text = tmp_path / "text"
-    text.write_text("some words " * 200)
-    assert train_run("--steps", 2, "--data", text) == 0
-    text.write_text("other words " * 200)
-    assert train_run("--resume") == 2
-    assert "needs the text that the run began with" in one_line(capsys)
 
 
 def test_a_folder_with_a_run_is_kept_without_overwrite(
@@ -291,13 +133,6 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
     assert not out.exists()
 
 
-def one_line(capsys):
-    lines = capsys.readouterr().err.splitlines()
-    lines = [line for line in lines if line.startswith("gpt2-flax: ")]
-    assert len(lines) == 1
-    return lines[0]
-
-
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(
     train_run, out, monkeypatch, capsys, backend
 ):
@@ -305,7 +140,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
         return lambda count: jnp.where(count < 4, 1e-3, jnp.inf)
 
     with monkeypatch.context() as broken:
-        broken.setattr(train, "make_schedule", explodes_in_step_5)
+        broken.setattr(optimizer, "make_schedule", explodes_in_step_5)
         assert train_run("--steps", 8, "--eval-every", 3) == 1
     line = one_line(capsys)
     assert "loss became nan in step 6" in line
@@ -323,7 +158,7 @@ def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
     def explodes_in_step_4(*args):
         return lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
 
-    monkeypatch.setattr(train, "make_schedule", explodes_in_step_4)
+    monkeypatch.setattr(optimizer, "make_schedule", explodes_in_step_4)
     assert train_run("--steps", 8, "--eval-every", 2) == 1
     assert "val_loss became nan in step 4" in one_line(capsys)
     assert run.latest_step(out) == 2

@@ -12,8 +12,8 @@ import pytest
 
 import jax_npu
 from gpt2_flax.model import logits_function
-from gpt2_flax.train import State, make_train_step, token_loss
 from gpt2_flax.training.optimizer import BETAS, make_optimizer, make_schedule
+from gpt2_flax.training.step import State, make_train_step, token_loss
 from gpt2_flax.weights import (
     load_params,
     matrix_shape,
@@ -29,7 +29,7 @@ transformers = pytest.importorskip("transformers", reason="it has the reference 
 STEPS = 10
 LR, WARMUP_STEPS, WEIGHT_DECAY, MAX_GRAD_NORM = 1e-3, 3, 0.1, 1.0
 
-# Both sides compute in f32, in another order.
+# Both sides compute in f32, with sums in another order.
 F32_ERROR = 1e-4
 
 # bf16 has 8 significant bits, so rounding an operand errs by up to 2^-9 of it, about
@@ -53,7 +53,7 @@ def is_tied():
 
 @pytest.fixture
 def reference(config, is_tied):
-    """PyTorch's model, no array of it at the zeros and ones that it begins with."""
+    """PyTorch's model, with noise on arrays that would begin as zeros or ones."""
     torch.manual_seed(0)
     model = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
@@ -169,7 +169,7 @@ def without_keys(bias):
 
 
 def take_reference_steps(model, batches):
-    """The losses before each step; schedule, clipping and decay written anew."""
+    """The losses before each step; schedule, clipping and decay are written again."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     optimizer = torch.optim.AdamW(

@@ -1,4 +1,4 @@
-"""Trees of machines, with the files that the doctor reads as real ones have them."""
+"""File trees of machines, with the files that the doctor reads, as on real ones."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from jax_npu.doctor.installation import Installation, Part
 from jax_npu.doctor.software import Interpreter
 from jax_npu.runtime.machine import User
 
-# A test may own files as any user; the one who is examined is another.
+# The user who is examined is not the one who owns the files, whoever runs the tests.
 ADA = User("ada", os.getuid() + 1, frozenset({os.getgid() + 1}))
 RENDER = os.getgid()  # group of the device file, in every tree
 ADA_IN_RENDER = User("ada", ADA.uid, ADA.gids | {RENDER})
@@ -39,7 +39,7 @@ def write(root: Path, path: str, content: str = "") -> Path:
 
 
 def fine(root: Path, chip: dict[str, str], distribution="debian", version="13") -> Path:
-    """A machine with everything, of ada's, who is in group render."""
+    """Writes a machine that has everything; its user ada is in group render."""
     write(
         root, "etc/os-release", f'NAME="X"\nID={distribution}\nVERSION_ID="{version}"'
     )
@@ -74,7 +74,7 @@ def set_memlock(root: Path, limit: str) -> None:
 
 
 def add_bridge(root: Path) -> None:
-    """A device of the same maker that is no NPU."""
+    """Adds a device that is no NPU, from the same maker."""
     folder = "sys/bus/pci/devices/0000:00:00.0"
     write(root, f"{folder}/vendor", "0x1022\n")
     write(root, f"{folder}/device", "0x14e8\n")
@@ -92,7 +92,7 @@ def pci_folder(chip: dict[str, str]) -> str:
 
 
 def add_driver(root: Path, chip: dict[str, str], firmware: str = "1.5.5.391") -> None:
-    """Bound, with its device file open to group render."""
+    """Adds the driver, bound to the chip, with a device file open to group render."""
     folder = root / pci_folder(chip)
     bind(root, chip, "amdxdna")
     (root / "sys/module/amdxdna").mkdir(parents=True)

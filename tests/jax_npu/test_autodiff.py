@@ -1,7 +1,7 @@
 """Derivatives of every order and mode.
 
-Data are small integers: every product, sum and rounding to bf16 is exact then, so that
-a derivative equals that of `lax.dot_general` bit for bit on every backend.
+Data are small integers, for which every product, sum and rounding to bf16 is exact, so
+that a derivative equals that of `lax.dot_general` bit for bit on every backend.
 """
 
 import functools
@@ -29,11 +29,13 @@ CONTRACTIONS = {  # dimension numbers, shapes
 }
 every_contraction = pytest.mark.parametrize("contraction", CONTRACTIONS)
 
-# Central differences at step h: h² of a trilinear second derivative (some 10) is wrong,
-# and 1 / h of the rounding of operands to f32. Rounding to bf16 would drown them.
+# Central differences with step h have an error of h² times a second derivative (some
+# 10), and one of 1 / h times the rounding of operands to f32. With operands rounded to
+# bf16, 2^16 times as coarse, the second error would be too large.
 DIFFERENCES = {"order": 2, "eps": 1 / 64, "atol": 0.02, "rtol": 0.01}
 
-# Under jit tanh's derivative is fused: some ulps of f32 in each of up to 33 terms.
+# Under jit, tanh's derivative is fused, which changes each of up to 33 terms by some
+# ulps of f32.
 FUSED_TANH_ERROR = 1e-5
 
 
@@ -56,7 +58,7 @@ def ours_and_stock(contraction, **options):
 
 
 def assert_same(actual, expected):
-    """Same trees of the same types and values."""
+    """Checks that two trees have the same structure, types and values."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
         assert (a.shape, a.dtype) == (e.shape, e.dtype)
@@ -64,7 +66,7 @@ def assert_same(actual, expected):
 
 
 def loss(product):
-    """A scalar whose second derivative is not constant in one operand only."""
+    """A scalar function whose second derivative depends on both operands."""
     return lambda lhs, rhs: (product(lhs, rhs) ** 2).sum()
 
 
@@ -264,7 +266,9 @@ def test_eager_and_jitted_gradients_are_equal(backend, rng):
     lhs = jnp.asarray(rng.standard_normal((17, 33)), F32)
     rhs = jnp.asarray(rng.standard_normal((33, 9)), F32)
 
-    def loss(lhs, rhs):  # "highest", as bf16 would enlarge what fusion rounds anew
+    def loss(
+        lhs, rhs
+    ):  # "highest": rounding to bf16 would enlarge the differences that fusion makes
         return jnp.tanh(jax_npu.matmul(lhs, rhs, precision="highest")).sum()
 
     gradient = jax.grad(loss, (0, 1))

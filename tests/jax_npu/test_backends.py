@@ -19,7 +19,7 @@ def no_environment(monkeypatch):
 
 
 def traced_backend(**options):
-    """Where a product traced now would run."""
+    """The backend on which a product that is traced now would run."""
     (row,) = jax_npu.explain(lambda x: jax_npu.matmul(x, x, **options), ONES).rows
     return row.backend
 
@@ -235,7 +235,7 @@ def test_importing_the_package_loads_no_extension_and_starts_no_jax_backend(run_
     assert run.returncode == 0, run.stderr
 
 
-def test_the_package_tells_its_version_and_only_its_own_policies():
+def test_the_package_has_a_version_and_only_its_own_policies():
     assert jax_npu.__version__ == importlib.metadata.version("jax-npu")
     names = {}
     exec("from jax_npu.checkpoint_policies import *", names)

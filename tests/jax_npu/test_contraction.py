@@ -1,4 +1,4 @@
-"""The loops that a contraction means, without a device."""
+"""The loops of a contraction, run in Python, without a device."""
 
 import itertools
 
@@ -22,7 +22,7 @@ from jax_npu.contraction import (
 
 
 def offsets(axes, stride):
-    """Element offset of every index of a group, outermost axis first."""
+    """Element offsets of every index of a group, outermost axis first."""
     indices = itertools.product(*(range(axis.size) for axis in axes))
     strides = [getattr(axis, stride) for axis in axes]
     return [sum(i * s for i, s in zip(index, strides)) for index in indices]
@@ -49,7 +49,7 @@ def run_loops(axes, lhs, rhs, shape):
 
 @st.composite
 def contractions(draw):
-    """A spec of up to two labels a role, in any order, with sizes of its labels."""
+    """A random spec of up to two labels for each role, with the labels' sizes."""
     roles = [draw(st.integers(0, 2), label=role) for role in ("batch", "m", "k", "n")]
     labels = iter("abcdefgh")
     batch, m, k, n = ("".join(next(labels) for _ in range(count)) for count in roles)
@@ -88,7 +88,7 @@ def test_a_spec_survives_the_way_through_dimension_numbers(contraction):
     )
     numbers = dimension_numbers_from_spec(spec)
     back = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
-    # the same contraction up to the names of labels and the order of the result
+    # The same contraction, up to the names of labels and the order of the result.
     names = dict(zip(back.lhs, spec.lhs)) | dict(zip(back.rhs, spec.rhs))
     renamed = Spec(*("".join(names[c] for c in term) for term in back))
     assert (renamed.lhs, renamed.rhs) == (spec.lhs, spec.rhs)

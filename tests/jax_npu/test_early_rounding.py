@@ -1,4 +1,4 @@
-"""What only products read, rounded where it is computed."""
+"""`round_early`: values that only products read are rounded where they are computed."""
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ FUNCTIONS = [
 
 
 def read_as_bf16(function, *operands):
-    """How often a product in the program, or in one inside it, reads bf16."""
+    """How often values are rounded to bf16 in the program and in those inside it."""
     text = str(jax.make_jaxpr(function)(*operands))
     return text.count("new_dtype=bfloat16")
 
@@ -76,7 +76,7 @@ def test_a_value_is_rounded_once_for_all_products(operands, custom_call_backend)
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x, w, v: jax_npu.matmul(x, w),  # an argument, which lies in memory
+        lambda x, w, v: jax_npu.matmul(x, w),  # an argument is in memory already
         lambda x, w, v: (y := jnp.tanh(x), jax_npu.matmul(y, w)),  # a result too
         lambda x, w, v: jax_npu.matmul(y := jnp.tanh(x), w) + y.sum(),
         lambda x, w, v: jax_npu.matmul(jax_npu.matmul(x, w), v),  # a product's result

@@ -1,4 +1,4 @@
-"""What is refused, when, and with which words."""
+"""Operands and options that are refused: when, and with which message."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 
 
 def trace(lhs, rhs, numbers=ROWS_COLUMNS, **options):
-    """Traces only: what it raises is raised at trace time."""
+    """Traces the product without running it, so that it raises at trace time."""
     return jax.make_jaxpr(lambda a, b: jax_npu.dot_general(a, b, numbers, **options))(
         lhs, rhs
     )
@@ -56,7 +56,7 @@ def test_matmul_and_einsum_refuse_other_dtypes_by_name(custom_call_backend, prod
         getattr(jax_npu, product)(*arguments)
 
 
-def test_the_error_on_a_dtype_says_the_way_out(custom_call_backend):
+def test_the_error_on_a_dtype_names_the_way_out(custom_call_backend):
     with pytest.raises(TypeError, match=r"needs float32 or bfloat16.*cast.*xla"):
         trace(struct(3, 4, dtype="int32"), struct(4, 5))
 
@@ -132,7 +132,7 @@ def test_an_unknown_backend_is_named_with_the_known_ones():
 
 
 @pytest.mark.parametrize("name", ["npu", "sim"])
-def test_a_backend_that_is_not_there_says_why_and_what_to_use(
+def test_a_missing_backend_is_an_error_with_reason_and_remedy(
     name, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("JAX_NPU_LIBRARY_DIR", str(tmp_path))  # nothing is built there

@@ -1,4 +1,4 @@
-"""`explain` counts what runs."""
+"""`explain` lists the products that run, and how often."""
 
 import io
 
@@ -81,7 +81,7 @@ def test_a_gradient_is_three_times_the_work(backend):
     forward = total_flops(loss, W, X)
     value_and_grad = jax.value_and_grad(loss, (0, 1))
     assert total_flops(value_and_grad, W, X) == 3 * forward
-    # the gradient of a sum needs no value of it
+    # The gradient of a sum does not need the sum.
     assert total_flops(jax.grad(loss, (0, 1)), W, X) == 2 * forward
 
 

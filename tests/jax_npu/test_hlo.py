@@ -19,7 +19,7 @@ def optimised(function, *operands):
 
 
 def parse(hlo):
-    """{computation: {instruction: (opcode, operand names, line)}}"""
+    """The program as {computation: {instruction: (opcode, operand names, line)}}."""
     computations, body = {}, {}
     for line in hlo.splitlines():
         if start := COMPUTATION.match(line):
@@ -139,7 +139,7 @@ def test_products_of_a_scanned_and_checkpointed_step_are_custom_calls(
         return jax.lax.scan(layer, x, weights)[0].sum()
 
     hlo = optimised(jax.grad(loss, (0, 1)), jnp.ones((3, 16, 16)), X)
-    # forward, and again forward, dX and dW in the backward loop
+    # One forward; and in the backward loop, forward again, dX and dW.
     assert num_custom_calls(hlo, custom_call_backend) == 4
     assert " dot(" not in hlo
 

@@ -10,8 +10,8 @@ import jax_npu
 F32, BF16 = "float32", "bfloat16"
 SIZES = {"a": 2, "b": 3, "c": 4, "d": 5, "e": 6, "i": 7, "j": 3, "k": 9}
 
-# Operands are integers up to 3, which are exact in bf16, and so are their sums in f32:
-# jax.numpy's result is then ours, bit for bit, whatever the order of summation.
+# Operands are integers up to 3, which are exact in bf16, and their sums in f32, so that
+# jax.numpy's result equals ours bit for bit, whatever the order of summation.
 
 
 def integers(rng, shape, dtype=F32):
@@ -150,7 +150,7 @@ def test_einsum_of_two_operands_is_that_of_jax_numpy(backend, rng, subscripts):
 )
 def test_einsum_of_three_operands_is_that_of_jax_numpy(backend, rng, subscripts):
     terms = subscripts.split("->")[0].split(",")
-    # ones and zeros: what comes out of the first product is exact in bf16 too
+    # Ones and zeros, so that the first product's result is exact in bf16 too.
     operands = [
         jnp.abs(integers(rng, [SIZES[c] for c in term])).clip(0, 1) for term in terms
     ]

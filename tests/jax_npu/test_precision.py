@@ -1,4 +1,4 @@
-"""How exact each precision is."""
+"""The accuracy of each precision."""
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,15 @@ import jax_npu
 F32, BF16 = "float32", "bfloat16"
 ROWS_COLUMNS = (((1,), (0,)), ((), ()))
 
-# Bounds on |error| / (sum of |a| |b|). Each operand keeps 8 bits a part: one part is
-# wrong by 2^-9 of each operand, two parts by 2^-17 of each and by the product of the
-# second parts, 2^-18. Three parts are the whole f32; its accumulation remains.
+# Bounds on |error| / (sum of |a| |b|). Each part of an operand keeps 8 bits. With one
+# part the error is 2^-9 of each operand. With two parts it is 2^-17 of each, plus the
+# product of the second parts, 2^-18. Three parts are the whole f32, which leaves only
+# the error of the f32 accumulation.
 ONE_PASS = 2.0**-7
 THREE_PASSES = 2.0**-15
 F32_ACCURATE = 2e-6
-# Mean |error| / mean mass stays well above what one more pass gives.
+# Lower bounds on the mean relative error, well above that of the next precision: a
+# product must not be more accurate, and slower, than requested.
 NOT_BETTER_THAN = {ONE_PASS: 2.0**-14, THREE_PASSES: 2.0**-22}
 
 PRECISIONS = [
@@ -135,7 +137,7 @@ def test_orientation_of_the_kernel_changes_no_bound(custom_call_backend, rng, sh
 
 
 def test_large_and_small_values_keep_the_bound(custom_call_backend, rng):
-    """The third part of a value is 2^-16 of it, and may not be flushed away."""
+    """The third part, 2^-16 of a value, may be denormal and must not be flushed."""
     signs = np.sign(random(rng, 33, 7))
     for scale in (1e36, 1e30, 1e-12, 1e-30):
         lhs = scale * (1 + abs(random(rng, 9, 33))) * np.sign(random(rng, 9, 33))
@@ -184,7 +186,7 @@ def test_overflow_of_a_sum_of_finite_products_is_infinite(backend, precision):
 
 @every_precision
 def test_an_overflow_has_the_sign_of_the_products(custom_call_backend, rng, precision):
-    """Lower parts have either sign, and their products overflow too."""
+    """The lower parts have both signs, and their products overflow as well."""
     signs = np.sign(random(rng, 9, 1)), np.sign(random(rng, 1, 7))
     lhs, rhs = 1 + rng.random((9, 33)), 1 + rng.random((33, 7))
     out = jax_npu.matmul(

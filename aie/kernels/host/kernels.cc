@@ -1,4 +1,4 @@
-// Which of the compiled tables this CPU runs.
+// The choice among the compiled tables: the fastest that this CPU runs.
 #include "kernels.h"
 
 #include <cstring>
@@ -24,8 +24,8 @@ extern "C" __attribute__((visibility("default"))) const AieKernels* aie_kernels(
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  // Intel's cores take a bf16 product at half the rate of Zen 4's: f32 was as fast on a
-  // Xeon (family 6, model 167).
+  // Intel's cores multiply bf16 at half the rate of Zen 4's: on a Xeon (family 6, model
+  // 167), f32 was as fast.
   const bool prefers_f32 = isa == nullptr && __builtin_cpu_is("intel");
   if (bf16 && !prefers_f32 && IsWanted(kAieKernelsAvx512Bf16, isa)) {
     return &kAieKernelsAvx512Bf16;

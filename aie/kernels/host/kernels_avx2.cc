@@ -1,3 +1,4 @@
+// The table of kernels for AVX2 and FMA.
 #define AIE_HOST_ISA avx2
 #include "kernels.inc"
 

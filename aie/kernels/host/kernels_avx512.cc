@@ -1,3 +1,4 @@
+// The table of kernels for AVX-512 (F, BW, VL, DQ).
 #define AIE_HOST_ISA avx512
 #include "kernels.inc"
 

@@ -1,3 +1,4 @@
+// The table of kernels for AVX-512 with AVX512-BF16.
 #define AIE_HOST_ISA avx512bf16
 #include "kernels.inc"
 

@@ -1,3 +1,4 @@
+// The table of kernels that defines the others: matmul.cc over scalar macs.
 #define AIE_HOST_ISA reference
 #define AIE_HOST_REFERENCE
 #include "kernels.inc"

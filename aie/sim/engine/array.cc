@@ -1,268 +1,14 @@
 #include "aie/sim/engine/array.h"
 
-#include <algorithm>
-#include <stdexcept>
 #include <utility>
 
 namespace jax_npu::sim {
-namespace {
 
-std::string Text(TileAt at) {
-  return "(" + std::to_string(at.column) + ", " + std::to_string(at.row) + ")";
-}
-
-[[noreturn]] void Inconsistent(const std::string& what) {
-  throw std::invalid_argument("configuration: " + what);
-}
-
-}  // namespace
-
-std::string Tile::Name() const { return kind + (" " + Text(at)); }
+std::string Tile::Name() const { return std::string(kind) + ' ' + at.Text(); }
 
 std::string Lock::Name() const {
   const std::string number = "lock " + std::to_string(id) + " of " + tile->Name();
   return name.empty() ? number : number + " '" + name + "'";
-}
-
-void Agent::StartWait(Wait wait, const char* cause) {
-  Stop();
-  waiting = wait;
-  doing = cause;
-}
-
-void Agent::StartWork(const char* what) { StartWait(Wait::kNothing, what); }
-
-void Agent::Stop() {
-  const Cycles now = array.scheduler.now();
-  const Cycles cycles = now - std::exchange(doing_since, now);
-  const char* did = std::exchange(doing, nullptr);
-  const bool worked = std::exchange(waiting, Wait::kNothing) == Wait::kNothing;
-  lock = nullptr;
-  if (did == nullptr || cycles == 0) return;
-  array.trace.Record(track, did, now - cycles, now);
-  if (worked) {
-    usage.busy += cycles;
-    return;
-  }
-  const auto found = std::find_if(stalls.begin(), stalls.end(),
-                                  [&](const auto& s) { return s.first == did; });
-  if (found == stalls.end()) {
-    stalls.emplace_back(did, cycles);
-  } else {
-    found->second += cycles;
-  }
-}
-
-Usage Agent::TakeUsage() {
-  const Wait wait = waiting;
-  const char* did = doing;
-  Lock* waited = lock;
-  StartWait(wait, did);
-  lock = waited;
-  Usage taken = std::exchange(usage, {});
-  for (const auto& [name, cycles] : stalls) taken.stalls[name] += cycles;
-  stalls.clear();
-  return taken;
-}
-
-Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
-    : configuration(std::move(from)),
-      limits(configuration),
-      times(configuration),
-      kernels(std::move(table)) {
-  MakeTiles();
-  LoadLocks();
-  CheckBuffers();
-  LoadBds();
-  LoadRoutes();
-  CheckStarts();
-  for (const CoreInfo& info : configuration.cores) LoadCore(info);
-  controller = std::make_unique<Controller>(*this);
-  AddTracks();
-  run.device = total.device = configuration.device;
-  run.clock_hz = total.clock_hz = times.clock_hz;
-  Reset();
-}
-
-void Array::MakeTiles() {
-  // Locks and tiles are pointed at: they must not move once they are made.
-  tiles.resize(limits.num_columns * limits.num_rows);
-  for (int column = 0; column < limits.num_columns; ++column) {
-    for (int row = 0; row < limits.num_rows; ++row) {
-      Tile& tile = tiles[column * limits.num_rows + row];
-      tile.at = {column, row};
-      tile.limits = row == 0 ? &limits.shim : row == 1 ? &limits.memtile : &limits.core;
-      tile.kind = row == 0 ? "shim" : row == 1 ? "memtile" : "core";
-      if (tile.limits->memory_bytes > 0) {
-        tile.memory = std::make_unique<Memory>(tile.limits->memory_bytes);
-      }
-      for (int id = 0; id < tile.limits->num_locks; ++id) {
-        tile.locks.push_back({&tile, id, 0, 0, "", {}});
-      }
-      tile.bds.resize(tile.limits->num_bds);
-      for (const Direction direction : {kS2mm, kMm2s}) {
-        for (int i = 0; i < tile.limits->num_channels[direction]; ++i) {
-          tile.channels[direction].push_back(
-              std::make_unique<Channel>(*this, tile, direction, i));
-        }
-      }
-    }
-  }
-}
-
-void Array::LoadLocks() {
-  for (const LockInfo& info : configuration.locks) {
-    Tile& tile = At(info.tile);
-    if (info.id < 0 || info.id >= tile.limits->num_locks || info.init < 0 ||
-        info.init > limits.max_lock_value) {
-      Inconsistent(tile.Name() + " has no lock " + std::to_string(info.id) + " of " +
-                   std::to_string(info.init));
-    }
-    Lock& lock = tile.locks[info.id];
-    lock.init = info.init;
-    lock.name = info.name;
-    locks.push_back(&lock);
-  }
-}
-
-void Array::CheckBuffers() {
-  for (const BufferInfo& info : configuration.buffers) {
-    const Tile& tile = At(info.tile);
-    if (info.address < 0 || info.bytes < 0 ||
-        info.address + info.bytes > tile.limits->memory_bytes) {
-      Inconsistent("buffer " + info.name + " lies outside the memory of " +
-                   tile.Name());
-    }
-  }
-}
-
-void Array::LoadBds() {
-  for (const BdInfo& info : configuration.bds) {
-    Tile& tile = At(info.tile);
-    if (info.id < 0 || info.id >= tile.limits->num_bds ||
-        info.next >= tile.limits->num_bds) {
-      Inconsistent(tile.Name() + " has no BD " + std::to_string(info.id));
-    }
-    if (tile.limits == &limits.shim) {
-      Inconsistent("BDs of " + tile.Name() + " are written by the stream alone");
-    }
-    Bd& bd = tile.bds[info.id];
-    bd.is_defined = true;
-    bd.memory = &At(info.memory);
-    if (!bd.memory->memory)
-      Inconsistent(tile.Name() + " addresses a tile of no memory");
-    bd.address = info.address;
-    bd.length = info.length;
-    bd.next = info.next;
-    bd.acquire = info.acquire_lock < 0 ? nullptr : locks[info.acquire_lock];
-    bd.acquire_value = info.acquire_value;
-    bd.release = info.release_lock < 0 ? nullptr : locks[info.release_lock];
-    bd.release_value = info.release_value;
-    bd.dimensions = info.dimensions;
-  }
-  for (const BdInfo& info : configuration.bds) {
-    const Tile& tile = At(info.tile);
-    if (info.next >= 0 && !tile.bds[info.next].is_defined) {
-      Inconsistent(tile.Name() + " BD " + std::to_string(info.id) + " leads to BD " +
-                   std::to_string(info.next) + ", which is not defined");
-    }
-  }
-}
-
-Channel& Array::ChannelAt(TileAt at, Direction direction, int number) {
-  Tile& tile = At(at);
-  if (number < 0 || number >= tile.limits->num_channels[direction]) {
-    Inconsistent(tile.Name() + " has no such channel " + std::to_string(number));
-  }
-  return *tile.channels[direction][number];
-}
-
-void Array::LoadRoutes() {
-  for (const RouteInfo& info : configuration.routes) {
-    Channel* source = &ChannelAt(info.from, kMm2s, info.from_channel);
-    Channel* end = &ChannelAt(info.to, kS2mm, info.to_channel);
-    if (end->route != nullptr) Inconsistent(end->Name() + " has two sources");
-    if (source->route == nullptr) {
-      routes.push_back(std::make_unique<Route>());
-      source->route = routes.back().get();
-      source->route->source = source;
-    }
-    end->route = source->route;
-    end->route->ends.push_back({end, info.hops});
-    end->route->links += info.hops;
-  }
-}
-
-void Array::CheckStarts() {
-  for (const StartInfo& info : configuration.starts) {
-    ChannelAt(info.tile, info.direction, info.channel);  // that it exists
-    const Tile& tile = At(info.tile);
-    if (info.bd < 0 || info.bd >= tile.limits->num_bds ||
-        !tile.bds[info.bd].is_defined) {
-      Inconsistent(tile.Name() + " starts BD " + std::to_string(info.bd) +
-                   ", which is not defined");
-    }
-  }
-}
-
-void Array::LoadCore(const CoreInfo& info) {
-  Tile& tile = At(info.tile);
-  if (tile.limits != &limits.core || tile.core) {
-    Inconsistent(tile.Name() + " is given a program that it cannot hold");
-  }
-  for (const Instruction& instruction : info.program) {
-    if (instruction.op == Op::kCall) CheckCall(tile, instruction);
-  }
-  tile.core = std::make_unique<Core>(*this, tile, info);
-}
-
-void Array::CheckCall(const Tile& tile, const Instruction& instruction) const {
-  const KernelInfo& called = configuration.kernels[instruction.kernel];
-  const auto kernel = kernels->find(called.name);
-  if (kernel == kernels->end()) {
-    Inconsistent(tile.Name() + " calls " + called.name +
-                 ", a kernel that is not registered");
-  }
-  if (kernel->second.accesses.size() != called.arguments.size()) {
-    Inconsistent(tile.Name() + " calls " + called.name + " with " +
-                 std::to_string(called.arguments.size()) + " arguments, it has " +
-                 std::to_string(kernel->second.accesses.size()));
-  }
-  for (size_t i = 0; i < called.arguments.size(); ++i) {
-    const Instruction::Argument& argument = instruction.arguments[i];
-    const std::string where =
-        tile.Name() + " calls " + called.name + " with argument " + std::to_string(i);
-    const bool accesses = kernel->second.accesses[i] != Access::kNone;
-    if (argument.is_buffer != (called.arguments[i] >= 0) ||
-        (accesses && !argument.is_buffer)) {
-      Inconsistent(where + ", which is a buffer to one of them and not to all");
-    }
-    if (!argument.is_buffer) continue;
-    const BufferInfo& buffer = configuration.buffers[argument.index];
-    const int64_t bytes = configuration.types[called.arguments[i]].Bytes();
-    if (buffer.bytes != bytes) {
-      Inconsistent(where + " of " + std::to_string(bytes) + " bytes, buffer " +
-                   buffer.name + " has " + std::to_string(buffer.bytes));
-    }
-  }
-}
-
-void Array::AddTracks() {
-  controller->track = trace.AddTrack("controller", controller->Name());
-  for (Agent* agent : Agents()) {
-    if (agent == controller.get()) continue;
-    const auto* dma = dynamic_cast<Channel*>(agent);
-    agent->track = trace.AddTrack(dma ? std::string(dma->tile.kind) + " DMA" : "cores",
-                                  agent->Name());
-  }
-}
-
-Tile& Array::At(TileAt at) {
-  if (at.column < 0 || at.column >= limits.num_columns || at.row < 0 ||
-      at.row >= limits.num_rows) {
-    Inconsistent(configuration.device + " has no tile " + Text(at));
-  }
-  return tiles[at.column * limits.num_rows + at.row];
 }
 
 std::vector<Agent*> Array::Agents() const {
@@ -273,7 +19,7 @@ std::vector<Agent*> Array::Agents() const {
   for (const Tile& tile : tiles) {
     for (const auto& channels : tile.channels) {
       for (const auto& channel : channels) {
-        // Those that can do nothing are left out.
+        // A channel without a route can do nothing.
         if (channel->route != nullptr) agents.push_back(channel.get());
       }
     }
@@ -313,6 +59,7 @@ bool Array::Acquire(Lock& lock, int value, Agent& agent) {
     lock.value -= value;
     return true;
   }
+  // Its name outlives the agent, as the names of stalls must.
   agent.StartWait(Wait::kLock, lock.name.empty() ? "lock" : lock.name.c_str());
   agent.lock = &lock;
   agent.lock_value = value;
@@ -358,7 +105,8 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
     for (auto& channels : tile.channels) {
       for (auto& channel : channels) channel->BeginRun();
     }
-    for (Bd& bd : tile.bds) bd.is_patched = false;  // with the buffers of a run before
+    // An address that was patched before is that of an earlier run's buffer.
+    for (Bd& bd : tile.bds) bd.is_patched = false;
   }
 }
 

@@ -9,17 +9,17 @@
 #include <utility>
 #include <vector>
 
-namespace jax_npu::sim {
+#include "aie/sim/report/cycles.h"
 
-using Cycles = int64_t;  // of the array's clock
+namespace jax_npu::sim {
 
 class Scheduler {
  public:
   Cycles now() const { return now_; }
   bool is_empty() const { return events_.empty(); }
 
-  // Calls `event` after `delay` cycles. Events of one time come in the order in which
-  // they were scheduled.
+  // Calls `event` after `delay` cycles. Events at the same time run in the order in
+  // which they were scheduled.
   void In(Cycles delay, std::function<void()> event) {
     events_.push({now_ + delay, order_++, std::move(event)});
   }

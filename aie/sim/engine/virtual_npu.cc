@@ -7,7 +7,8 @@
 namespace jax_npu::sim {
 namespace {
 
-// Events without a word moved, a kernel called or an operation executed.
+// After that many events in which no word was moved, no kernel called and no operation
+// executed, a run is taken to hang.
 constexpr int64_t kMaxIdleEvents = 1 << 21;
 
 }  // namespace
@@ -58,7 +59,7 @@ void VirtualNpu::Run(const uint32_t* words, size_t num_words,
     throw Trap("a run takes at most " + std::to_string(array.limits.max_arguments) +
                " buffers, got " + std::to_string(arguments.size()));
   }
-  state_->is_broken = true;  // until it ends well
+  state_->is_broken = true;  // stays so if the run traps
   array.BeginRun(arguments);
   state_->Run(words, num_words);
   array.EndRun();

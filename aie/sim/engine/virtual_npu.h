@@ -1,8 +1,8 @@
 // The virtual NPU: an array of tiles that executes instruction streams.
 //
 // It takes what the hardware takes, a configuration and a stream of words, and knows
-// nothing of any particular design. What silicon would answer with a hang or garbage
-// throws a Trap.
+// nothing of any particular design. A mistake that makes silicon hang or compute
+// garbage throws a Trap.
 
 #ifndef JAX_NPU_AIE_SIM_ENGINE_VIRTUAL_NPU_H_
 #define JAX_NPU_AIE_SIM_ENGINE_VIRTUAL_NPU_H_
@@ -20,7 +20,7 @@
 
 namespace jax_npu::sim {
 
-// One line: what happened, with tile, channel, BD, lock and word offset.
+// An error in one line that names tile, channel, BD or lock, and the stream's word.
 class Trap : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -35,26 +35,26 @@ struct DeviceBuffer {
 class VirtualNpu {
  public:
   // Throws std::invalid_argument if the configuration is not consistent or calls a
-  // kernel that nobody registered.
-  // `arithmetic` is what the report says of the kernels.
+  // kernel that nobody registered. `arithmetic` only goes into the report.
   VirtualNpu(Configuration configuration, std::shared_ptr<const KernelTable> kernels,
              const std::string& arithmetic);
   ~VirtualNpu();
 
   // Executes a stream of `num_words` words with those buffer arguments, to its end.
-  // State of the array outlives a run, as on silicon. After a Trap only Reset helps.
+  // The array's state outlives a run, as on silicon. After a Trap no run is possible
+  // until Reset.
   void Run(const uint32_t* words, size_t num_words,
            const std::vector<DeviceBuffer>& arguments);
 
-  // Brings the array back to what it was after loading. Counters stay.
+  // Brings the array back to its state after loading. Counters stay.
   void Reset();
 
-  // Of the last run, and of all runs since the construction or ClearReport.
+  // The counters of the last run, and of all runs since construction or ClearReport.
   const Report& last_run() const;
   const Report& total() const;
   void ClearReport();
 
-  // From now on, what every core, channel and the controller does is recorded.
+  // Records from now on what every core, channel and the controller does.
   void StartTrace();
   // The recorded events in Chrome's trace format, which Perfetto opens.
   std::string TraceJson() const;

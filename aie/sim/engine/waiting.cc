@@ -1,4 +1,4 @@
-// Who waits for whom, told when nothing can happen any more.
+// The message of a deadlock: which agents wait for one another.
 #include <algorithm>
 
 #include "aie/sim/engine/array.h"
@@ -27,7 +27,7 @@ bool Releases(const Channel& channel, const Lock* lock) {
   return false;
 }
 
-// The agents of which any could end this one's wait.
+// The agents each of which could end this one's wait.
 std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   std::vector<const Agent*> blockers;
   const Controller& controller = *array.controller;
@@ -62,7 +62,7 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   return blockers;
 }
 
-std::string Told(const Agent& agent) {
+std::string Describe(const Agent& agent) {
   switch (agent.waiting) {
     case Wait::kNothing:
     case Wait::kLatency:
@@ -86,8 +86,9 @@ std::string Told(const Agent& agent) {
   return agent.Name();
 }
 
-// Looks for a way from the last of `path` back to one of its agents; leaves there the
-// cycle, or else the deepest way that was found.
+// Searches depth first for blockers that lead from the last agent of `path` back to one
+// of its agents. Leaves that cycle in `path`; without one, `deepest` is the longest
+// path.
 bool FindCycle(const Array& array, std::vector<const Agent*>& path,
                std::vector<const Agent*>& deepest, std::vector<const Agent*>& visited) {
   visited.push_back(path.back());
@@ -113,13 +114,13 @@ std::string Array::WhoWaits() const {
   std::vector<const Agent*> path = {controller.get()}, deepest, visited;
   const bool is_cycle = FindCycle(*this, path, deepest, visited);
   if (!is_cycle) path = deepest;
-  std::string told;
+  std::string text;
   for (size_t i = 0; i < path.size(); ++i) {
-    if (i > 0) told += ", for ";
+    if (i > 0) text += ", for ";
     const bool closes = is_cycle && i + 1 == path.size();
-    told += closes ? path[i]->Name() + " again" : Told(*path[i]);
+    text += closes ? path[i]->Name() + " again" : Describe(*path[i]);
   }
-  return told;
+  return text;
 }
 
 }  // namespace jax_npu::sim

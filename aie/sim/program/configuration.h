@@ -1,14 +1,16 @@
-// What a loaded design is to the hardware: memories, locks, BDs, channel programs,
+// A loaded design as the hardware sees it: memories, locks, BDs, channel programs,
 // routes and core programs, all with final addresses and ids.
 //
-// It is the virtual counterpart of the configuration data inside an xclbin, as text of
-// one item a line, words separated by blanks. aie/xdna/load/configuration.py writes it.
-// Indices count the lines of their kind from 0. Addresses are bytes within a tile;
-// lengths, sizes and strides of BDs are words of 4 bytes. Names have no blanks.
+// It is the virtual counterpart of the configuration data inside an xclbin. Its text
+// has one item on each line, as words separated by blanks;
+// aie/xdna/load/configuration.py writes it. Indices count the lines of their kind from
+// 0. Addresses are bytes within a tile; lengths, sizes and strides of BDs are words of
+// 4 bytes. Names have no blanks.
 //
 //   jax-npu-configuration 1
 //   device NAME
-//   param NAME NUMBER                 a limit, an address or a time, see Parameters
+//   param NAME NUMBER                 a limit, an address or a time, see
+//                                     aie/xdna/load/parameters.py
 //   buffer COL ROW ADDRESS BYTES NAME
 //   lock COL ROW ID INIT NAME
 //   bd COL ROW ID MEM_COL MEM_ROW ADDRESS LENGTH NEXT_ID ACQUIRE_LOCK VALUE
@@ -19,7 +21,7 @@
 //   start COL ROW DIRECTION CHANNEL BD_ID REPEATS
 //                                     DIRECTION 0 = S2MM, 1 = MM2S; REPEATS from 1
 //   route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS
-//                                     from MM2S to S2MM; a source may stand in several
+//                                     from MM2S to S2MM; one line for each receiver
 //   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
 //   kernel NAME NUM_ARGUMENTS {TYPE}  declared function; TYPE is an index of `type`,
 //                                     -1 for a scalar argument
@@ -63,6 +65,7 @@ struct TileAt {
   bool operator==(const TileAt& other) const {
     return column == other.column && row == other.row;
   }
+  std::string Text() const;  // "(column, row)"
 };
 
 enum Direction { kS2mm = 0, kMm2s = 1 };
@@ -79,7 +82,8 @@ struct LockInfo {
   std::string name;
 };
 
-// One dimension of an access pattern. Pads are zeros sent before and after, on MM2S.
+// One dimension of an access pattern, in words. An MM2S channel sends `before` zeros
+// before its elements and `after` zeros behind them.
 struct Dimension {
   int64_t size, stride, before = 0, after = 0;
 };
@@ -116,7 +120,7 @@ struct TypeInfo {
 
 struct KernelInfo {
   std::string name;
-  std::vector<int> arguments;  // types, -1 for a scalar
+  std::vector<int> arguments;  // indices of types; -1: a scalar
 };
 
 enum class Op {
@@ -156,7 +160,7 @@ enum class Binary {
   kMaxu,
 };
 
-// The fields follow the line's order; which of them an operation uses is its own.
+// The operands of every operation; each uses those that its line above names.
 struct Instruction {
   Op op;
   Binary binary = Binary::kAdd;
@@ -165,10 +169,10 @@ struct Instruction {
   int result = -1, left = -1, right = -1, condition = -1;
   int64_t value = 0;
   int lock = -1, buffer = -1, kernel = -1;
-  int target = -1, other_target = -1;
+  int target = -1, other_target = -1;  // instructions
   struct Argument {
     bool is_buffer;
-    int index;  // of the buffer or the slot
+    int index;  // the buffer's or the slot's
   };
   std::vector<Argument> arguments;
   struct Index {
@@ -200,7 +204,7 @@ struct Configuration {
   double Parameter(const std::string& name) const;
 };
 
-// Throws std::invalid_argument with the line that is wrong.
+// Throws std::invalid_argument that names the wrong line.
 Configuration ParseConfiguration(const std::string& text);
 
 }  // namespace jax_npu::sim

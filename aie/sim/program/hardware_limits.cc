@@ -5,7 +5,7 @@
 namespace jax_npu::sim {
 namespace {
 
-// Parameters by name, converted to what they are stored in.
+// Parameters by name, each converted to the type of the variable that it is read into.
 struct Reader {
   const Configuration& from;
   std::string prefix;
@@ -37,7 +37,6 @@ TileLimits::TileLimits(const Configuration& from, const std::string& kind) {
   num_channels[kS2mm] = read["num_s2mm"];
   num_channels[kMm2s] = read["num_mm2s"];
   num_bds = read["num_bds"];
-  bd_words = read["bd_words"];
   bd_address = read["bd_address"];
   control[kS2mm] = read["s2mm_control"];
   control[kMm2s] = read["mm2s_control"];

@@ -1,4 +1,6 @@
-// Limits, addresses and times of a device, read from its configuration once.
+// Limits, addresses and times of a device, read once from its configuration.
+//
+// aie/xdna/devices.py and aie/xdna/timing.py hold the numbers and their sources.
 
 #ifndef JAX_NPU_AIE_SIM_PROGRAM_HARDWARE_LIMITS_H_
 #define JAX_NPU_AIE_SIM_PROGRAM_HARDWARE_LIMITS_H_
@@ -17,9 +19,9 @@ struct TileLimits {
   int num_locks;
   uint32_t lock_address;
   int num_channels[2];  // by direction
-  int num_bds, bd_words;
+  int num_bds;
   uint32_t bd_address;
-  uint32_t control[2];  // address of channel 0's, by direction; the others 8 further
+  uint32_t control[2];  // channel 0's address, by direction
 };
 
 struct Limits {
@@ -33,7 +35,7 @@ struct Limits {
   uint32_t bd_stride_bytes, lock_stride_bytes;
 };
 
-// In cycles of the array's clock, but for what is named otherwise.
+// Times in cycles of the array's clock, unless the name has a unit.
 struct Times {
   explicit Times(const Configuration& from);
 

@@ -5,13 +5,16 @@
 #include <utility>
 
 #include "aie/kernels/host/kernels.h"
+#include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
 namespace {
 
 using Arguments = std::vector<KernelArgument>;
 
-// Rows and columns of a matrix, or of one in blocks: [rows/r][cols/s][r][s].
+constexpr int kAie2p = 4;  // npu2's generation
+
+// Rows and columns of a matrix, plain or in blocks: [rows/r][cols/s][r][s].
 std::pair<int64_t, int64_t> MatrixShape(const KernelArgument& argument,
                                         const std::string& element) {
   if (argument.type == nullptr || argument.type->element != element) {
@@ -31,6 +34,7 @@ struct Sizes {
 Sizes MatmulSizes(const Arguments& arguments, bool bf16_out) {
   const auto [m, k] = MatrixShape(arguments[0], "bf16");
   const auto [rows, n] = MatrixShape(arguments[2], bf16_out ? "bf16" : "f32");
+  // B may be column-major, so only its number of elements is compared.
   const auto [b_rows, b_columns] = MatrixShape(arguments[1], "bf16");
   if (rows != m || b_rows * b_columns != k * n) {
     throw std::invalid_argument("the kernel's operands do not fit each other");
@@ -39,7 +43,6 @@ Sizes MatmulSizes(const Arguments& arguments, bool bf16_out) {
 }
 
 AieArithmetic ArithmeticOf(const std::string& name, int generation) {
-  constexpr int kAie2p = 4;
   if (name == "exact") return generation == kAie2p ? kAieSequential : kAieExact;
   if (name == "fast") return kAieFast;
   if (name != "bfp16" && name != "bfp16_floor") {
@@ -55,74 +58,100 @@ AieArithmetic ArithmeticOf(const std::string& name, int generation) {
 
 int64_t Rounded(double cycles) { return std::llround(cycles); }
 
-}  // namespace
-
-KernelTable BuiltInKernels(const Configuration& configuration,
-                           const KernelOptions& options) {
-  const auto parameter = [&](const std::string& name) {
-    return configuration.Parameter(name);
-  };
-  const AieKernels& host = *aie_kernels(nullptr);
-  AieMatmul call = {};
-  call.mmul_size = static_cast<int>(parameter("mmul_r"));
-  call.arithmetic =
-      ArithmeticOf(options.arithmetic, static_cast<int>(parameter("generation")));
-  call.b_col_major = options.b_column_major;
-
-  const bool bfp16 = call.arithmetic == kAieBfp16 || call.arithmetic == kAieBfp16Floor;
-  const std::string path = bfp16 ? "time.matmul_bfp16_" : "time.matmul_exact_";
-  const double per_mkn = parameter(path + "mkn"), per_mn = parameter(path + "mn");
-  const double per_zero_byte = parameter("time.zero_byte");
-  const double per_converted = parameter("time.convert_element");
-
-  KernelTable table;
-  for (const bool bf16_out : {false, true}) {
-    Kernel& matmul = table[bf16_out ? "matmul_bf16_bf16" : "matmul_bf16_f32"];
-    matmul.accesses = {Access::kRead, Access::kRead, Access::kReadWrite};
-    call.bf16_out = bf16_out;
-    matmul.run = [&host, call](const Arguments& arguments) {
-      const Sizes sizes = MatmulSizes(arguments, call.bf16_out);
-      AieMatmul sized = call;
-      sized.m = sizes.m;
-      sized.k = sizes.k;
-      sized.n = sizes.n;
-      const char* error =
-          host.matmul(&sized, arguments[0].data, arguments[1].data, arguments[2].data);
-      if (error != nullptr) throw std::invalid_argument(error);
-    };
-    matmul.cycles = [per_mkn, per_mn, bf16_out](const Arguments& arguments) {
-      const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
-      return Rounded(per_mn * m * n + per_mkn * m * k * n);
-    };
-    matmul.macs = [bf16_out](const Arguments& arguments) {
-      const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
-      return m * k * n;
-    };
-
-    Kernel& zero = table[bf16_out ? "zero_bf16" : "zero_f32"];
-    zero.accesses = {Access::kWrite};
-    zero.run = [&host, bf16_out](const Arguments& arguments) {
-      const int64_t element_bytes = bf16_out ? 2 : 4;
-      host.zero(bf16_out, arguments[0].bytes / element_bytes, arguments[0].data);
-    };
-    zero.cycles = [per_zero_byte](const Arguments& arguments) {
-      return Rounded(per_zero_byte * arguments[0].bytes);
-    };
+// Cycles of the kernels, from the configuration.
+struct KernelTimes {
+  KernelTimes(const Configuration& configuration, int arithmetic) {
+    const bool is_bfp16 = arithmetic == kAieBfp16 || arithmetic == kAieBfp16Floor;
+    const std::string path = is_bfp16 ? "time.matmul_bfp16_" : "time.matmul_exact_";
+    matmul_mkn = configuration.Parameter(path + "mkn");
+    matmul_mn = configuration.Parameter(path + "mn");
+    zero_byte = configuration.Parameter("time.zero_byte");
+    convert_element = configuration.Parameter("time.convert_element");
   }
-  Kernel& convert = table["convert_f32_bf16"];
-  convert.accesses = {Access::kRead, Access::kWrite};
-  convert.run = [&host](const Arguments& arguments) {
-    const int64_t size = arguments[0].bytes / 4;
-    if (arguments[1].bytes < 2 * size) {
+
+  double matmul_mkn;       // for each multiply-accumulate
+  double matmul_mn;        // for each element of C
+  double zero_byte;        // for each byte
+  double convert_element;  // for each element
+};
+
+// C += A B; arguments A, B and C.
+Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
+              bool bf16_out) {
+  call.bf16_out = bf16_out;
+  Kernel kernel;
+  kernel.accesses = {Access::kRead, Access::kRead, Access::kReadWrite};
+  kernel.run = [&host, call](const Arguments& arguments) {
+    const Sizes sizes = MatmulSizes(arguments, call.bf16_out);
+    AieMatmul sized = call;
+    sized.m = sizes.m;
+    sized.k = sizes.k;
+    sized.n = sizes.n;
+    const char* error =
+        host.matmul(&sized, arguments[0].data, arguments[1].data, arguments[2].data);
+    if (error != nullptr) throw std::invalid_argument(error);
+  };
+  kernel.cycles = [times, bf16_out](const Arguments& arguments) {
+    const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
+    return Rounded(times.matmul_mn * m * n + times.matmul_mkn * m * k * n);
+  };
+  kernel.macs = [bf16_out](const Arguments& arguments) {
+    const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
+    return m * k * n;
+  };
+  return kernel;
+}
+
+// C = 0; argument C.
+Kernel Zero(const AieKernels& host, const KernelTimes& times, bool is_bf16) {
+  Kernel kernel;
+  kernel.accesses = {Access::kWrite};
+  kernel.run = [&host, is_bf16](const Arguments& arguments) {
+    const int64_t element_bytes = is_bf16 ? kBf16Bytes : kF32Bytes;
+    host.zero(is_bf16, arguments[0].bytes / element_bytes, arguments[0].data);
+  };
+  kernel.cycles = [times](const Arguments& arguments) {
+    return Rounded(times.zero_byte * arguments[0].bytes);
+  };
+  return kernel;
+}
+
+// C = bf16(sums); arguments sums and C.
+Kernel Convert(const AieKernels& host, const KernelTimes& times) {
+  Kernel kernel;
+  kernel.accesses = {Access::kRead, Access::kWrite};
+  kernel.run = [&host](const Arguments& arguments) {
+    const int64_t size = arguments[0].bytes / kF32Bytes;
+    if (arguments[1].bytes < kBf16Bytes * size) {
       throw std::invalid_argument("the bf16 result is smaller than its f32 source");
     }
     host.convert(true, size, static_cast<const float*>(arguments[0].data),
                  arguments[1].data);
   };
-  convert.cycles = [per_converted](const Arguments& arguments) {
-    return Rounded(per_converted * arguments[0].bytes / 4);
+  kernel.cycles = [times](const Arguments& arguments) {
+    return Rounded(times.convert_element * arguments[0].bytes / kF32Bytes);
   };
-  return table;
+  return kernel;
+}
+
+}  // namespace
+
+KernelTable BuiltInKernels(const Configuration& configuration,
+                           const KernelOptions& options) {
+  const AieKernels& host = *aie_kernels(nullptr);
+  const int generation = static_cast<int>(configuration.Parameter("generation"));
+  AieMatmul call = {};
+  call.mmul_size = static_cast<int>(configuration.Parameter("mmul_r"));
+  call.arithmetic = ArithmeticOf(options.arithmetic, generation);
+  call.b_col_major = options.b_column_major;
+  const KernelTimes times(configuration, call.arithmetic);
+  return {
+      {"matmul_bf16_f32", Matmul(host, call, times, false)},
+      {"matmul_bf16_bf16", Matmul(host, call, times, true)},
+      {"zero_f32", Zero(host, times, false)},
+      {"zero_bf16", Zero(host, times, true)},
+      {"convert_f32_bf16", Convert(host, times)},
+  };
 }
 
 }  // namespace jax_npu::sim

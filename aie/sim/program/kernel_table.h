@@ -1,4 +1,4 @@
-// Functions that the virtual cores call by symbol.
+// The kernels: functions that the virtual cores call by symbol.
 
 #ifndef JAX_NPU_AIE_SIM_PROGRAM_KERNEL_TABLE_H_
 #define JAX_NPU_AIE_SIM_PROGRAM_KERNEL_TABLE_H_
@@ -25,11 +25,11 @@ struct KernelArgument {
 enum class Access { kNone, kRead, kWrite, kReadWrite };
 
 struct Kernel {
-  // What the function does to each argument: for the traps on memory.
+  // How the function accesses each argument's memory, for the traps on it.
   std::vector<Access> accesses;
   // Throws std::invalid_argument, which becomes a trap with the core's tile.
   std::function<void(const std::vector<KernelArgument>&)> run;
-  // Of a call with arguments of these types, in core cycles.
+  // Core cycles of a call with these arguments.
   std::function<int64_t(const std::vector<KernelArgument>&)> cycles;
   // Multiply-accumulates of a call, for the counters.
   std::function<int64_t(const std::vector<KernelArgument>&)> macs;
@@ -43,9 +43,9 @@ struct KernelOptions {
   bool b_column_major = false;
 };
 
-// zero_f32, zero_bf16, matmul_bf16_f32, matmul_bf16_bf16, convert_f32_bf16 with
-// upstream's layouts, for the configuration's device and with its times.
-// Throws std::invalid_argument for an arithmetic that the device does not have.
+// The kernels of aie/kernels: zero_f32, zero_bf16, matmul_bf16_f32, matmul_bf16_bf16
+// and convert_f32_bf16, for the configuration's device and with its times. Throws
+// std::invalid_argument for an arithmetic that the device does not have.
 KernelTable BuiltInKernels(const Configuration& configuration,
                            const KernelOptions& options);
 

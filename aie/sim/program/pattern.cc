@@ -6,7 +6,8 @@
 namespace jax_npu::sim {
 namespace {
 
-// Without dimensions of one word, and with those joined that lie behind one another.
+// The same walk with fewer dimensions: those of size 1 are dropped, and two that make
+// one run, where stride_outer = size_inner stride_inner, are joined.
 std::vector<Dimension> Simplified(int64_t length, std::vector<Dimension> dimensions) {
   if (dimensions.empty()) dimensions.push_back({length, 1});
   std::vector<Dimension> simple;
@@ -22,12 +23,13 @@ std::vector<Dimension> Simplified(int64_t length, std::vector<Dimension> dimensi
     }
     simple.push_back(d);
   }
-  // Words are visited one by one where the innermost ones do not lie in a row.
+  // Where the innermost words do not lie in a row, they are visited one by one.
   if (simple.empty() || simple.back().stride != 1) simple.push_back({1, 1});
   return simple;
 }
 
-// Whether words that lie apart by the strides leave no gaps.
+// Whether the visited words leave no gaps: from the smallest stride on, each must reach
+// no further than the extent of those before it.
 bool IsDense(std::vector<Dimension> dimensions) {
   const auto stride = [](const Dimension& d) { return std::abs(d.stride); };
   std::sort(

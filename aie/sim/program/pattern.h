@@ -1,4 +1,9 @@
 // The order in which a BD walks over memory, in words of 4 bytes.
+//
+// For dimensions (size, stride), outermost first, with pads b before and a after each,
+// the walk visits i_0 in [0, b_0 + size_0 + a_0), inside it i_1, and so on. The word is
+// base + sum_d (i_d - b_d) stride_d, or a pad where some i_d - b_d is not in [0,
+// size_d).
 
 #ifndef JAX_NPU_AIE_SIM_PROGRAM_PATTERN_H_
 #define JAX_NPU_AIE_SIM_PROGRAM_PATTERN_H_
@@ -10,26 +15,26 @@
 
 namespace jax_npu::sim {
 
-// A position within the walk. Pads count as words, which nothing is read for.
+// A position within the walk. Pads count as words, but no memory is read for them.
 class Pattern {
  public:
   Pattern() = default;
-  // `dimensions` outermost first; none: `length` words in a row. `base` is the word at
-  // which the walk begins.
+  // Without dimensions, `length` words in a row. `base` is the first word that is no
+  // pad.
   Pattern(int64_t base, int64_t length, const std::vector<Dimension>& dimensions);
 
   int64_t length() const { return length_; }
-  // Lowest word, and the one behind the highest. Of an empty pattern both are base.
+  // The lowest word, and the one behind the highest. An empty pattern has base as both.
   int64_t begin() const { return begin_; }
   int64_t end() const { return end_; }
-  // Whether every word from begin to end is visited, so that the two say it all.
+  // Whether every word from begin to end is visited.
   bool is_dense() const { return is_dense_; }
   bool has_pads() const { return padded_; }
-  // Words that lie in a row, at most.
+  // The longest run of words that lie in a row.
   int64_t run() const { return run_; }
 
-  // Calls visit(word, count) for the next `count` words in their order, split where
-  // they do not lie in a row, with a word of -1 for pads.
+  // Calls visit(word, n) for each run of n words in a row among the next `count` words,
+  // in order. For pads, `word` is -1.
   template <typename Visit>
   void Walk(int64_t count, Visit visit) {
     while (count > 0) {
@@ -54,9 +59,10 @@ class Pattern {
 
   int64_t base_ = 0, length_ = 0, begin_ = 0, end_ = 0, run_ = 0;
   bool is_dense_ = true, padded_ = false;
-  // The innermost level, and the others from the inside out. Sizes count pads.
+  // The innermost level: its index, its size with pads, and where its elements begin
+  // and end. `row_` is the word of its index 0.
   int64_t inner_ = 0, inner_size_ = 0, inner_before_ = 0, run_end_ = 0, row_ = 0;
-  std::vector<Level> outer_;
+  std::vector<Level> outer_;  // the others, from the inside out; sizes count pads
 };
 
 }  // namespace jax_npu::sim

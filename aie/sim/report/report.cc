@@ -1,30 +1,8 @@
 #include "aie/sim/report/report.h"
 
-#include <sstream>
+#include "aie/sim/report/json.h"
 
 namespace jax_npu::sim {
-namespace {
-
-template <typename Numbers>
-void Write(std::ostream& out, const Numbers& numbers) {
-  const char* separator = "{";
-  for (const auto& [name, number] : numbers) {
-    out << separator << Quoted(name) << ':' << number;
-    separator = ",";
-  }
-  out << (numbers.empty() ? "{}" : "}");
-}
-
-}  // namespace
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += static_cast<unsigned char>(c) < ' ' ? '?' : c;
-  }
-  return quoted + '"';
-}
 
 void Report::Add(const Report& run) {
   device = run.device;
@@ -48,27 +26,34 @@ void Report::Add(const Report& run) {
 }
 
 std::string Report::Json() const {
-  std::ostringstream out;
-  out.precision(15);
-  out << "{\"device\":" << Quoted(device) << ",\"arithmetic\":" << Quoted(arithmetic)
-      << ",\"clock_hz\":" << clock_hz << ",\"runs\":" << runs
-      << ",\"cycles\":" << cycles << ",\"controller_cycles\":" << controller_cycles
-      << ",\"submission_seconds\":" << submission_seconds
-      << ",\"device_seconds\":" << device_seconds() << ",\"macs\":" << macs
-      << ",\"kernel_calls\":" << kernel_calls
-      << ",\"instruction_words\":" << instruction_words << ",\"bytes\":";
-  Write(out, bytes);
-  out << ",\"usage\":";
-  const char* separator = "{";
+  JsonWriter json;
+  json.BeginObject();
+  json.Member("device", device);
+  json.Member("arithmetic", arithmetic);
+  json.Member("clock_hz", clock_hz);
+  json.Member("runs", runs);
+  json.Member("cycles", cycles);
+  json.Member("controller_cycles", controller_cycles);
+  json.Member("submission_seconds", submission_seconds);
+  json.Member("device_seconds", device_seconds());
+  json.Member("macs", macs);
+  json.Member("kernel_calls", kernel_calls);
+  json.Member("instruction_words", instruction_words);
+  json.NumbersMember("bytes", bytes);
+  json.Key("usage");
+  json.BeginObject();
   for (const auto& [name, one] : usage) {
-    out << separator << Quoted(name) << ":{\"busy\":" << one.busy
-        << ",\"bytes\":" << one.bytes << ",\"macs\":" << one.macs << ",\"stalls\":";
-    Write(out, one.stalls);
-    out << '}';
-    separator = ",";
+    json.Key(name);
+    json.BeginObject();
+    json.Member("busy", one.busy);
+    json.Member("bytes", one.bytes);
+    json.Member("macs", one.macs);
+    json.NumbersMember("stalls", one.stalls);
+    json.EndObject();
   }
-  out << (usage.empty() ? "{}}" : "}}");
-  return out.str();
+  json.EndObject();
+  json.EndObject();
+  return json.Text();
 }
 
 }  // namespace jax_npu::sim

@@ -1,4 +1,4 @@
-// What the virtual NPU counts: data, never log lines.
+// The counters of the virtual NPU: data, never log lines.
 
 #ifndef JAX_NPU_AIE_SIM_REPORT_REPORT_H_
 #define JAX_NPU_AIE_SIM_REPORT_REPORT_H_
@@ -7,28 +7,28 @@
 #include <map>
 #include <string>
 
+#include "aie/sim/report/cycles.h"
+
 namespace jax_npu::sim {
 
-// Cycles of one core, DMA channel, DDR direction or the controller.
+// What one core, DMA channel, DDR direction or the controller did.
 struct Usage {
-  int64_t busy = 0;                       // executing or moving words
-  std::map<std::string, int64_t> stalls;  // by cause: all other cycles of the run
+  Cycles busy = 0;                       // executing or moving words
+  std::map<std::string, Cycles> stalls;  // by cause: all other cycles of the run
   int64_t bytes = 0, macs = 0;
 };
-
-// As a string of JSON.
-std::string Quoted(const std::string& text);
 
 struct Report {
   std::string device, arithmetic;
   double clock_hz = 0;
   int64_t runs = 0;
-  int64_t cycles = 0;             // on the device: launch, controller and array
-  int64_t controller_cycles = 0;  // of these, the controller was executing operations
-  double submission_seconds = 0;  // of the host
+  Cycles cycles = 0;              // on the device: launch, controller and array
+  Cycles controller_cycles = 0;   // the part in which the controller executed
+  double submission_seconds = 0;  // on the host
   int64_t macs = 0, kernel_calls = 0, instruction_words = 0;
-  // ddr_read, ddr_write, l2_read, l2_write, l1_read, l1_write: by DMA; stream: words
-  // times the links crossed.
+  // Bytes that the DMA moved at each level: ddr_read, ddr_write, l2_read, l2_write,
+  // l1_read and l1_write; and "stream", where a byte counts once for each link that it
+  // crossed.
   std::map<std::string, int64_t> bytes;
   std::map<std::string, Usage> usage;  // "core (0, 2)", "shim (0, 0) MM2S 0", ...
 

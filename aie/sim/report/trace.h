@@ -1,13 +1,12 @@
-// What every agent did when, for Perfetto.
+// A recording of what every agent did and when, in a format that Perfetto opens.
 
 #ifndef JAX_NPU_AIE_SIM_REPORT_TRACE_H_
 #define JAX_NPU_AIE_SIM_REPORT_TRACE_H_
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "aie/sim/engine/scheduler.h"
+#include "aie/sim/report/cycles.h"
 
 namespace jax_npu::sim {
 

@@ -14,7 +14,7 @@ namespace xrt {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr size_t kBlockBytes = 256;  // of a fingerprint
+constexpr size_t kBlockBytes = 256;  // covered by one fingerprint
 
 size_t NumBlocks(size_t num_bytes) {
   return (num_bytes + kBlockBytes - 1) / kBlockBytes;
@@ -58,7 +58,7 @@ void bo_impl::Sync(xclBOSyncDirection direction, size_t size, size_t offset) {
   } else {
     std::memcpy(host_ + offset, device() + offset, size);
   }
-  // Of a block that is synced in part, the whole counts as synced.
+  // A block that is synced in part counts as synced as a whole.
   for (size_t i = offset / kBlockBytes; i < NumBlocks(offset + size); ++i) {
     fingerprints_[i] = Fingerprint(i);
   }
@@ -78,7 +78,9 @@ bool bo_impl::HostIsAhead() const {
   return false;
 }
 
-// 0 for zeros, which both memories hold at first.
+// A hash of a block of the host's memory: in each of four lanes, multiply by 2^64 over
+// the golden ratio and mix the high bits down. Zeros, which both memories hold at
+// first, have the fingerprint 0.
 uint64_t bo_impl::Fingerprint(size_t block) const {
   constexpr uint64_t kFactor = 0x9E3779B97F4A7C15u;
   constexpr size_t kNumLanes = 4;

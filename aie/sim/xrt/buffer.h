@@ -1,5 +1,5 @@
-// A buffer of the virtual XRT: two memories, and what the host has changed since they
-// were last the same.
+// A buffer of the virtual XRT: the host's memory, the device's memory, and a record of
+// what the host changed since the last sync.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_BUFFER_H_
 #define JAX_NPU_AIE_SIM_XRT_BUFFER_H_
@@ -13,7 +13,7 @@
 
 namespace xrt {
 
-// Whole pages, zero at first and only there once they are touched.
+// Whole pages of zeros, which take memory only when they are touched.
 class Pages {
  public:
   explicit Pages(size_t num_bytes);
@@ -27,7 +27,7 @@ class Pages {
   std::byte* data_;
 };
 
-// Counts itself.
+// A part of every buffer, which counts the buffers of the process.
 struct LiveBuffer {
   LiveBuffer() { ++count; }
   ~LiveBuffer() { --count; }
@@ -38,14 +38,14 @@ struct LiveBuffer {
 
 class bo_impl {
  public:
-  // `userptr`: the host's memory, or null for memory of our own.
+  // `userptr` is the host's memory, or null for memory that the buffer owns.
   bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group);
 
   void Sync(xclBOSyncDirection direction, size_t size, size_t offset);
-  // Throws std::invalid_argument, for the function named.
+  // Throws std::invalid_argument, naming `function`, for a range beyond the buffer.
   void CheckRange(const char* function, size_t size, size_t offset) const;
 
-  // Whether the host's memory changed since the last sync of what changed.
+  // Whether the host's memory has changes that no sync has copied.
   bool HostIsAhead() const;
 
   std::byte* host() const { return host_; }
@@ -63,7 +63,7 @@ class bo_impl {
   const memory_group group_;
   Pages host_pages_, device_pages_;
   std::byte* host_;
-  // Of each block of the host's memory at its last sync.
+  // One for each block of the host's memory, as of its last sync.
   std::vector<uint64_t> fingerprints_;
 };
 

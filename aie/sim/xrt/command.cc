@@ -1,4 +1,4 @@
-// xrt::kernel, xrt::run and xrt::runlist: from arguments to a command.
+// xrt::kernel, xrt::run and xrt::runlist: how arguments become a command.
 
 #include <algorithm>
 #include <cstring>
@@ -27,14 +27,15 @@ class run_impl {
  public:
   explicit run_impl(std::shared_ptr<kernel_impl> kernel) : kernel(std::move(kernel)) {}
 
-  // Throws command_error, with checks, for what the device would do wrong with them.
+  // With checks, throws command_error for arguments with which the device would compute
+  // garbage.
   Invocation Arguments() const;
   Progress Wait(std::chrono::milliseconds timeout) const;
 
   const std::shared_ptr<kernel_impl> kernel;
   std::map<int, uint64_t> scalars;
   std::map<int, std::shared_ptr<bo_impl>> buffers;
-  std::shared_ptr<Command> command;  // of the last start
+  std::shared_ptr<Command> command;  // the last one that was started
   bool is_in_list = false;
 };
 
@@ -59,7 +60,7 @@ using jax_npu::sim::ChecksAreOn;
 constexpr int kOpcode = 0, kInstructions = 1, kNumWords = 2, kFirstData = 3;
 constexpr int kNumArguments = 8;
 constexpr size_t kMaxRunsOfList = 24;
-// Any numbers that nobody guesses: a group is asked for, not assumed.
+// Numbers that nobody guesses, so that a driver has to call group_id.
 constexpr memory_group kInstructionMemory = 0x10001, kFirstDataMemory = 0x20003;
 
 memory_group MemoryOf(int argument) {
@@ -167,7 +168,8 @@ Invocation run_impl::Arguments() const {
     run.data.push_back(buffer);
   }
   if (run.num_words > run.instructions->size() / sizeof(uint32_t)) {
-    throw std::runtime_error("argument 2 says more instruction words than there are");
+    throw std::runtime_error(
+        "argument 2 counts more instruction words than the buffer holds");
   }
   return run;
 }

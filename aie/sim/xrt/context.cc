@@ -18,7 +18,7 @@ using jax_npu::sim::KernelTable;
 using jax_npu::sim::VirtualNpu;
 
 constexpr size_t kMaxOutstanding = 4;
-constexpr uint64_t kRunInstructions = 3;  // an opcode
+constexpr uint64_t kRunInstructions = 3;  // the opcode of XRT's NPU kernels
 
 std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
   const auto options = jax_npu::sim::KernelOptionsOfProcess();
@@ -30,6 +30,7 @@ std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
   return array;
 }
 
+// Fills the device's memory from a linear congruential generator (Numerical Recipes).
 void FillWithGarbage(bo_impl& buffer, uint32_t state = 1) {
   for (size_t i = 0; i < buffer.size(); ++i) {
     state = state * 1664525 + 1013904223;
@@ -37,8 +38,8 @@ void FillWithGarbage(bo_impl& buffer, uint32_t state = 1) {
   }
 }
 
-// Flips high bits of one word: one that changed since `before`, or that is not zero, so
-// that it is one of the result, if there is such a word.
+// Flips high bits of one word. It should be a word of the result, so one that changed
+// since `before` is preferred, or else one that is not zero.
 void SpoilAWord(bo_impl& buffer, const std::vector<uint32_t>& before, uint64_t random) {
   std::vector<uint32_t> words(before.size());
   if (words.empty()) return;
@@ -50,7 +51,7 @@ void SpoilAWord(bo_impl& buffer, const std::vector<uint32_t>& before, uint64_t r
   }
   const size_t i = candidates.empty() ? random % words.size()
                                       : candidates[random % candidates.size()];
-  // An exponent's highest bit, and any of those after it.
+  // The highest bit of an f32's exponent, and any of the next four.
   words[i] ^= uint32_t{1} << 30 | (static_cast<uint32_t>(random >> 40) & 0xF) << 26;
   std::memcpy(buffer.device() + i * sizeof words[i], &words[i], sizeof words[i]);
 }
@@ -194,7 +195,8 @@ ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run,
     return fail(ERT_CMD_STATE_ERROR,
                 "argument 0 (the opcode) must be 3, got " + std::to_string(run.opcode));
   }
-  if (run.is_in_wrong_memory) return ERT_CMD_STATE_COMPLETED;  // and nothing happens
+  // As on silicon, without checks: the run does nothing, or computes garbage.
+  if (run.is_in_wrong_memory) return ERT_CMD_STATE_COMPLETED;
   if (slot_.is_one_too_many()) {
     if (!run.data.empty()) FillWithGarbage(*run.data.back());
     return ERT_CMD_STATE_COMPLETED;

@@ -1,5 +1,5 @@
 // A context of the virtual XRT: an array with a design, and one thread that executes
-// its commands in order.
+// the context's commands in order.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_CONTEXT_H_
 #define JAX_NPU_AIE_SIM_XRT_CONTEXT_H_
@@ -32,33 +32,34 @@ struct Invocation {
   jax_npu::sim::Fate fate;
 };
 
-// How a command stands.
+// The state of a command.
 struct Progress {
   ert_cmd_state state = ERT_CMD_STATE_NEW;
-  size_t num_completed = 0;  // after a failure, the run that failed
-  std::string error;         // of that one, with checks
+  size_t num_completed = 0;  // runs; after a failure the index of the one that failed
+  std::string error;         // why it failed; empty without checks
   bool IsOver() const {
     return state != ERT_CMD_STATE_NEW && state != ERT_CMD_STATE_QUEUED;
   }
 };
 
-// A submission of one or several runs.
+// One or several runs that are submitted together.
 struct Command {
   std::vector<Invocation> runs;
-  Progress progress;  // under the context's mutex
+  Progress progress;  // guarded by the context's mutex
 };
 
 class hw_context_impl {
  public:
   explicit hw_context_impl(const jax_npu::sim::Configuration& design);
-  // Executes what was submitted.
+  // Executes all submitted commands first.
   ~hw_context_impl();
 
   // Waits while too many commands are outstanding; with checks that is an error. Throws
   // std::system_error when the context is evicted.
   void Submit(const std::shared_ptr<Command>& command);
-  // How the command stands when it is over, or after that time. 0: forever.
+  // Waits until the command is over or that time has passed. 0: forever.
   Progress Wait(const Command& command, std::chrono::milliseconds timeout);
+  // The command's state now.
   Progress Look(const Command& command);
 
  private:
@@ -70,8 +71,8 @@ class hw_context_impl {
 
   const jax_npu::sim::ContextSlot slot_;
   std::shared_ptr<jax_npu::sim::VirtualNpu> array_;
-  // Of the worker: after a hang only a new context works. One without a cause has no
-  // error to tell, as on silicon.
+  // Used by the worker only. After a hang, only a new context works. A hang that a
+  // fault made has no error text, as on silicon.
   bool is_broken_ = false, is_broken_by_fault_ = false;
 
   std::mutex mutex_;
@@ -79,7 +80,7 @@ class hw_context_impl {
   std::deque<std::shared_ptr<Command>> queue_;
   size_t num_outstanding_ = 0;
   bool is_closing_ = false, is_evicted_ = false;
-  std::thread worker_;  // last: it uses the others
+  std::thread worker_;  // the last member, because it uses the others
 };
 
 }  // namespace xrt

@@ -1,4 +1,4 @@
-// xrt::xclbin, xrt::device and xrt::hw_context: from a file to a context.
+// xrt::xclbin, xrt::device and xrt::hw_context: how a file becomes a context.
 
 #include <fstream>
 #include <map>
@@ -32,7 +32,7 @@ class device_impl {
 
 namespace {
 
-constexpr const char* kKernelName = "MLIR_AIE";  // as mlir-aie calls it
+constexpr const char* kKernelName = "MLIR_AIE";  // mlir-aie's name for it
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -42,7 +42,7 @@ std::string ReadFile(const std::string& path) {
   return content.str();
 }
 
-// FNV-1a from two starts.
+// Two 64-bit FNV-1a hashes of the text, the second from another start value.
 uuid UuidOf(const std::string& text) {
   std::array<uint8_t, 16> bytes;
   for (int half = 0; half < 2; ++half) {

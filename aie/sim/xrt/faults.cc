@@ -14,7 +14,10 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
+
+#include "aie/sim/report/json.h"
 
 namespace jax_npu::sim {
 namespace {
@@ -27,7 +30,7 @@ struct FaultInfo {
   Kind kind;
 };
 
-// By Fault.
+// Indexed by Fault, in its order.
 constexpr FaultInfo kFaults[] = {
     {"timeout", kRun},        {"abort", kRun}, {"error", kRun},
     {"garbage", kRun},        {"wrong", kRun}, {"untouched", kRun},
@@ -37,13 +40,13 @@ constexpr FaultInfo kFaults[] = {
 constexpr size_t kNumFaults = std::size(kFaults);
 static_assert(kNumFaults == static_cast<size_t>(Fault::kNone));
 
-// What `run` may mean.
+// The faults among which `run` chooses.
 constexpr Fault kAnyOfRun[] = {Fault::kTimeout, Fault::kAbort, Fault::kGarbage,
                                Fault::kUntouched, Fault::kEvicted};
 
 struct Entry {
   Kind kind = kRun;
-  Fault fault = Fault::kNone;  // kNone: any of a run
+  Fault fault = Fault::kNone;  // kNone: `run`, any of kAnyOfRun
   enum class Place { kAt, kFrom, kOneIn } place = Place::kAt;
   uint64_t number = 0;
 };
@@ -53,7 +56,7 @@ struct Spec {
   uint64_t seed = 0;
 };
 
-// Steele, Lea and Flood's SplitMix64.
+// SplitMix64, Steele, Lea and Flood 2014: 64 bits in, 64 random bits out.
 uint64_t Mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15u;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -103,7 +106,7 @@ Entry ParseEntry(std::string_view text) {
   return entry;
 }
 
-// Throws std::invalid_argument.
+// Parses entries separated by commas. Throws std::invalid_argument.
 Spec Parse(std::string_view text) {
   constexpr std::string_view kSeed = "seed=";
   Spec spec;
@@ -144,7 +147,8 @@ class Faults {
     is_gone_ = false;
   }
 
-  // Counts a call of that kind: what befalls it. Of several faults the spec's first.
+  // Counts a call of that kind and returns its fate. Where several faults are due, the
+  // first one of the spec counts.
   Fate Next(Kind kind) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const uint64_t call = num_calls_[kind]++;
@@ -164,7 +168,7 @@ class Faults {
     ++num_happened_[static_cast<size_t>(fault)];
   }
 
-  // Counts a call that needs the device: whether there is one.
+  // Counts a call that needs the device. Returns whether the device is still there.
   bool DeviceAnswers() {
     const Fault fault = Next(kCall).fault;
     if (fault == Fault::kKill) kill(getpid(), SIGKILL);
@@ -183,17 +187,19 @@ class Faults {
 
   std::string Json() {
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::string json = "{\"calls\": {";
+    std::vector<std::pair<const char*, uint64_t>> calls, faults;
     for (size_t i = 0; i < kNumKinds; ++i) {
-      json += std::string(i == 0 ? "\"" : ", \"") + kKindNames[i] +
-              "\": " + std::to_string(num_calls_[i]);
+      calls.emplace_back(kKindNames[i], num_calls_[i]);
     }
-    json += "}, \"faults\": {";
     for (size_t i = 0; i < kNumFaults; ++i) {
-      json += std::string(i == 0 ? "\"" : ", \"") + kFaults[i].name +
-              "\": " + std::to_string(num_happened_[i]);
+      faults.emplace_back(kFaults[i].name, num_happened_[i]);
     }
-    return json + "}}";
+    JsonWriter json;
+    json.BeginObject();
+    json.NumbersMember("calls", calls);
+    json.NumbersMember("faults", faults);
+    json.EndObject();
+    return json.Text();
   }
 
  private:
@@ -223,7 +229,7 @@ Faults& TheFaults() {
   return faults;
 }
 
-// As the shim does it: the errno is in the text too, with its sign in the kernel.
+// XRT's shim puts the errno into the text too, negative as in the kernel.
 [[noreturn]] void ThrowSystemError(const std::string& what, int error) {
   throw std::system_error(error, std::system_category(),
                           what + " failed (err=-" + std::to_string(error) + ")");
@@ -246,8 +252,8 @@ void CountOpening() {
   if (!answers) throw std::runtime_error("No such device with index '0'");
 }
 
-// Host memory that is the driver's own is mapped locked, which fails otherwise than
-// pinning pages does.
+// The driver maps and locks its own host memory, which fails in another way than
+// pinning the caller's pages does.
 void CountBuffer(bool is_of_host_memory, const void* userptr, size_t num_bytes) {
   if (TheFaults().Next(kBuffer).fault != Fault::kNoMemory) return;
   TheFaults().Happened(Fault::kNoMemory);

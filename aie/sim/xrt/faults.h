@@ -1,5 +1,5 @@
-// Faults that the virtual XRT is told to have, as real machines have them: the texts
-// and codes are those of XRT 2.25 with the driver amdxdna.
+// Faults of the virtual XRT, by which a test can make it fail as real machines do.
+// Texts and error codes are those of XRT 2.25 with the driver amdxdna.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_FAULTS_H_
 #define JAX_NPU_AIE_SIM_XRT_FAULTS_H_
@@ -9,8 +9,7 @@
 
 namespace jax_npu::sim {
 
-// The first eight befall a run, and are in the order in which a spec's faults are
-// listed.
+// The first eight are faults of a run.
 enum class Fault {
   kTimeout,
   kAbort,
@@ -27,14 +26,14 @@ enum class Fault {
   kNone,
 };
 
-// What is to happen to a run, with random bits for how.
+// The fault that a run will have, with random bits for its details.
 struct Fate {
   Fault fault = Fault::kNone;
   uint64_t random = 0;
 };
 
-// Each of these is called once before what it counts is done. They throw
-// std::system_error as the driver's calls do, and may end the process.
+// Each of the Count functions is called once before the action that it counts. They
+// throw std::system_error as the driver's calls do, and may end the process.
 void CountCall(const char* ioctl);
 void CountBuffer(bool is_of_host_memory, const void* userptr, size_t num_bytes);
 void CountContext();
@@ -42,24 +41,25 @@ void CountContext();
 // $JAX_NPU_SIM_FAULTS.
 void CountOpening();
 
-// The fate of the next run that is submitted; Happened says that it took place.
+// The fate of the next run that is submitted. Happened counts a fault that took place.
 Fate NextRun();
 void Happened(Fault fault);
 
-// What an ioctl of the driver throws, for an errno.
+// Throws the error of a driver's ioctl that fails with that errno.
 [[noreturn]] void ThrowIoctlError(const char* ioctl, int error);
 
 }  // namespace jax_npu::sim
 
 #pragma GCC visibility push(default)
 extern "C" {
-// Faults from now on, as $JAX_NPU_SIM_FAULTS has them, instead of those before; all
-// counts start anew. Null, or what is wrong with the spec, which then changes nothing;
+// Replaces the faults, in the syntax of $JAX_NPU_SIM_FAULTS, and sets all counts to 0.
+// Returns null, or what is wrong with the spec, which then changes nothing; the text is
 // valid until the thread's next call.
 const char* jax_npu_sim_set_faults(const char* spec);
-// The faults that happened and the calls of each kind since then, as JSON.
+// The number of calls of each kind and of each fault that happened since then, as JSON:
+// {"calls":{KIND:N,...},"faults":{FAULT:N,...}}.
 const char* jax_npu_sim_faults_json();
-// How many the process has now.
+// The number of buffers and contexts that the process has now.
 int64_t jax_npu_sim_num_buffers();
 int64_t jax_npu_sim_num_contexts();
 }

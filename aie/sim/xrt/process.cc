@@ -10,7 +10,8 @@
 namespace jax_npu::sim {
 namespace {
 
-constexpr int kMaxContextsOfProcess = 2;
+constexpr int kMaxContextsOfProcess = 2;              // those that compute right
+constexpr int kNpu1Contexts = 6, kNpu2Contexts = 16;  // for all processes together
 
 std::string Environment(const char* name, const char* otherwise) {
   const char* value = std::getenv(name);
@@ -83,7 +84,8 @@ void AddToTrace(const std::shared_ptr<VirtualNpu>& array) {
 ContextSlot::ContextSlot(const Configuration& design) {
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   Process& process = TheProcess();
-  const int limit = design.device.rfind("npu2", 0) == 0 ? 16 : 6;
+  const bool is_npu2 = design.device.rfind("npu2", 0) == 0;
+  const int limit = is_npu2 ? kNpu2Contexts : kNpu1Contexts;
   if (process.num_contexts + process.num_other_contexts >= limit) {
     throw std::runtime_error("all " + std::to_string(limit) + " contexts of " +
                              design.device +

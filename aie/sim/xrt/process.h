@@ -1,4 +1,5 @@
-// What the contexts of a process share: the chip, the checks, the report, the trace.
+// The state that all contexts of a process share: the chip, the checks, the report and
+// the trace.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_PROCESS_H_
 #define JAX_NPU_AIE_SIM_XRT_PROCESS_H_
@@ -13,33 +14,33 @@
 
 namespace jax_npu::sim {
 
-// With checks, what silicon answers with garbage or a hang is an error that says what
-// went wrong. On unless $JAX_NPU_SIM_CHECKS is off or jax_npu_sim_set_checks(0) says
-// so.
+// Whether misuse that makes silicon compute garbage or hang is an error that explains
+// it. $JAX_NPU_SIM_CHECKS=off and jax_npu_sim_set_checks(0) turn the checks off.
 bool ChecksAreOn();
 
-// $JAX_NPU_SIM_ARITHMETIC, or exact.
+// The arithmetic of $JAX_NPU_SIM_ARITHMETIC, or exact.
 KernelOptions KernelOptionsOfProcess();
 
-// Held while the array runs or is looked at: it serves one context at a time.
+// The mutex to hold while an array runs or is read: the chip serves one context at a
+// time.
 std::mutex& ArrayMutex();
 
-// With the mutex held: adds a run to the process's report.
+// Adds a run to the process's report. The mutex must be held.
 void AddToReport(const Report& run);
 
-// With the mutex held: the array of a new context takes part in the trace.
+// Lets the array of a new context take part in the trace. The mutex must be held.
 void AddToTrace(const std::shared_ptr<VirtualNpu>& array);
 
-// A place among the contexts that a device has.
+// One of the contexts that a device has.
 class ContextSlot {
  public:
-  // Throws std::runtime_error where none is left.
+  // Throws std::runtime_error if none is left.
   explicit ContextSlot(const Configuration& design);
   ~ContextSlot();
   ContextSlot(const ContextSlot&) = delete;
   ContextSlot& operator=(const ContextSlot&) = delete;
 
-  // More contexts in one process than work.
+  // Whether the process had as many contexts already as work at the same time.
   bool is_one_too_many() const { return is_one_too_many_; }
 
  private:
@@ -48,19 +49,21 @@ class ContextSlot {
 
 }  // namespace jax_npu::sim
 
-// For Python. Strings are valid until the thread's next call of the same function.
+// The interface for Python. Strings are valid until the thread's next call of the same
+// function.
 #pragma GCC visibility push(default)
 extern "C" {
-// What the virtual NPU did in this process since the last clear, as JSON: see report.h.
+// The report of all runs in this process since the last clear, as JSON: see
+// aie/sim/report/report.h.
 const char* jax_npu_sim_report();
 void jax_npu_sim_clear_report();
-// From now on what the array does is recorded; with $JAX_NPU_SIM_TRACE naming a file it
-// is from the beginning, and written there when the process ends.
+// Records from now on what the array does. If $JAX_NPU_SIM_TRACE names a file, that is
+// done from the beginning, and the trace is written there when the process ends.
 void jax_npu_sim_start_trace();
 // The latest context's trace in Chrome's format, or null if none was started.
 const char* jax_npu_sim_trace();
 void jax_npu_sim_set_checks(int on);
-// How many of the device's contexts other processes hold: none, unless a test says so.
+// Sets how many of the device's contexts other processes hold, for tests; 0 at first.
 void jax_npu_sim_set_other_contexts(int count);
 }
 #pragma GCC visibility pop

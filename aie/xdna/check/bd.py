@@ -1,4 +1,7 @@
-"""The fields of one BD: granule, dimensions, length, padding, and staying inside."""
+"""The check of a buffer descriptor (BD): granule, dimensions, length, padding, bounds.
+
+A granule is the smallest unit that a DMA moves, a word of 4 bytes.
+"""
 
 from collections.abc import Iterator, Sequence
 from math import prod
@@ -6,6 +9,7 @@ from math import prod
 from xdna.check.dma_chains import Chain
 from xdna.check.placed_design import (
     PlacedDesign,
+    Tile,
     Violation,
     buffer_of,
     element_bytes,
@@ -13,7 +17,7 @@ from xdna.check.placed_design import (
 )
 from xdna.check.tile_reach import dma_reach
 from xdna.devices import WORD_BYTES, Dma
-from xdna.dialect.aie import DmaBdOp
+from xdna.dialect.aie import BufferOp, DmaBdOp
 from xdna.dialect.op import element_count
 
 Dims = Sequence[tuple[int, int]]  # (size, stride) in elements, outermost first
@@ -37,6 +41,19 @@ def check_bd(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> Iterator[Violat
     if owner is not None and owner not in reach:
         what = f"buffer {name_of(buffer)} is out of the DMA's reach"
         yield Violation(tile, f"memory reach {where}", str(owner), str(reach), what)
+    yield from _check_extent(tile, dma, chain.direction, where, bd, buffer, width)
+
+
+def _check_extent(
+    tile: Tile,
+    dma: Dma,
+    direction: str,
+    where: str,
+    bd: DmaBdOp,
+    buffer: BufferOp,
+    width: int,
+) -> Iterator[Violation]:
+    """Checks length, address, dimensions and pads; elements have `width` bytes."""
     offset, length = bd.offset.value.data, bd.length
     dims = () if bd.dimensions is None else bd.dimensions.data
     pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
@@ -51,7 +68,7 @@ def check_bd(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> Iterator[Violat
     for needed, limit, resource, what in [
         *length_breaches(dma, length * width),
         *dimension_breaches(dma, dims, width),
-        *_padding_breaches(dma, chain.direction, dims, pads, width),
+        *_padding_breaches(dma, direction, dims, pads, width),
         *_extent_breaches(dims, pads, length),
         *bounds_breaches(dims, offset, length, element_count(bd.buffer.type)),
     ]:
@@ -70,15 +87,15 @@ def length_breaches(dma: Dma, num_bytes: int) -> Iterator[Breach]:
 
 
 def dimension_breaches(dma: Dma, dims: Dims, width: int) -> Iterator[Breach]:
-    """Wraps, strides and granule of dimensions (size, stride), outermost first."""
+    """Breaches of wraps, strides and granule; elements have `width` bytes."""
     if len(dims) > dma.num_dims:
         yield len(dims), dma.num_dims, "dimensions", "besides the iteration"
         return
     for depth, (size, stride) in enumerate(reversed(dims)):
         innermost = depth == 0
         dim = f"D{depth}"
-        # The innermost counts words when it is contiguous, elements are whole words
-        # everywhere else.
+        # Bytes of a contiguous innermost dimension, which counts words. In all others
+        # elements must be whole words.
         run = size * width if innermost and stride == 1 else None
         if size == 0:
             yield 0, 1, f"size of {dim}", "an empty dimension"
@@ -91,6 +108,7 @@ def dimension_breaches(dma: Dma, dims: Dims, width: int) -> Iterator[Breach]:
         if innermost and run is None and width != WORD_BYTES:
             what = "the innermost stride, of elements that are no words"
             yield stride, 1, f"stride of {dim}", what
+        # The outermost dimension's size has no field: the length ends it.
         wrap = size if run is None else run // WORD_BYTES
         limit = 2**dma.wrap_bits - 1
         if depth < dma.num_dims - 1 and wrap > limit:
@@ -103,7 +121,7 @@ def dimension_breaches(dma: Dma, dims: Dims, width: int) -> Iterator[Breach]:
 def bounds_breaches(
     dims: Dims, offset: int, length: int, num_elements: int
 ) -> Iterator[Breach]:
-    last = offset + length - 1
+    last = offset + length - 1  # in elements
     if dims:
         last = offset + sum((size - 1) * stride for size, stride in dims)
     if last >= num_elements:
@@ -134,6 +152,7 @@ def _padding_breaches(
 def _extent_breaches(dims: Dims, pads: Dims, length: int) -> Iterator[Breach]:
     if not dims:
         return
+    # The length counts what is sent: elements and zeros.
     zeros = [sum(pad) for pad in pads] if len(pads) == len(dims) else [0] * len(dims)
     product = prod(size + pad for (size, _), pad in zip(dims, zeros))
     if product != length:

@@ -1,8 +1,8 @@
-"""The room that the linker has for a core's constants: .data, .rodata and .bss.
+"""The check that the linker has room for a core's constants: .data, .rodata and .bss.
 
-mlir-aie 1.3 gives it what lies behind the highest buffer or the stack of the core's own
-tile, whatever gaps there are below. Since August 2026 mlir-aie takes the largest gap,
-which is never less. What does not fit is an error of the linker, minutes into a build.
+mlir-aie 1.3 puts them behind the highest buffer or the stack of the core's own tile,
+whatever gaps there are below. Later versions take the largest gap, which is never
+smaller. If they do not fit, the linker fails, minutes into a build.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def check_constants(design: PlacedDesign) -> Iterator[Violation]:
     for tile, core in design.on_tiles(CoreOp):
         needed, whose = _needed(design, core)
         room = rooms.get(tile, needed)
-        if 0 <= room < needed:  # below 0 a buffer ends outside, which is told as that
+        if 0 <= room < needed:  # below 0 a buffer ends outside, which is reported so
             end = CORE.memory_bytes - room
             yield Violation(
                 tile,
@@ -34,7 +34,7 @@ def check_constants(design: PlacedDesign) -> Iterator[Violation]:
 
 
 def constants_room(design: PlacedDesign) -> dict[Tile, int]:
-    """Bytes for the linker on each tile whose core it links and whose buffers lie."""
+    """Bytes left for the linker on each tile with a core to link and placed buffers."""
     ends = {
         tile: [core.stack_size.value.data]
         for tile, core in design.on_tiles(CoreOp)
@@ -49,9 +49,9 @@ def constants_room(design: PlacedDesign) -> dict[Tile, int]:
 
 
 def _needed(design: PlacedDesign, core: CoreOp) -> tuple[int, str]:
-    """Bytes that a core's constants take, and whose they are.
+    """Bytes of a core's constants, and the names of what they belong to.
 
-    Loops of a core's own have none; kernels of unknown size are given the estimate.
+    A core's own loops have none; for kernels of unknown size there is an estimate.
     """
     objects = _objects(core)
     if objects and design.data_bytes.keys() >= set(objects):
@@ -63,7 +63,7 @@ def _needed(design: PlacedDesign, core: CoreOp) -> tuple[int, str]:
 
 
 def _objects(core: CoreOp) -> list[str]:
-    """What a core links, by `link_with` or, as aiecc resolves that, by `link_files`."""
+    """Objects that a core links: its `link_with`, or the `link_files` of aiecc."""
     if core.link_with is not None:
         return [core.link_with.data]
     files = core.attributes.get("link_files")

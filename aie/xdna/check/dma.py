@@ -1,4 +1,4 @@
-"""DMA programs: channels, chains, and who owns which buffer descriptor (BD)."""
+"""The check of DMA programs: channels, chains, ids of buffer descriptors (BDs)."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from xdna.dialect.aie import DmaBdOp, DmaStartOp
 
 def check_dma(design: PlacedDesign) -> Iterator[Violation]:
     yield from _check_programs(design)
-    owners: dict[tuple[Tile, int], str] = {}
+    owners: dict[tuple[Tile, int], str] = {}  # channel by tile and BD
     for chain in chains(design):
         dma = design.kind(chain.tile).dma
         limit = dma.num_channels(chain.direction)
@@ -49,6 +49,8 @@ def _check_programs(design: PlacedDesign) -> Iterator[Violation]:
                 if times > 1:
                     what = "started more than once"
                     yield Violation(tile, f"channel {channel}", times, 1, what)
+            # An aie.dma_start names the next one in its `chain`; one that is not linked
+            # so would never start.
             unreached = sum(isinstance(op, DmaStartOp) for op in program.walk())
             if unreached > len(listed):
                 what = "an aie.dma_start that no chain of them reaches"
@@ -92,6 +94,7 @@ def _check_ids(
             what = f"used by {owners[chain.tile, id]} and by {chain}"
             yield Violation(chain.tile, f"BD {id}", 2, 1, what)
         owners[chain.tile, id] = str(chain)
+        # next_bd_id, if given, must agree with the blocks.
         follower = position + 1 if position + 1 < len(ids) else chain.loops_to
         next_id = _value(bd, "next_bd_id")
         follows = "none" if follower is None else ids[follower]

@@ -29,16 +29,16 @@ class Chain:
     channel: int
     repeat_count: int
     bds: list[DmaBdOp] = field(default_factory=list)
-    uses: list[list[UseLockOp]] = field(default_factory=list)  # of each BD
+    uses: list[list[UseLockOp]] = field(default_factory=list)  # for each BD
     loops_to: int | None = None  # position of the BD that follows the last
-    fault: str | None = None  # why it is no chain
+    fault: str | None = None  # the reason why it is no chain
 
     def __str__(self) -> str:
         return f"{self.direction} {self.channel}"
 
 
 def chains(design: PlacedDesign) -> Iterator[Chain]:
-    """Every channel that some tile's program starts."""
+    """The chains of every channel that some tile's program starts."""
     for kind in PROGRAMS:
         for tile, program in design.on_tiles(kind):
             for start in starts(program.body):

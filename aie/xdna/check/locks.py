@@ -1,4 +1,4 @@
-"""Locks: there are as many as the tile has, and who uses one can reach it."""
+"""The check of locks: ids and values in range, and users that reach the lock's tile."""
 
 from collections.abc import Iterator
 
@@ -50,13 +50,13 @@ def check_lock_uses(design: PlacedDesign) -> Iterator[Violation]:
 def check_core_reach(design: PlacedDesign) -> Iterator[Violation]:
     for tile, core in design.on_tiles(CoreOp):
         reach = core_reach(design, tile)
-        told: set[Operation] = set()
+        seen: set[Operation] = set()
         for op in core.walk():
             for operand in op.operands:
                 owner = buffer_of(operand) or lock_of(operand)
-                if owner is None or owner in told:
+                if owner is None or owner in seen:
                     continue
-                told.add(owner)
+                seen.add(owner)
                 there = design.tile(owner.tile)
                 if there is not None and there not in reach:
                     yield Violation(

@@ -1,8 +1,8 @@
-"""Data and program memory: every buffer has room, and a place of its own.
+"""The check of data and program memory: every buffer has room, and a place of its own.
 
-A core's stack lies at address 0. Program memory is judged by the sizes of the linked
-objects where the caller knows them, plus one instruction for each operation of the
-core's own program; the compiler may need more, so a pass is no promise.
+A core's stack lies at address 0. Program memory is estimated from the sizes of the
+linked objects, as far as the caller knows them, plus one instruction for each operation
+of the core's own program. The compiler may need more, so a pass is no promise.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from xdna.devices import CORE, INSTRUCTION_BYTES
 from xdna.dialect.aie import BufferOp, CoreOp
 from xdna.dialect.op import element_count
 
-Span = tuple[int, int, str]  # first byte, number of bytes, whose
+Span = tuple[int, int, str]  # first byte, number of bytes, owner
 
 
 def check_memory(design: PlacedDesign) -> Iterator[Violation]:
@@ -39,6 +39,7 @@ def check_memory(design: PlacedDesign) -> Iterator[Violation]:
 
 def check_programs(design: PlacedDesign) -> Iterator[Violation]:
     for tile, core in design.on_tiles(CoreOp):
+        # all operations in the core, without the aie.core itself
         num_ops = sum(1 for _ in core.walk()) - 1
         linked = "" if core.link_with is None else core.link_with.data
         needed = num_ops * INSTRUCTION_BYTES + design.program_bytes.get(linked, 0)
@@ -101,6 +102,7 @@ def _check_addresses(
         if end > limit:
             yield Violation(tile, "address", end, limit, f"{what} ends outside")
         spans.append((start, end - start, what))
+    # Sorted by address, each must end where the next begins, or before.
     spans.sort()
     for (start, size, what), (next_start, _, next_what) in pairwise(spans):
         if start + size > next_start:

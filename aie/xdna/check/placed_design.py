@@ -1,4 +1,4 @@
-"""What a placed design puts on which tile, and how a breach of a limit is told."""
+"""A placed design by tile, and the record of a limit that it breaks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,11 +35,12 @@ class Violation:
 
 @dataclass(frozen=True)
 class PlacedDesign:
-    """A design by tile; `is_placed` asks for the place of every buffer, lock and BD."""
+    """The operations of a design, by tile."""
 
     op: DeviceOp
     device: Device
-    is_placed: bool = True
+    is_placed: bool = True  # every buffer, lock and BD must have its place
+    # Sizes of the objects that cores link, by `link_with`.
     program_bytes: dict[str, int] = field(default_factory=dict)
     data_bytes: dict[str, int] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class PlacedDesign:
         return [op for op in self._ops if isinstance(op, kind)]
 
     def tile(self, value: SSAValue) -> Tile | None:
-        """The tile of an `aie.tile`; None if the device has none such."""
+        """The tile of an `aie.tile`; None for others and for tiles out of range."""
         op = value.op if isinstance(value, OpResult) else None
         if not isinstance(op, TileOp):
             return None
@@ -66,7 +67,7 @@ class PlacedDesign:
         return self.device.tile(*tile)
 
     def on_tiles(self, kind: type[OpT]) -> Iterator[tuple[Tile, OpT]]:
-        """Operations with a `tile` operand that the device has."""
+        """Operations of a kind, each with its tile; those out of range are left out."""
         for op in self.ops(kind):
             tile = self.tile(op.tile)  # type: ignore[attr-defined]
             if tile is not None:
@@ -84,7 +85,7 @@ def lock_of(value: SSAValue) -> LockOp | None:
 
 
 def element_bytes(type: Attribute) -> int:
-    """Bytes of a memref's element; 0 if it is no whole number."""
+    """Bytes of a memref's element; 0 if it does not have whole bytes."""
     assert isinstance(type, MemRefType)
     element = type.element_type
     bits = element.bitwidth if isinstance(element, FixedBitwidthType) else 0

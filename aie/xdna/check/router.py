@@ -1,10 +1,10 @@
 """Routes through the stream switches, by negotiated congestion.
 
-Every net is one source and its destinations and takes one wire of each link between
-neighbouring switches that its tree crosses. Wires that too many nets want get dearer
-round by round (McMurchie & Ebeling, PathFinder, 1995) until none is overused or the
-rounds are over. Within a switch any port reaches any other; a memtile's has no ports
-east and west, so that streams pass it straight.
+Every net is one source and its destinations. It takes one wire of each link between
+neighbouring switches that its tree crosses. Links that too many nets want become more
+expensive from round to round (McMurchie & Ebeling, PathFinder, 1995) until none is
+overused or the last round is over. Within a switch any port reaches any other; a
+memtile's switch has no ports east and west, so streams only pass it vertically.
 """
 
 import heapq
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from xdna.devices import Device
 
 Tile = tuple[int, int]
-Link = tuple[Tile, str]  # leaves the tile through a bundle of its masters
-Net = tuple[Tile, Sequence[Tile]]
+Link = tuple[Tile, str]  # the tile that it leaves, and the bundle of masters there
+Net = tuple[Tile, Sequence[Tile]]  # source, destinations
 Cost = Callable[[Link], float]
 
 STEPS = {"North": (0, 1), "East": (1, 0), "South": (0, -1), "West": (-1, 0)}
@@ -24,7 +24,7 @@ MAX_ROUNDS = 40
 
 
 def links(device: Device) -> dict[Link, int]:
-    """Wires of every link between two switches of the device."""
+    """Number of wires of every link between two switches of the device."""
     capacities = {}
     for column in range(device.num_columns):
         for row in range(device.num_rows):
@@ -45,18 +45,22 @@ def links(device: Device) -> dict[Link, int]:
 
 
 def route(capacities: Mapping[Link, int], nets: Sequence[Net]) -> Counter[Link]:
-    """Wires wanted of each link, none beyond its capacity if a routing was found.
+    """Number of wires that the nets take of each link.
+
+    If no legal routing was found, some link has more than its capacity.
 
     Raises:
       ValueError: if a destination cannot be reached at all.
     """
-    history: dict[Link, float] = defaultdict(float)
+    history: dict[Link, float] = defaultdict(float)  # overuse in all rounds so far
     trees: list[set[Link]] = [set() for _ in nets]
     usage: Counter[Link] = Counter()
     for pressure in range(MAX_ROUNDS):
         for i, (source, destinations) in enumerate(nets):
             usage.subtract(trees[i])
 
+            # 1 for the hop, more for a link that was or would be overused. The price of
+            # overuse grows with the rounds.
             def cost(link: Link, pressure: int = pressure) -> float:
                 excess = usage[link] + 1 - capacities[link]
                 return 1 + history[link] + max(excess, 0) * (1 + pressure)
@@ -89,9 +93,9 @@ def _tree(
 def _path(
     capacities: Mapping[Link, int], sources: set[Tile], destination: Tile, cost: Cost
 ) -> list[Link]:
-    """The cheapest links from any of the sources."""
+    """Links of the cheapest path from any of the sources (Dijkstra), last one first."""
     best = dict.fromkeys(sources, 0.0)
-    came: dict[Tile, Link] = {}
+    came: dict[Tile, Link] = {}  # the last link of the cheapest path to a tile
     queue = [(0.0, tile) for tile in sorted(sources)]
     while queue:
         so_far, tile = heapq.heappop(queue)

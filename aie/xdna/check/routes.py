@@ -1,4 +1,4 @@
-"""Streams: flows join every channel that runs, where free, along a legal route."""
+"""The check of streams: flows join every channel that runs, along a legal route."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from xdna.dialect.attrs import BUNDLES, keyword_of
 
 @dataclass(frozen=True)
 class Port:
-    """Where a stream begins or ends."""
+    """The beginning or end of a stream."""
 
     tile: Tile
     bundle: str
@@ -29,7 +29,7 @@ class Port:
         return f"{self.bundle} {self.channel} of tile {self.tile}"
 
 
-Streams = dict[Port, list[Port]]
+Streams = dict[Port, list[Port]]  # destinations by source
 
 
 def check_flows(design: PlacedDesign) -> Iterator[Violation]:
@@ -48,7 +48,7 @@ def check_flows(design: PlacedDesign) -> Iterator[Violation]:
             if destination in sources:
                 what = f"flows from {sources[destination]} and from {source}"
                 yield Violation(destination.tile, f"port {destination}", 2, 1, what)
-            sources[destination] = source
+            sources[destination] = source  # one circuit at most ends at a port
     yield from _check_joined(design, [*circuits.items(), *packets.items()])
 
 
@@ -58,8 +58,8 @@ def check_routes(design: PlacedDesign) -> Iterator[Violation]:
         (source.tile, [port.tile for port in destinations])
         for source, destinations in circuit_flows(design).items()
     ]
-    # Packets may share wires; taken as one net each, they are counted too often
-    # rather than too seldom.
+    # Packet flows may share wires. As a net each they are counted at least as often as
+    # they need one.
     nets += [
         (source.tile, [port.tile for port in destinations])
         for source, destinations in packet_flows(design).items()
@@ -119,7 +119,7 @@ def _bundle(number: int) -> str:
 
 
 def _running_channels(design: PlacedDesign) -> set[tuple[Tile, str, int]]:
-    """(tile, direction, channel) that a program starts or the host may."""
+    """(tile, direction, channel)s that a DMA program starts, or a stream may start."""
     running = {(chain.tile, chain.direction, chain.channel) for chain in chains(design)}
     for tile, allocation in design.on_tiles(ShimDmaAllocationOp):
         channel = allocation.channel_index.value.data
@@ -135,6 +135,7 @@ def _check_port(
 ) -> Iterator[Violation]:
     kind = design.kind(port.tile)
     if port.bundle != "DMA":
+        # A stream enters the switch at a slave and leaves it at a master.
         ports = kind.slaves if direction == "MM2S" else kind.masters
         limit = ports.get(port.bundle)
         if limit is not None and port.channel >= limit:
@@ -154,7 +155,7 @@ def _check_port(
 def _check_joined(
     design: PlacedDesign, flows: Iterable[tuple[Port, list[Port]]]
 ) -> Iterator[Violation]:
-    """Every channel that a program starts has a flow, or it waits forever."""
+    """Checks that every started channel has a flow: without one it waits forever."""
     joined = {"MM2S": set[Port](), "S2MM": set[Port]()}
     for source, destinations in flows:
         joined["MM2S"].add(source)

@@ -1,4 +1,4 @@
-"""Runtime sequences: shim transfers, parameters and tokens."""
+"""The check of runtime sequences: shim transfers, parameters and tokens."""
 
 from collections.abc import Iterator
 from math import prod
@@ -6,12 +6,7 @@ from math import prod
 from xdsl.dialects.builtin import MemRefType
 
 from xdna.check.bd import bounds_breaches, dimension_breaches, length_breaches
-from xdna.check.placed_design import (
-    PlacedDesign,
-    Tile,
-    Violation,
-    element_bytes,
-)
+from xdna.check.placed_design import PlacedDesign, Tile, Violation, element_bytes
 from xdna.devices import (
     MAX_BUFFER_ARGUMENTS,
     MAX_ITERATIONS,
@@ -19,15 +14,10 @@ from xdna.devices import (
     SHIM,
     WORD_BYTES,
 )
-from xdna.dialect.aie import (
-    BufferOp,
-    RuntimeSequenceOp,
-    ShimDmaAllocationOp,
-)
-from xdna.dialect.aiex import NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
+from xdna.dialect.aie import BufferOp, RuntimeSequenceOp, ShimDmaAllocationOp
+from xdna.dialect.aiex import DYNAMIC, NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
 from xdna.dialect.op import element_count
 
-DYNAMIC = -(2**63)
 Allocations = dict[str, tuple[Tile, ShimDmaAllocationOp]]
 
 
@@ -43,7 +33,7 @@ def check_sequences(design: PlacedDesign) -> Iterator[Violation]:
             yield Violation(
                 None, "buffer arguments", num_arguments, MAX_BUFFER_ARGUMENTS, what
             )
-        tokens = set()
+        tokens: set[str] = set()  # allocations whose transfers send one, so far
         for op in sequence.body.block.ops:
             if isinstance(op, NpuDmaMemcpyNdOp):
                 yield from _check_memcpy(op, allocations)
@@ -94,7 +84,7 @@ def _check_memcpy(
     offsets = op.static_offsets.get_values()
     sizes, strides = op.static_sizes.get_values(), op.static_strides.get_values()
     if DYNAMIC in (*offsets, *sizes, *strides):
-        return  # known at run time only
+        return  # only known at run time
     width = element_bytes(op.memref.type)
     if width == 0 or min(*offsets, *sizes, *strides) < 0:
         what = "offsets, sizes and strides of whole bytes"
@@ -112,6 +102,7 @@ def _breaches(
     dims: tuple[tuple[int, int], ...],
     width: int,
 ) -> Iterator[tuple[int, int, str, str]]:
+    # The outermost dimension is the task's repeats; a stride makes them iterations.
     (repeats, iteration_stride), *inner = dims
     num_inner = prod(size for size, _ in inner)
     start = _linear(op, offsets)
@@ -121,7 +112,7 @@ def _breaches(
         yield num_inner * width, WORD_BYTES, "granule", "bytes of the length"
     yield from length_breaches(SHIM.dma, num_inner * width)
     if not _is_contiguous(inner):
-        # A dimension of size 1 has no stride: take one that is always possible.
+        # The stride of a dimension of size 1 is never used: take one that always fits.
         *outer, (size, stride) = inner
         dims_in_use = [d if d[0] > 1 else (1, WORD_BYTES) for d in outer]
         dims_in_use.append((size, stride if size > 1 else 1))
@@ -141,7 +132,7 @@ def _breaches(
 
 
 def _is_contiguous(dims: list[tuple[int, int]]) -> bool:
-    """Whether the pattern is a length alone, which has no wraps."""
+    """True if the pattern is one contiguous length, which needs no wraps."""
     expected = 1
     for size, stride in reversed(dims):
         if size > 1 and stride != expected:
@@ -151,7 +142,7 @@ def _is_contiguous(dims: list[tuple[int, int]]) -> bool:
 
 
 def _linear(op: NpuDmaMemcpyNdOp, offsets: tuple[int, ...]) -> int:
-    """The offset in elements: the last ones belong to the memref's dimensions."""
+    """The offset in elements; the last `offsets` belong to the memref's dimensions."""
     assert isinstance(op.memref.type, MemRefType)
     total, stride = 0, 1
     shape = [1] * len(offsets) + list(op.memref.type.get_shape())

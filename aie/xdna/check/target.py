@@ -1,8 +1,8 @@
-"""The target check: what the hardware cannot do, told before anything is built.
+"""The target check: the hardware limits that a design breaks, before it is built.
 
 Text that parses may still ask for a lock that a tile lacks or a stride that no field
-holds; compilers find some of that late and silicon answers the rest with garbage or a
-hang. Every limit comes from `devices`.
+holds. Compilers find some of that late, and the rest makes silicon hang or corrupts its
+results. Every limit comes from `xdna.devices`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,8 +44,9 @@ def check_design(
 ) -> list[Violation]:
     """All limits that a design breaks.
 
-    `is_placed` asks for the place of every buffer, lock and BD. `program_bytes` and
-    `data_bytes` are the sizes of the objects that cores link with, by `link_with`.
+    Args:
+      is_placed: whether every buffer, lock and BD must have its place.
+      program_bytes, data_bytes: sizes of the objects that cores link, by `link_with`.
     """
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if not devices:
@@ -53,7 +54,7 @@ def check_design(
     violations = []
     for op in devices:
         device = _device(op)
-        if device is None:
+        if device is None:  # without limits there is nothing else to check
             number = op.device.value.data
             what = f"known are {', '.join(DEVICES)}"
             violations.append(Violation(None, "device", number, "known ones", what))

@@ -1,4 +1,4 @@
-"""Whose data memory and locks a core or a DMA channel reaches."""
+"""The tiles whose data memory and locks a core or a DMA channel reaches."""
 
 from xdna.check.placed_design import PlacedDesign, Tile
 from xdna.devices import CORE, MEMTILE

@@ -1,7 +1,7 @@
 """The `aie` dialect of placed designs, in mlir-aie 1.3's syntax.
 
-All operations are imported from here. What the hardware can do is not checked here but
-in `target_check`.
+Others import every operation from here, wherever it is defined. Only the syntax is
+verified: `xdna.check` knows what the hardware can do.
 """
 
 from xdsl.dialects.builtin import StringAttr
@@ -49,9 +49,35 @@ from xdna.dialect.stream_ops import (
 )
 from xdna.dialect.tile_ops import BufferOp, CoreOp, LockOp, TileOp, UseLockOp
 
+__all__ = [
+    "OPERATIONS",
+    "Aie",
+    "BufferOp",
+    "CoreOp",
+    "DeviceOp",
+    "DmaBdOp",
+    "DmaStartOp",
+    "EndOp",
+    "FlowOp",
+    "LockOp",
+    "MemOp",
+    "MemTileDmaOp",
+    "NextBdOp",
+    "PacketDestOp",
+    "PacketFlowOp",
+    "PacketSourceOp",
+    "RuntimeSequenceOp",
+    "ShimDmaAllocationOp",
+    "ShimDmaOp",
+    "TileOp",
+    "UseLockOp",
+]
+
 
 @irdl_op_definition
 class DeviceOp(IRDLOperation):
+    """A whole design, for one device."""
+
     name = "aie.device"
     device = prop_def(I32)
     sym_name = prop_def(SymbolName(), default_value=StringAttr("main"))
@@ -68,9 +94,6 @@ class DeviceOp(IRDLOperation):
             },
             regions=[region],
         )
-        self._end()
-
-    def _end(self) -> None:
         for trait in self.get_traits_of_type(SingleBlockImplicitTerminator):
             ensure_terminator(self, trait)
 
@@ -108,7 +131,7 @@ class DeviceOp(IRDLOperation):
 
 @irdl_op_definition
 class RuntimeSequenceOp(IRDLOperation):
-    """What the controller does for one run; its arguments are the host's buffers."""
+    """The controller's work for one run; its arguments are the host's buffers."""
 
     name = "aie.runtime_sequence"
     sym_name = prop_def(SymbolName(), default_value=StringAttr("sequence"))

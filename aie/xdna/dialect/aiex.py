@@ -35,6 +35,7 @@ from xdna.dialect.attrs import (
 )
 from xdna.dialect.op import BOOL, I32, I64, Value, i32_or_none
 
+DYNAMIC = -(2**63)  # stands for a number that is only known at run time
 UI32 = IntegerAttr.constr(ui32)
 I64_ARRAY = DenseArrayBase.constr(i64)
 
@@ -45,7 +46,7 @@ def _u32(value: int | None) -> IntegerAttr | None:
 
 @irdl_op_definition
 class NpuDmaMemcpyNdOp(IRDLOperation):
-    """A shim transfer; sizes and strides in elements, outermost first."""
+    """A transfer of a shim; sizes and strides are in elements, outermost first."""
 
     name = "aiex.npu.dma_memcpy_nd"
     memref = operand_def(MemRefType)
@@ -102,7 +103,7 @@ class NpuDmaMemcpyNdOp(IRDLOperation):
             values = getattr(self, f"static_{name}").get_values()
             if len(values) != 4:
                 raise VerifyException(f"needs 4 {name}, got {len(values)}")
-            num_dynamic = sum(value == -(2**63) for value in values)
+            num_dynamic = sum(value == DYNAMIC for value in values)
             if num_dynamic != len(getattr(self, name)):
                 raise VerifyException(f"has {num_dynamic} dynamic {name} of others")
 

@@ -71,6 +71,8 @@ def _choices(table: dict[str, int]) -> str:
 
 
 class _Keyword(CustomDirective):
+    """An enumeration as its keyword in an assembly format."""
+
     attr: AttributeVariable
     TABLE: ClassVar[dict[str, int]]
 

@@ -1,4 +1,4 @@
-"""The `aie` operations of DMA programs, in elements as upstream's."""
+"""The `aie` operations of DMA programs. Sizes are in elements, as in mlir-aie."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -55,7 +55,7 @@ class EndOp(IRDLOperation):
 
 
 class _TileProgram(IRDLOperation):
-    """What runs on a tile: a region of DMA programs."""
+    """The DMA programs of a tile: a region of chains of blocks."""
 
     tile = operand_def(IndexType())
     body = region_def()
@@ -83,7 +83,7 @@ class ShimDmaOp(_TileProgram):
 
 @irdl_op_definition
 class DmaStartOp(IRDLOperation):
-    """Starts a channel at block `dest`; `chain` goes on with the tile's program."""
+    """Starts a channel at block `dest`; the tile's program continues at `chain`."""
 
     name = "aie.dma_start"
     channel_dir = prop_def(I32)
@@ -128,6 +128,8 @@ class DmaStartOp(IRDLOperation):
 
 @irdl_op_definition
 class DmaBdOp(IRDLOperation):
+    """One buffer descriptor: a transfer of `len` elements of a buffer."""
+
     name = "aie.dma_bd"
     buffer = operand_def(MemRefType)
     offset = prop_def(I32, default_value=IntegerAttr(0, i32))
@@ -158,20 +160,18 @@ class DmaBdOp(IRDLOperation):
         pad: Sequence[tuple[int, int]] | None = None,
         packet: tuple[int, int] | None = None,
     ):
+        dimensions = None if dims is None else BdDimLayoutArrayAttr(tuple(dims))
+        pad_dimensions = None if pad is None else BdPadLayoutArrayAttr(tuple(pad))
         super().__init__(
             operands=[buffer],
             properties={
                 "offset": i32_or_none(offset),
                 "len": i32_or_none(length),
-                "dimensions": BdDimLayoutArrayAttr(tuple(dims))
-                if dims is not None
-                else None,
-                "pad_dimensions": BdPadLayoutArrayAttr(tuple(pad))
-                if pad is not None
-                else None,
+                "dimensions": dimensions,
+                "pad_dimensions": pad_dimensions,
                 "bd_id": i32_or_none(bd_id),
                 "next_bd_id": i32_or_none(next_bd_id),
-                "packet": PacketInfoAttr(packet) if packet is not None else None,
+                "packet": None if packet is None else PacketInfoAttr(packet),
             },
         )
 
@@ -187,6 +187,7 @@ class DmaBdOp(IRDLOperation):
         if self.dimensions is not None and self.len is None:
             raise VerifyException("dimensions need a length")
 
+    # (%buffer : type, offset, len, [dims], [pads], pad_value = 0) {bd_id = 0 : i32}
     @classmethod
     def parse(cls, parser: Parser) -> "DmaBdOp":
         with parser.in_parens():

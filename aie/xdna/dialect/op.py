@@ -1,4 +1,4 @@
-"""What the operations of the `aie` and `aiex` dialects share."""
+"""Constraints and small helpers for the operations of the `aie` and `aiex` dialects."""
 
 from xdsl.dialects.builtin import (
     BoolAttr,

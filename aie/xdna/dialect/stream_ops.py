@@ -127,6 +127,8 @@ class PacketFlowOp(IRDLOperation):
 
 
 class _PacketPort(IRDLOperation):
+    """An end of a packet flow."""
+
     tile = operand_def(IndexType())
     bundle = prop_def(I32)
     channel = prop_def(I32)

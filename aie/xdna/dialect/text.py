@@ -1,7 +1,7 @@
-"""Designs as MLIR text: one door in, one out.
+"""Designs as MLIR text: `parse_module` reads it, `print_module` writes it.
 
-`parse_module` takes the pretty and the generic form, `print_module` writes either as
-mlir-aie 1.3 takes them. Malformed text is a one-line `ValueError`, whatever is wrong.
+Both know the pretty and the generic form of mlir-aie 1.3. Malformed text is a one-line
+`ValueError`, whatever is wrong with it.
 """
 
 import re
@@ -28,14 +28,14 @@ from xdna.dialect.aie import Aie, BufferOp, LockOp, TileOp
 from xdna.dialect.aiex import Aiex
 
 DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Aie, Aiex)
-MAX_DEPTH = 40  # of nested operations; the deepest design has eight
+MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 
 def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     """Parse and verify a design, pretty or generic.
 
     Raises:
-      ValueError: if it is malformed: one line, `name:line:column: what`.
+      ValueError: one line, `name:line:column: reason`, if it is malformed.
     """
     context = Context()
     for dialect in DIALECTS:
@@ -51,7 +51,7 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
         parser.verify(module)
     except ParseError as error:
         start = error.span.start
-        # xDSL 0.74 forgets to fill this in.
+        # xDSL 0.74 leaves this placeholder in its message.
         what = error.msg.replace("{first_char}", text[start : start + 1])
         raise _error(text, name, start, what) from None
     except RecursionError:
@@ -90,7 +90,7 @@ def _set_defaults(op: Operation) -> None:
 
 
 class _Lexer(MLIRLexer):
-    """xDSL 0.74's takes time exponential in the length of a string left open."""
+    """A lexer in linear time: xDSL 0.74's is exponential in an unterminated string."""
 
     _unescaped_characters_regex = re.compile(
         r'"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+"'
@@ -102,7 +102,7 @@ class _Parser(Parser):
 
     def __init__(self, context: Context, text: str, name: str):
         self.starts: dict[Operation, int] = {}
-        self.open: list[int] = []  # starts of the operations around
+        self.open: list[int] = []  # starts of the operations that are being parsed
         self.verifying: Operation | None = None
         super().__init__(context, "", name)
         self._parser_state = ParserState(_Lexer(Input(text, name)))
@@ -147,7 +147,7 @@ class _Parser(Parser):
 
 
 def _check_scopes(module: ModuleOp) -> Iterator[Operation]:
-    """Every operation in order, once its operands are known to be visible there."""
+    """Every operation in order, after a check that its operands are visible there."""
     order: dict[Operation, int] = {}
     for op in module.walk():
         order[op] = len(order)
@@ -160,6 +160,7 @@ def _check_scopes(module: ModuleOp) -> Iterator[Operation]:
 def _is_visible(value: SSAValue, op: Operation, order: dict[Operation, int]) -> bool:
     block = value.owner if isinstance(value, BlockArgument) else value.owner.parent
     assert isinstance(block, Block)
+    # The operation around `op`, or itself, that lies in the same region as the value.
     user: Operation | None = op
     while user is not None and (
         user.parent is None or user.parent.parent is not block.parent
@@ -173,7 +174,7 @@ def _is_visible(value: SSAValue, op: Operation, order: dict[Operation, int]) -> 
 
 
 class _Printer(Printer):
-    """Names that never clash; spaces and the order of dictionaries as in MLIR."""
+    """A printer with MLIR's spaces and order of attributes, and with unique names."""
 
     def print_ssa_value(self, value: SSAValue) -> str:
         if value not in self._ssa_values:
@@ -201,7 +202,7 @@ class _Printer(Printer):
 
 
 def _name_of(value: SSAValue) -> str | None:
-    """Upstream's names: a tile's coordinates, a buffer's or lock's symbol."""
+    """mlir-aie's choice of name: a tile's coordinates, a buffer's or lock's symbol."""
     op = value.op if isinstance(value, OpResult) else None
     if isinstance(op, TileOp):
         return f"tile_{op.col.value.data}_{op.row.value.data}"

@@ -20,9 +20,7 @@ from xdsl.irdl import (
     result_def,
     traits_def,
 )
-from xdsl.traits import (
-    Pure,
-)
+from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from xdna.dialect.attrs import (
@@ -40,7 +38,7 @@ from xdna.dialect.op import (
     string_or_none,
 )
 
-DEFAULT_STACK_BYTES = 1024
+DEFAULT_STACK_BYTES = 1024  # mlir-aie's
 
 
 @irdl_op_definition

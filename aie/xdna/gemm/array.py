@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from xdna.devices import CONSTANTS_BYTES, CORE, MEMTILE, Device, device
+from xdna.devices import CONSTANTS_BYTES, CORE, MEMTILE, WORD_BYTES, Device, device
 
-# What a core's GEMM program needs of stack, as in upstream's designs.
+# The stack of a core's GEMM program, as large as in mlir-aie's designs.
 STACK_BYTES = 0xD00
-ALIGNMENT_BYTES = 32  # of a core's vector loads
+ALIGNMENT_BYTES = 32  # a core's vector loads need it
 
 # The default (m, k, n) of one core, as in Rösti & Franz (arXiv 2504.03083). Two buffers
 # of C in f32 fit, and a training step is padded half as much as by 64 x 64 x 64.
@@ -24,11 +24,11 @@ ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
 INPUT_BYTES = ELEMENT_BYTES["bfloat16"]
 ACCUMULATOR_BYTES = ELEMENT_BYTES["float32"]
 
-# Words of a core's parameter buffer.
+# Positions of the words in a core's parameter buffer.
 NUM_TILES_PARAMETER = 0  # tiles of C that the core computes in a run
 NUM_K_STEPS_PARAMETER = 1  # k tiles that each of them sums
 NUM_PARAMETERS = 2
-GO_LOCK = 6  # of a core: the parameters are there
+GO_LOCK = 6  # a core's lock: the host has written the parameters
 
 # Positions of the operands among a run's buffers, and their shim channels.
 A_ARGUMENT, B_ARGUMENT, C_ARGUMENT = range(3)
@@ -37,7 +37,7 @@ A_CHANNEL, B_CHANNEL, C_CHANNEL = 0, 1, 0  # MM2S, MM2S, S2MM
 
 @dataclass(frozen=True)
 class Buffer:
-    """A buffer of a tile's data memory."""
+    """A buffer in a tile's data memory."""
 
     name: str
     address: int
@@ -49,7 +49,8 @@ class GemmArray:
     """A device, the tile (m, k, n) of one core, and the type of C.
 
     Raises:
-      ValueError: if the tile does not suit the kernels or the core's memory.
+      ValueError: if the tile does not suit the kernels, or does not fit a core's or a
+        memtile's memory.
     """
 
     device_name: str
@@ -97,11 +98,12 @@ class GemmArray:
 
     @property
     def block_n(self) -> int:
+        """Columns of C that the whole array computes at once."""
         return self.num_columns * self.n
 
     @property
     def a_columns(self) -> tuple[int, ...]:
-        """The column at which the A blocks of each core row enter."""
+        """The column at which the A tiles of each core row enter: spread evenly."""
         return tuple(
             row * self.num_columns // self.num_rows for row in range(self.num_rows)
         )
@@ -118,7 +120,8 @@ class GemmArray:
         """
         one_c = self._core_sizes()
         two_c = one_c | {"c_1": one_c["c_0"]}
-        # Across a border a buffer is in the way of two banks' accesses: rather one C.
+        # A buffer that crosses a border is in the way of two banks' accesses, so one C
+        # buffer within a bank is better than two across.
         for bank_bytes in (CORE.memory_bytes // CORE.num_banks, CORE.memory_bytes):
             for sizes in (two_c, one_c):
                 if (buffers := _place_in_banks(sizes, bank_bytes)) is not None:
@@ -133,15 +136,17 @@ class GemmArray:
         )
 
     def _core_sizes(self) -> dict[str, int]:
+        """Bytes of a core's buffers, with one for C."""
+        # A and B are double buffers: tiles (m, k) and (k, n).
         sizes = {
-            "parameters": 4 * NUM_PARAMETERS,
+            "parameters": WORD_BYTES * NUM_PARAMETERS,
             "a_0": self.m * self.k * INPUT_BYTES,
             "a_1": self.m * self.k * INPUT_BYTES,
             "b_0": self.k * self.n * INPUT_BYTES,
             "b_1": self.k * self.n * INPUT_BYTES,
             "c_0": self.m * self.n * self.out_bytes,
         }
-        if self.out != "float32":
+        if self.out != "float32":  # sums of all of k, converted once to C's type
             sizes["accumulator"] = self.m * self.n * ACCUMULATOR_BYTES
         return sizes
 
@@ -152,6 +157,7 @@ class GemmArray:
     @cached_property
     def memtile_buffers(self) -> dict[str, Buffer]:
         """The data memory of every memtile; one without A leaves its place empty."""
+        # All are double buffers. C has the tiles of all cores of the column.
         sizes = {
             "a": self.m * self.k * INPUT_BYTES,
             "b": self.k * self.n * INPUT_BYTES,
@@ -176,9 +182,10 @@ def _align(address: int) -> int:
 
 
 def _place_in_banks(sizes: dict[str, int], bank_bytes: int) -> dict[str, Buffer] | None:
-    """Largest first, each at the lowest address where it crosses no bank border.
+    """The buffers' places, or None if they do not fit.
 
-    A buffer larger than a bank begins at one. None if they do not fit.
+    From the largest to the smallest, each lies at the lowest address where it crosses
+    no border between banks. A buffer larger than a bank begins at a border.
     """
     placed = [Buffer("stack", 0, STACK_BYTES)]
     for name, num_bytes in sorted(sizes.items(), key=lambda item: -item[1]):
@@ -200,5 +207,7 @@ def _first_gap(placed: Iterable[Buffer], num_bytes: int, bank_bytes: int) -> int
 
 
 def _within_bank(address: int, num_bytes: int, bank_bytes: int) -> int:
+    # Bytes up to the next border. `address` is at least on the next one if they are
+    # too few, and stays where it is if it is on one.
     room = bank_bytes - address % bank_bytes
     return address if num_bytes <= room else address + room % bank_bytes

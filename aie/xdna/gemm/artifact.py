@@ -1,9 +1,9 @@
 """A built design: the folder that `jax-npu build` makes, and its check before loading.
 
 An instruction stream writes the cores' parameters to fixed addresses, and nothing in
-the NPU notices if the loaded design keeps something else there. So the folder tells
-what it was built from and where the compiler put what streams write, and only a design
-that is the present one in all of that is loaded.
+the NPU notices if the loaded design keeps something else there. So the folder records
+what the design was built from and the addresses that streams write, and a design is
+only loaded if all of that equals what streams are made for now.
 """
 
 import functools
@@ -19,10 +19,11 @@ from xdna.devices import FIRST_CORE_ROW
 from xdna.gemm.array import GO_LOCK, GemmArray
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import make_plan
-from xdna.stream.instructions import Write, decode, split_address
+from xdna.stream.decoding import decode
+from xdna.stream.instructions import Write, split_address
 
 MLIR_AIE = "1.3"  # the release whose text `print_module` writes
-FORMAT = 1  # of the metadata
+FORMAT = 1  # version of the metadata
 MLIR_FILE = "design.mlir"
 XCLBIN_FILE = "gemm.xclbin"
 METADATA_FILE = "design.json"
@@ -30,24 +31,25 @@ METADATA_FILE = "design.json"
 
 @dataclass(frozen=True)
 class Artifact:
-    """The metadata of a built design, as `design.json` has them."""
+    """The metadata of a built design, as `design.json` holds them."""
 
     format: int
     device: str
-    generation: int  # in the header of its streams
+    generation: int  # as in the header of its streams
     tile: tuple[int, ...]  # m, k, n
     out: str  # type of C
     b_column_major: bool
     mlir_sha256: str
     xclbin_sha256: str
-    addresses: tuple[int, ...]  # of cores, that every stream writes
+    addresses: tuple[int, ...]  # in cores; every stream writes them
     go_lock: int
-    versions: dict[str, str]  # jax-npu, mlir-aie, peano
+    versions: dict[str, str]  # by tool: jax-npu, mlir-aie, peano
 
 
 @functools.lru_cache(maxsize=4)
 def design_text(array: GemmArray) -> str:
-    """The design of `array` as mlir-aie takes it."""
+    """The MLIR of the design of `array`, for mlir-aie."""
+    # Here, because xDSL is slow to import and only needed where a design is checked.
     from xdna.dialect.text import print_module
     from xdna.gemm.design import gemm_design
 
@@ -55,7 +57,7 @@ def design_text(array: GemmArray) -> str:
 
 
 def describe(array: GemmArray, xclbin: bytes, versions: Mapping[str, str]) -> Artifact:
-    """What there is to tell of an xclbin of that array."""
+    """The metadata of an xclbin that was built for `array`."""
     return Artifact(
         format=FORMAT,
         device=array.device_name,
@@ -80,7 +82,7 @@ def read_artifact(folder: Path, device: str) -> Artifact:
     """The metadata in a folder that should hold a design of `device`.
 
     Raises:
-      ValueError: if there are none, or they are damaged or of another format.
+      ValueError: if they are missing, damaged, or in another format.
     """
     path = folder / METADATA_FILE
     try:
@@ -101,10 +103,10 @@ def read_artifact(folder: Path, device: str) -> Artifact:
 
 
 def check_artifact(folder: Path, array: GemmArray) -> Path:
-    """The xclbin in a folder, after the check that it is this array's.
+    """The path of the xclbin in a folder, after a check that it fits `array`.
 
     Raises:
-      ValueError: if streams for `array` must not run on it: one line with the reason.
+      ValueError: one line with the reason, if streams for `array` must not run on it.
     """
     device = array.device_name
     artifact = read_artifact(folder, device)
@@ -127,12 +129,13 @@ def check_artifact(folder: Path, array: GemmArray) -> Path:
 
 
 def is_supported(mlir_aie: str) -> bool:
-    """Whether designs are written for that version of mlir-aie."""
+    """True if designs are written for the given version of mlir-aie."""
     return re.match(rf"{re.escape(MLIR_AIE)}(\.|$)", mlir_aie) is not None
 
 
 def written_addresses(array: GemmArray) -> tuple[int, ...]:
-    """Where in the cores a run's stream writes, flat: parameters and "go" locks."""
+    """Addresses in the cores that a run's stream writes: parameters and "go" locks."""
+    # Every shape writes the same ones, so the smallest will do.
     plan = make_plan(array, 1, 1, 1, 1)
     _, stream = decode(run_words(plan, plan.runs[0]))
     written = {op.address for _, op in stream if isinstance(op, Write)}
@@ -140,7 +143,7 @@ def written_addresses(array: GemmArray) -> tuple[int, ...]:
 
 
 def check_placement(text: str, lowered: str) -> None:
-    """Whether a compiler's lowered MLIR keeps every place that the design asks for.
+    """Checks that a compiler's lowered MLIR keeps every place that a design asks for.
 
     Raises:
       ValueError: with the first buffer or lock that it moved or dropped.
@@ -156,7 +159,7 @@ def check_placement(text: str, lowered: str) -> None:
             )
 
 
-# In the order in which they are told: what makes all the rest differ comes first.
+# Only the first difference is reported. Those that cause others come first.
 _DIFFERENCES = {
     "device": "is a design for {came}, not for {required}",
     "generation": "is for NPUs of generation {came}, not {required}",
@@ -171,7 +174,7 @@ _DIFFERENCES = {
 
 
 def _artifact(record: dict[str, Any]) -> Artifact:
-    """Raises KeyError or TypeError with the name of what is not as written."""
+    """Raises KeyError or TypeError with the name of a missing or wrong field."""
     values = {field.name: record[field.name] for field in fields(Artifact)}
     for name in ("tile", "addresses"):
         values[name] = _typed(values, name, list)
@@ -200,8 +203,8 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# A line reader, not `parse_module`: of a lowered module only these three operations
-# matter, and no other one that a compiler adds may keep it from being read.
+# A line reader, not `parse_module`: only these three operations of a lowered module
+# matter, and others that a compiler adds must not make it unreadable.
 _TILE = re.compile(r"%(\S+) = aie\.tile\((\d+), (\d+)\)")
 _BUFFER = re.compile(r"aie\.buffer\(%(\S+?)\) \{(.*?)\}")
 _LOCK = re.compile(r"aie\.lock\(%(\S+?), (\d+)\) \{(.*?)\}")

@@ -1,8 +1,14 @@
-"""What a core of the GEMM array runs, forever.
+"""The program of a core of the GEMM array: an endless loop over runs.
 
-It waits for the host's "go", reads how many tiles to compute and how many k tiles each
-of them sums, and computes them. Which half of a double buffer comes next outlives a
-run, as the DMA programs that fill the halves do.
+    for each "go" of the host:
+        for each of the run's tiles of C:
+            sums = 0
+            for each k step:
+                sums += A tile * B tile
+            C tile = sums, in C's type
+
+A and B, and mostly C, are double buffers. Which half comes next outlives a run, as do
+the DMA programs that fill and empty the halves.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +25,7 @@ from xdna.gemm.array import (
     GemmArray,
 )
 
-FOREVER = 0xFFFFFFFF  # the longest loop that upstream's compiler takes
+FOREVER = 0xFFFFFFFF  # the longest loop that mlir-aie's compiler takes
 
 Values = Mapping[str, SSAValue]
 Branch = Callable[[SSAValue], list[SSAValue]]
@@ -52,27 +58,22 @@ def _tile(
     k_steps: SSAValue,
     halves: list[SSAValue],
 ) -> list[SSAValue]:
-    """One tile of C. `halves`: whether A and B, and C, come in their first half."""
+    """One tile of C.
+
+    `halves` are two bits: whether the next A and B, and the next C, are in the first
+    half of their buffers. Returns both for the tile after this one.
+    """
     ab_half, c_half = halves
 
     def sum_products(c: SSAValue) -> list[SSAValue]:
-        def multiply(halves: list[SSAValue]) -> list[SSAValue]:
-            _acquire(locks["a_full"])
-            _acquire(locks["b_full"])
-            _by_half(halves[0], lambda i: _multiply(buffers, i, c))
-            _release(locks["a_free"])
-            _release(locks["b_free"])
-            return [_other(halves[0])]
-
-        _call("zero_f32", c)
-        return _loop(k_steps, [ab_half], multiply)
+        return _sum_products(buffers, locks, k_steps, ab_half, c)
 
     def convert(c: SSAValue) -> list[SSAValue]:
         _call("convert_f32_bf16", buffers["accumulator"], c)
         return []
 
     def into_c(branch: Branch) -> list[SSAValue]:
-        """Runs the branch on the C buffer that is next, once it is free."""
+        """Runs the branch on the next C buffer, once that is free."""
         _acquire(locks["c_free"])
         if array.num_c_buffers == 1:
             results = branch(buffers["c_0"])
@@ -81,12 +82,29 @@ def _tile(
         _release(locks["c_full"])
         return results
 
-    if array.out == "float32":
+    if array.out == "float32":  # the sums are C
         (ab_half,) = into_c(sum_products)
     else:
         (ab_half,) = sum_products(buffers["accumulator"])
         into_c(convert)
     return [ab_half, _other(c_half)]
+
+
+def _sum_products(
+    buffers: Values, locks: Values, k_steps: SSAValue, ab_half: SSAValue, c: SSAValue
+) -> list[SSAValue]:
+    """c (m, n) = the sum of A (m, k) B (k, n) over k steps; returns the next half."""
+
+    def multiply(halves: list[SSAValue]) -> list[SSAValue]:
+        _acquire(locks["a_full"])
+        _acquire(locks["b_full"])
+        _by_half(halves[0], lambda i: _multiply(buffers, i, c))
+        _release(locks["a_free"])
+        _release(locks["b_free"])
+        return [_other(halves[0])]
+
+    _call("zero_f32", c)
+    return _loop(k_steps, [ab_half], multiply)
 
 
 def _multiply(buffers: Values, half: int, c: SSAValue) -> list[SSAValue]:
@@ -124,7 +142,7 @@ def _loop(
     carried: list[SSAValue],
     body: Callable[[list[SSAValue]], list[SSAValue]],
 ) -> list[SSAValue]:
-    """`count` iterations of the body, each given what the one before returned."""
+    """`count` iterations of the body; each takes what the one before it returned."""
     block = Block(arg_types=[IndexType(), *(value.type for value in carried)])
     zero, one = _index(0), _index(1)
     with ImplicitBuilder(block):
@@ -135,7 +153,7 @@ def _loop(
 def _by_half(
     first_half: SSAValue, branch: Callable[[int], list[SSAValue]]
 ) -> list[SSAValue]:
-    """branch(0) where `first_half` is true, else branch(1)."""
+    """branch(0) if `first_half` is true, else branch(1)."""
     regions = [Region(Block()), Region(Block())]
     for half, region in enumerate(regions):
         with ImplicitBuilder(region.block):

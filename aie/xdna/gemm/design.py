@@ -2,8 +2,8 @@
 
 Every DMA program is an endless chain over the two halves of a buffer, and every core
 loops forever, so the design is loaded once and serves every shape. Tiles of A and B
-arrive at a memtile row by row and leave it in the blocks (r, s, t) of the matrix
-instruction; C goes the other way.
+arrive at a memtile row by row and leave it as blocks (r, s) and (s, t), the operands of
+the matrix instruction; C takes the opposite way.
 """
 
 import threading
@@ -14,13 +14,7 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import MemRefType, ModuleOp, bf16, f32, i32
 from xdsl.ir import Block, Region, SSAValue
 
-from xdna.devices import (
-    CORE,
-    FIRST_CORE_ROW,
-    MEMTILE,
-    MEMTILE_ROW,
-    SHIM_ROW,
-)
+from xdna.devices import CORE, FIRST_CORE_ROW, MEMTILE, MEMTILE_ROW, SHIM_ROW
 from xdna.dialect.aie import (
     BufferOp,
     CoreOp,
@@ -45,12 +39,13 @@ from xdna.gemm.core_program import core_program
 from xdna.gemm.dma_program import Channel, Transfer, dma_program
 
 KERNELS_OBJECT = "gemm_kernels.o"
-FIRST_C_CHANNEL = 2  # S2MM of a memtile: after A and B, one for each core of the column
-C_OUT_CHANNEL = 2  # MM2S of a memtile, after A and B
+# Channels of a memtile, after those of A and B.
+FIRST_C_CHANNEL = 2  # S2MM, one for each core of the column
+C_OUT_CHANNEL = 2  # MM2S
 
 ELEMENT_TYPES = {"bfloat16": bf16, "float32": f32}
 
-# While an implicit builder of xDSL lasts, a class is changed for all threads.
+# An implicit builder of xDSL changes a class for all threads, as long as it lasts.
 _BUILDING = threading.Lock()
 
 Tiles = Mapping[tuple[int, int], SSAValue]
@@ -60,8 +55,8 @@ Values = Mapping[str, SSAValue]
 def gemm_design(array: GemmArray) -> ModuleOp:
     """The design of `array`, fully placed: addresses, lock and BD ids are final.
 
-    It needs the kernels of `aie/kernels` as `gemm_kernels.o`, and has no runtime
-    sequence: `gemm_stream` makes the instruction words of a run.
+    It links the kernels of `aie/kernels` as `gemm_kernels.o`, and has no runtime
+    sequence: `xdna.gemm.stream` makes the instruction words of a run.
     """
     with _BUILDING:
         return _gemm_design(array)
@@ -122,6 +117,7 @@ def _flows(array: GemmArray, tiles: Tiles) -> None:
 
 
 def _memtile(array: GemmArray, column: int, tile: SSAValue) -> None:
+    # A enters at a few columns only; every column has a B and a C.
     operands = ["b"] if column not in array.a_columns else ["a", "b"]
     shapes = {
         "a": MemRefType(bf16, [array.m, array.k]),
@@ -138,33 +134,44 @@ def _memtile(array: GemmArray, column: int, tile: SSAValue) -> None:
     # Each core of the column fills its own part of C, so each part has its own locks.
     parts = [f"c{row}" for row in range(array.num_rows)]
     locks = _locks(tile, dict.fromkeys([*operands, *parts], 2), f"l2_{column}")
-    channels = []
-    for operand in operands:
-        number = {"a": A_CHANNEL, "b": B_CHANNEL}[operand]
-        channels += [
-            Channel("S2MM", number, _halves(buffers, operand, locks, fills=True)),
-            Channel(
-                "MM2S",
-                number,
-                _halves(buffers, operand, locks, _input_dims(array)[operand]),
-            ),
-        ]
-    part_length = array.m * array.n
+    channels = [
+        channel
+        for operand in operands
+        for channel in _input_channels(array, buffers, locks, operand)
+    ]
+    channels += _c_channels(array, buffers, locks)
+    MemTileDmaOp(tile, dma_program(MEMTILE.dma, channels))
+
+
+def _input_channels(
+    array: GemmArray, buffers: Values, locks: Values, operand: str
+) -> list[Channel]:
+    """A memtile's way of A or B: in from DDR, out to the cores in blocks."""
+    number = {"a": A_CHANNEL, "b": B_CHANNEL}[operand]
+    dims = _input_dims(array)[operand]
+    return [
+        Channel("S2MM", number, _halves(buffers, operand, locks, fills=True)),
+        Channel("MM2S", number, _halves(buffers, operand, locks, dims)),
+    ]
+
+
+def _c_channels(array: GemmArray, buffers: Values, locks: Values) -> list[Channel]:
+    """A memtile's way of C: in from each core of the column, out to DDR in rows."""
+    length = array.m * array.n  # elements of one core's part
     incoming = [
         Channel(
             "S2MM",
             FIRST_C_CHANNEL + row,
-            [_c_part(buffers, locks, row, half, part_length) for half in "01"],
+            [_c_part(buffers, locks, row, half, length) for half in "01"],
         )
         for row in range(array.num_rows)
     ]
     outgoing = [
-        _c_part(buffers, locks, row, half, part_length, _c_dims(array))
+        _c_part(buffers, locks, row, half, length, _c_dims(array))
         for half in "01"
         for row in range(array.num_rows)
     ]
-    channels += [*incoming, Channel("MM2S", C_OUT_CHANNEL, outgoing)]
-    MemTileDmaOp(tile, dma_program(MEMTILE.dma, channels))
+    return [*incoming, Channel("MM2S", C_OUT_CHANNEL, outgoing)]
 
 
 def _c_part(
@@ -175,7 +182,10 @@ def _c_part(
     length: int,
     dims: list[tuple[int, int]] | None = None,
 ) -> Transfer:
-    """Core `row`'s part of a memtile's C: filled, or with `dims` sent on to DDR."""
+    """The transfer that fills core `row`'s part of a memtile's C.
+
+    With `dims` it is the one that sends the part to DDR.
+    """
     free, full = locks[f"c{row}_free"], locks[f"c{row}_full"]
     acquire, release = (free, full) if dims is None else (full, free)
     return Transfer(buffers[f"c_{half}"], length, acquire, release, row * length, dims)
@@ -198,6 +208,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
         ).buffer
         for buffer in array.core_buffers.values()
     }
+    # Halves that are free at the start, before any data has come.
     free = {"a": 2, "b": 2, "c": array.num_c_buffers}
     locks = _locks(tile, free, f"core_{suffix}")
     locks["go"] = LockOp(tile, GO_LOCK, 0, f"go_{suffix}").result
@@ -212,11 +223,12 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
 
 
 def _locks(tile: SSAValue, free: Mapping[str, int], prefix: str) -> dict[str, SSAValue]:
-    """For each name a semaphore of its free halves and one of its full ones."""
+    """For each name two semaphores: one counts its free halves, one its full ones."""
     locks: dict[str, SSAValue] = {}
     for index, (name, count) in enumerate(free.items()):
         for offset, (state, init) in enumerate((("free", count), ("full", 0))):
             key = f"{name}_{state}"
+            # ids in pairs: 0 and 1 for the first name, 2 and 3 for the second, ...
             lock = LockOp(tile, 2 * index + offset, init, f"{prefix}_{key}")
             locks[key] = lock.result
     return locks
@@ -245,7 +257,10 @@ def _num_elements(buffer: SSAValue) -> int:
 
 
 def _input_dims(array: GemmArray) -> dict[str, list[tuple[int, int]]]:
-    """Row-major L2 tiles to the kernels' L1 layouts: blocks of (r, s) and (s, t)."""
+    """(size, stride)s that read row-major L2 tiles in the order of the L1 layouts.
+
+    The kernels take blocks (r, s) of A and (s, t) of B, the matrix instruction's.
+    """
     m, k, n = array.m, array.k, array.n
     r, s, t = array.device.mmul_shape
     if array.b_column_major:  # (n, k) to [n/t][k/s][t][s]
@@ -259,7 +274,7 @@ def _input_dims(array: GemmArray) -> dict[str, list[tuple[int, int]]]:
 
 
 def _c_dims(array: GemmArray) -> list[tuple[int, int]]:
-    """One core's part of C from [m/r][n/t][r][t] to rows."""
+    """(size, stride)s that read one core's part of C, [m/r][n/t][r][t], row by row."""
     m, n = array.m, array.n
     r, _, t = array.device.mmul_shape
     return [(m // r, r * n), (r, t), (n // t, r * t), (t, 1)]

@@ -1,4 +1,8 @@
-"""Endless DMA programs of a tile, from a list of what each channel repeats."""
+"""Endless DMA programs of a tile, from the list of transfers that each channel repeats.
+
+A channel's buffer descriptors (BDs) are a ring of blocks: each names its follower, and
+the last one names the first.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,9 +23,10 @@ from xdna.dialect.aie import (
 
 @dataclass(frozen=True)
 class Transfer:
-    """One buffer descriptor: waits for a lock, moves, releases the other lock.
+    """One BD: it waits for a lock, moves `length` elements, releases the other lock.
 
-    `dims` are (size, stride) in elements, outermost first; none is a linear transfer.
+    `dims` are (size, stride) in elements, outermost first; without them the transfer
+    is linear.
     """
 
     buffer: SSAValue
@@ -34,7 +39,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Channel:
-    """What a channel does, again and again."""
+    """A DMA channel and the transfers that it repeats forever."""
 
     direction: str
     number: int
@@ -46,13 +51,13 @@ def dma_program(dma: Dma, channels: Sequence[Channel]) -> Region:
     region = Region()
     start = Block()
     region.add_block(start)
-    num_used: Counter[range] = Counter()
+    num_used: Counter[range] = Counter()  # BDs, by the ids that channels share
     for channel in channels:
         ids = dma.bd_ids(channel.number)
         first = num_used[ids]
         num_used[ids] += len(channel.transfers)
         blocks = [Block() for _ in channel.transfers]
-        chain = Block()
+        chain = Block()  # starts the next channel, or ends the program
         with ImplicitBuilder(start):
             DmaStartOp(channel.direction, channel.number, blocks[0], chain)
         for i, transfer in enumerate(channel.transfers):

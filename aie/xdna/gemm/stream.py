@@ -1,13 +1,11 @@
 """The instruction words of a run of the GEMM array, and the schedule back from words.
 
-Each step is one transfer a shim channel, with BDs of its own; four steps are in flight,
-as many as a channel queues. C's transfer sends a token, which proves that A and B of
-the same step have been read, so its BDs are free again. The first A and B go ahead of
-the cores' parameters: DDR is slow to start.
+Four steps are in flight, as many as a channel queues. C's transfer sends a token, which
+proves that A and B of the same step have been read, so its buffer descriptors are free
+again. The first A and B go ahead of the cores' parameters: DDR is slow to start.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,46 +15,44 @@ from xdna.devices import (
     CORE,
     FIRST_CORE_ROW,
     LOCK_STRIDE_BYTES,
-    QUEUE_DEPTH,
     SHIM_ROW,
     WORD_BYTES,
 )
+from xdna.gemm import costs
 from xdna.gemm.array import (
-    A_ARGUMENT,
     A_CHANNEL,
-    B_ARGUMENT,
     B_CHANNEL,
-    C_ARGUMENT,
     C_CHANNEL,
     GO_LOCK,
-    INPUT_BYTES,
     NUM_K_STEPS_PARAMETER,
     NUM_TILES_PARAMETER,
     GemmArray,
 )
-from xdna.gemm.tiling import Plan, Run, along_strides
+from xdna.gemm.runs import Run
+from xdna.gemm.tiling import Plan
+from xdna.gemm.transfers import STEPS_IN_FLIGHT, run_transfers
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     Sync,
     Write,
     assemble,
-    decode,
     operation_words,
     tile_address,
     write_words,
 )
+from xdna.stream.pushed_transfers import transfers_of
 from xdna.stream.shim_bd import (
+    NUM_OPERATIONS,
+    NUM_OPERATIONS_WITH_TOKEN,
     ShimTransfer,
     ShimTransfers,
     canonical,
     transfer_words,
-    transfers_of,
 )
-
-STEPS_IN_FLIGHT = QUEUE_DEPTH
 
 
 class Schedule(NamedTuple):
-    """What a run's words say: every core's parameters, the transfers as pushed."""
+    """The meaning of a run's words: the cores' parameters, the transfers as pushed."""
 
     num_tiles: int
     k_steps: int
@@ -67,7 +63,7 @@ def run_words(plan: Plan, run: Run) -> np.ndarray:
     """The instruction words of one run, uint32, header included."""
     device = plan.array.device
     inputs, outputs = run_transfers(plan, run)
-    # (steps, words)
+    # A step's transfers in a row: (steps, words).
     fill = transfer_words(device, inputs).reshape(run.num_steps, -1)
     drain = transfer_words(device, outputs).reshape(run.num_steps, -1)
     sync = np.array(operation_words(_sync(plan.array)), np.uint32)
@@ -75,10 +71,10 @@ def run_words(plan: Plan, run: Run) -> np.ndarray:
     head = min(run.num_steps, STEPS_IN_FLIGHT)
     waits = np.tile(sync, (run.num_steps - head, 1))
     num_operations = (
-        3 * np.size(inputs.bd_id)
-        + 4 * np.size(outputs.bd_id)  # with a token
+        NUM_OPERATIONS * np.size(inputs.bd_id)
+        + NUM_OPERATIONS_WITH_TOKEN * np.size(outputs.bd_id)
         + len(parameters)
-        + run.num_steps
+        + run.num_steps  # syncs
     )
     return assemble(
         device,
@@ -88,35 +84,24 @@ def run_words(plan: Plan, run: Run) -> np.ndarray:
             parameters,
             drain[0],
             np.hstack([fill[1:head], drain[1:head]]),
+            # From here on a step begins when the one `head` steps before it is done.
             np.hstack([waits, fill[head:], drain[head:]]),
             np.tile(sync, head),
         ],
     )
 
 
-def run_transfers(plan: Plan, run: Run) -> tuple[ShimTransfers, ShimTransfers]:
-    """The transfers of A and B, and those of C, step by step."""
-    steps = list(run.steps())
-    points, counts = (np.array(part) for part in zip(*steps))
-    along = along_strides(plan.array, plan.padded_k, run.grid, run.along)
-    operands = [
-        _operand(plan, run, points, counts, index, stride)
-        for index, stride in enumerate(along)
-    ]
-    return _side_by_side(operands[:2]), _side_by_side(operands[2:])
-
-
 def schedule(plan: Plan, run: Run) -> Schedule:
-    """What `run_words` encodes."""
-    inputs, outputs = (
-        np.array_split(np.arange(np.size(part.bd_id)), run.num_steps)
-        for part in run_transfers(plan, run)
-    )
+    """The schedule that `run_words` encodes."""
     fill, drain = run_transfers(plan, run)
+    fill_rows, drain_rows = (
+        np.array_split(np.arange(np.size(part.bd_id)), run.num_steps)
+        for part in (fill, drain)
+    )
     transfers = []
-    for fill_rows, drain_rows in zip(inputs, outputs):
-        transfers += [_transfer(fill, row) for row in fill_rows]
-        transfers += [_transfer(drain, row) for row in drain_rows]
+    for fill_step, drain_step in zip(fill_rows, drain_rows):
+        transfers += [_transfer(fill, row) for row in fill_step]
+        transfers += [_transfer(drain, row) for row in drain_step]
     return Schedule(run.num_tiles, plan.k_steps, tuple(transfers))
 
 
@@ -129,6 +114,7 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
     _, stream = decode(words)
     writes = {op.address: op.value for _, op in stream if isinstance(op, Write)}
     parameters = []
+    # Every core must get the same parameters.
     for position in (NUM_TILES_PARAMETER, NUM_K_STEPS_PARAMETER):
         addresses = _core_addresses(array, _parameter_offset(array, position))
         values = {writes[address] for address in addresses if address in writes}
@@ -143,7 +129,7 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
 
 
 def fed_by(array: GemmArray) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Which (column, MM2S channel)s feed each C channel: for `check_stream`."""
+    """The (column, MM2S channel)s that feed each C channel: for `check_stream`."""
     a = [(column, A_CHANNEL) for column in array.a_columns]
     return {
         (column, C_CHANNEL): [*a, (column, B_CHANNEL)]
@@ -153,83 +139,7 @@ def fed_by(array: GemmArray) -> dict[tuple[int, int], list[tuple[int, int]]]:
 
 def image_bytes(plan: Plan, run: Run) -> tuple[int, int, int]:
     """Bytes of A, B and C in DDR that a run addresses."""
-    array, (batch, rows, columns) = plan.array, run.grid
-    m, n = rows * array.block_m, columns * array.block_n
-    return (
-        batch * m * plan.padded_k * INPUT_BYTES,
-        batch * plan.padded_k * n * INPUT_BYTES,
-        batch * m * n * array.out_bytes,
-    )
-
-
-def _operand(
-    plan: Plan,
-    run: Run,
-    points: np.ndarray,
-    counts: np.ndarray,
-    index: int,
-    along_stride: int,
-) -> ShimTransfers:
-    """One operand's transfers, (steps, columns) of them."""
-    array, k = plan.array, plan.padded_k
-    batch, row, column = (part[:, None] for part in points.T)  # (steps, 1)
-    m, n = run.grid[1] * array.block_m, run.grid[2] * array.block_n
-    columns = np.arange(array.num_columns)
-    element_bytes, channel, direction = INPUT_BYTES, A_CHANNEL, "MM2S"
-    if index == A_ARGUMENT:
-        columns = np.array(array.a_columns)
-        core_rows = np.arange(array.num_rows)
-        offset = (batch * m + row * array.block_m + core_rows * array.m) * k
-        sizes = (plan.k_steps, array.m, array.k)
-        strides = (array.k, k, 1)
-    elif index == B_ARGUMENT:
-        channel = B_CHANNEL
-        first = column * array.block_n + columns * array.n
-        if array.b_column_major:
-            offset = (batch * n + first) * k
-            sizes, strides = (plan.k_steps, array.n, array.k), (array.k, k, 1)
-        else:  # rows in the outermost dimension, which has no limit to its size
-            offset = batch * k * n + first
-            sizes, strides = (k, 1, array.n), (n, 0, 1)
-    else:
-        direction, channel, element_bytes = "S2MM", C_CHANNEL, array.out_bytes
-        offset = (batch * m + row * array.block_m) * n
-        offset = offset + column * array.block_n + columns * array.n
-        sizes, strides = (array.block_m, 1, array.n), (n, 0, 1)
-    shape = np.broadcast_shapes(offset.shape, (len(points), len(columns)))
-    slots = np.arange(len(points))[:, None] % STEPS_IN_FLIGHT
-    elements = WORD_BYTES // element_bytes  # of a word
-    return ShimTransfers(
-        column=np.broadcast_to(columns, shape),
-        direction=np.full(shape, direction),
-        channel=np.full(shape, channel),
-        bd_id=np.broadcast_to(index * STEPS_IN_FLIGHT + slots, shape),
-        argument=np.full(shape, index),
-        offset_bytes=np.broadcast_to(offset * element_bytes, shape),
-        sizes=_fields(shape, counts, (*sizes[:-1], sizes[-1] // elements)),
-        strides=_fields(
-            shape,
-            np.full(len(points), along_stride // elements),
-            (*(stride // elements for stride in strides[:-1]), 1),
-        ),
-        token=np.full(shape, index == C_ARGUMENT),
-    )
-
-
-def _fields(
-    shape: tuple[int, ...], outermost: np.ndarray, inner: Sequence[int]
-) -> np.ndarray:
-    """(steps, columns, 4)"""
-    fields = np.empty((*shape, 4), np.int64)
-    fields[..., 0] = outermost[:, None]
-    fields[..., 1:] = inner
-    return fields
-
-
-def _side_by_side(operands: Sequence[ShimTransfers]) -> ShimTransfers:
-    """All operands' transfers of the first step, then of the second, and so on."""
-    joined = [np.concatenate(parts, axis=1) for parts in zip(*operands)]
-    return ShimTransfers(*(part.reshape(-1, *part.shape[2:]) for part in joined))
+    return costs.image_bytes(plan.array, plan.padded_k, run.grid)
 
 
 def _transfer(transfers: ShimTransfers, row: int) -> ShimTransfer:
@@ -256,8 +166,9 @@ def _parameter_offset(array: GemmArray, position: int) -> int:
 
 
 def _parameter_words(array: GemmArray, num_tiles: int, k_steps: int) -> np.ndarray:
-    """Both parameters and then the "go" of every core, (writes, 6)."""
+    """Both parameters and then the "go" of every core, (writes, 6 words)."""
     go = CORE.lock_address + LOCK_STRIDE_BYTES * GO_LOCK
+    # The "go" last: a core reads the parameters as soon as it has it.
     values = {
         _parameter_offset(array, NUM_TILES_PARAMETER): num_tiles,
         _parameter_offset(array, NUM_K_STEPS_PARAMETER): k_steps,

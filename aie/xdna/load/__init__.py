@@ -1,1 +1,4 @@
-"""A design as the virtual NPU loads it."""
+"""A placed design as the text that the virtual NPU loads.
+
+Others import `configuration` from the module of that name.
+"""

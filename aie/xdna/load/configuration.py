@@ -1,7 +1,7 @@
 """A placed design as the configuration that the virtual NPU loads.
 
-`aie/sim/program/configuration.h` documents the text's format. There everything is by
-index, in bytes or in words: symbols and element types end here.
+`aie/sim/program/configuration.h` documents the format of the text. It refers to
+everything by index and counts bytes or words: symbols and element types end here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from xdna.load.core_lowering import core_lines
 from xdna.load.dma_lowering import dma_lines
 from xdna.load.parameters import parameters
 
-Words = Sequence[object]  # of a line
+Words = Sequence[object]  # a line
 
 
 def configuration(module: ModuleOp, is_placed: bool = True) -> str:
@@ -29,15 +29,15 @@ def configuration(module: ModuleOp, is_placed: bool = True) -> str:
     Cores may be in scf or in cf form; a runtime sequence is left out.
 
     Raises:
-      ValueError: in one line, if the design breaks a limit of its device, or what it
-        says has no place in a configuration.
+      ValueError: in one line, if the design breaks a limit of its device, or holds
+        something that a configuration cannot express.
     """
     violations = check_design(module, is_placed)
     if violations:
         more = len(violations) - 1
         rest = f" (and {more} more)" if more else ""
         raise ValueError(f"{violations[0]}{rest}")
-    module = module.clone()  # whose cores are lowered in place
+    module = module.clone()  # cores are lowered in place
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if len(devices) > 1:
         raise ValueError(f"a configuration is of one aie.device, got {len(devices)}")
@@ -59,6 +59,8 @@ def _lines(design: PlacedDesign, kernels: Kernels) -> Iterator[Words]:
     locks = {op: i for i, (_, op) in enumerate(design.on_tiles(LockOp))}
     yield from dma_lines(design, locks)
     yield from _route_lines(design)
+    # Kernels are numbered by their calls, so cores are lowered before kernels are
+    # written, and written after them.
     cores = []
     for tile, core in design.on_tiles(CoreOp):
         if core.elf_file is not None:
@@ -93,7 +95,7 @@ def _check_locks_wait(design: PlacedDesign) -> None:
         if not isinstance(use, UseLockOp):
             continue
         lock = lock_of(use.lock)
-        assert lock is not None  # or the target check had failed
+        assert lock is not None  # the target check found no other operands
         for name, flag in ("blocking", use.blocking), ("acq_en", use.acq_en):
             if flag is not None and not flag.value.data:
                 what = f"aie.use_lock of {name_of(lock)} must wait, got {name} = 0"
@@ -103,7 +105,7 @@ def _check_locks_wait(design: PlacedDesign) -> None:
 def _route_lines(design: PlacedDesign) -> Iterator[Words]:
     for source, destinations in packet_flows(design).items():
         for destination in destinations:
-            # The engine itself brings tokens to the controller.
+            # The engine delivers tokens to the controller without a route.
             if (source.bundle, destination.bundle) != ("TileControl", "South"):
                 raise ValueError(
                     f"tile {source.tile}: packet flow from {source} to {destination}: "
@@ -117,11 +119,12 @@ def _route_lines(design: PlacedDesign) -> Iterator[Words]:
                     "only flows between DMA channels are supported"
                 )
             (column, row), (to_column, to_row) = source.tile, destination.tile
+            # switches on the shortest way, both ends included
             hops = abs(to_column - column) + abs(to_row - row) + 1
             ends = *source.tile, source.channel, *destination.tile, destination.channel
             yield "route", *ends, hops
 
 
 def _word(name: str) -> str:
-    """One word, which may stand in a report's JSON as it is."""
+    """The name as one word, without characters that JSON would have to escape."""
     return "_".join(name.replace('"', "'").replace("\\", "/").split()) or "?"

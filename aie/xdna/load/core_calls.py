@@ -1,4 +1,4 @@
-"""The functions that cores call, as `type` and `kernel` lines of a configuration."""
+"""The kernels that cores call, as `type` and `kernel` lines of a configuration."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,15 @@ SCALAR = -1
 
 @dataclass
 class Kernels:
-    """Those that some core calls, in the order of their first calls."""
+    """The kernels that some core calls, in the order of their first calls."""
 
     declared: dict[str, FuncOp]
-    called: dict[str, list[int]] = field(default_factory=dict)  # types of arguments
-    types: dict[MemRefType, int] = field(default_factory=dict)
+    # By name: for each argument the index of its type, or SCALAR.
+    called: dict[str, list[int]] = field(default_factory=dict)
+    types: dict[MemRefType, int] = field(default_factory=dict)  # index by type
 
     def index(self, call: CallOp) -> int:
-        """Of the function that is called.
+        """The index of the kernel that is called.
 
         Raises:
           ValueError: if it is not declared, or takes or returns what a virtual core

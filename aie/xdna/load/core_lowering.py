@@ -1,7 +1,7 @@
 """A core's program as the flat instructions of a configuration.
 
-Constants are set once, at the start. Block arguments become moves, in an order that
-makes them as good as simultaneous.
+Constants are set once, at the start. Block arguments become moves before the jump, in
+an order that has the effect of moving all at once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +18,8 @@ from xdna.dialect.aie import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
 from xdna.load.core_calls import Kernels
 from xdna.load.core_slots import TEMPORARY, Slots, unsupported
 
-WIDTHS = (1, 2, 4, 8)  # of memory accesses, in bytes
-# The configuration's names are those of arith without the last letter.
+WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
+# Names in a configuration, which are those of arith without the last letter.
 BINARY = {
     f"arith.{name}i": name
     for name in (
@@ -27,7 +27,7 @@ BINARY = {
         *("divs", "divu", "rems", "remu", "mins", "maxs", "minu", "maxu"),
     )
 }
-CASTS = {  # whether they take their operand as signed
+CASTS = {  # whether the operand is signed
     "arith.index_cast": True,
     "arith.index_castui": False,
     "arith.extsi": True,
@@ -37,7 +37,7 @@ CASTS = {  # whether they take their operand as signed
 
 
 class _Label:
-    """Where a jump goes, known once all instructions are."""
+    """The target of a jump; its position is known once all instructions are."""
 
     position = -1
 
@@ -53,7 +53,9 @@ def core_lines(
     locks: Mapping[LockOp, int],
     kernels: Kernels,
 ) -> list[list[object]]:
-    """The `core` item. Buffers and locks come with their indices. Lowers `core` to cf.
+    """The `core` item of a configuration; `buffers` and `locks` have their indices.
+
+    Lowers `core` to cf, in place.
 
     Raises:
       ValueError: naming the tile and the operation that has no counterpart.
@@ -93,7 +95,7 @@ class _CoreLowering:
     def _lower(self, op: Operation, labels: Labels) -> None:
         match op:
             case arith.ConstantOp():
-                pass  # set if it is used
+                pass  # `Slots` sets it if it is used
             case _ if op.name in BINARY:
                 bits = self.slots.bits(op, op.results[0].type)
                 self._emit("binary", BINARY[op.name], bits, *self._all(op))
@@ -133,7 +135,7 @@ class _CoreLowering:
     def _element(
         self, op: Operation, buffer: SSAValue, indices: Sequence[SSAValue]
     ) -> list[int]:
-        """Of an element of a buffer: buffer, bytes, and each index with its stride."""
+        """Words of an element: buffer, bytes, rank, each index with its byte stride."""
         type = buffer.type
         assert isinstance(type, MemRefType)
         width, strides = element_bytes(type), type.get_strides() or ()
@@ -154,7 +156,7 @@ class _CoreLowering:
 
     def _use_lock(self, op: UseLockOp) -> None:
         lock = lock_of(op.lock)
-        assert lock is not None  # or the target check had failed
+        assert lock is not None  # the target check found no other operands
         verb = "release" if op.action_name == "Release" else "acquire"
         self._emit(verb, self.locks[lock], op.amount)
 
@@ -182,7 +184,7 @@ class _CoreLowering:
 
     def _branch(self, op: cf.ConditionalBranchOp, labels: Labels) -> None:
         ways = (op.then_block, op.then_arguments), (op.else_block, op.else_arguments)
-        # A way with arguments leads over their moves.
+        # With arguments, the branch jumps to their moves first.
         first = [_Label() if arguments else labels[to] for to, arguments in ways]
         self._emit("branch", self.slots(op, op.cond), *first)
         for label, (to, arguments) in zip(first, ways):
@@ -195,19 +197,21 @@ class _CoreLowering:
 
 
 def _moves_at_once(moves: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """Moves by target: each gets what its source held before any of the moves."""
+    """(target, source)s, ordered so that each source is read before it is written."""
     left = {target: source for target, source in moves.items() if target != source}
     while left:
         free = next((target for target in left if target not in left.values()), None)
         if free is not None:
             yield free, left.pop(free)
             continue
-        target, source = next(iter(left.items()))  # of a cycle
+        # Only cycles are left: save one source, which breaks its cycle.
+        target, source = next(iter(left.items()))
         yield TEMPORARY, source
         left[target] = TEMPORARY
 
 
 def _resolved(words: Sequence[Word], first: int) -> list[object]:
+    # `first` constants lie before the program's own instructions.
     return [
         first + word.position if isinstance(word, _Label) else word for word in words
     ]

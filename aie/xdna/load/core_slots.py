@@ -1,4 +1,7 @@
-"""Where a core's program keeps its integers: a slot for each value and constant."""
+"""The slots in which a core's program keeps its integers: one for each SSA value.
+
+Equal constants share a slot.
+"""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +12,7 @@ from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdna.check.placed_design import Tile
 
 INDEX_BITS = 64
-TEMPORARY = 0  # the slot of no value, which breaks cycles of moves
+TEMPORARY = 0  # the slot that no value owns; it breaks cycles of moves
 
 
 @dataclass
@@ -19,15 +22,15 @@ class Slots:
     tile: Tile
     count: int = TEMPORARY + 1
     values: dict[SSAValue, int] = field(default_factory=dict)
-    constants: dict[int, int] = field(default_factory=dict)  # equal ones share a slot
+    constants: dict[int, int] = field(default_factory=dict)  # slot by number
 
     def __call__(self, op: Operation, value: SSAValue) -> int:
-        """Of a value that `op` uses or makes."""
+        """The slot of a value that `op` uses or makes."""
         bits = self.bits(op, value.type)
         constant = value.op if isinstance(value, OpResult) else None
         if isinstance(constant, ConstantOp):
             assert isinstance(constant.value, IntegerAttr)
-            number = _canonical(constant.value.value.data, bits)
+            number = _sign_extended(constant.value.value.data, bits)
             if number not in self.constants:
                 self.constants[number] = self._new()
             return self.constants[number]
@@ -36,11 +39,16 @@ class Slots:
         return self.values[value]
 
     def bits(self, op: Operation, type: Attribute) -> int:
-        """Raises ValueError if a slot cannot hold the type."""
+        """Number of bits of a value.
+
+        Raises:
+          ValueError: if a slot cannot hold the type.
+        """
         if isinstance(type, IndexType):
             return INDEX_BITS
         if isinstance(type, IntegerType) and 1 <= type.width.data <= INDEX_BITS:
-            return type.width.data
+            width: int = type.width.data
+            return width
         what = f"index or an integer of 1 to {INDEX_BITS} bits, got {type}"
         raise unsupported(self.tile, op, f"needs values of type {what}")
 
@@ -53,7 +61,7 @@ def unsupported(tile: Tile, op: Operation, what: str) -> ValueError:
     return ValueError(f"core of tile {tile}: {op.name} {what}")
 
 
-def _canonical(number: int, bits: int) -> int:
-    """As slots hold it: sign-extended, but i1 is 0 or 1."""
+def _sign_extended(number: int, bits: int) -> int:
+    """The number as slots hold it: sign-extended, except that i1 is 0 or 1."""
     number %= 2**bits
     return number - 2**bits if bits > 1 and number >> (bits - 1) else number

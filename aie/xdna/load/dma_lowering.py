@@ -1,7 +1,7 @@
 """The DMA programs of memtiles and cores as `bd` and `start` lines, in words.
 
-The target check has passed: strides, runs and addresses are whole words, and a BD has
-one lock to acquire and one to release at most.
+The target check has passed: strides, contiguous bytes and addresses are whole words,
+and a buffer descriptor (BD) acquires at most one lock and releases at most one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ from xdna.devices import WORD_BYTES
 from xdna.dialect.aie import DmaBdOp, LockOp, ShimDmaOp, UseLockOp
 from xdna.dialect.attrs import DIRECTIONS
 
-NO_LOCK = (-1, 0)
+NO_LOCK = (-1, 0)  # index, value
 END_OF_CHAIN = -1
 
 
 def dma_lines(
     design: PlacedDesign, locks: Mapping[LockOp, int]
 ) -> Iterator[Sequence[object]]:
-    """BDs, and behind those of a channel its start. `locks`: their indices.
+    """For each channel its BDs, and then its start; `locks` has their indices.
 
     Raises:
       ValueError: naming the tile, if a program has no counterpart in a configuration.
@@ -74,7 +74,7 @@ def _locks(locks: Mapping[LockOp, int], uses: Sequence[UseLockOp]) -> list[int]:
 
 
 def _memory(design: PlacedDesign, bd: DmaBdOp) -> list[int]:
-    """The tile with the buffer, the first byte there, and the number of words."""
+    """The tile with the buffer, the address of the first byte, the number of words."""
     buffer = buffer_of(bd.buffer)
     assert buffer is not None
     assert buffer.address is not None
@@ -86,18 +86,21 @@ def _memory(design: PlacedDesign, bd: DmaBdOp) -> list[int]:
 
 
 def _pattern(bd: DmaBdOp) -> list[int]:
-    """Dimensions and pads, each with their number first."""
+    """Number of dimensions, (size, stride)s, number of pads, (before, after)s."""
     width = element_bytes(bd.buffer.type)
     dims = () if bd.dimensions is None else bd.dimensions.data
     pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
     words = [len(dims)]
     for i, (size, stride) in enumerate(dims):
+        # A contiguous innermost dimension counts words. All others count elements,
+        # which are whole words there.
         if i == len(dims) - 1 and stride == 1:
             words += [size * width // WORD_BYTES, 1]
         else:
             words += [size, stride * width // WORD_BYTES]
     words.append(len(pads))
     for i, zeros in enumerate(pads):
+        # Zeros are words in the innermost dimension, and its steps in the others.
         unit = width / WORD_BYTES if i == len(pads) - 1 else 1
         words += [int(count * unit) for count in zeros]
     return words

@@ -6,7 +6,8 @@ from xdna import devices
 from xdna.devices import CORE, MEMTILE, SHIM, Device, TileKind
 from xdna.timing import timing
 
-FIRST_GENERATION_WITH_RUNTIME_BDS = 4  # of memtiles and cores; npu1 hangs
+# From this generation on, streams may write BDs of memtiles and cores; npu1 hangs.
+FIRST_GENERATION_WITH_RUNTIME_BDS = 4
 
 TILE_FIELDS = ("memory_bytes", "num_locks", "lock_address")
 DMA_FIELDS = (
@@ -25,7 +26,7 @@ DMA_FIELDS = (
 
 
 def parameters(npu: Device) -> dict[str, float]:
-    """Every number that the virtual NPU needs of its device, by the names there."""
+    """Every number of a device that the virtual NPU needs, by its name there."""
     r, s, t = npu.mmul_shape
     times = asdict(timing(npu.name))
     times["ddr_directions_shared"] = int(times["ddr_directions_shared"])

@@ -1,1 +1,14 @@
-"""The virtual NPU for Python: designs, streams and buffers, without JAX."""
+"""The virtual NPU for Python: run any instruction stream on any placed design.
+
+    npu = VirtualNpu(configuration(parse_module(text)))
+    report = npu.run(words, [a, b, c])
+
+The names below are the door of this package. `xdna.simulator.gemm` adds the buffers of
+a GEMM of any size, `xdna.simulator.library` the compiled engine's file.
+"""
+
+from xdna.simulator.kernel import Kernel
+from xdna.simulator.report import Report, Usage
+from xdna.simulator.virtual_npu import Trap, VirtualNpu
+
+__all__ = ["Kernel", "Report", "Trap", "Usage", "VirtualNpu"]

@@ -1,4 +1,7 @@
-"""Simulated times of GEMMs beside the measured ones of `measured_gemms.csv`."""
+"""Simulated times of GEMMs, compared with the measured ones in `measured_gemms.csv`.
+
+A measurement of a design that `xdna.gemm` cannot make is listed with the reason.
+"""
 
 import csv
 from collections.abc import Iterator
@@ -7,23 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-import xdna
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.stream import image_bytes, run_words
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import Kernel, VirtualNpu
+from xdna.simulator.kernel import Kernel
+from xdna.simulator.virtual_npu import VirtualNpu
 
-MEASURED = Path(xdna.__path__[0]) / "measured_gemms.csv"
+MEASURED = Path(__file__).parents[1] / "measured_gemms.csv"
 OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}
-WHOLE_ARRAY = "whole_array"  # how the designs begin that are like ours
+WHOLE_ARRAY = "whole_array"  # the names of designs like ours begin so
 NO_COMPUTE = "compute removed"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A row of the table; `design` begins as `WHOLE_ARRAY` where it is like ours."""
+    """A row of the table; `design` begins with `WHOLE_ARRAY` if it is like ours."""
 
     device: str
     design: str
@@ -37,7 +40,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Either simulated or, with the reason, not."""
+    """A simulated time, or the reason why there is none."""
 
     measurement: Measurement
     microseconds: float | None = None
@@ -45,17 +48,17 @@ class Comparison:
 
     @property
     def error(self) -> float | None:
-        """Of the simulated time, as a share of the measured one."""
+        """Error of the simulated time, as a share of the measured one."""
         if self.microseconds is None:
             return None
         return self.microseconds / self.measurement.microseconds - 1
 
 
 def measurements(path: Path = MEASURED) -> Iterator[Measurement]:
-    """The rows of a CSV file as `measured_gemms.csv` has them.
+    """The rows of a CSV file with the columns of `measured_gemms.csv`.
 
     Raises:
-      ValueError: with the line that is wrong.
+      ValueError: with the number of the first wrong line.
     """
     with path.open(encoding="utf-8") as file:
         lines = [(i, line) for i, line in enumerate(file, 1) if line[0] != "#"]
@@ -83,7 +86,7 @@ def measurements(path: Path = MEASURED) -> Iterator[Measurement]:
 
 
 def compare(measurement: Measurement, arithmetic: str = "fast") -> Comparison:
-    """Runs the GEMM on zeros; time does not depend on data or arithmetic."""
+    """Runs the GEMM on zeros: its time depends on neither data nor arithmetic."""
     one = measurement
     try:
         array = GemmArray(one.device, *one.tile, one.out)
@@ -107,7 +110,7 @@ def mean_absolute_error(comparisons: list[Comparison]) -> float:
 
 
 def _idle_kernels(array: GemmArray) -> list[Kernel]:
-    """All kernels of a design: calls that do nothing and take no time."""
+    """Kernels for a design of ours that do nothing and take no time."""
     accesses = {"zero_f32": "w", "matmul_bf16_f32": "rrb", "convert_f32_bf16": "rw"}
     return [
         Kernel(name, lambda *_: None, access, [np.uint8] * len(access), cycles=0)

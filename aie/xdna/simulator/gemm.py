@@ -1,4 +1,4 @@
-"""A GEMM of any size on the virtual NPU: the images in DDR of each run, and back."""
+"""A GEMM of any size on the virtual NPU: operands to images in DDR, and images to C."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,31 +6,30 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
-from xdna.gemm.array import ELEMENT_BYTES
+from xdna.arithmetics import ARITHMETICS
+from xdna.gemm.array import C_ARGUMENT, ELEMENT_BYTES
+from xdna.gemm.runs import Run
 from xdna.gemm.stream import run_words
-from xdna.gemm.tiling import Plan, Run
+from xdna.gemm.tiling import Plan
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 OUT_DTYPES = dict(zip(ELEMENT_BYTES, (BF16, np.dtype(np.float32))))
 
-# Of the accumulated mass Σ|a||b|. f32 sums of exact products err by little. In bfp16
-# eight values share an exponent and each is off by up to 2^-7 of the largest; rounding
-# down errs in one direction. An element in the wrong place is off by some 1/√k.
-ERROR_BOUNDS = {"exact": 1e-5, "fast": 1e-5, "bfp16": 2.0**-6, "bfp16_floor": 2.0**-5}
+# Half of bfloat16's relative spacing 2^-7: a result is off by at most this share.
 BF16_ROUNDING = 2.0**-8
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What one run of the array is given; `buffers` are A, B and C."""
+    """The words and buffers of one run of the array."""
 
     run: Run
     words: np.ndarray
-    buffers: list[np.ndarray]
+    buffers: list[np.ndarray]  # images of A, B and C
 
 
 def random_operands(plan: Plan, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A (batch, m, k) and B (batch, k, n) of signed bfloat16, as the plan has them."""
+    """A (batch, m, k) and B (batch, k, n), signed bfloat16, for the plan's own GEMM."""
     gemm, rng = plan.gemm, np.random.default_rng(seed)
     shapes = (gemm.batch, gemm.m, gemm.k), (gemm.batch, gemm.k, gemm.n)
     a, b = (rng.standard_normal(shape, np.float32).astype(BF16) for shape in shapes)
@@ -38,7 +37,10 @@ def random_operands(plan: Plan, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def submissions(plan: Plan, a: np.ndarray, b: np.ndarray) -> Iterator[Submission]:
-    """The runs of a plan. Operands are the plan's: turned where it is swapped."""
+    """The runs of a plan, for A (batch, m, k) and B (batch, k, n) of `plan.gemm`.
+
+    If the plan is swapped, these are the caller's Bᵀ and Aᵀ.
+    """
     array, padded_k = plan.array, plan.padded_k
     for run in plan.runs:
         batches, rows, columns = run.grid
@@ -48,25 +50,27 @@ def submissions(plan: Plan, a: np.ndarray, b: np.ndarray) -> Iterator[Submission
                 run.start, run.grid, (1, array.block_m, array.block_n)
             )
         )
+        # The image's sizes; what the operands do not fill is zeros.
         m, n = rows * array.block_m, columns * array.block_n
         images = [
             _padded(a[batch, row], (batches, m, padded_k)),
             _padded(b[batch, :, column], (batches, padded_k, n)),
             np.zeros((batches, m, n), OUT_DTYPES[array.out]),
         ]
-        if array.b_column_major:
+        if array.b_column_major:  # (batch, n, k)
             images[1] = np.ascontiguousarray(images[1].swapaxes(1, 2))
         yield Submission(run, run_words(plan, run), images)
 
 
 def result(plan: Plan, finished: list[Submission]) -> np.ndarray:
-    """C (batch, m, n) of runs that took place."""
+    """C (batch, m, n) from the images of finished runs."""
     array, gemm = plan.array, plan.gemm
     c = np.empty((gemm.batch, gemm.m, gemm.n), OUT_DTYPES[array.out])
     for one in finished:
         batch, row, column = one.run.start
         part = c[batch:, row * array.block_m :, column * array.block_n :]
-        image = one.buffers[2]
+        image = one.buffers[C_ARGUMENT]
+        # The image may be larger than what is left of C, or smaller.
         part = part[tuple(slice(size) for size in image.shape)]
         part[...] = image[tuple(slice(size) for size in part.shape)]
     return c
@@ -77,8 +81,8 @@ def largest_error(
 ) -> tuple[float, float]:
     """The largest error of C = A B against NumPy in float64, and its bound.
 
-    Both are shares of the accumulated mass Σ|a||b| of an element, the rounding of
-    a bfloat16 result apart. NaN in C gives NaN.
+    Both are shares of the accumulated mass Σ|a||b| of an element. The rounding of a
+    bfloat16 result is not counted. NaN in C gives NaN.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
     expected, mass = a @ b, np.abs(a) @ np.abs(b)
@@ -90,7 +94,7 @@ def largest_error(
             np.maximum(error - BF16_ROUNDING * np.abs(expected), 0),
         )
     share = error / np.where(mass > 0, mass, 1.0)
-    return float(np.max(share)), ERROR_BOUNDS[arithmetic]
+    return float(np.max(share)), ARITHMETICS[arithmetic].error_bound
 
 
 def _padded(part: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,15 +1,20 @@
-"""The bits of a shim BD, and the access pattern that they describe."""
+"""The bits of a shim BD and of the word that queues it, and the pattern they describe.
+
+A pattern is four sizes and four strides in words of 4 bytes, outermost first; the
+outermost dimension counts iterations, or repeats if its stride is 0.
+"""
 
 from collections.abc import Sequence
 from math import prod
+from typing import NamedTuple
 
 from xdna.devices import AXCACHE
 
-# Outermost first.
 Four = tuple[int, int, int, int]
 
 # Word, lowest bit, number of bits. AMD AM025, DMA_BD0_0 .. DMA_BD0_7 of the NoC
-# module. Steps are stored less 1, and so is the iteration's wrap.
+# module. A step is a stride less 1, a wrap is a size; the iteration's wrap is stored
+# less 1, too. D2 has no wrap: the length ends it.
 FIELDS = {
     "length": (0, 0, 32),
     "address_low": (1, 0, 32),
@@ -39,6 +44,8 @@ FIELDS = {
     "lock_acquire_id": (7, 0, 4),
 }
 
+# No transfer of a stream sets these: a BD that does uses locks, which nobody serves,
+# continues with another BD, sends packets, or begins within its iterations.
 UNUSED = (
     "packet_enable",
     "iteration_current",
@@ -46,6 +53,22 @@ UNUSED = (
     "lock_acquire_enable",
     "lock_release_value",
 )
+
+
+# A task in a channel's queue: BD in bits 3-0, number of repeats less 1 in 23-16, and
+# in 31 whether its end sends a token.
+QUEUE_BITS = 0x80FF000F
+
+
+class QueuedTask(NamedTuple):
+    bd_id: int
+    repeat: int
+    token: bool
+
+
+def queued_task(value: int) -> QueuedTask:
+    """The task that a write to a channel's queue starts."""
+    return QueuedTask(value & 0xF, (value >> 16 & 0xFF) + 1, bool(value >> 31))
 
 
 def unpack(words: Sequence[int]) -> dict[str, int]:
@@ -60,7 +83,8 @@ def pattern(fields: dict[str, int]) -> tuple[Four, Four]:
     """Sizes and strides of a BD, with its iterations outermost, in canonical form."""
     length, d0, d1 = (fields[name] for name in ("length", "d0_wrap", "d1_wrap"))
     iterations = fields["iteration_wrap"] + 1
-    if not d0:
+    # The size of the outermost used dimension follows from the length, rounded up.
+    if not d0:  # contiguous
         sizes = (iterations, 1, 1, length)
     elif not d1:
         sizes = (iterations, 1, -(-length // d0), d0)
@@ -76,12 +100,11 @@ def pattern(fields: dict[str, int]) -> tuple[Four, Four]:
 
 
 def task_pattern(where: str, words: Sequence[int], repeat: int) -> tuple[Four, Four]:
-    """Sizes and strides of a task on its own, outermost its repeats.
+    """Sizes and strides of a task: those of its BD, with the repeats outermost.
 
     Raises:
-      ValueError: beginning with `where`, if the task never ends (it waits for a lock
-        that nobody releases), goes on with another BD, sends packets, or moves other
-        words than its dimensions say.
+      ValueError: beginning with `where`, if the BD sets one of `UNUSED`, or does not
+        move as many words as its dimensions have.
     """
     fields = unpack(words)
     for name in UNUSED:

@@ -1,11 +1,12 @@
-"""Whether a stream is safe to run: what silicon answers with a hang or garbage.
+"""The check that a stream is safe to run: that silicon would neither hang nor corrupt.
 
-The events of a stream are played against what is known to be done. A task is done when
+The events of a stream are played in order, with a record of the tasks that may still be
+in flight. A task is known to be done when
 
 * a token of it, or of a later task on its channel, was awaited, or
 * it feeds an output that is done. The array takes its inputs in order and in one fixed
-  proportion to what it puts out, and ends the stream with nothing left over. So when an
-  S2MM channel is known to have written w of the W words that it writes in all, an MM2S
+  proportion to its output, and ends the stream with nothing left over. So if an S2MM
+  channel is known to have written w of the W words that it writes in all, an MM2S
   channel that feeds it and sends V words in all has sent w V / W of them, and its tasks
   within these are done, however far inputs are pushed ahead.
 """
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from numpy.typing import ArrayLike
 
 from xdna.devices import QUEUE_DEPTH, Device
+from xdna.stream.decoding import decode
 from xdna.stream.events import (
     Await,
     Channel,
@@ -24,7 +26,6 @@ from xdna.stream.events import (
     Touch,
     read_events,
 )
-from xdna.stream.instructions import decode
 
 
 def check_stream(
@@ -34,13 +35,14 @@ def check_stream(
     argument_bytes: Sequence[int] | None = None,
     fed_by: Mapping[tuple[int, int], Sequence[tuple[int, int]]] | None = None,
 ) -> None:
-    """Checks a stream for that device.
+    """Checks a stream for a device.
 
     Args:
-      num_arguments: how many buffers the run is given.
+      num_arguments: number of buffers that the run has.
       argument_bytes: their sizes; no transfer may leave them.
       fed_by: for (column, S2MM channel) the (column, MM2S channel)s that its output
-        is made from. Without it, an MM2S task is done only by a token of its channel.
+        is made from. Without it, only a token of its channel proves that an MM2S task
+        is done.
 
     Raises:
       ValueError: in one line, with word, tile, channel and BD of the first violation.
@@ -57,16 +59,18 @@ def check_stream(
 
 
 class _Player:
-    """Which tasks may be in flight."""
+    """The tasks that may be in flight."""
 
     def __init__(
         self,
         events: Sequence[Event],
         fed_by: Mapping[tuple[int, int], Sequence[tuple[int, int]]],
     ) -> None:
-        self.tasks: dict[Channel, list[Task]] = {}  # not known done, oldest first
-        self.tokens: dict[Channel, list[Task]] = {}  # that send one not yet awaited
-        self.total: dict[Channel, int] = {}  # words in the whole stream
+        # Tasks not known to be done, and tasks whose token was not yet awaited, both
+        # from the oldest to the newest.
+        self.tasks: dict[Channel, list[Task]] = {}
+        self.tokens: dict[Channel, list[Task]] = {}
+        self.total: dict[Channel, int] = {}  # words that it moves in the whole stream
         self.feeders = {
             Channel(column, "S2MM", channel): [
                 Channel(c, "MM2S", i) for c, i in feeders
@@ -122,11 +126,12 @@ class _Player:
         done = self.tokens[channel].pop(0)
         self.prove(channel, done.last_word, 1)
         for feeder in self.feeders.get(channel, ()):
+            # w V / W words sent, as a fraction to stay exact
             sent = done.last_word * self.total.get(feeder, 0)
             self.prove(feeder, sent, self.total[channel])
 
     def prove(self, channel: Channel, numerator: int, denominator: int) -> None:
-        """Takes as known that the channel has moved numerator / denominator words."""
+        """Records that the channel has moved numerator / denominator words."""
         tasks = self.tasks.get(channel, [])
         while tasks and tasks[0].last_word * denominator <= numerator:
             del tasks[0]

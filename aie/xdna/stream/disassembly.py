@@ -2,12 +2,9 @@
 
 from numpy.typing import ArrayLike
 
-from xdna.devices import (
-    SHIM,
-    SHIM_ROW,
-    Device,
-)
-from xdna.stream.bd_fields import pattern, unpack
+from xdna.devices import SHIM, SHIM_ROW, Device
+from xdna.stream.bd_fields import pattern, queued_task, unpack
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
@@ -17,17 +14,16 @@ from xdna.stream.instructions import (
     Preempt,
     Sync,
     Write,
-    decode,
     split_address,
 )
 from xdna.stream.registers import Register, register_at
 
 
 def disassemble(words: ArrayLike) -> str:
-    """The header's line, then word offset and meaning of each operation.
+    """A line for the header, then the first word and the meaning of each operation.
 
     Raises:
-      ValueError: as `instructions.decode`.
+      ValueError: if the words are no stream, as `decoding.decode`.
     """
     header, stream = decode(words)
     lines = [
@@ -73,9 +69,9 @@ def _value(address: int, value: int) -> str:
     register = register_at(SHIM, offset) if row == SHIM_ROW else None
     if register is None or register.what != "queue":
         return str(value)
-    repeat = (value >> 16 & 0xFF) + 1
-    token = ", token" if value >> 31 else ""
-    return f"BD {value & 0xF}, {repeat} time{'s' * (repeat > 1)}{token}"
+    bd_id, repeat, token = queued_task(value)
+    times = f"{repeat} time{'s' * (repeat > 1)}"
+    return f"BD {bd_id}, {times}{', token' if token else ''}"
 
 
 def _block(device: Device, address: int, data: tuple[int, ...]) -> str:

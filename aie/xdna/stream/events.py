@@ -1,8 +1,8 @@
 """An instruction stream as events of shim DMAs, each operation checked on its own.
 
 Registers, addresses, BDs and extents are judged here, by the rules of the strictest
-device: of all registers a stream may write only shim BDs, shim queues and controls,
-locks, and core data memory. What depends on time is left to `stream_check`.
+device: a stream may only write shim BDs, shim queues and controls, locks, and data
+memory of cores. `check` judges what depends on time.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from xdna.devices import (
     WORD_BYTES,
     Device,
 )
-from xdna.stream.bd_fields import task_pattern, unpack
+from xdna.stream.bd_fields import QUEUE_BITS, queued_task, task_pattern, unpack
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
@@ -33,10 +33,12 @@ from xdna.stream.instructions import (
 from xdna.stream.registers import Register, register_at
 
 ALL_BITS = 0xFFFFFFFF
-QUEUE_BITS = 0x80FF000F  # token, repeats, BD
+ADDRESS_WORDS = {1, 2}  # the words of a BD that a patch writes
 
 
 class Channel(NamedTuple):
+    """A channel of a shim's DMA."""
+
     column: int
     direction: str
     channel: int
@@ -47,19 +49,22 @@ class Channel(NamedTuple):
 
 @dataclass
 class Task:
-    word: int  # of the push
+    """A transfer that is pushed into the queue of a channel."""
+
+    word: int  # index of the push in the stream
     channel: Channel
     bd_id: int
     num_words: int
     token: bool
-    last_word: int = 0  # of all that the channel moves, counted from 1
+    # Position of its last word among all words that the channel moves, from 1.
+    last_word: int = 0
 
     def __str__(self) -> str:
         return f"word {self.word}: {self.channel} BD {self.bd_id}"
 
 
 class Touch(NamedTuple):
-    """A BD is written or patched."""
+    """A BD of a shim is written or patched."""
 
     word: int
     column: int
@@ -67,11 +72,15 @@ class Touch(NamedTuple):
 
 
 class Await(NamedTuple):
+    """The controller waits for a token of the channel."""
+
     word: int
     channel: Channel
 
 
 class Reload(NamedTuple):
+    """Another configuration replaces everything on the array."""
+
     word: int
 
 
@@ -87,7 +96,7 @@ def read_events(
     """The events of a decoded stream.
 
     Raises:
-      ValueError: with the word of the first operation that is wrong by itself.
+      ValueError: with the word of the first operation that breaks a rule by itself.
     """
     reader = _Reader(device, num_arguments, argument_bytes)
     for word, operation in stream:
@@ -97,20 +106,22 @@ def read_events(
 
 @dataclass
 class _Bd:
+    """A BD as the stream has written it so far."""
+
     words: list[int] = field(default_factory=lambda: [0] * SHIM.dma.bd_words)
-    written: set[int] = field(default_factory=set)
+    written: set[int] = field(default_factory=set)  # their indices
     patch: DdrPatch | None = None
 
 
 @dataclass
 class _Reader:
-    """What the operations have written so far."""
+    """The state of the shims' DMAs after the operations read so far."""
 
     device: Device
     num_arguments: int
     argument_bytes: Sequence[int] | None
     bds: dict[tuple[int, int], _Bd] = field(default_factory=dict)  # by column and id
-    senders: set[Channel] = field(default_factory=set)
+    senders: set[Channel] = field(default_factory=set)  # their tokens have an address
     events: list[Event] = field(default_factory=list)
 
     def read(self, word: int, operation: Operation) -> None:
@@ -126,7 +137,7 @@ class _Reader:
                 self.patch(word, operation)
             case Sync():
                 self.sync(word, operation)
-            case LoadPdi():
+            case LoadPdi():  # what was written before is lost
                 self.bds.clear()
                 self.senders.clear()
                 self.events.append(Reload(word))
@@ -136,40 +147,44 @@ class _Reader:
     def write(self, word: int, address: int, value: int, mask: int) -> None:
         column, row, register = self.locate(word, address)
         tile = f"{self.device.tile(column, row).name} ({column}, {row})"
-        dma = register.what in ("bd", "queue", "control")
-        if dma and row != SHIM_ROW:
+        if register.what in ("bd", "queue", "control") and row != SHIM_ROW:
             raise ValueError(
                 f"word {word}: {tile} {register} cannot be written at run time"
             )
-        if register.what == "lock" and (
-            value & mask > MAX_LOCK_VALUE or mask != ALL_BITS
-        ):
-            raise ValueError(
-                f"word {word}: {tile} {register} must be set to 0-{MAX_LOCK_VALUE}, "
-                f"got {value}"
-            )
-        if register.what == "bd":
-            bd = self.bds.setdefault((column, register.number), _Bd())
-            old = bd.words[register.word] & ~mask
-            bd.words[register.word] = old | value & mask
-            bd.written.add(register.word)
-            if register.word in (1, 2):
-                bd.patch = None
-            self.touch(word, column, register.number)
         channel = Channel(column, register.direction, register.number)
-        if register.what == "control":
-            if mask != CONTROLLER_BITS:
-                raise ValueError(
-                    f"word {word}: of {channel} control only the controller id may be "
-                    f"set, by a mask of {CONTROLLER_BITS:#x}, got {mask:#x}"
-                )
-            self.senders.add(channel)
-        if register.what == "queue":
-            if mask != ALL_BITS or value & ~QUEUE_BITS:
-                raise ValueError(
-                    f"word {word}: {channel} is pushed {value:#x}, no task"
-                )
-            self.push(word, channel, value)
+        match register.what:
+            case "lock":
+                if value & mask > MAX_LOCK_VALUE or mask != ALL_BITS:
+                    raise ValueError(
+                        f"word {word}: {tile} {register} must be set to "
+                        f"0-{MAX_LOCK_VALUE}, got {value}"
+                    )
+            case "bd":
+                self.write_bd(word, column, register, value, mask)
+            case "control":
+                if mask != CONTROLLER_BITS:
+                    raise ValueError(
+                        f"word {word}: of {channel} control only the controller id "
+                        f"may be set, by a mask of {CONTROLLER_BITS:#x}, got {mask:#x}"
+                    )
+                self.senders.add(channel)
+            case "queue":
+                if mask != ALL_BITS or value & ~QUEUE_BITS:
+                    raise ValueError(
+                        f"word {word}: {channel} is pushed {value:#x}, which is no task"
+                    )
+                self.push(word, channel, value)
+
+    def write_bd(
+        self, word: int, column: int, register: Register, value: int, mask: int
+    ) -> None:
+        bd = self.bds.setdefault((column, register.number), _Bd())
+        old = bd.words[register.word] & ~mask
+        bd.words[register.word] = old | value & mask
+        bd.written.add(register.word)
+        if register.word in ADDRESS_WORDS:
+            bd.patch = None
+        self.touch(word, column, register.number)
 
     def locate(self, word: int, address: int) -> tuple[int, int, Register]:
         column, row, offset = split_address(address)
@@ -186,6 +201,7 @@ class _Reader:
         return column, row, register
 
     def touch(self, word: int, column: int, bd_id: int) -> None:
+        # A BLOCKWRITE touches its BD once, not once for each word.
         event = Touch(word, column, bd_id)
         if not self.events or self.events[-1] != event:
             self.events.append(event)
@@ -210,25 +226,25 @@ class _Reader:
             )
         bd = self.bds.setdefault((column, register.number), _Bd())
         bd.patch = patch
-        bd.written |= {1, 2}
+        bd.written |= ADDRESS_WORDS
         self.touch(word, column, register.number)
 
     def push(self, word: int, channel: Channel, value: int) -> None:
-        token, repeat = bool(value >> 31), (value >> 16 & 0xFF) + 1
+        bd_id, repeat, token = queued_task(value)
         if token and channel not in self.senders:
             raise ValueError(
                 f"word {word}: {channel} is asked for a token before "
                 "its controller id is set"
             )
-        bd_id = value & 0xF
         where = f"word {word}: {channel} BD {bd_id}"
         num_words = self.pushed_words(where, channel.column, bd_id, repeat)
         self.events.append(Task(word, channel, bd_id, num_words, token))
 
     def pushed_words(self, where: str, column: int, bd_id: int, repeat: int) -> int:
-        """How many words a task of that BD moves."""
+        """Number of words that a task of that BD moves, after checking the BD."""
         bd = self.bds.get((column, bd_id), _Bd())
-        if len(bd.written - {1, 2}) < SHIM.dma.bd_words - 2:
+        # A patch stands for the address, so the other words must have been written.
+        if len(bd.written - ADDRESS_WORDS) < SHIM.dma.bd_words - len(ADDRESS_WORDS):
             raise ValueError(f"{where} is pushed, but was never written")
         if bd.patch is None:
             raise ValueError(f"{where} is pushed, but its address was never patched")
@@ -242,6 +258,7 @@ class _Reader:
             )
         sizes, strides = task_pattern(where, bd.words, repeat)
         if self.argument_bytes is not None:
+            # words from the first to the last of the pattern
             span = sum((size - 1) * stride for size, stride in zip(sizes, strides)) + 1
             end = bd.patch.offset_bytes + WORD_BYTES * span
             if end > self.argument_bytes[bd.patch.argument]:

@@ -1,26 +1,17 @@
-"""What lies at an address of a tile: what an instruction stream may touch."""
+"""The registers of a tile that an instruction stream may write, by their address."""
 
 from typing import NamedTuple
 
-from xdna.devices import (
-    BD_STRIDE_BYTES,
-    LOCK_STRIDE_BYTES,
-    WORD_BYTES,
-    TileKind,
-)
+from xdna.devices import BD_STRIDE_BYTES, LOCK_STRIDE_BYTES, WORD_BYTES, TileKind
 
 
 class Register(NamedTuple):
-    """A word of a tile.
+    """A word of a tile."""
 
-    `what` is "bd" (number: of the BD, word: 0-7), "queue" or "control" (of a DMA
-    channel), "lock" or "data" (number: byte offset in a core's memory).
-    """
-
-    what: str
-    number: int
-    word: int = 0
-    direction: str = ""
+    what: str  # "bd", "queue", "control", "lock" or "data"
+    number: int  # BD, channel, lock, or byte offset in a core's data memory
+    word: int = 0  # a BD has words 0-7
+    direction: str = ""  # only a queue or control has one
 
     def __str__(self) -> str:
         match self.what:
@@ -34,7 +25,7 @@ class Register(NamedTuple):
 
 
 def register_at(kind: TileKind, offset: int) -> Register | None:
-    """The register at a byte offset of a tile, or None if it is of no such kind."""
+    """The register at a byte offset of a tile; None if streams must not write there."""
     if offset % WORD_BYTES:
         return None
     if kind.name == "core" and offset < kind.memory_bytes:

@@ -1,9 +1,10 @@
-"""Transfers between DDR and the array: the words of shim BDs, and back.
+"""Transfers between DDR and the array as the words that program a shim's DMA.
 
-A transfer is 3 operations, or 4 with a token: BLOCKWRITE of the BD, DDR_PATCH of its
-address, MASKWRITE of the token's sender, WRITE of the queue. Sizes and strides are
-four, outermost first, in words of 4 bytes; the outermost counts iterations, and with a
-stride of 0 repeats.
+A transfer is 3 operations, or 4 with a token: BLOCKWRITE of the buffer descriptor (BD),
+DDR_PATCH of its address, MASKWRITE of the controller that gets the token, WRITE of the
+queue. A transfer has four sizes and strides, outermost first, in words of 4 bytes; the
+outermost dimension counts iterations, or repeats if its stride is 0.
+`pushed_transfers` is the way back.
 """
 
 from collections.abc import Sequence
@@ -26,31 +27,42 @@ from xdna.devices import (
     WORD_BYTES,
     Device,
 )
-from xdna.stream.bd_fields import task_pattern
 from xdna.stream.instructions import (
+    BLOCKWRITE_HEADER_BYTES,
+    DDR_PATCH_BYTES,
+    MASKWRITE_BYTES,
+    WRITE_BYTES,
     BlockWrite,
     DdrPatch,
-    Located,
     MaskWrite,
+    Opcode,
     Operation,
     Write,
-    split_address,
     tile_address,
 )
-from xdna.stream.registers import register_at
 
-WORDS = 30  # of a transfer
-WORDS_WITH_TOKEN = 37
-_MASKWRITE = slice(24, 31)  # of WORDS_WITH_TOKEN, absent without a token
+# Operations of one transfer, and its words.
+NUM_OPERATIONS, NUM_OPERATIONS_WITH_TOKEN = 3, 4
+NUM_WORDS_WITH_TOKEN = 37
+# Where the operations are among the words of a transfer with a token. Without one the
+# MASKWRITE is left out.
+_BLOCKWRITE, _PATCH, _MASKWRITE, _QUEUE = (
+    slice(0, 12),
+    slice(12, 24),
+    slice(24, 31),
+    slice(31, 37),
+)
 
 
 class ShimTransfer(NamedTuple):
+    """One transfer, by one channel of the shim in `column`."""
+
     column: int
     direction: str  # "MM2S" reads DDR, "S2MM" writes it
     channel: int
     bd_id: int
-    argument: int
-    offset_bytes: int
+    argument: int  # position of the buffer among a run's
+    offset_bytes: int  # in that buffer
     sizes: tuple[int, int, int, int]
     strides: tuple[int, int, int, int]
     token: bool = False
@@ -98,7 +110,10 @@ def in_words(
 
 
 def canonical(transfer: ShimTransfer) -> ShimTransfer:
-    """The transfer as its BD reads back: contiguous runs as one, idle strides 0."""
+    """The transfer as its BD reads back.
+
+    A contiguous pattern is one dimension, and a dimension of size 1 has stride 0.
+    """
     sizes, strides, _ = _canonical(
         np.asarray([transfer.sizes]), np.asarray([transfer.strides])
     )
@@ -140,51 +155,6 @@ def transfer_words(device: Device, transfers: ShimTransfers) -> np.ndarray:
     return rows if token.any() else np.delete(rows, _MASKWRITE, axis=1)
 
 
-def transfers_of(stream: Sequence[Located]) -> list[tuple[int, ShimTransfer]]:
-    """The transfers that a decoded stream pushes, each with the word of its push.
-
-    Raises:
-      ValueError: if a pushed BD was not written and patched, or is no ShimTransfer.
-    """
-    bds: dict[int, tuple[int, ...]] = {}  # by address
-    patches: dict[int, DdrPatch] = {}
-    transfers = []
-    for word, operation in stream:
-        column, row, offset = split_address(getattr(operation, "address", 0))
-        if isinstance(operation, BlockWrite):
-            bds[operation.address] = operation.data
-        elif isinstance(operation, DdrPatch):
-            patches[operation.address - WORD_BYTES] = operation
-        elif isinstance(operation, Write) and row == SHIM_ROW:
-            register = register_at(SHIM, offset)
-            if register is None or register.what != "queue":
-                continue
-            bd_id = operation.value & 0xF
-            bd = tile_address(column, 0, SHIM.dma.bd_address + BD_STRIDE_BYTES * bd_id)
-            where = f"word {word}: shim ({column}, 0) BD {bd_id}"
-            if bd not in bds or bd not in patches:
-                raise ValueError(f"{where} is pushed, but not written and patched")
-            repeat = (operation.value >> 16 & 0xFF) + 1
-            if len(bds[bd]) != SHIM.dma.bd_words:
-                raise ValueError(
-                    f"{where} must be written as 8 words, got {len(bds[bd])}"
-                )
-            sizes, strides = task_pattern(where, bds[bd], repeat)
-            transfer = ShimTransfer(
-                column=column,
-                direction=register.direction,
-                channel=register.number,
-                bd_id=bd_id,
-                argument=patches[bd].argument,
-                offset_bytes=patches[bd].offset_bytes,
-                sizes=sizes,
-                strides=strides,
-                token=bool(operation.value >> 31),
-            )
-            transfers.append((word, transfer))
-    return transfers
-
-
 def _stacked(transfers: Sequence[ShimTransfer]) -> ShimTransfers:
     return ShimTransfers(*(np.asarray(field) for field in zip(*transfers)))
 
@@ -194,6 +164,7 @@ def _canonical(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(count, 4) sizes and strides in canonical form, and which are contiguous."""
     d2, d1, d0 = sizes[:, 1:].T
+    # Contiguous: each stride is the product of the sizes within, where it matters.
     linear = (strides[:, 3] == 1) | (d0 == 1)
     linear &= (d1 == 1) | (strides[:, 2] == d0)
     linear &= (d2 == 1) | (strides[:, 1] == d1 * d0)
@@ -209,8 +180,35 @@ def _bds_and_queue(device: Device, t: ShimTransfers) -> tuple[np.ndarray, np.nda
     """BD words (count, 8) and queue words (count,), after checking every field."""
     sizes, strides = (np.asarray(x, np.int64) for x in (t.sizes, t.strides))
     _check(t, "size", sizes, 1, (1 << SHIM.dma.length_bits) - 1)
+    # As a float: the product of three sizes may not fit 64 bits.
     _check(t, "length in words", sizes[:, 1:].prod(1, dtype=float), 1, 2.0**32 - 1)
     sizes, strides, linear = _canonical(sizes, strides)
+    iterations = np.where(strides[:, 0] > 0, sizes[:, 0], 1)
+    _check_pattern(t, sizes, strides, linear, iterations)
+    _check_numbers(device, t)
+    # In BD words a step is a stride less 1, and the number of iterations is less 1.
+    steps = np.maximum(strides - 1, 0)
+    bds = np.zeros((len(sizes), SHIM.dma.bd_words), np.int64)
+    bds[:, 0] = sizes[:, 1:].prod(1)  # length; 1 and 2 are the address, patched
+    # A contiguous pattern has no wraps: the length alone ends it.
+    bds[:, 3] = np.where(linear, 0, sizes[:, 3] << 20 | steps[:, 3])  # D0
+    bds[:, 4] = np.where(linear, 0, sizes[:, 2] << 20 | steps[:, 2])  # D1
+    bds[:, 4] |= device.burst_code << 30
+    bds[:, 5] = AXCACHE << 24 | steps[:, 1]  # D2
+    bds[:, 6] = (iterations - 1) << 20 | steps[:, 0]
+    bds[:, 7] = 1 << 25  # valid
+    queue = (sizes[:, 0] - 1) << 16 | np.asarray(t.bd_id)
+    return bds, queue | np.asarray(t.token).astype(np.int64) << 31
+
+
+def _check_pattern(
+    t: ShimTransfers,
+    sizes: np.ndarray,
+    strides: np.ndarray,
+    linear: np.ndarray,
+    iterations: np.ndarray,
+) -> None:
+    """Checks that canonical sizes and strides fit the fields of a BD."""
     max_wrap, max_step = (1 << SHIM.dma.wrap_bits) - 1, 1 << SHIM.dma.step_bits
     shaped = ~linear[:, None]
     _check(t, "size of D0 and D1", np.where(shaped, sizes[:, 2:], 1), 1, max_wrap)
@@ -218,8 +216,10 @@ def _bds_and_queue(device: Device, t: ShimTransfers) -> tuple[np.ndarray, np.nda
     _check(t, "stride of D0, D1 and D2", active, 1, max_step)
     _check(t, "stride of the iterations", strides[:, 0], 0, max_step)
     _check(t, "number of repeats", sizes[:, 0], 1, MAX_REPEATS)
-    iterations = np.where(strides[:, 0] > 0, sizes[:, 0], 1)
     _check(t, "number of iterations", iterations, 1, MAX_ITERATIONS)
+
+
+def _check_numbers(device: Device, t: ShimTransfers) -> None:
     _check(t, "column", t.column, 0, device.num_columns - 1)
     _check(t, "channel", t.channel, 0, SHIM.dma.num_mm2s - 1)
     _check(t, "BD id", t.bd_id, 0, SHIM.dma.num_bds - 1)
@@ -229,19 +229,6 @@ def _bds_and_queue(device: Device, t: ShimTransfers) -> tuple[np.ndarray, np.nda
     _check(t, "byte offset modulo 4", rest, 0, 0)
     known = np.isin(t.direction, ("S2MM", "MM2S"))
     _check(t, "direction must be S2MM or MM2S: wrong ones", ~known, 0, 0)
-
-    steps = np.maximum(strides - 1, 0)
-    bds = np.zeros((len(sizes), SHIM.dma.bd_words), np.int64)
-    bds[:, 0] = sizes[:, 1:].prod(1)
-    bds[:, 3] = np.where(linear, 0, sizes[:, 3] << 20 | steps[:, 3])
-    bds[:, 4] = device.burst_code << 30 | np.where(
-        linear, 0, sizes[:, 2] << 20 | steps[:, 2]
-    )
-    bds[:, 5] = AXCACHE << 24 | steps[:, 1]
-    bds[:, 6] = (iterations - 1) << 20 | steps[:, 0]
-    bds[:, 7] = 1 << 25  # valid
-    queue = (sizes[:, 0] - 1) << 16 | np.asarray(t.bd_id)
-    return bds, queue | np.asarray(t.token).astype(np.int64) << 31
 
 
 def _check(
@@ -265,17 +252,25 @@ def _check(
 def _rows(device: Device, t: ShimTransfers) -> np.ndarray:
     """(count, 37): the words of each transfer, as if each had a token."""
     bds, queue = _bds_and_queue(device, t)
-    tile = np.asarray(t.column, np.int64) << 25
+    column, channel = np.asarray(t.column, np.int64), np.asarray(t.channel)
+    tile = column << 25  # `tile_address` of row 0
     bd = tile + SHIM.dma.bd_address + BD_STRIDE_BYTES * np.asarray(t.bd_id)
     s2mm, mm2s = SHIM.dma.s2mm_control, SHIM.dma.mm2s_control
     control = tile + np.where(np.asarray(t.direction) == "MM2S", mm2s, s2mm)
-    control = control + 8 * np.asarray(t.channel)
-    rows = np.zeros((len(bds), WORDS_WITH_TOKEN), np.uint32)
-    rows[:, 0], rows[:, 2], rows[:, 3], rows[:, 4:12] = 1, bd, 48, bds
-    rows[:, 12], rows[:, 13], rows[:, 18] = 0x81, 48, bd + WORD_BYTES
-    rows[:, 20], rows[:, 22] = t.argument, t.offset_bytes
-    sender = SHIM_CONTROLLER_ID << CONTROLLER_SHIFT
-    rows[:, 24], rows[:, 26], rows[:, 28] = 3, control, sender
-    rows[:, 29], rows[:, 30] = CONTROLLER_BITS, 28
-    rows[:, 33], rows[:, 35], rows[:, 36] = control + WORD_BYTES, queue, 24
+    control = control + 8 * channel
+    # The layouts are those of `instructions.operation_words`; what is not set is 0.
+    rows = np.zeros((len(bds), NUM_WORDS_WITH_TOKEN), np.uint32)
+    block, patch, mask, push = (
+        rows[:, part] for part in (_BLOCKWRITE, _PATCH, _MASKWRITE, _QUEUE)
+    )
+    block[:, 0], block[:, 2] = Opcode.BLOCKWRITE, bd
+    block[:, 3] = BLOCKWRITE_HEADER_BYTES + WORD_BYTES * SHIM.dma.bd_words
+    block[:, 4:] = bds
+    patch[:, 0], patch[:, 1] = Opcode.DDR_PATCH, DDR_PATCH_BYTES
+    patch[:, 6], patch[:, 8], patch[:, 10] = bd + WORD_BYTES, t.argument, t.offset_bytes
+    mask[:, 0], mask[:, 2] = Opcode.MASKWRITE, control
+    mask[:, 4] = SHIM_CONTROLLER_ID << CONTROLLER_SHIFT
+    mask[:, 5], mask[:, 6] = CONTROLLER_BITS, MASKWRITE_BYTES
+    push[:, 0], push[:, 2] = Opcode.WRITE, control + WORD_BYTES
+    push[:, 4], push[:, 5] = queue, WRITE_BYTES
     return rows

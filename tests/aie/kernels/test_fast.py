@@ -1,4 +1,4 @@
-"""Fast is close to float64, and the other arithmetics have the reference's bits."""
+"""`fast` is close to float64; the other arithmetics have the bits of the reference."""
 
 import ml_dtypes
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 BF16 = ml_dtypes.bfloat16
 TILES = [(64, 64, 64), (16, 8, 16), (48, 24, 80), (32, 72, 48), (80, 40, 16)]  # m, k, n
-F32_STEP = 2.0**-24  # of one rounding, relative
+F32_STEP = 2.0**-24  # relative error of one rounding
 BF16_STEP = 2.0**-8
 
 

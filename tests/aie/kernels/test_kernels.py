@@ -10,7 +10,7 @@ import pytest
 
 BF16 = ml_dtypes.bfloat16
 TILES = [(64, 64, 64), (64, 64, 32), (32, 32, 32), (16, 8, 16)]  # m, k, n
-# Mean error over accumulated mass, several times what each arithmetic shows.
+# Mean error relative to the sum of |a b|; each limit is several times the error seen.
 ERRORS = {
     "exact": 1e-6,
     "sequential": 1e-6,

@@ -1,4 +1,4 @@
-"""Blocks of zeros, as padding leaves them, against macs that multiply them."""
+"""Skipping blocks of zeros gives the bits of macs that multiply them."""
 
 import ml_dtypes
 import numpy as np
@@ -48,7 +48,7 @@ def last_k(a, b):
 
 
 def scattered(a, b):
-    """Rows and columns of single k-blocks, at random."""
+    """Random rows and columns of single k-blocks."""
     rng = np.random.default_rng(len(a))
     for k in range(0, K, 8):
         a[rng.random(M) < 0.5, k : k + 8] = 0

@@ -16,7 +16,8 @@ from xdna.gemm.design import gemm_design
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import LIBRARY, Kernel, VirtualNpu
+from xdna.simulator import Kernel, VirtualNpu
+from xdna.simulator.library import LIBRARY
 from xdna.stream.instructions import Sync, encode
 
 BF16 = ml_dtypes.bfloat16
@@ -32,7 +33,7 @@ def gemm_configuration(array):
 
 
 class Gemm:
-    """A product in one run of the array: its stream and the images in DDR."""
+    """A product in one run of the array, with its stream and its images in DDR."""
 
     def __init__(self, array, batch, m, k, n):
         self.array = array
@@ -53,7 +54,7 @@ class Gemm:
         )
 
     def buffers(self, a, b, c=None):
-        """The run's arguments, of their own; without a C it is poisoned."""
+        """New arguments for the run; without `c`, C is poisoned."""
         if self.array.b_column_major:
             b = b.swapaxes(1, 2)
         dtype = {"float32": np.float32, "bfloat16": BF16}[self.array.out]
@@ -87,7 +88,7 @@ def small_gemm(make_gemm):
 
 @pytest.fixture
 def scale():
-    """The kernel that the sample design calls: doubles."""
+    """The kernel that the sample design calls, which doubles."""
 
     def run(x, y):
         y[...] = (2 * x.astype(np.float32)).astype(BF16)
@@ -103,7 +104,7 @@ def sample_configuration():
 
 @pytest.fixture(scope="session")
 def sample_words():
-    """What aie-translate 1.3 makes of the sample's runtime sequence."""
+    """The words that aie-translate 1.3 makes of the sample's runtime sequence."""
     text = (SAMPLE / "sample.insts.hex").read_text()
     return np.array([int(word, 16) for word in text.split()], np.uint32)
 
@@ -116,7 +117,7 @@ def sample_buffers(rng):
 
 @pytest.fixture(scope="session")
 def compile_program():
-    """Compiles the C++ program with these options."""
+    """A function that compiles the C++ program with the options it gets."""
     command = ["g++", "-std=c++17", "-pthread", "-Wall", "-Wextra", "-Werror", PROGRAM]
     return lambda *options: subprocess.run([*command, *options], check=True)
 
@@ -132,7 +133,7 @@ def program(tmp_path_factory, compile_program):
 
 
 class Folder:
-    """What the program reads, and the two results that C may have."""
+    """The files that the program reads, and the two results that C may have."""
 
     def __init__(self, path, gemm, rng):
         self.path, self.gemm = path, gemm

@@ -3,9 +3,9 @@
 //   npu_gemm_main DESIGN PLAN THREADS REPEATS
 //
 // PLAN holds m, k and n, the numbers of an NpuPlan and of its runs, the words of all
-// runs, and the same of the self-test. Every thread multiplies matrices of small whole
-// numbers, whose products are exact, again and again. Exits with 1 and one line if a
-// result is wrong, else prints "right" and the counts of events.
+// runs, and the same for the self-test. Every thread repeatedly multiplies matrices of
+// small whole numbers, whose products are exact. If a result is wrong, the program
+// prints one line and exits with 1; else it prints "right" and the counts of events.
 
 #include <cmath>
 #include <cstdint>

@@ -1,4 +1,4 @@
-"""C of whole products on the array, to the bit, against the model in NumPy."""
+"""Whole products on the array have the bits of the model in NumPy."""
 
 import ml_dtypes
 import numpy as np
@@ -8,7 +8,7 @@ BF16 = ml_dtypes.bfloat16
 SMALL = {"m": 16, "k": 8, "n": 16}
 MIDDLE = {"m": 32, "k": 64, "n": 32}
 LARGE = {"m": 64, "k": 64, "n": 64}
-# Device, the npu's arithmetic, the model's.
+# Device, the virtual NPU's arithmetic, the model's name for it.
 ARITHMETICS = [
     ("npu1", "exact", "exact"),
     ("npu2", "exact", "sequential"),
@@ -18,13 +18,13 @@ ARITHMETICS = [
 
 
 def moderate(rng, shape):
-    """Signed, of all magnitudes whose products the model's long doubles hold."""
+    """Signed numbers of all magnitudes whose products the model's long doubles hold."""
     scale = 2.0 ** rng.integers(-12, 12, shape)
     return (rng.standard_normal(shape) * scale).astype(BF16)
 
 
 def any_bits(rng, shape):
-    """With denormals, infinities and NaN."""
+    """Any bits, with denormals, infinities and NaN."""
     return rng.integers(0, 1 << 16, shape).astype(np.uint16).view(BF16)
 
 
@@ -38,7 +38,7 @@ def special(rng, shape):
 
 
 def cancelling(rng, a_shape, b_shape):
-    """In pairs along k whose products nearly cancel."""
+    """Operands in pairs along k whose products nearly cancel."""
     a, b = moderate(rng, a_shape), moderate(rng, b_shape)
     a[..., 1::2], b[..., 1::2, :] = -a[..., ::2], b[..., ::2, :]
     changed = rng.random(a[..., 1::2].shape) < 0.3

@@ -1,4 +1,4 @@
-"""What a run reports: bytes, macs, cycles and the trace."""
+"""The report of a run: bytes, multiply-accumulates, cycles and the trace."""
 
 import itertools
 import json
@@ -6,9 +6,9 @@ from collections import defaultdict
 
 import pytest
 
-from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.simulator import VirtualNpu
 
-# Times in a trace are in us of 15 digits.
+# In us: times in a trace have 15 digits.
 TRACE_ERROR = 1e-6
 SIZES = (2, 128, 24, 300)
 

@@ -1,4 +1,9 @@
-"""Designs that are no GEMM: the virtual NPU knows nothing of what it runs."""
+"""Designs other than GEMMs: the virtual NPU knows nothing of what it runs.
+
+The designs are in `designs/`; words in capitals in them are replaced.
+"""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,224 +11,20 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import Kernel, Trap, VirtualNpu
+from xdna.simulator import Kernel, Trap, VirtualNpu
 from xdna.stream.instructions import Sync, Write, encode, tile_address
 from xdna.stream.shim_bd import ShimTransfer, operations
 
-# A matrix (8, 6) of i32 is padded with a frame of zeros, broadcast to two cores, which
-# add a scalar of their own, and joined in rows of (2, 10, 8). Twice, then all is over.
-BROADCAST_AND_JOIN = """
-module {
-  aie.device(DEVICE) {
-    %shim = aie.tile(0, 0)
-    %mem = aie.tile(0, 1)
-    %left = aie.tile(0, 2)
-    %right = aie.tile(1, 3)
-    func.func private @add_i32(memref<80xi32>, memref<80xi32>, i32)
-    %in = aie.buffer(%mem) {sym_name = "in", address = 0 : i32} : memref<8x6xi32>
-    %out = aie.buffer(%mem) {sym_name = "out", address = 4096 : i32} : memref<10x2x8xi32>
-    %in_free = aie.lock(%mem, 0) {init = 1 : i32, sym_name = "in_free"}
-    %in_full = aie.lock(%mem, 1) {init = 0 : i32, sym_name = "in_full"}
-    %out_free = aie.lock(%mem, 2) {init = 2 : i32, sym_name = "out_free"}
-    %out_full = aie.lock(%mem, 3) {init = 0 : i32, sym_name = "out_full"}
-    aie.flow(%shim, DMA : 1, %mem, DMA : 0)
-    aie.flow(%mem, DMA : 0, %left, DMA : 1)
-    aie.flow(%mem, DMA : 0, %right, DMA : 1)
-    aie.flow(%left, DMA : 0, %mem, DMA : 1)
-    aie.flow(%right, DMA : 0, %mem, DMA : 2)
-    aie.flow(%mem, DMA : 1, %shim, DMA : 0)
-    aie.shim_dma_allocation @fill(%shim, MM2S, 1)
-    aie.shim_dma_allocation @drain(%shim, S2MM, 0)
-    %m = aie.memtile_dma(%mem) {
-      %0 = aie.dma_start(S2MM, 0, ^in, ^b, repeat_count = 1)
-    ^in:
-      aie.use_lock(%in_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%in : memref<8x6xi32>, 0, 48) {bd_id = 0 : i32}
-      aie.use_lock(%in_full, Release, 1)
-      aie.next_bd ^end
-    ^b:
-      %1 = aie.dma_start(MM2S, 0, ^pad, ^c, repeat_count = 1)
-    ^pad:
-      aie.use_lock(%in_full, AcquireGreaterEqual, 1)
-      aie.dma_bd(%in : memref<8x6xi32>, 0, 80, [<size = 8, stride = 6>,
-        <size = 6, stride = 1>], [<const_pad_before = 1, const_pad_after = 1>,
-        <const_pad_before = 1, const_pad_after = 1>]) {bd_id = 1 : i32}
-      aie.use_lock(%in_free, Release, 1)
-      aie.next_bd ^end
-    ^c:
-      %2 = aie.dma_start(S2MM, 1, ^left, ^d, repeat_count = 1)
-    ^left:
-      aie.use_lock(%out_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%out : memref<10x2x8xi32>, 0, 80, [<size = 10, stride = 16>,
-        <size = 8, stride = 1>]) {bd_id = 24 : i32}
-      aie.use_lock(%out_full, Release, 1)
-      aie.next_bd ^end
-    ^d:
-      %3 = aie.dma_start(S2MM, 2, ^right, ^e, repeat_count = 1)
-    ^right:
-      aie.use_lock(%out_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%out : memref<10x2x8xi32>, 8, 80, [<size = 10, stride = 16>,
-        <size = 8, stride = 1>]) {bd_id = 2 : i32}
-      aie.use_lock(%out_full, Release, 1)
-      aie.next_bd ^end
-    ^e:
-      %4 = aie.dma_start(MM2S, 1, ^out, ^end, repeat_count = 1)
-    ^out:
-      aie.use_lock(%out_full, AcquireGreaterEqual, 2)
-      aie.dma_bd(%out : memref<10x2x8xi32>, 0, 160) {bd_id = 25 : i32}
-      aie.use_lock(%out_free, Release, 2)
-      aie.next_bd ^end
-    ^end:
-      aie.end
-    }
-LEFT
-RIGHT
-  }
-}
-"""  # noqa: E501
-ADDER = """
-    %x_NAME = aie.buffer(%NAME) {sym_name = "x_NAME", address = 1024 : i32} : memref<80xi32>
-    %y_NAME = aie.buffer(%NAME) {sym_name = "y_NAME", address = 2048 : i32} : memref<80xi32>
-    %x_free_NAME = aie.lock(%NAME, 0) {init = 1 : i32, sym_name = "x_free_NAME"}
-    %x_full_NAME = aie.lock(%NAME, 1) {init = 0 : i32, sym_name = "x_full_NAME"}
-    %y_free_NAME = aie.lock(%NAME, 2) {init = 1 : i32, sym_name = "y_free_NAME"}
-    %y_full_NAME = aie.lock(%NAME, 3) {init = 0 : i32, sym_name = "y_full_NAME"}
-    %d_NAME = aie.mem(%NAME) {
-      %0 = aie.dma_start(S2MM, 1, ^in, ^next)
-    ^in:
-      aie.use_lock(%x_free_NAME, AcquireGreaterEqual, 1)
-      aie.dma_bd(%x_NAME : memref<80xi32>, 0, 80) {bd_id = 0 : i32, next_bd_id = 0 : i32}
-      aie.use_lock(%x_full_NAME, Release, 1)
-      aie.next_bd ^in
-    ^next:
-      %1 = aie.dma_start(MM2S, 0, ^out, ^end)
-    ^out:
-      aie.use_lock(%y_full_NAME, AcquireGreaterEqual, 1)
-      aie.dma_bd(%y_NAME : memref<80xi32>, 0, 80) {bd_id = 1 : i32, next_bd_id = 1 : i32}
-      aie.use_lock(%y_free_NAME, Release, 1)
-      aie.next_bd ^out
-    ^end:
-      aie.end
-    }
-    %c_NAME = aie.core(%NAME) {
-      %c0 = arith.constant 0 : index
-      %c1 = arith.constant 1 : index
-      %c2 = arith.constant 2 : index
-      scf.for %i = %c0 to %c2 step %c1 {
-        %round = arith.index_cast %i : index to i32
-        %first = arith.constant FIRST : i32
-        %scalar = arith.subi %first, %round : i32
-        aie.use_lock(%x_full_NAME, AcquireGreaterEqual, 1)
-        aie.use_lock(%y_free_NAME, AcquireGreaterEqual, 1)
-        func.call @add_i32(%x_NAME, %y_NAME, %scalar) : (memref<80xi32>, memref<80xi32>, i32) -> ()
-        aie.use_lock(%x_free_NAME, Release, 1)
-        aie.use_lock(%y_full_NAME, Release, 1)
-      }
-      aie.end
-    } {link_with = "add.o"}
-"""  # noqa: E501
+DESIGNS = Path(__file__).parent / "designs"
+# A matrix (8, 6) of i32 is padded with a frame of zeros and broadcast to two cores.
+# Each adds a scalar of its own, and the results are joined row by row as (10, 2, 8).
+# That happens twice; then all chains and cores have ended.
+BROADCAST_AND_JOIN = (DESIGNS / "broadcast_and_join.mlir").read_text()
+ADDER = (DESIGNS / "adder.mlir").read_text()
 
-# The lower core computes into its own memory what the upper one, its northern
-# neighbour, takes from there. How many numbers they are is a run-time parameter.
-NEIGHBOURS = """
-module {
-  aie.device(DEVICE) {
-    %shim = aie.tile(0, 0)
-    %lower = aie.tile(0, 2)
-    %upper = aie.tile(0, 3)
-    %x = aie.buffer(%lower) {sym_name = "x", address = 1024 : i32} : memref<16xi32>
-    %shared = aie.buffer(%lower) {sym_name = "shared", address = 4096 : i32} : memref<4x4xi32>
-    %count = aie.buffer(%lower) {sym_name = "count", address = 8192 : i32} : memref<1xi32>
-    %y = aie.buffer(%upper) {sym_name = "y", address = 1024 : i32} : memref<16xi32>
-    %x_free = aie.lock(%lower, 0) {init = 1 : i32, sym_name = "x_free"}
-    %x_full = aie.lock(%lower, 1) {init = 0 : i32, sym_name = "x_full"}
-    %shared_free = aie.lock(%lower, 2) {init = 1 : i32, sym_name = "shared_free"}
-    %shared_full = aie.lock(%lower, 3) {init = 0 : i32, sym_name = "shared_full"}
-    %go = aie.lock(%lower, 4) {init = 0 : i32, sym_name = "go"}
-    %y_free = aie.lock(%upper, 0) {init = 1 : i32, sym_name = "y_free"}
-    %y_full = aie.lock(%upper, 1) {init = 0 : i32, sym_name = "y_full"}
-    aie.flow(%shim, DMA : 0, %lower, DMA : 0)
-    aie.flow(%upper, DMA : 0, %shim, DMA : 0)
-    aie.shim_dma_allocation @fill(%shim, MM2S, 0)
-    aie.shim_dma_allocation @drain(%shim, S2MM, 0)
-    %d = aie.mem(%lower) {
-      %0 = aie.dma_start(S2MM, 0, ^in, ^end)
-    ^in:
-      aie.use_lock(%x_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%x : memref<16xi32>, 0, 16) {bd_id = 0 : i32, next_bd_id = 0 : i32}
-      aie.use_lock(%x_full, Release, 1)
-      aie.next_bd ^in
-    ^end:
-      aie.end
-    }
-    %e = aie.mem(%upper) {
-      %0 = aie.dma_start(MM2S, 0, ^out, ^end)
-    ^out:
-      aie.use_lock(%y_full, AcquireGreaterEqual, 1)
-      aie.dma_bd(%y : memref<16xi32>, 0, 16) {bd_id = 0 : i32, next_bd_id = 0 : i32}
-      aie.use_lock(%y_free, Release, 1)
-      aie.next_bd ^out
-    ^end:
-      aie.end
-    }
-    %f = aie.core(%lower) {
-      %c0 = arith.constant 0 : index
-      %c1 = arith.constant 1 : index
-      %c4 = arith.constant 4 : index
-      %forever = arith.constant 4294967295 : index
-      %three = arith.constant 3 : i32
-      %seven = arith.constant -7 : i32
-      scf.for %run = %c0 to %forever step %c1 {
-        aie.use_lock(%go, AcquireGreaterEqual, 1)
-        %n32 = memref.load %count[%c0] : memref<1xi32>
-        %n = arith.index_cast %n32 : i32 to index
-        scf.for %round = %c0 to %n step %c1 {
-          aie.use_lock(%x_full, AcquireGreaterEqual, 1)
-          aie.use_lock(%shared_free, AcquireGreaterEqual, 1)
-          scf.for %i = %c0 to %c4 step %c1 {
-            scf.for %j = %c0 to %c4 step %c1 {
-              %row = arith.muli %i, %c4 : index
-              %at = arith.addi %row, %j : index
-              %v = memref.load %x[%at] : memref<16xi32>
-              %tripled = arith.muli %v, %three : i32
-              %quotient = arith.divsi %tripled, %seven : i32
-              memref.store %quotient, %shared[%j, %i] : memref<4x4xi32>
-            }
-          }
-          aie.use_lock(%x_free, Release, 1)
-          aie.use_lock(%shared_full, Release, 1)
-        }
-      }
-      aie.end
-    }
-    %g = aie.core(%upper) {
-      %c0 = arith.constant 0 : index
-      %c1 = arith.constant 1 : index
-      %c4 = arith.constant 4 : index
-      %forever = arith.constant 4294967295 : index
-      %zero = arith.constant 0 : i32
-      scf.for %run = %c0 to %forever step %c1 {
-        aie.use_lock(%shared_full, AcquireGreaterEqual, 1)
-        aie.use_lock(%y_free, AcquireGreaterEqual, 1)
-        scf.for %i = %c0 to %c4 step %c1 {
-          scf.for %j = %c0 to %c4 step %c1 {
-            %row = arith.muli %i, %c4 : index
-            %at = arith.addi %row, %j : index
-            %v = memref.load %shared[%i, %j] : memref<4x4xi32>
-            %negative = arith.cmpi slt, %v, %zero : i32
-            %opposite = arith.subi %zero, %v : i32
-            %magnitude = arith.select %negative, %opposite, %v : i32
-            memref.store %magnitude, %y[%at] : memref<16xi32>
-          }
-        }
-        aie.use_lock(%shared_free, Release, 1)
-        aie.use_lock(%y_full, Release, 1)
-      }
-      aie.end
-    }
-  }
-}
-"""  # noqa: E501
+# The lower core computes into its own memory, from which the upper one, its northern
+# neighbour, reads. How many matrices it computes is a run-time parameter.
+NEIGHBOURS = (DESIGNS / "neighbours.mlir").read_text()
 
 
 @pytest.fixture(params=["npu1", "npu2"])
@@ -299,7 +100,7 @@ def test_broadcast_pads_and_joins(name, rng):
     assert (report.kernel_calls, report.macs) == (4, 28)
     assert report.bytes["l2_read"] == 4 * (2 * 80 + 320)
     assert report.bytes["l1_write"] == 4 * 2 * 2 * 80
-    # The chains have ended: nothing takes a third matrix.
+    # The chains have ended, so nothing takes a third matrix.
     with pytest.raises(Trap, match=r"memtile \(0, 1\) MM2S 1 waits for a task"):
         npu.run(words, [x, y])
     npu.reset()

@@ -1,7 +1,7 @@
-"""Every copy between the host's and the device's memory is needed, and is made.
+"""Every copy between the host's and the device's memory is made, and is needed.
 
-The driver and what packs for it are compiled with one sync left out at a time; two
-products on other operands must then be wrong, or refused where the checks are on.
+The driver and the code that packs for it are compiled with one sync left out at a time.
+Two products on other operands must then be wrong, or refused where the checks are on.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import pytest
 from jax_npu.lowering.plans import product_plan, self_test_plan
 from jax_npu.runtime.designs import simulated_design
 from jax_npu.runtime.extension import library_path
-from xdna.simulator.virtual_npu import LIBRARY
+from xdna.simulator.library import LIBRARY
 
 ROOT = Path(__file__).parents[3]
 MAIN = Path(__file__).parent / "npu_gemm_main.cc"
@@ -35,7 +35,7 @@ FAULTS = ("", "timeout@1")
 
 
 COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT]
-# Of the host's products and packing, which are no part of what is tested.
+# Flags of the host's products and packing, which are not under test here.
 FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"],
@@ -54,7 +54,7 @@ def packing(tmp_path_factory):
 
 
 def is_right(done, faults=""):
-    """Right products and self-tests, and no run tried again but for a fault."""
+    """Whether all products are right, and only a fault made a run repeat."""
     if done.returncode:
         return False
     right, events = done.stdout.splitlines()
@@ -89,7 +89,7 @@ def link(folder, objects, packing):
 
 
 def as_numbers(plan):
-    """The plan's five numbers, how many runs it has, theirs, and all words."""
+    """The plan's five numbers, its number of runs, their numbers, and all words."""
     names = "run_starts", "run_grids", "run_num_words", "words"
     starts, grids, counts, words = (plan[name].val for name in names)
     head = "block_m", "block_n", "padded_k", "b_column_major", "swapped"
@@ -150,9 +150,10 @@ def syncs():
 
 
 def test_every_sync_is_found():
-    """In the driver: a stream's, both of a buffer, and that of a new context's.
+    """The driver has four and the code above it seven.
 
-    Above it: the operands', the sentinel's and the result's, also of the self-test.
+    The driver syncs a stream, a buffer in both directions, and a new context's buffer.
+    A GEMM and the self-test sync the operands, the sentinel and the result.
     """
     assert [Path(p.id.split(":")[0]).stem for p in syncs()] == [
         *["driver"] * 4,
@@ -172,7 +173,8 @@ def test_a_product_without_one_sync_is_wrong(
     program = link(tmp_path, objects | spoiled, packing)
     for checks in ("on", "off"):
         if checks == "off" and re.match(r"c(\.|->)SyncToDevice", removed):
-            continue  # the sentinel's: what it finds the other check finds as well
+            # Errors that the sentinel finds are found by the other check as well.
+            continue
         assert not all(
             is_right(run(program, plan_file, checks, faults), faults)
             for faults in FAULTS

@@ -1,4 +1,4 @@
-"""The faults of $JAX_NPU_SIM_FAULTS, as a program of XRT meets them."""
+"""The faults of $JAX_NPU_SIM_FAULTS, as a program that uses XRT meets them."""
 
 import ctypes
 import json
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jax_npu.runtime.extension import library_path
-from xdna.simulator.virtual_npu import LIBRARY
+from xdna.simulator.library import LIBRARY
 
 QUEUED, COMPLETED, ERROR, ABORT, TIMEOUT = "2", "4", "5", "6", "8"
 FAILED = "errno {0} DRM_IOCTL_AMDXDNA_{1} IOCTL failed (err=-{0}): {2}"
@@ -32,14 +32,14 @@ class Outcome:
     stderr: str
     returncode: int
     calls: dict[str, int]
-    happened: dict[str, int]  # the faults that did
+    happened: dict[str, int]  # by fault
     num_buffers: int = 0
     num_contexts: int = 0
 
 
 @pytest.fixture
 def meet(program, folder):
-    """A function of a case and a spec: what came of it, `c` unless the run failed."""
+    """A function that runs a case with faults and returns its outcome."""
     poison = (folder.path / "c").read_bytes()
 
     def meet(case, faults="", checks="on", returncode: int | None = 0):
@@ -86,7 +86,7 @@ def untouched(folder):
 
 @pytest.fixture
 def library():
-    """The virtual NPU in this process, without faults before and after."""
+    """The virtual NPU in this process, with faults cleared before and after."""
     library = ctypes.CDLL(str(library_path(LIBRARY)))
     library.jax_npu_sim_set_faults.restype = ctypes.c_char_p
     library.jax_npu_sim_faults_json.restype = ctypes.c_char_p
@@ -104,7 +104,7 @@ def num_words_that_differ(a, b):
 def test_without_faults_nothing_happens_and_all_is_counted(meet, right, either):
     plain = meet("right", checks=either)
     assert (plain.lines, plain.c, plain.stderr) == ([COMPLETED], right, "")
-    # 5 buffers, each with a sync; device, design, context, start, wait and C's sync.
+    # Calls: 5 buffers and 5 syncs; device, design, context, start, wait and C's sync.
     assert plain.calls == {"run": 1, "buffer": 5, "context": 1, "call": 16}
     assert plain.happened == {}
 
@@ -118,7 +118,7 @@ def test_without_faults_nothing_happens_and_all_is_counted(meet, right, either):
         ("evicted", [COMPLETED, EVICTED, EVICTED, COMPLETED]),
     ],
 )
-def test_a_run_that_fails_and_what_its_context_is_then_good_for(
+def test_a_run_fails_and_its_context_then_works_or_not(
     meet, right, either, fault, lines
 ):
     met = meet("three_runs_and_one_in_a_new_context", f"{fault}@2", either)
@@ -287,7 +287,7 @@ def test_threads_share_the_counts(meet):
 
 
 def test_threads_share_the_end_of_a_context(meet):
-    # What was submitted before still runs, and the rest is refused: state 0 here.
+    # Runs submitted before still complete. Others are refused, which prints state 0.
     met = meet("threads", "evicted@30")
     assert met.lines == ["0 51", f"{COMPLETED} 29"]
 
@@ -340,7 +340,7 @@ def test_a_bad_spec_is_refused_in_one_line(library, meet, spec, message):
     assert met.lines == [f"unexpected: JAX_NPU_SIM_FAULTS: {refused}"]
 
 
-def test_the_library_tells_what_is_alive_and_what_happened(library):
+def test_the_library_reports_what_is_alive_and_what_happened(library):
     assert library.jax_npu_sim_num_contexts() >= 0
     assert library.jax_npu_sim_num_buffers() >= 0
     told = json.loads(library.jax_npu_sim_faults_json())

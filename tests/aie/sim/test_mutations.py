@@ -1,8 +1,8 @@
-"""No single thing can be left out of a design or a stream and go unnoticed.
+"""Whatever single part is left out of a design or a stream, it is noticed.
 
 Each mutant lacks one lock operation, one word or one operation. It runs two products
-of different shapes, one after the other, and is killed by a trap, by a wrong result, or
-by `check_stream`.
+of different shapes one after the other, and must end in a trap, in a wrong result, or
+in an error of `check_stream`.
 """
 
 import itertools
@@ -12,20 +12,20 @@ import pytest
 
 from xdna.devices import SHIM, SHIM_ROW
 from xdna.gemm.stream import fed_by, image_bytes
-from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.simulator import Trap, VirtualNpu
 from xdna.stream.check import check_stream
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Sync,
     Write,
-    decode,
     encode,
     split_address,
 )
+from xdna.stream.pushed_transfers import transfers_of
 from xdna.stream.registers import register_at
-from xdna.stream.shim_bd import transfers_of
 
 # More steps than are in flight at once, of several grid points each; several k steps.
 SIZES = [(3, 140, 20, 70), (2, 300, 8, 70)]
@@ -38,7 +38,7 @@ ARRAYS = [
 
 
 class Products:
-    """The products, one after the other, and what they should give."""
+    """The products to run one after the other, with their operands and results."""
 
     def __init__(self, gemms, rng):
         self.gemms = gemms
@@ -51,7 +51,7 @@ class Products:
     def survive(self, npu, streams=None):
         """Whether the virtual NPU finds nothing wrong.
 
-        The first product comes again at the end: what is left over by the last shows.
+        The first product runs again at the end, to show what the last one left behind.
         """
         for i in (*range(len(self.gemms)), 0):
             gemm = self.gemms[i]
@@ -93,7 +93,7 @@ def survivors_of_design(products):
     """A function of mutated configurations by name: the names of the survivors."""
 
     def survives(text):
-        # What timing hides shows where other routes are slow.
+        # An error that timing hides shows when some routes are slow.
         shown = itertools.chain([text], (skewed(text, i) for i in range(NUM_SKEWS)))
         return all(products.survive(VirtualNpu(one)) for one in shown)
 
@@ -206,7 +206,7 @@ def test_no_bit_can_be_flipped(products, survivors_of_stream, rng, step):
 
 
 def meaning(words):
-    """What a stream does, its pushes by what they transfer, with any BD."""
+    """A stream's effects: its pushes as transfers, whichever BD they use."""
     _, stream = decode(words)
     done = [
         operation
@@ -226,7 +226,7 @@ def is_push(operation):
 
 
 def skewed(text, seed):
-    """The configuration with some routes much longer, drawn at random."""
+    """The configuration with some routes, drawn at random, much longer."""
     rng = np.random.default_rng(seed)
     lines = [line.split() for line in text.splitlines()]
     for line in lines:
@@ -253,7 +253,7 @@ def without_instructions(text, *kinds):
 
 
 def other_bds(text):
-    """Each BD over what the next line's one is over, of the same channel."""
+    """Mutants in which a BD has the address of the next one, or follows itself."""
     lines = [line.split() for line in text.splitlines()]
     for i, (words, following) in enumerate(itertools.pairwise(lines)):
         if words[0] == following[0] == "bd" and words[:3] == following[:3]:

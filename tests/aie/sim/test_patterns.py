@@ -6,11 +6,11 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.simulator import VirtualNpu
 from xdna.stream.instructions import Sync, encode
 from xdna.stream.shim_bd import ShimTransfer, operations
 
-# DDR to a memtile and back, each way by one BD; twice where it repeats.
+# From DDR to a memtile and back, with one BD in each direction, `repeats` times.
 LOOP = """
 module {{
   aie.device({device}) {{
@@ -58,7 +58,7 @@ def bd(length, sizes=(), strides=(), pads=()):
 
 
 def words_of(sizes, strides):
-    """Which words a walk visits, in its order."""
+    """The words that a walk visits, in its order."""
     words = np.zeros(1, np.int64)
     for size, stride in zip(sizes, strides):
         words = (words[:, None] + np.arange(size) * stride).reshape(-1)
@@ -66,7 +66,7 @@ def words_of(sizes, strides):
 
 
 def loop(name, fill, drain, into, out, source, num_out, repeats=1, edit=str):
-    """What comes out of the loop: num_out words, -1 where nothing was written."""
+    """The `num_out` words that come out of the loop, -1 where nothing was written."""
     text = LOOP.format(device=name, into=into, out=out, repeats=repeats - 1)
     npu, target = device(name), np.full(num_out, -1, np.int32)
     stream = [
@@ -84,7 +84,7 @@ def linear(n):
 
 
 def random_walk(rng, num_dims, max_words):
-    """Sizes and strides, with gaps, overlaps and words that come in no order."""
+    """Random sizes and strides, with gaps, overlaps and words out of order."""
     while True:
         sizes = rng.integers(1, 8, num_dims)
         strides = rng.choice([1, 2, 3, 4, 5, 8, 16, 24, 64], num_dims)
@@ -94,7 +94,7 @@ def random_walk(rng, num_dims, max_words):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("name", ["npu1", "npu2"])
-def test_memtile_reads_as_it_is_told(name, seed):
+def test_memtile_reads_in_the_order_of_its_bd(name, seed):
     rng = np.random.default_rng(seed)
     sizes, strides = random_walk(rng, 1 + seed % 4, 512)
     source = rng.integers(1 << 30, size=512).astype(np.int32)
@@ -105,7 +105,7 @@ def test_memtile_reads_as_it_is_told(name, seed):
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)])
-def test_memtile_writes_as_it_is_told(rng, axes):
+def test_memtile_writes_in_the_order_of_its_bd(rng, axes):
     shape = 3, 4, 5, 6
     source = rng.integers(1 << 30, size=shape).astype(np.int32)
     strides = np.array([120, 30, 6, 1])[list(axes)]
@@ -132,7 +132,7 @@ def test_memtile_pads_with_zeros(seed):
 
 @pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("name", ["npu1", "npu2"])
-def test_shim_reads_and_writes_as_it_is_told(name, seed):
+def test_shim_reads_and_writes_in_the_order_of_its_bd(name, seed):
     rng = np.random.default_rng(seed)
     sizes, strides = random_walk(rng, 4, 2048)
     if seed % 4 == 0:
@@ -159,7 +159,7 @@ def test_chains_that_end_are_repeated(rng, repeats):
 
 
 def test_gaps_of_a_repeat_are_gaps():
-    """Words between those that are read need not be there."""
+    """Words in the gaps of a walk are never read, so nothing need have written them."""
     source = np.arange(1, 3, dtype=np.int32)
     into, out = bd(2, (2, 1), (3, 1)), bd(4, (2, 1, 2, 1), (77, 1, 3, 1))
     # The target check knows repeats of shims alone.

@@ -1,7 +1,7 @@
-"""Single mechanisms take the time that was published of them, on a loop over DDR.
+"""Single mechanisms take their published times, in a loop from DDR to DDR.
 
-A shim's MM2S channel fills a memtile's buffer, a S2MM channel empties it: nothing
-overlaps, so every part of the run's time can be told.
+A shim's MM2S channel fills a memtile's buffer and an S2MM channel empties it. Nothing
+overlaps, so every part of the run's time can be measured.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
-from xdna.simulator.virtual_npu import VirtualNpu
+from xdna.simulator import VirtualNpu
 from xdna.stream.instructions import Sync, encode
 from xdna.stream.shim_bd import ShimTransfer, operations
 from xdna.timing import timing
@@ -52,7 +52,7 @@ module {{
 
 
 def loop(device_name, num_words):
-    """The report of a run that copies so many words, checked to be a copy."""
+    """The report of a run that copies `num_words` words; checks the copy."""
     npu = device(device_name)
     stream = []
     for argument, direction in enumerate(("MM2S", "S2MM")):
@@ -77,7 +77,7 @@ DEVICES = "npu1_1col", "npu2_1col"
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_word_takes_the_published_cycles_in_and_out(name):
-    """npu1: 1.05 cycles a word from DDR and 1.00 to it, 1 on the way to a memtile."""
+    """On npu1, a word from DDR takes 1.05 cycles, a word to DDR 1.00."""
     short, long = 32768, 65536
     per_word = (loop(name, long).cycles - loop(name, short).cycles) / (long - short)
     times = timing(name)
@@ -109,7 +109,7 @@ def test_the_controller_takes_the_published_cycles_an_operation(name):
     assert loop(name, 1024).controller_cycles == expected
 
 
-def test_a_memtile_tells_late_that_it_is_done():
+def test_a_memtile_releases_its_lock_late():
     usage = loop("npu2_1col", 16384).usage["memtile (0, 1) S2MM 0"]
     times = timing("npu2_1col")
     late = usage.stalls["free"] - 16384 * times.cycles_per_word

@@ -1,6 +1,7 @@
-"""The virtual XRT as a C++ program sees it: what is right, and each of silicon's traps.
+"""The virtual XRT as a C++ program sees it: correct use, and each mistake in using it.
 
-Every trap is tested as the behaviour, and as the error that the checks make of it.
+Every mistake is tested with the checks off, where it behaves as on silicon, and with
+the checks on, where it is an error.
 """
 
 import os
@@ -13,7 +14,7 @@ COMPLETED, ERROR, ABORT, TIMEOUT = "4", "5", "6", "8"
 
 @pytest.fixture
 def run(program, folder):
-    """A function of a case: the lines that it printed, and how C is."""
+    """A function that runs a case and returns the lines printed and the state of C."""
 
     def run(case, checks="on", **environment):
         done = subprocess.run(
@@ -62,7 +63,7 @@ def test_a_wrong_memory_group_completes_and_does_nothing(run, case):
         ("wrong_opcode", "argument 0 (the opcode) must be 3, got 1"),
     ],
 )
-def test_checks_refuse_what_would_go_wrong_and_say_why(run, case, message):
+def test_checks_refuse_what_would_go_wrong_with_the_reason(run, case, message):
     (line,), _ = run(case)
     assert line.startswith(message)
 
@@ -105,7 +106,7 @@ def test_a_hang_is_a_timeout(run):
     ]
 
 
-def test_checks_tell_what_hung(run):
+def test_checks_report_what_hung(run):
     (line,), c = run("hang")
     assert "shim (0, 0)" in line
     assert c == "untouched"
@@ -119,7 +120,7 @@ def test_after_a_hang_only_a_new_context_works(run):
     assert (last, c) == (COMPLETED, "right")
 
 
-def test_a_list_tells_which_run_failed(run):
+def test_a_list_reports_which_run_failed(run):
     (line,), _ = run("list_with_a_hang")
     assert line.startswith(f"{TIMEOUT} ")
     assert "shim (0, 0)" in line

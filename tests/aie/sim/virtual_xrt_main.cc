@@ -1,11 +1,11 @@
-// What a program sees of XRT, right and wrong:
+// A program that uses XRT in right and wrong ways:
 //
 //   virtual_xrt_main CASE FOLDER
 //
-// FOLDER holds design, words, hang (a stream that never ends), a and b; after the case
-// the host's memory of C is in c, with as many bytes as c had, and what the virtual XRT
-// counted is in counts. Prints a line a run: its state, or what was thrown. Compiles
-// against the real XRT too.
+// FOLDER holds the files design, words, hang (a stream that never ends), a, b and c.
+// The case writes the host's memory of C to c, with as many bytes as c had, and the
+// counts of the virtual XRT to counts. It prints one line for each run: its state, or
+// what was thrown. The program compiles against the real XRT, too.
 
 #include <xrt/experimental/xrt_kernel.h>
 #include <xrt/experimental/xrt_xclbin.h>
@@ -31,7 +31,7 @@
 #include <thread>
 #include <vector>
 
-// Of the virtual XRT.
+// Functions of the virtual XRT only.
 extern "C" {
 __attribute__((weak)) const char* jax_npu_sim_faults_json();
 __attribute__((weak)) const char* jax_npu_sim_set_faults(const char* spec);
@@ -49,7 +49,7 @@ Bytes Read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A context with a product, all as it should be.
+// A context with a product, set up correctly.
 struct Product {
   explicit Product(const std::string& folder)
       : device(0),

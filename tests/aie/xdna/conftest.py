@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from xdna.devices import device
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Sync,
     Write,
-    decode,
     encode,
 )
 from xdna.stream.shim_bd import ShimTransfer, operations
@@ -24,20 +24,20 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture
 def sample_words():
-    """What aie-translate 1.3 makes of sample.mlir."""
+    """The words that aie-translate 1.3 makes from sample.mlir."""
     text = (DATA / "sample.insts.hex").read_text()
     return np.array([int(word, 16) for word in text.split()], np.uint32)
 
 
 @pytest.fixture
 def random_stream():
-    """A function of device and generator: a random stream that keeps every rule."""
+    """A function of device and generator: a random stream within the rules."""
     return _random_stream
 
 
 @pytest.fixture
 def run_aiebu(xrt_tree, tmp_path):
-    """A function of words: what aiebu-asm answers, and the ELF file that it writes."""
+    """A function of words: the result of aiebu-asm and the ELF file that it writes."""
 
     def run(words):
         stream, elf = tmp_path / "insts.bin", tmp_path / "insts.elf"
@@ -60,9 +60,9 @@ def run_aiebu(xrt_tree, tmp_path):
 
 @pytest.fixture
 def assert_aiebu_accepts(run_aiebu, xrt_tree):
-    """A function of words: AMD's assembler takes them, its disassembler reads the same.
+    """A function of words that fails unless AMD's tools take and read them as we do.
 
-    Not for LOADPDI, for which aiebu-asm wants the PDI, nor for PREEMPT.
+    It cannot check LOADPDI, for which aiebu-asm needs the PDI, nor PREEMPT.
     """
 
     def check(words):

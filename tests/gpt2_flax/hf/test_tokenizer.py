@@ -1,4 +1,4 @@
-"""Folders with a tokenizer: GPT-2's own in each form, and others that nearly are."""
+"""Folders with GPT-2's own tokenizer in each form, and with others almost like it."""
 
 import copy
 import json
@@ -49,12 +49,12 @@ def write(folder, name, content):
 
 
 def swapped(mapping):
-    """Two tokens of the vocabulary with each other's ids."""
+    """The vocabulary with the ids of two tokens exchanged."""
     return {**mapping, "a": mapping["b"], "b": mapping["a"]}
 
 
 def changed(**parts):
-    """PIPELINE with these parts; those of `model` in their places in it."""
+    """PIPELINE with these parts replaced; those of `model` one by one."""
     fields = copy.copy(PIPELINE)
     return fields | parts | {"model": PIPELINE["model"] | parts.get("model", {})}
 

@@ -1,4 +1,4 @@
-"""Runs that begin with --weights, through the command line's own door."""
+"""Runs that begin with --weights, started by the program's `main`."""
 
 import shutil
 
@@ -44,7 +44,7 @@ def one_line(capsys):
 
 
 def fail_to_save(train_weights, monkeypatch, weights):
-    """Leaves a run without a checkpoint, as a machine that stopped early does."""
+    """Leaves a run without a checkpoint, as an early crash of the machine does."""
     with monkeypatch.context() as broken:
         broken.setattr(run, "save_checkpoint", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -1,7 +1,7 @@
 """A grid of Hugging Face folders: we compute what transformers does, or refuse.
 
-"Or refuse" is narrow: where transformers raises, fills in random weights or leaves a
-tensor out, and where a variant says that it is refused on purpose.
+A folder must be refused where transformers raises, fills in random weights or leaves a
+tensor out, and where a variant says that it is refused on purpose; nowhere else.
 """
 
 import functools
@@ -19,7 +19,9 @@ from gpt2_flax.weights import load_params, read_config
 torch = pytest.importorskip("torch", reason="PyTorch is the reference")
 transformers = pytest.importorskip("transformers", reason="it has the reference GPT-2")
 
-from .folder_variants import configs, files, write_folder  # noqa: E402, needs torch
+from .config_variants import configs  # noqa: E402, needs torch
+from .folder_variants import write_folder  # noqa: E402
+from .tensor_variants import files  # noqa: E402
 
 CONFIGS, FILES = configs(), files()
 # Keys that change what the tensors should be, with files of other tensors.
@@ -47,7 +49,7 @@ TOKENS = np.random.default_rng(0).integers(0, 30, (2, 8))
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Threads that wait for one another take three times as long for a tiny model."""
+    """One thread for torch: several are three times as slow for a tiny model."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -66,7 +68,7 @@ def our_logits(folder):
 
 
 def reference_logits(folder):
-    """None where transformers does not compute what all of the folder says."""
+    """transformers' logits; None where it does not use all that the folder says."""
     try:
         model, info = transformers.GPT2LMHeadModel.from_pretrained(
             folder, dtype=torch.float32, return_dict=True, output_loading_info=True

@@ -1,3 +1,5 @@
+"""Weights and config.json: read back as saved, or refused with the reason."""
+
 import json
 from dataclasses import replace
 
@@ -10,7 +12,7 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.weights import load_params, read_config, save_weights
 
-F32_ERROR = 1e-4  # of sums in another order
+F32_ERROR = 1e-4  # the same sums in another order
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_a_tensor_that_config_json_does_not_describe_is_named(config, folder, na
         load_params(folder, config)
 
 
-def test_of_many_other_tensors_the_first_layer_and_the_number_are_told(config, folder):
+def test_of_many_other_tensors_the_first_layer_and_the_number_are_named(config, folder):
     for layer in (10, 9, 11):
         change_arrays(folder, put(f"h.{layer}.ln_1.bias", np.ones(36, np.float32)))
     with pytest.raises(InputError, match=r"h\.9\.ln_1\.bias is .*nor are 2 others"):

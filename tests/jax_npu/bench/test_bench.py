@@ -1,4 +1,4 @@
-"""`jax-npu bench`: what it runs and tells. How fast is never tested."""
+"""`jax-npu bench`: what it runs and prints. No test depends on a time."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def test_the_gemms_are_those_of_the_step_of_gpt2(gpt2_shapes):
     calls = Counter()
     for case in GPT2_GEMMS:
         calls[case.m, case.k, case.n] += case.calls_per_step
-    # Of the shapes in the fixture's order; three are two products each.
+    # Calls of each shape, in the fixture's order; three shapes are two products each.
     assert calls == dict(zip(gpt2_shapes, [12, *[24] * 3, *[12] * 5, 1, 1, 1]))
 
 
@@ -82,21 +82,21 @@ def test_a_product_is_written_over_the_one_before():
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_gemm_tells_times_shares_and_bytes(custom_call_backend, capsys, dtype):
+def test_gemm_prints_times_shares_and_bytes(custom_call_backend, capsys, dtype):
     flags = f"--backend {custom_call_backend} --against xla xla-bf16 --dtype {dtype}"
-    told = json.loads(run(capsys, f"gemm {flags} {SMALL} --b-order nk --json"))
-    (gemm,) = told["gemms"]
+    record = json.loads(run(capsys, f"gemm {flags} {SMALL} --b-order nk --json"))
+    (gemm,) = record["gemms"]
     assert list(gemm["contenders"]) == [custom_call_backend, "xla", "xla-bf16"]
     assert all(len(one["seconds"]) == 2 for one in gemm["contenders"].values())
     assert gemm["flops"] == 2 * 5 * 7 * 6
     assert (gemm["lhs_order"], gemm["rhs_order"]) == ("mk", "nk")
-    if custom_call_backend == "sim":  # the host may read operands as they lie
+    if custom_call_backend == "sim":  # the host may read operands in place
         read = {"f32": 4, "bf16": 2}[dtype] * (5 * 7 + 7 * 6)
         assert gemm["packed_bytes_per_call"] > read
         assert gemm["pack_share"] is None
     assert set(gemm["times_as_fast"]) == {"xla", "xla-bf16"}
-    assert told["versions"].keys() == {"jax", "jaxlib", "jax-npu"}
-    assert told["cores"] >= 1
+    assert record["versions"].keys() == {"jax", "jaxlib", "jax-npu"}
+    assert record["cores"] >= 1
 
 
 def test_gemm_prints_a_table_draws_and_traces(capsys, tmp_path):
@@ -119,12 +119,12 @@ def test_means_and_shares_of_the_peak():
         CaseResult(fast, {"host": [1.0, 1.0], "xla": [2.0, 2.0]}, counters, 2),
         CaseResult(slow, {"host": [1.0, 1.0], "xla": [8.0, 8.0]}, NOTHING, 2),
     ]
-    told = as_record(results, meter)
-    assert told["gemms"][0]["contenders"]["host"]["share_of_peak"] == 0.25
-    assert told["gemms"][0]["pack_share"] == 0.25
-    assert told["gemms"][0]["packed_bytes_per_call"] == 40
-    assert told["gemms"][1]["pack_share"] is None
-    mean = told["geometric_mean"]
+    record = as_record(results, meter)
+    assert record["gemms"][0]["contenders"]["host"]["share_of_peak"] == 0.25
+    assert record["gemms"][0]["pack_share"] == 0.25
+    assert record["gemms"][0]["packed_bytes_per_call"] == 40
+    assert record["gemms"][1]["pack_share"] is None
+    mean = record["geometric_mean"]
     assert mean["share_of_peak"] == pytest.approx(0.5)
     assert mean["times_as_fast"]["xla"] == pytest.approx(4)
     with (console := wide_console()).capture() as printed:
@@ -133,11 +133,11 @@ def test_means_and_shares_of_the_peak():
     assert "50%" in printed.get()
 
 
-def test_dispatch_tells_the_difference_of_neighbours(monkeypatch, capsys):
+def test_dispatch_reports_the_difference_of_neighbours(monkeypatch, capsys):
     times = {"host": [3.0, 5.0, 4.0], "xla": [1.0, 1.0, 3.0]}
     monkeypatch.setattr(dispatch, "measure", lambda *_: (*times.values(),))
-    told = json.loads(run(capsys, "dispatch --backend host --json"))
-    assert told["microseconds_per_call"] == {
+    record = json.loads(run(capsys, "dispatch --backend host --json"))
+    assert record["microseconds_per_call"] == {
         "host": {"median": 4, "low": 3, "high": 5},
         "xla": {"median": 1, "low": 1, "high": 3},
         "difference": {"median": 2, "low": 1, "high": 4},
@@ -148,7 +148,7 @@ def test_dispatch_runs_a_chain_on_both(custom_call_backend, capsys):
     before = jax_npu.counters()
     flags = f"--backend {custom_call_backend} --size 4 --length 3 --repeats 2"
     printed = run(capsys, f"dispatch {flags}")
-    # One to compile, and two.
+    # Three runs of three products: one to compile, and two repeats.
     assert (jax_npu.counters() - before).calls == 3 * 3
     assert "difference" in printed
 
@@ -219,7 +219,7 @@ def test_the_peak_is_of_all_cores_or_unknown(monkeypatch):
     assert peak.host_peak_flops() is None
 
 
-def test_other_programs_are_told_from_ours(tmp_path, monkeypatch):
+def test_the_load_of_other_programs_is_separated_from_ours(tmp_path, monkeypatch):
     (tmp_path / "proc").mkdir()
 
     def write(total, ours, idle):

@@ -1,4 +1,4 @@
-"""Simulated times stay close to measured ones, and what is compared is told."""
+"""`jax-npu calibrate`: simulated times stay close to measured ones."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from xdna import timing
 
 README = Path(__file__).parents[3] / "aie/sim/README.md"
 
-# The model's promise. It has two fitted numbers for the five rows.
+# Errors that the model promises; it has two fitted numbers for the five rows.
 LARGEST_ERROR = 0.10
 MEAN_ERROR = 0.05
 
@@ -33,7 +33,7 @@ def test_every_expressible_row_is_close(comparisons):
     assert mean_absolute_error(comparisons) <= MEAN_ERROR
 
 
-def test_the_readme_tells_what_the_command_prints(comparisons):
+def test_the_readme_has_what_the_command_prints(comparisons):
     text = README.read_text()
     for one in comparisons:
         if one.error is not None:
@@ -42,7 +42,7 @@ def test_the_readme_tells_what_the_command_prints(comparisons):
     assert f"mean absolute error is {mean_absolute_error(comparisons):.1%}" in text
 
 
-def test_what_the_generator_cannot_express_says_why(comparisons):
+def test_what_the_generator_cannot_express_has_a_reason(comparisons):
     packed, resident = (one for one in comparisons if one.microseconds is None)
     assert "whole_array" in packed.reason
     assert "do not fit" in resident.reason
@@ -99,7 +99,7 @@ def test_the_command_prints_a_table_and_json(tmp_path, capsys):
         ),
     ],
 )
-def test_a_table_that_is_none_is_told_with_its_line(text, message, tmp_path, capsys):
+def test_a_bad_table_is_an_error_with_its_line(text, message, tmp_path, capsys):
     path = tmp_path / "own.csv"
     path.write_text(text)
     assert main(["calibrate", "--csv", str(path)]) == 2

@@ -16,7 +16,9 @@ SIZES = ["-m", "256", "-k", "768", "-n", "2304"]
 
 
 @pytest.mark.parametrize("generic", [[], ["--generic"]])
-def test_a_written_design_passes_and_what_is_left_is_told(generic, tmp_path, capsys):
+def test_a_written_design_passes_and_the_memory_left_is_printed(
+    generic, tmp_path, capsys
+):
     path = tmp_path / "design.mlir"
     command = ["design", "--device", "npu1", "--tile", "64", "64", "32", *generic]
     assert main([*command, "-o", str(path)]) == 0
@@ -57,7 +59,7 @@ def test_a_plan_is_a_table_or_json(capsys):
     assert record["padding"] == pytest.approx(2560 / 2304)
 
 
-def test_a_wasteful_plan_says_so(capsys):
+def test_a_wasteful_plan_prints_a_warning(capsys):
     assert main(["plan", "-m", "1", "-k", "64", "-n", "64"]) == 0
     assert "padding multiplies the work by" in capsys.readouterr().err
 

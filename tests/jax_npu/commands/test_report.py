@@ -1,4 +1,4 @@
-"""`jax-npu report`: it finds what is wrong, survives it, and names nobody."""
+"""`jax-npu report` finds faults, survives them, and names nobody."""
 
 import json
 import os
@@ -14,8 +14,7 @@ import pytest
 import jax_npu
 from jax_npu.commands.command_line import main
 from jax_npu.doctor.facts import read_facts
-from jax_npu.report import acceptance
-from jax_npu.report import facts as report_facts
+from jax_npu.report import acceptance, machine_record
 from jax_npu.report.acceptance import STAGES
 from jax_npu.report.tiny_gpt import GptSizes, losses
 from jax_npu.report.trial import FULL, QUICK, Outcome
@@ -30,7 +29,7 @@ from jax_npu.runtime import extension
 
 
 def report(path, *arguments):
-    """Exit code and record of a quick report."""
+    """Writes a quick report; returns the exit code and the record."""
     code = main(["report", "--quick", "-o", str(path), *arguments])
     return code, json.loads(path.read_text())
 
@@ -54,7 +53,7 @@ def report_in_process(path, **environment):
 
 @pytest.fixture
 def no_npu(monkeypatch, tmp_path):
-    """An installation without the NPU's driver, whatever this machine has."""
+    """Makes the installation lack the NPU's driver, whatever this machine has."""
     (tmp_path / "libraries").mkdir()
     library = extension.library_path(extension.LIBRARY)
     (tmp_path / "libraries" / extension.LIBRARY).symlink_to(library)
@@ -63,7 +62,7 @@ def no_npu(monkeypatch, tmp_path):
 
 @pytest.fixture
 def no_stages(monkeypatch):
-    """Stages that do nothing, for what the command itself does."""
+    """Replaces the stages by ones that do nothing, to test the command itself."""
     for name in STAGES:
         monkeypatch.setitem(STAGES, name, lambda *_: Outcome())
 
@@ -102,7 +101,7 @@ def test_products_are_timed_and_compared(custom_call_backend, tmp_path, monkeypa
     repeated = stage_of(record, "repetition")
     assert repeated["measured"]["latency_us"] <= repeated["measured"]["latency_p99_us"]
     if custom_call_backend != "host":
-        # One checked product of each kind, and those of the checked stages.
+        # One checked call of each of twelve products, and all that stages check.
         assert stage_of(record, "GPT-2 products")["events"]["checks"] == 12
         assert repeated["events"]["checks"] == QUICK.small_calls
         assert repeated["events"]["products"] == 3 * QUICK.small_calls
@@ -114,7 +113,7 @@ def test_the_products_are_those_of_gpt2(gpt2_shapes):
     assert len(list(gemms(QUICK))) == len(shapes)
 
 
-def test_without_an_npu_the_report_says_what_to_do(no_npu, tmp_path, capsys):
+def test_without_an_npu_the_report_names_the_remedy(no_npu, tmp_path, capsys):
     code, record = report(tmp_path / "r.json")
     assert (code, record["ok"]) == (1, False)
     assert {one["status"] for one in record["stages"]} == {"skipped"}
@@ -125,8 +124,8 @@ def test_without_an_npu_the_report_says_what_to_do(no_npu, tmp_path, capsys):
     assert "'jax-npu doctor --backend npu'" in out
 
 
-# Of the runs of a stage: unchecked ones, checked ones, timed ones, and one of many that
-# were started at once. The first result of a process is untouched memory, all zeros.
+# Runs of a stage that go wrong: an unchecked one, a checked one, a timed one, and one
+# of many started at once. Untouched memory is all zeros in a process's first result.
 @pytest.mark.parametrize(
     ("stage", "run"),
     [
@@ -149,7 +148,8 @@ def test_one_wrong_result_fails_its_stage_alone(
 ):
     for name in STAGES.keys() - {stage}:
         monkeypatch.setitem(STAGES, name, lambda *_: Outcome())
-    jax_npu.matmul(np.ones(2), np.ones(2), backend="sim")  # a context, and its test
+    # Makes a context, so that the self-test is not one of the runs counted.
+    jax_npu.matmul(np.ones(2), np.ones(2), backend="sim")
     virtual_xrt.set_faults(f"{fault}@{run}")
     code, record = report(tmp_path / "r.json", "--backend", "sim")
     assert virtual_xrt.faults[fault] == 1
@@ -171,14 +171,14 @@ def test_either_error_of_a_product_fails_it(name, value):
         judge(right | allowed | {name: value})
 
 
-def test_a_run_that_had_to_be_retried_is_told(tmp_path):
+def test_a_run_that_had_to_be_retried_is_reported(tmp_path):
     done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="abort@3")
     assert done.returncode == 1
     assert stage_of(record, "exact integers")["problems"] == ["retries: 1"]
     assert record["events"]["retries"] == 1
 
 
-def test_what_kills_the_process_is_told_by_the_file(tmp_path):
+def test_the_file_shows_which_stage_killed_the_process(tmp_path):
     done, record = report_in_process(tmp_path / "r.json", JAX_NPU_SIM_FAULTS="kill@250")
     assert done.returncode == -signal.SIGKILL
     statuses = [one["status"] for one in record["stages"]]
@@ -226,13 +226,13 @@ def test_the_report_names_no_person_and_no_host(no_stages, tmp_path, monkeypatch
     monkeypatch.setenv("JAX_NPU_SIM_TRACE", "/mnt/Babbage/engine.london")
     monkeypatch.setattr(platform, "node", lambda: "engine.london.example")
 
-    def telling(backend, sizes):
+    def leaking(backend, sizes):
         return Outcome(
             {"path": f"{home}/x", "more": ["engine.london.example: engine"]},
             [f"adalovelace, {home}: no such file"],
         )
 
-    monkeypatch.setitem(STAGES, "training", telling)
+    monkeypatch.setitem(STAGES, "training", leaking)
     _, record = report(tmp_path / "r.json", "--backend", "host")
     text = (tmp_path / "r.json").read_text().lower()
     for word in ("adalovelace", "babbage", "engine", "example", str(home).lower()):
@@ -243,18 +243,18 @@ def test_the_report_names_no_person_and_no_host(no_stages, tmp_path, monkeypatch
 
 def test_a_name_inside_another_word_stays(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "box")
-    facts = report_facts_of("ram", "fedora")
-    scrub = report_facts.scrubber(facts)
+    facts = facts_of("ram", "fedora")
+    scrub = machine_record.scrubber(facts)
     assert scrub("parameters of ram, box1, box") == "parameters of <name>, box1, <name>"
 
 
 def test_a_host_named_as_its_distribution_hides_nothing(monkeypatch):
     monkeypatch.setattr(platform, "node", lambda: "fedora")
-    scrub = report_facts.scrubber(report_facts_of("root", "fedora"))
+    scrub = machine_record.scrubber(facts_of("root", "fedora"))
     assert scrub({"a": ("fedora 46", "root")}) == {"a": ["fedora 46", "root"]}
 
 
-def report_facts_of(user, distribution):
+def facts_of(user, distribution):
     facts = read_facts()
     return replace(
         facts,
@@ -270,7 +270,7 @@ def test_a_report_with_nan_is_json(no_stages, tmp_path, monkeypatch):
     assert stage_of(record, "training")["measured"]["losses"] == ["nan", "inf"]
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_an_error_before_any_run(tmp_path, capsys):
     path = tmp_path / "nowhere" / "r.json"
     assert main(["report", "--backend", "host", "-o", str(path)]) == 2
     err = capsys.readouterr().err
@@ -299,7 +299,7 @@ def test_results_larger_than_a_block_are_compared_to_the_end():
 
 
 def test_a_result_of_other_operands_is_found_where_single_elements_could_be_right():
-    """At this k the coarsest rounding could explain each element, but not all."""
+    """Coarse rounding could explain each element for this k, but not all of them."""
     shape = (8, 50_000, 8)
     a, b = random_operands("mk,kn->mn", shape)
     stale = np.random.default_rng(1).standard_normal((8, 8)) * shape[1] ** 0.5
@@ -328,7 +328,7 @@ def test_the_tiny_gpt_learns_on_every_backend(backend):
     found = losses(backend, GptSizes(), 8)
     reference = losses("xla", GptSizes(), 8)
     assert found[-1] < 0.8 * found[0]
-    # Operands in bf16 against f32.
+    # The tolerance allows for operands rounded to bf16, where xla's are f32.
     np.testing.assert_allclose(found, reference, rtol=5e-3)
 
 

@@ -1,4 +1,4 @@
-"""`jax-npu simulate` runs any design and our GEMMs, and tells what it cost."""
+"""`jax-npu simulate` runs any design and our GEMMs, and prints the cost."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from jax_npu.commands.command_line import main
 from jax_npu.commands.simulation_report import stalls
 from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
+from xdna.simulator import Report, Usage
 from xdna.simulator.gemm import largest_error, random_operands, result, submissions
-from xdna.simulator.virtual_npu import Report, Usage
 
 BF16 = ml_dtypes.bfloat16
 DATA = Path(__file__).parents[2] / "aie/xdna/data"
@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[2] / "aie/xdna/data"
 KERNELS = """
 import ml_dtypes
 import numpy as np
-from xdna.simulator.virtual_npu import Kernel
+from xdna.simulator import Kernel
 
 
 def scale(x, y):
@@ -39,7 +39,7 @@ def x(rng):
 
 @pytest.fixture
 def sample(tmp_path, monkeypatch, x):
-    """In the working directory: design, words and kernels of the sample, and x.npy."""
+    """Writes the sample's design, words, kernels and x.npy; returns the command."""
     monkeypatch.chdir(tmp_path)
     text = (DATA / "sample.lowered.generic.mlir").read_text()
     Path("design.mlir").write_text(text)
@@ -54,7 +54,7 @@ IN, OUT = ["--in", "x.npy"], ["--out", "y.npy:bfloat16:4x128"]
 
 
 def expected(x):
-    """The four tiles of x that the sample sends, each in halves of columns, doubled."""
+    """The sample's output: four tiles of x, each in halves of columns, doubled."""
     tiles = x.reshape(2, 16, 2, 8).swapaxes(1, 2).reshape(4, 16, 2, 4).swapaxes(1, 2)
     return (2 * tiles.astype(np.float32)).reshape(4, 128)
 
@@ -65,8 +65,8 @@ def test_a_foreign_design_runs_with_kernels_of_its_own(sample, x, suffix, capsys
     y = np.load("y.npy").view(BF16)
     np.testing.assert_array_equal(y.astype(np.float32), expected(x))
     out = capsys.readouterr().out
-    for told in ("npu1_1col", "host submits", "busiest", "core waits"):
-        assert told in out
+    for text in ("npu1_1col", "host submits", "busiest", "core waits"):
+        assert text in out
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
@@ -102,7 +102,7 @@ def test_a_trace_is_in_chromes_format(sample):
 
 
 def assert_is_chrome_trace(path):
-    """As the Trace Event Format says: named tracks, complete events in microseconds."""
+    """Checks the Trace Event Format: named tracks, complete events in microseconds."""
     events = json.loads(path.read_text())["traceEvents"]
     tracks = {e["tid"] for e in events if e["name"] == "thread_name"}
     complete = [e for e in events if e["ph"] == "X"]
@@ -184,7 +184,7 @@ def test_a_kernel_that_nobody_gives_is_named(sample, capsys):
         (["--gemm", "8", "8", "8", "--device", "npu3"], "device must be one of"),
     ],
 )
-def test_what_cannot_be_simulated_is_told(arguments, message, capsys):
+def test_what_cannot_be_simulated_is_an_error(arguments, message, capsys):
     assert main(["simulate", *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -210,7 +210,7 @@ def test_a_gemm_is_checked_against_numpy(more, capsys):
     )
 
 
-def test_a_gemm_tells_the_simulators_speed(capsys):
+def test_a_gemm_prints_the_simulators_speed(capsys):
     assert main(["simulate", "--gemm", "64", "64", "64", "--repeat", "2"]) == 0
     out = capsys.readouterr().out
     assert "the simulator took" in out
@@ -218,8 +218,8 @@ def test_a_gemm_tells_the_simulators_speed(capsys):
 
 
 def test_operands_of_many_runs_come_together(monkeypatch):
-    """Runs on the host what the array would: each run's images, multiplied."""
-    monkeypatch.setattr("xdna.gemm.tiling.MAX_IMAGE_BYTES", 1 << 14)
+    """The host takes the array's place here, and multiplies the images of each run."""
+    monkeypatch.setattr("xdna.gemm.runs.MAX_IMAGE_BYTES", 1 << 14)
     make_plan.cache_clear()
     try:
         plan = make_plan(GemmArray("npu1", 16, 16, 16), 3, 100, 40, 150)

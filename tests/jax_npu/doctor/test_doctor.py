@@ -1,4 +1,4 @@
-"""The doctor finds each fault of a machine, and names the command that mends it."""
+"""The doctor finds each fault of a machine, and names the command that fixes it."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ def found(diagnosis, name):
 
 
 def assert_only(diagnosis, missing=None, warning=None, skipped=()):
-    """These lines with these remedies, and every other line ok."""
+    """Checks that these lines have these remedies, and that every other line is ok."""
     missing, warning = missing or {}, warning or {}
     assert by_status(diagnosis, "missing") == missing
     assert by_status(diagnosis, "warning") == warning
@@ -98,7 +98,7 @@ def test_a_complete_machine_runs_and_its_chip_is_named(tmp_path, chip, kind, nam
     assert machine.chip(tmp_path) == kind
 
 
-def test_without_a_chip_nothing_else_needs_mending(npu1):
+def test_without_a_chip_nothing_else_needs_fixing(npu1):
     (npu1 / machines.pci_folder(NPU1) / "device").write_text("0x9999\n")
     machines.without_xrt(npu1)
     diagnosis = examined(npu1)
@@ -189,7 +189,11 @@ def test_a_chip_that_another_driver_holds(npu1):
         (NPU1, "1502_00", True),
         (NPU1, "17f0_10", False),
         ({**NPU2, "revision": "0x11"}, "17f0_10", False),
-        ({**NPU2, "revision": "0x20"}, "17f0_10", True),  # Krackan takes Strix's
+        (
+            {**NPU2, "revision": "0x20"},
+            "17f0_10",
+            True,
+        ),  # Krackan uses Strix's firmware
     ],
 )
 def test_firmware_is_that_of_the_chip(tmp_path, chip, folder, there):
@@ -308,7 +312,7 @@ PPA = "sudo add-apt-repository -y ppa:amd-team/xrt && "
         ("ubuntu", "24.04", f"{PPA}sudo apt install libxrt2 libxrt-npu2"),
         ("fedora", "46", "sudo dnf install xrt"),
         ("arch", "", "sudo pacman -S xrt xrt-plugin-amdxdna"),
-        ("fedora", "43", README),  # has no package of it
+        ("fedora", "43", README),  # without a package of XRT
         ("debian", "12", README),
         ("gentoo", "2.18", README),
     ],
@@ -320,7 +324,7 @@ def test_xrt_absent_elsewhere(tmp_path, distribution, version, remedy):
     assert missing == dict.fromkeys(["xrt", "xrt plugin"], remedy)
 
 
-def test_xrt_of_amds_own_packages_tells_its_version(npu1):
+def test_the_version_of_xrt_from_amds_own_packages_is_found(npu1):
     machines.without_xrt(npu1)
     machines.add_xrt(npu1, folder="opt/xilinx/xrt/lib")
     machines.write(npu1, "opt/xilinx/xrt/version.json", '{"BUILD_VERSION": "2.26.1"}')
@@ -387,7 +391,7 @@ def test_no_design_is_built_and_the_compilers_for_it_are_missing(npu1):
     assert found(diagnosis, "design") == "no design for npu1 is built"
 
 
-def test_a_stale_design_is_built_anew_for_the_chip(tmp_path):
+def test_a_stale_design_is_to_be_built_again_for_the_chip(tmp_path):
     root = machines.fine(tmp_path, NPU2)
     stale = replace(COMPLETE, design=Part(problem="x was built for tile 64, 64, 64"))
     missing = {"design": "jax-npu build --device npu2"}
@@ -439,7 +443,7 @@ def test_a_forced_and_a_wrong_instruction_set(npu1):
     assert_only(examined(npu1, installation=wrong), missing=remedy)
 
 
-def test_two_faults_at_once_are_both_told_and_the_first_first(npu1):
+def test_two_faults_at_once_are_both_reported_in_order(npu1):
     machines.set_memlock(npu1, "8388608")
     (npu1 / "etc/group").write_text(f"render:x:{machines.RENDER}:bob\n")
     missing = {"group": JOIN, "memlock": MEMLOCK}
@@ -453,7 +457,7 @@ def known(npu, host=True):
     }
 
 
-def test_the_backend_itself_has_the_last_word(npu1):
+def test_the_backend_itself_overrides_the_checks(npu1):
     diagnosis = examined(npu1, known=known(npu=False))
     assert not diagnosis.can_run
     assert diagnosis.verdict == "backend npu cannot run: the NPU said no"
@@ -461,7 +465,7 @@ def test_the_backend_itself_has_the_last_word(npu1):
     assert examined(npu1, known=known(npu=True)).verdict == "backend npu can run"
 
 
-def test_auto_is_content_with_the_host_and_tells_what_npu_lacks(npu1):
+def test_auto_accepts_the_host_and_reports_what_npu_lacks(npu1):
     assert examined(npu1, backend="auto").verdict == "backend auto can run, on npu"
     machines.set_memlock(npu1, "8388608")
     diagnosis = examined(npu1, backend="auto", known=known(npu=False))
@@ -480,7 +484,7 @@ def as_ada(monkeypatch):
 
 
 @pytest.mark.usefixtures("as_ada")
-def test_the_command_examines_a_tree_and_its_exit_code_tells(npu1, capsys):
+def test_the_command_examines_a_tree_and_exits_with_the_verdict(npu1, capsys):
     assert main(["doctor", "--root", str(npu1), "--backend", "npu"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "backend npu can run"
@@ -532,7 +536,7 @@ def test_a_machine_with_faults_fits_one_screen_of_80_by_24(npu1, capsys):
 
 
 @pytest.mark.usefixtures("as_ada")
-def test_a_command_that_mends_two_lines_is_shown_once(npu1, capsys):
+def test_a_command_that_fixes_two_lines_is_shown_once(npu1, capsys):
     machines.without_xrt(npu1)
     main(["doctor", "--root", str(npu1)])
     lines = capsys.readouterr().out.splitlines()
@@ -542,7 +546,7 @@ def test_a_command_that_mends_two_lines_is_shown_once(npu1, capsys):
     assert plugin.endswith("(same command)")
 
 
-def test_a_root_that_is_no_folder_is_told(tmp_path, capsys):
+def test_a_root_that_is_no_folder_is_an_error(tmp_path, capsys):
     assert main(["doctor", "--root", str(tmp_path / "none")]) == 2
     assert "--root must be a folder" in capsys.readouterr().err
 

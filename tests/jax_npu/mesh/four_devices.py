@@ -31,7 +31,7 @@ def square_mesh():
 
 
 def integers(rng, *shape):
-    """Small integers: sums are exact in any order, on any number of devices."""
+    """Small random integers, whose sums are exact in any order, on any devices."""
     return rng.integers(-3, 4, shape).astype(np.float32)
 
 
@@ -83,7 +83,7 @@ def test_a_split_of_m_and_n_over_two_axes_needs_no_communication(
 def test_a_cache_key_that_names_no_product_is_refused(
     custom_call_backend, rng, mesh, tmp_path
 ):
-    """With it, a program of default precision answered for one of `highest`."""
+    """JAX's cache would return a program of another precision for such a key."""
     settings = {
         "jax_remove_custom_partitioning_ptr_from_cache_key": True,
         "jax_compilation_cache_dir": str(tmp_path),
@@ -149,7 +149,7 @@ def test_sizes_that_the_devices_do_not_divide_are_right(backend, rng, mesh, shap
 
 
 def uneven(module, mesh, lhs_parts, rhs_parts, before=lambda x: x, **options):
-    """A product whose operands are split, then changed, so that padding is no 0."""
+    """A product whose operands are split, then changed, so that padding is not 0."""
 
     def product(lhs, rhs):
         lhs = lax.with_sharding_constraint(lhs, NamedSharding(mesh, P(*lhs_parts)))
@@ -159,7 +159,9 @@ def uneven(module, mesh, lhs_parts, rhs_parts, before=lambda x: x, **options):
     return product
 
 
-@pytest.mark.parametrize("k", [30, 10, 5, 3, 1])  # 5 and less leave devices with none
+@pytest.mark.parametrize(
+    "k", [30, 10, 5, 3, 1]
+)  # from 5 on, some devices get no element
 def test_an_uneven_split_of_k_sums_no_padding(backend, rng, mesh, k):
     lhs, rhs = integers(rng, 6, k), integers(rng, k, 8)
     product = uneven(jax_npu, mesh, (None, "x"), ("x",), lambda x: x + 1)
@@ -243,7 +245,7 @@ def test_the_gradients_of_a_short_last_batch_are_right(backend, rng, mesh):
     x, w = integers(rng, 10, 16), integers(rng, 16, 8)
 
     def loss(matmul, split, w, x):
-        x = split(x) + 1  # a bias, so that padding is 1
+        x = split(x) + 1  # the bias makes padding 1
         return ((split(matmul(x, w)) + 1) ** 2).sum()
 
     def gradients(*how):
@@ -440,7 +442,7 @@ def test_vmap_under_an_explicit_mesh_does_as_lax(
     ours, stock = product(jax_npu.dot_general), product(lax.dot_general)
     try:
         expected = stock(*operands)
-    except Exception as error:  # what lax refuses we may refuse too
+    except Exception as error:  # lax refuses it, so jax_npu may, too
         pytest.skip(f"lax refuses: {str(error)[:80]}")
     actual = ours(*operands)
     assert jax.typeof(actual).sharding == jax.typeof(expected).sharding

@@ -2,8 +2,9 @@
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 python mesh_fuzz.py SEED COUNT
 
-Each case is a seed. Operands are small integers, so that sums are exact in any order,
-and carry a term that is 0 within their shape and anything, NaN too, in XLA's padding.
+Each case is a seed. Operands are small integers, so that sums are exact in any order.
+A term is added to each that is 0 within the shape, but anything, even NaN, in XLA's
+padding.
 """
 
 import dataclasses
@@ -22,16 +23,17 @@ from jax.sharding import AxisType, NamedSharding
 
 import jax_npu
 
-# All in one program; with $JAX_NPU_BACKEND, that one only.
+# Backends that compute side by side in one program, or only that of $JAX_NPU_BACKEND.
 BACKENDS = (
     (os.environ["JAX_NPU_BACKEND"],)
     if "JAX_NPU_BACKEND" in os.environ
     else ("host", "sim")
 )
-MAX_PRODUCTS = 4000  # the simulator's time
+MAX_PRODUCTS = 4000  # scalar products, which take the simulator's time
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 13)
 MESHES = [(n,) for n in range(1, 9)] + [(2, 2), (2, 3), (4, 2), (2, 4), (2, 2, 2)]
-# 0 for x = 1, which is what stands within the shape; XLA pads with 0 or with copies.
+# Functions that are 0 for x = 1, as within the shape, and their own key for x = 0, with
+# which XLA pads. XLA may also pad with copies.
 ZEROS = {
     "0": lambda x: x - x,
     "-inf": jnp.log,
@@ -43,15 +45,15 @@ ZEROS = {
 
 @dataclass
 class Case:
-    """A product of `terms` and how each of lhs, rhs and out is split on a mesh."""
+    """A product of `terms`, and the split of lhs, rhs and out on a mesh."""
 
     mesh: Any
     sizes: dict[str, int]
     terms: list[str]  # lhs, rhs and out with v, the dimension that is vmapped, if any
-    typed: list[P]  # over Explicit axes
-    split: list[P]  # over Auto axes, also where these do not divide a size
-    extra: list[int]  # operands are slices: elements of dimension 0 that are cut off
-    zeros: list[str]  # of ZEROS
+    typed: list[P]  # splits over Explicit axes
+    split: list[P]  # splits over Auto axes, which may not divide the size
+    extra: list[int]  # elements cut off from dimension 0, for operands that are slices
+    zeros: list[str]  # keys of ZEROS
     dtype: str
     options: dict[str, Any]
 
@@ -104,7 +106,7 @@ def _random_terms(rng) -> list[str]:
 
 
 def _random_split(rng, mesh, kind, term, sizes) -> P:
-    """A split over some axes; of what they divide, where `sizes` are given."""
+    """A random split over some axes, which divide the size if `sizes` are given."""
     parts: list[tuple[str, ...]] = [()] * len(term)
     axes = [a for a, t in zip(mesh.axis_names, mesh.axis_types) if t == kind]
     for axis in rng.permutation(axes) if term else ():
@@ -120,7 +122,7 @@ def _random_split(rng, mesh, kind, term, sizes) -> P:
 
 
 def product(dot, case: Case):
-    """`dot` on the case's terms, under vmap where they have a v."""
+    """`dot` on the case's terms, under vmap for those that have a v."""
     lhs, rhs, _ = (term.replace("v", "") for term in case.terms)
     batch = [c for c in lhs if c in rhs and c in case.terms[2]]
     contracted = [c for c in lhs if c in rhs and c not in case.terms[2]]
@@ -140,7 +142,7 @@ def value_and_gradients(case: Case, dot, lhs, rhs, ct):
 
 
 def arrays_of(rng, case: Case):
-    """Operands and a cotangent with NaN in what is cut off; and as many arrays of 1."""
+    """Operands and a cotangent, with NaN where they are cut off; and arrays of 1."""
     operands, ones = [], []
     for term, extra, dtype in zip(
         case.terms, case.extra, (case.dtype, case.dtype, "float32")
@@ -156,7 +158,7 @@ def arrays_of(rng, case: Case):
 
 
 def run_on_mesh(rng, case: Case, operands, ones):
-    """The results of each backend, then of lax where some axes are Explicit."""
+    """The results of each backend, and then lax's if some axes are Explicit."""
     dots = [functools.partial(jax_npu.dot_general, backend=b) for b in BACKENDS]
     typed = case.mesh.abstract_mesh.explicit_axes
     if typed:
@@ -182,7 +184,7 @@ def run_on_mesh(rng, case: Case, operands, ones):
 
 
 def _padded(case: Case, i: int, x, one):
-    """Operand `i` as its splits leave it: XLA pads it with what `zeros` makes of 0."""
+    """Operand `i`, split, sliced and padded with the value that `zeros` has for 0."""
     x = _constrain(case, i, x)
     x = x[: x.shape[0] - case.extra[i]] if case.extra[i] else x
     return x + ZEROS[case.zeros[i]](_constrain(case, i, one)).astype(x.dtype)
@@ -205,7 +207,10 @@ def _random_out_shardings(rng, case: Case) -> tuple[NamedSharding | None, ...]:
 
 
 def expected_of(case: Case, operands):
-    """Lax's on one device, in f32: at this level XLA:CPU lacks some dots of bf16."""
+    """Results of lax on one device, in f32.
+
+    At this optimization level XLA:CPU lacks some dots of bf16.
+    """
     whole = [x[: len(x) - n] if n else x for x, n in zip(operands, case.extra)]
     options = {k: v for k, v in case.options.items() if k != "preferred_element_type"}
     in_f32 = dataclasses.replace(case, options=options)
@@ -234,7 +239,7 @@ def wrong_in(seed: int) -> str | None:
 
 
 def _explicit_part(x, mesh) -> P:
-    """How `x` lies on the devices, over the mesh's Explicit axes."""
+    """The split of `x` over the devices, restricted to the mesh's Explicit axes."""
     explicit = mesh.abstract_mesh.explicit_axes
     parts = []
     for part in (*x.sharding.spec, *[None] * x.ndim)[: x.ndim]:

@@ -1,4 +1,4 @@
-"""Types of products on meshes of mixed axes; run by test_partitioning.py, see there."""
+"""Types of products on meshes of mixed axes; test_partitioning.py runs this file."""
 
 import functools
 
@@ -45,7 +45,7 @@ def put(x, mesh, parts):
 
 
 def explicit_part(parts, mesh, ndim):
-    """A spec over the mesh's Explicit axes alone."""
+    """The spec `parts`, restricted to the mesh's Explicit axes."""
     explicit = mesh.abstract_mesh.explicit_axes
     kept = []
     for part in (*parts, *[None] * ndim)[:ndim]:
@@ -56,7 +56,7 @@ def explicit_part(parts, mesh, ndim):
 
 
 def assert_as_lax(actual, expected, mesh):
-    """Equal to the bit, of lax's type, and split over the devices as the type says."""
+    """Checks that values and types are lax's, and that the type gives the split."""
     for ours, stock in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
         assert jax.typeof(ours) == jax.typeof(stock)
         lies = explicit_part(ours.sharding.spec, mesh, ours.ndim)
@@ -65,7 +65,7 @@ def assert_as_lax(actual, expected, mesh):
 
 
 def products(module, out):
-    """Functions of (8, 12) and (12, 16), whose results are split as `out` says."""
+    """Functions of (8, 12) and (12, 16), whose results have the out_sharding `out`."""
     matmul = functools.partial(module.matmul, out_sharding=out)
     einsum = functools.partial(module.einsum, out_sharding=out)
     return {
@@ -80,18 +80,22 @@ def products(module, out):
 
 
 @pytest.mark.parametrize("shardings", SHARDINGS, ids=str)
-def test_types_tell_how_results_are_split(custom_call_backend, rng, mesh, shardings):
+def test_types_describe_how_results_are_split(
+    custom_call_backend, rng, mesh, shardings
+):
     run_both, lhs, rhs = both_products(rng, mesh, *shardings)
     assert_as_lax(*jax.jit(run_both)(lhs, rhs), mesh)
 
 
-def test_types_tell_how_results_are_split_without_jit(custom_call_backend, rng, mesh):
+def test_types_describe_how_results_are_split_without_jit(
+    custom_call_backend, rng, mesh
+):
     run_both, lhs, rhs = both_products(rng, mesh, *SHARDINGS[0])
     assert_as_lax(*run_both(lhs, rhs), mesh)
 
 
 def both_products(rng, mesh, lhs, rhs, out):
-    """A function that runs all products, ours and jax's, and its operands."""
+    """A function that runs all products, ours and JAX's, and its operands."""
     lhs, rhs = (
         put(integers(rng, 8, 12), mesh, lhs),
         put(integers(rng, 12, 16), mesh, rhs),

@@ -1,6 +1,5 @@
 """`jax_npu.devices()` finds the NPUs, with or without a pyxrt that works."""
 
-import importlib
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -8,24 +7,23 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import jax_npu
+from jax_npu.runtime import attached_npus
 from jax_npu.runtime.machine import npus
 
 from .. import machines
 from ..machines import NPU1, NPU2
 
-module = importlib.import_module("jax_npu.runtime.attached_npus")
-
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
     """A machine with an NPU1, whose Python has no pyxrt."""
-    monkeypatch.setattr(module, "npus", lambda: npus(tmp_path))
+    monkeypatch.setattr(attached_npus, "npus", lambda: npus(tmp_path))
     monkeypatch.setitem(sys.modules, "pyxrt", None)
     return machines.fine(tmp_path, NPU1)
 
 
 def fake_pyxrt(*found, enumerate_devices=None):
-    """With XRT 2.25's API: devices by index, properties as strings by enumerator."""
+    """A module with XRT 2.25's API: devices by index, properties by enumerator."""
 
     class Device:
         def __init__(self, index):
@@ -95,9 +93,7 @@ def test_through_pyxrt_they_have_xrts_name_and_the_kernels_facts(machine, monkey
         ("NPU Krackan 1", "npu2"),
     ],
 )
-def test_xrts_names_tell_the_kind_where_sysfs_does_not(
-    machine, monkeypatch, name, kind
-):
+def test_xrts_names_give_the_kind_if_sysfs_does_not(machine, monkeypatch, name, kind):
     pyxrt = fake_pyxrt({0: "0000:99:00.1", 5: name})
     monkeypatch.setitem(sys.modules, "pyxrt", pyxrt)
     (device,) = jax_npu.devices()
@@ -124,7 +120,7 @@ def fails(error):
         fake_pyxrt(),  # finds nothing: no plugin for NPUs
         fails(RuntimeError("mmap(len=67108864) failed (err=-11)")),
         fails(OSError("libxrt_core.so.2")),
-        ModuleType("pyxrt"),  # a module of another project
+        ModuleType("pyxrt"),  # another project's module of that name
     ],
     ids=["nothing", "runtime", "library", "another"],
 )

@@ -11,7 +11,7 @@ from jax_npu.runtime.call_trace import trace_events
 
 
 def chain(a, b):
-    """Three products: (8, 16) x (16, 24), then its transposed kin."""
+    """Three products: (8, 16) x (16, 24), one with rhs and one with lhs transposed."""
     c = jax_npu.dot_general(a, b, (((1,), (0,)), ((), ())))
     d = jax_npu.dot_general(c, b, (((1,), (1,)), ((), ())))
     return jax_npu.dot_general(a, d, (((0,), (0,)), ((), ())))
@@ -19,7 +19,7 @@ def chain(a, b):
 
 @pytest.fixture
 def traced(tmp_path):
-    """A function: the events of one call of a function that is compiled already."""
+    """A function that traces one call of a compiled function; returns the events."""
 
     def trace(function, *arguments):
         jax.block_until_ready(function(*arguments))

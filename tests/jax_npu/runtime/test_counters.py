@@ -1,4 +1,4 @@
-"""What `jax_npu.counters()` says of known products."""
+"""`jax_npu.counters()`, on products whose counts are known."""
 
 import time
 
@@ -14,14 +14,14 @@ from jax_npu.runtime.target import npu_device
 from xdna.gemm.tiling import make_plan
 
 M, K, N = 70, 90, 300
-# (m, k) x (k, n), and both operands the other way.
+# Dimension numbers of (m, k) x (k, n), and of both operands transposed.
 PLAIN = (((1,), (0,)), ((), ()))
 TRANSPOSED = (((0,), (1,)), ((), ()))
 
 
 @pytest.fixture
 def counted():
-    """A function: what one call of a function counts, after one that compiles it."""
+    """A function that counts one call of a function, after a first one compiled it."""
 
     def count(function, *arguments):
         jax.block_until_ready(function(*arguments))
@@ -85,13 +85,13 @@ def test_the_host_packs_each_operand_at_least_once_or_not_at_all(counted, rng):
     with jax_npu.backend("host"):
         step = counted(product(), *operands(rng))
     read_once = 4 * (M * K + K * N)
-    # Small as it is: no operand is packed ten times, padding included.
+    # A loose bound: no operand is packed ten times, padding included.
     assert 0 <= step.packed_bytes <= 10 * 2 * read_once
 
 
 def test_times_fit_into_each_other(custom_call_backend, counted, rng):
     step = counted(product(), *operands(rng))
-    num_threads = num_cores() + 1  # XLA's pool, and who calls
+    num_threads = num_cores() + 1  # XLA's pool, and the thread that calls
     assert step.call_ns > 0
     assert 0 <= step.pack_ns + step.multiply_ns <= num_threads * step.call_ns
 
@@ -114,7 +114,7 @@ def test_a_failed_call_is_not_counted(counted, rng, virtual_xrt):
         assert (jax_npu.counters() - before).calls == 0
         virtual_xrt.set_faults("")
         before = jax_npu.counters()
-        time.sleep(1)  # in which it does not seem to run still
+        time.sleep(1)  # the failed call must not seem to be still running
         jax.block_until_ready(step(a, b))
     assert 0 < (jax_npu.counters() - before).call_ns < 1e9
 

@@ -1,4 +1,4 @@
-"""What becomes of a product when the NPU fails, on the virtual one."""
+"""Products on a virtual NPU that fails: runs again, errors, and the host's results."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ import pytest
 
 import jax_npu
 
-# Of the run: told by the device, and found at once.
-TOLD = ["timeout", "abort", "error", "evicted"]
-# COMPLETED, and the result is wrong.
+# Faults of a run that the device reports.
+REPORTED = ["timeout", "abort", "error", "evicted"]
+# Faults of a run that ends with COMPLETED, although the result is wrong.
 SILENT = ["garbage", "untouched"]
 CAUSES = {
     "timeout": "TIMEOUT",
@@ -31,18 +31,18 @@ def always(monkeypatch):
 
 @pytest.fixture
 def product(rng):
-    """A function of a shape (m, k, n): computes, and compares with exact integers."""
+    """A function that computes an (m, k, n) product of integers and compares it."""
 
     def product(m=70, k=90, n=300):
         a, b = (rng.integers(-4, 5, s).astype(np.float32) for s in ((m, k), (k, n)))
-        # A new function each time: what the environment says is read when lowered.
+        # A new function each time, since variables are read when it is lowered.
         multiply = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
         np.testing.assert_array_equal(multiply(a, b), a @ b)
 
     return product
 
 
-@pytest.mark.parametrize("fault", TOLD)
+@pytest.mark.parametrize("fault", REPORTED)
 @pytest.mark.parametrize("run", [1, 2])
 def test_a_run_that_fails_is_tried_again(virtual_xrt, events, product, fault, run):
     virtual_xrt.set_faults(f"{fault}@{run}")
@@ -54,10 +54,10 @@ def test_a_run_that_fails_is_tried_again(virtual_xrt, events, product, fault, ru
 
 @pytest.mark.parametrize("fault", ["no-memory", "no-context"])
 @pytest.mark.parametrize("call", [1, 2])
-def test_what_the_device_does_not_give_at_first_is_asked_for_again(
+def test_a_request_that_the_device_refuses_at_first_is_repeated(
     virtual_xrt, events, product, fault, call
 ):
-    # A failed run makes a new context and new buffers necessary.
+    # After a failed run a new context and new buffers are needed.
     virtual_xrt.set_faults(f"abort@1,abort@3,{fault}@{call}")
     for _ in range(3):
         product()
@@ -77,11 +77,12 @@ def test_a_wrong_result_is_computed_by_the_host(
     assert (events("mismatches"), events("host_products")) == (1, 1)
 
 
-# In processes of their own: each prints only its first lines of a kind.
+# These run in processes of their own, as a process only prints its first ten lines of a
+# kind.
 
 
-@pytest.mark.parametrize("fault", TOLD)
-def test_a_run_that_is_tried_again_is_told_in_one_line(run_python, fault):
+@pytest.mark.parametrize("fault", REPORTED)
+def test_a_run_that_is_tried_again_is_reported_in_one_line(run_python, fault):
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"{fault}@2")
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
@@ -90,7 +91,7 @@ def test_a_run_that_is_tried_again_is_told_in_one_line(run_python, fault):
 
 
 @pytest.mark.parametrize("fault", SILENT)
-def test_a_wrong_result_is_told_in_one_line(run_python, fault):
+def test_a_wrong_result_is_reported_in_one_line(run_python, fault):
     # The first run is the self-test.
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"{fault}@3", JAX_NPU_CHECK="always")
     assert done.returncode == 0, done.stderr
@@ -112,7 +113,7 @@ def test_many_lines_of_a_kind_are_only_counted(run_python):
 
 
 @pytest.mark.parametrize("fault", SILENT)
-def test_a_wrong_result_is_an_error_where_it_is_asked_for(
+def test_a_wrong_result_is_an_error_if_strict(
     virtual_xrt, product, always, monkeypatch, fault
 ):
     monkeypatch.setenv("JAX_NPU_STRICT", "1")
@@ -132,7 +133,7 @@ def test_after_a_wrong_result_the_context_is_a_new_one(
     assert events("host_products") == 1
 
 
-@pytest.mark.parametrize("fault", [*TOLD, "no-memory", "no-context"])
+@pytest.mark.parametrize("fault", [*REPORTED, "no-memory", "no-context"])
 def test_a_device_that_fails_for_good_is_an_error_with_cause_and_remedy(
     virtual_xrt, events, product, fault
 ):
@@ -149,7 +150,7 @@ def test_a_device_that_fails_for_good_is_an_error_with_cause_and_remedy(
 def test_without_checks_a_wrong_result_goes_through(
     virtual_xrt, product, monkeypatch, events
 ):
-    """Or the tests above would hold whatever the checks do."""
+    """This shows that the tests above cannot pass if the checks do nothing."""
     monkeypatch.setenv("JAX_NPU_CHECK", "off")
     virtual_xrt.set_faults("garbage@1")
     with pytest.raises(AssertionError):
@@ -164,7 +165,7 @@ def test_the_first_run_of_a_shape_is_checked_and_some_of_the_others(
     multiply = jax.jit(lambda a: jax_npu.matmul(a, a.T, backend="sim"))
     multiply(a).block_until_ready()
     first = events("checks")
-    assert first in (0, 1)  # 0: an earlier test had the shape
+    assert first in (0, 1)  # 0 if an earlier test had the shape
     for _ in range(320):
         multiply(a).block_until_ready()
     assert 1 <= events("checks") - first <= 40
@@ -174,7 +175,7 @@ def test_the_first_run_of_a_shape_is_checked_and_some_of_the_others(
     ("variable", "value", "message"),
     [
         ("JAX_NPU_CHECK", "maybe", "must be one of sample, first, always, off, got"),
-        ("JAX_NPU_STRICT", "yes", "JAX_NPU_STRICT must be 0 or 1, got 'yes'"),
+        ("JAX_NPU_STRICT", "yes", "JAX_NPU_STRICT must be one of 0, 1, got 'yes'"),
     ],
 )
 def test_a_bad_switch_is_an_error(product, monkeypatch, variable, value, message):
@@ -191,7 +192,7 @@ def test_a_run_that_never_ends_is_given_up(tmp_path, run_python):
     assert "TIMEOUT" in done.stderr
 
 
-def test_a_device_that_is_gone_is_an_error_that_says_how_to_get_it_back(run_python):
+def test_a_lost_device_is_an_error_that_names_the_way_to_get_it_back(run_python):
     done = run_python(PRODUCT, JAX_NPU_SIM_FAULTS="gone@30")
     assert done.returncode == 1
     assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr
@@ -228,7 +229,7 @@ for _ in range(5):
 
 
 def test_products_that_do_not_need_each_other_are_one_command(virtual_xrt, events, rng):
-    """They wait for the first one, which takes longer."""
+    """The first one takes longer, so the others wait and are sent together."""
     a = rng.integers(-4, 5, (512, 512)).astype(np.float32)
     with jax_npu.backend("sim"):
         products = jax.jit(
@@ -251,13 +252,13 @@ def test_what_is_needed_by_several_runs_fails_and_succeeds_as_a_whole(
             lambda a: [jax_npu.matmul(a[:, i:], a[i:]) for i in range(0, 160, 16)]
         )
         jax.block_until_ready(products(a))
-    told = virtual_xrt.faults["abort"]
-    assert told >= 1
-    assert events("retries") >= told
+    num_aborts = virtual_xrt.faults["abort"]
+    assert num_aborts >= 1
+    assert events("retries") >= num_aborts
 
 
 def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
-    """One context, buffers by size, instructions by shape; none is made again."""
+    """Context, buffers (by size) and instructions (by shape) are not made again."""
     shapes = [(70, 90, 300), (90, 300, 70), (256, 64, 256), (33, 64, 128)]
     operands = [
         [rng.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n))]
@@ -265,18 +266,18 @@ def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
     ]
     with jax_npu.backend("sim"):
         step = jax.jit(lambda operands: [jax_npu.matmul(a, b) for a, b in operands])
-        for _ in range(5):  # how many are at work at a time is up to XLA
+        for _ in range(5):  # XLA decides how many products run at a time
             jax.block_until_ready(step(operands))
         virtual_xrt.set_faults("")
         for _ in range(3):
             jax.block_until_ready(step(operands))
     assert virtual_xrt.calls["run"] == 3 * len(shapes)
     assert virtual_xrt.calls["context"] == 0
-    assert virtual_xrt.calls["buffer"] <= 3  # where more were at work than before
+    assert virtual_xrt.calls["buffer"] <= 3  # for more products at a time than before
 
 
 def test_the_cpu_works_on_while_the_npu_computes(run_python):
-    """The run hangs until it is given up; what does not need it is done by then."""
+    """While a run hangs until it is given up, everything else is computed."""
     done = run_python(
         """
 import jax, numpy as np, jax_npu

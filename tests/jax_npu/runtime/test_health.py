@@ -1,4 +1,4 @@
-"""An NPU that computes wrong: what is checked, when it is given up, what is said."""
+"""An NPU that computes wrong: which runs are checked, and when the host takes over."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PERSISTENT = ["untouched", "wrong", "garbage"]
 
 @pytest.fixture
 def multiply(virtual_xrt, rng):
-    """`multiply()` computes a product of integers; says whether it is right."""
+    """A function that lowers a product, whose calls return whether they are right."""
 
     def lower():
         function = jax.jit(lambda a, b: jax_npu.matmul(a, b, backend="sim"))
@@ -37,7 +37,7 @@ SHAPES = (64, 64), (64, 32)
 
 @pytest.fixture
 def warm(multiply):
-    """The same where a context is there and the shape has been seen."""
+    """`multiply`, after a first product made the context and checked the shape."""
 
     def lower():
         product = multiply()
@@ -102,7 +102,7 @@ def test_an_npu_that_turns_bad_is_found_within_one_interval(
 def test_runs_that_were_under_way_at_the_first_mistake_are_checked_too(
     virtual_xrt, rng, events
 ):
-    """Ten products at once; the first of a shape alone would be checked."""
+    """Ten products start at once; without the mistake only the first is checked."""
     a = rng.integers(-4, 5, (64, 640)).astype(np.float32)
     parts = jnp.split(jnp.asarray(a), 10, axis=1)
     products = jax.jit(lambda xs: [jax_npu.matmul(x, x.T, backend="sim") for x in xs])
@@ -124,7 +124,7 @@ def test_after_a_mistake_every_run_is_checked_until_a_long_row_is_right(
 ):
     product = warm()
     virtual_xrt.set_faults("wrong@1")
-    while not events("mismatches"):  # sampled, at the latest
+    while not events("mismatches"):  # found by a sampled check, at the latest
         virtual_xrt.set_faults("wrong@1")
         product()
     before = events("checks")
@@ -186,7 +186,7 @@ def test_a_self_test_that_fails_once_is_tried_in_a_new_context(
     virtual_xrt, warm, events
 ):
     product = warm()
-    # The run fails, and the self-test of the next context is garbage.
+    # The run fails, and the self-test of the next context returns garbage.
     virtual_xrt.set_faults("abort@1,garbage@2")
     assert product()
     assert virtual_xrt.faults["garbage"] == 1
@@ -194,7 +194,7 @@ def test_a_self_test_that_fails_once_is_tried_in_a_new_context(
     assert events("host_products") == 0
     before = events("checks")
     assert product()
-    assert events("checks") == before + 1  # suspicious
+    assert events("checks") == before + 1  # after a mistake every run is checked
 
 
 def test_an_npu_that_turns_unhealthy_at_a_last_attempt_leaves_it_to_the_host(
@@ -212,12 +212,12 @@ def test_a_context_that_ran_unchecked_is_tested_before_a_checked_run(
     monkeypatch.setenv("JAX_NPU_CHECK", "off")
     unchecked = multiply()
     virtual_xrt.set_faults("abort@1")
-    assert unchecked()  # in a new context, which nobody tested
+    assert unchecked()  # in a new context, which was not tested
     monkeypatch.setenv("JAX_NPU_CHECK", "first")
     checked = multiply()
     before = events("retries")
     assert unchecked()
-    virtual_xrt.set_faults("garbage@1")  # the self-test
+    virtual_xrt.set_faults("garbage@1")  # run 1 is the self-test
     assert checked()
     assert events("retries") == before
 
@@ -237,7 +237,7 @@ def test_a_shape_whose_first_run_fails_for_good_is_checked_next_time(
 
 
 def test_denormal_operands_raise_no_alarm(virtual_xrt, monkeypatch, events):
-    """XLA's threads take them for 0, which the checks must not inherit."""
+    """XLA's threads flush denormals to 0, but the checks must not."""
     monkeypatch.setenv("JAX_NPU_CHECK", "always")
     a, b = np.zeros((64, 64), np.float32), np.zeros((64, 32), np.float32)
     a[3, 5], b[5, 7] = 9e-39, 1e38
@@ -278,7 +278,7 @@ def test_a_right_npu_passes_and_shows_its_arithmetic(
 
 
 def test_rounding_downwards_is_found_by_name_and_the_result_is_right(run_python):
-    """The best-known fault of these chips: it biases every sum by 1 % of its mass."""
+    """The best-known fault of these chips; it biases sums by 1 % of their mass."""
     done = run_python(
         """
 import jax_npu, numpy as np
@@ -316,12 +316,12 @@ def test_an_unhealthy_npu_is_reported_once_and_when_the_process_ends(run_python)
     assert done.stdout.startswith("the NPU is unhealthy: ")
 
 
-def test_a_healthy_npu_says_nothing_when_the_process_ends(run_python):
+def test_a_healthy_npu_prints_nothing_when_the_process_ends(run_python):
     assert run_python(PRODUCT).stderr == ""
 
 
 @pytest.mark.parametrize("fault", PERSISTENT)
-def test_an_unhealthy_npu_is_an_error_where_it_is_asked_for(
+def test_an_unhealthy_npu_is_an_error_if_strict(
     virtual_xrt, warm, monkeypatch, events, fault
 ):
     monkeypatch.setenv("JAX_NPU_STRICT", "1")

@@ -20,11 +20,11 @@ from xdna.gemm.design import gemm_design
 
 pytestmark = pytest.mark.usefixtures("virtual_xrt")
 
-# $JAX_NPU_STRESS_SECONDS: for how long; .ci/sanitize makes it a minute.
+# Length of a stress test; .ci/sanitize sets it to a minute.
 SECONDS = float(os.environ.get("JAX_NPU_STRESS_SECONDS", "4"))
 NUM_THREADS = 16
 PATIENCE = 300.0  # seconds after which a thread counts as stuck
-# Small integers: every sum is exact, in whatever order.
+# Largest operand; sums of products of such small integers are exact in any order.
 LIMIT = 4
 
 
@@ -33,12 +33,12 @@ def integers(rng, *shape):
 
 
 def new_matmul():
-    """Not jitted before: what the environment says is read when it is lowered."""
+    """A product not jitted before, since variables are read when it is lowered."""
     return lambda a, b: jax_npu.matmul(a, b, backend="sim")
 
 
 def products(rng, m, k, n):
-    """Jitted functions, each with operands, and the results that NumPy gives."""
+    """Jitted functions, each with its operands and NumPy's results."""
     matmul = new_matmul()
     a, b = integers(rng, m, k), integers(rng, k, n)
     c, weights = integers(rng, n, m), integers(rng, m, n)
@@ -52,7 +52,7 @@ def products(rng, m, k, n):
         (jax.jit(lambda a, b: matmul(b.T, a.T)), (a, b), [(a @ b).T]),
         (jax.jit(matmul), (x, y), [x @ y]),
         (jax.jit(jax.grad(loss, (0, 1))), (a, b), [weights @ b.T, a.T @ weights]),
-        # One product needs the other's result, which must be below 256 for bf16.
+        # One product reads the other's result: at most 256, to be exact in bf16.
         (
             jax.jit(lambda a, b, c: matmul(a, matmul(b, c))),
             (a, np.sign(b), np.sign(c)),
@@ -62,7 +62,7 @@ def products(rng, m, k, n):
 
 
 class Threads:
-    """Start together, loop until the time is over, and keep what went wrong."""
+    """Threads that start together, loop until the time is over, and collect errors."""
 
     def __init__(self, seconds):
         self.end = time.monotonic() + seconds
@@ -136,7 +136,7 @@ def resident_bytes():
     "num_products", [500, pytest.param(10_000, marks=pytest.mark.slow)]
 )
 def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_products):
-    """Buffers, contexts, threads and memory are as many after as before."""
+    """The numbers of buffers, contexts, threads and bytes are the same afterwards."""
     monkeypatch.setenv("JAX_NPU_CHECK", "always")
     rng = np.random.default_rng(0)
     multiply = jax.jit(new_matmul())
@@ -157,7 +157,7 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
                 num_given_up += 1
             else:
                 np.testing.assert_array_equal(result, a @ b)
-            # Or the NPU were unhealthy, and nothing ran on it any more.
+            # Otherwise the NPU would be unhealthy, and nothing would run on it.
             extension.load().jax_npu_forget_health()
         return num_given_up
 
@@ -169,9 +169,9 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
     after = [virtual_xrt.num_buffers, num_threads(), resident_bytes()]
     print(f"buffers, threads, bytes: {before}, {after}; {npu_events()}")
     assert sum(virtual_xrt.faults.values()) > num_products / 13
-    # Of four attempts each needs a context, its self-test and the run.
+    # A product fails after four attempts, each with a context, its self-test and a run.
     assert events("failures") == num_given_up < num_products / 30
     assert virtual_xrt.num_contexts <= 1
-    assert after[0] <= before[0] + 8  # idle ones of a context, which vary
+    assert after[0] <= before[0] + 8  # the number of a context's idle buffers varies
     assert after[1] <= before[1] + 2
     assert after[2] <= before[2] + (16 << 20)

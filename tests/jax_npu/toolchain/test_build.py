@@ -1,7 +1,7 @@
-"""`jax-npu build` with tools of our own making: what they are told, what is kept.
+"""`jax-npu build` with fake tools: their arguments, and the files that it keeps.
 
-They record their arguments and write what mlir-aie 1.3 would: an MLIR with addresses,
-and an xclbin.
+The tools record their arguments and write the files that mlir-aie 1.3 would write: an
+MLIR with addresses, and an xclbin.
 """
 
 import ctypes
@@ -88,7 +88,7 @@ KERNELS = {
     ],
 }
 
-# Of both tools. What to do differently stands in a file, one word.
+# The program of both tools; the word in the file `mode` makes it fail in some way.
 TOOL = """#!{python} -IS
 import json, os, pathlib, re, shutil, subprocess, sys, time
 home = pathlib.Path({home!r})
@@ -134,7 +134,7 @@ if mode != "no xclbin":
 
 
 class Tools:
-    """Programs in folders like those of the wheels and of XRT."""
+    """Fake programs, in folders like those of the wheels and of XRT."""
 
     def __init__(self, home, site, version="1.3.4"):
         self.home, self.mlir_aie, self.peano = (
@@ -166,7 +166,7 @@ class Tools:
         (wheel / "METADATA").write_text(f"Name: mlir_aie\nVersion: {version}\n")
 
     def has_constants(self, num_bytes):
-        """What clang++ compiles: an object with a .rodata of so many bytes."""
+        """Makes clang++ write an object whose .rodata has so many bytes."""
         names = b"\0.rodata\0.shstrtab\0"
         header = struct.pack(
             "<7s9x2H5I6H", b"\x7fELF\1\1\1", 1, 264, 1, 0, 0, 72, 0, 52, 0, 0, 40, 3, 2
@@ -192,7 +192,7 @@ def program(path, text):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The folder of built designs, empty."""
+    """An empty folder of built designs."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for variable in ("JAX_NPU_DESIGN", "JAX_NPU_DEVICE", "PEANO_INSTALL_DIR"):
         monkeypatch.delenv(variable, raising=False)
@@ -203,7 +203,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_tools(cache, tmp_path, monkeypatch):
-    """None on PATH nor where XRT usually is."""
+    """Hides every tool, on PATH and where XRT usually is."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setattr(compilers, "XRT_FOLDERS", ())
 
@@ -235,7 +235,7 @@ def test_the_tools_get_exactly_these_arguments(device, tools, cache, capsys):
 
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
-def test_a_built_design_is_found_and_tells_what_it_is(device, tools, cache):
+def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     main(["build", "--device", device])
     (folder,) = cache.iterdir()
     assert re.fullmatch(rf"{device}-[0-9a-f]{{16}}", folder.name)
@@ -261,7 +261,7 @@ def test_the_default_device_is_that_of_the_environment(tools, cache, monkeypatch
     assert folders(cache)[0].startswith("npu2-")
 
 
-def test_a_second_build_runs_nothing_and_says_so(tools, cache, capsys):
+def test_a_second_build_runs_nothing_and_reports_it(tools, cache, capsys):
     main(["build"])
     calls = tools.calls()
     capsys.readouterr()
@@ -281,7 +281,7 @@ def test_force_builds_again_in_place(tools, cache):
 
 
 @pytest.mark.parametrize("file", ["gemm.xclbin", "design.json"])
-def test_what_is_damaged_in_the_cache_is_built_anew(file, tools, cache, capsys):
+def test_a_damaged_design_in_the_cache_is_built_again(file, tools, cache, capsys):
     main(["build"])
     (folder,) = cache.iterdir()
     (folder / file).write_bytes(b"damaged")
@@ -412,7 +412,7 @@ def is_running(pid):
 
 def test_an_interrupted_build_leaves_nothing(tools, cache):
     tools.do("hang")
-    # A shell's background jobs ignore the signal, and so would what they start.
+    # Background jobs of a shell ignore SIGINT, and so do the processes that they start.
     command = ["env", "--default-signal=INT", *COMMAND]
     build = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     child = tools.home / "child"
@@ -426,14 +426,14 @@ def test_an_interrupted_build_leaves_nothing(tools, cache):
 
 
 def test_two_builds_at_once_make_one_design(tools, cache):
-    tools.do("wait")  # for each other
+    tools.do("wait")  # both builds wait for each other
     builds = [subprocess.Popen(COMMAND, stdout=subprocess.PIPE) for _ in range(2)]
-    told = []
+    outcomes = []
     for build in builds:
         out, _ = build.communicate(timeout=120)
         assert build.returncode == 0
-        told.append(out.splitlines()[-1].partition(b":")[0])
-    assert sorted(told) == [b"built", b"built by another run"]
+        outcomes.append(out.splitlines()[-1].partition(b":")[0])
+    assert sorted(outcomes) == [b"built", b"built by another run"]
     assert [name for name, _ in tools.calls()].count("aiecc") == 2
     (folder,) = cache.iterdir()
     assert built_design("npu1") == folder / "gemm.xclbin"
@@ -484,7 +484,7 @@ def test_the_wheels_of_this_python_are_found_without_path(tools, monkeypatch):
 
 
 def test_aiecc_finds_the_xclbinutil_that_is_not_on_path(tools, tmp_path, monkeypatch):
-    """The one of our own making asserts that it does."""
+    """The fake aiecc asserts that xclbinutil is on its PATH."""
     hidden = tools.xrt.rename(tmp_path / "hidden")
     monkeypatch.setattr(compilers, "XRT_FOLDERS", (hidden,))
     assert main(["build"]) == 0
@@ -552,9 +552,9 @@ def test_a_cache_that_cannot_be_written_is_one_line(tools, cache, capsys):
     assert tools.calls() == []
 
 
-def test_nothing_built_is_told_without_the_compiler_of_designs(cache):
+def test_a_missing_design_is_reported_without_importing_xdsl(cache):
     program = (
-        "import sys\nfrom jax_npu.lowering.plans import built_design\n"
+        "import sys\nfrom jax_npu.runtime.designs import built_design\n"
         "try:\n    built_design('npu2')\nexcept FileNotFoundError as error:\n"
         "    print(error)\nprint('xdsl' in sys.modules)"
     )
@@ -586,7 +586,7 @@ def test_a_chosen_folder_is_taken_or_refused_by_name(tools, cache, monkeypatch):
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
 def test_one_object_has_every_kernel_that_the_design_calls(device, tmp_path):
-    """The kernels' flags, given to g++ with our aie_api instead of mlir-aie's."""
+    """The kernels are compiled by g++ with their flags, and our aie_api."""
     for name, source in compilers.kernel_sources().items():
         (tmp_path / name).write_bytes(source)
     includes = [f'#include "{name}"\n' for name in compilers.KERNELS]

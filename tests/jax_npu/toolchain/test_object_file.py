@@ -1,4 +1,4 @@
-"""Sizes read from ELF objects, beside what binutils reads."""
+"""Sizes read from ELF objects, compared with those that binutils reads."""
 
 import re
 import subprocess
@@ -27,13 +27,13 @@ def compiled(folder, source, *flags):
 
 def test_constants_are_those_that_binutils_counts(tmp_path):
     path = compiled(tmp_path, SOURCE, "-m32")
-    told = subprocess.run(
+    sections = subprocess.run(
         ["size", "-A", path], capture_output=True, text=True, check=True
     ).stdout
-    sizes = re.findall(r"^\.(?:data|rodata|bss)\S*\s+(\d+)", told, re.M)
+    sizes = re.findall(r"^\.(?:data|rodata|bss)\S*\s+(\d+)", sections, re.M)
     least = sum(map(int, sizes))
     assert least >= 4 * (300 + 50 + 7)
-    assert least <= data_bytes(path) <= least + 31 * len(sizes)  # to align each
+    assert least <= data_bytes(path) <= least + 31 * len(sizes)  # 31: alignment
 
 
 def test_an_object_without_constants_needs_none(tmp_path):

@@ -18,8 +18,9 @@ from jax_npu.lowering.attributes import (
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from xdna.gemm.array import GemmArray
+from xdna.gemm.runs import Run
 from xdna.gemm.stream import image_bytes
-from xdna.gemm.tiling import Run, make_plan
+from xdna.gemm.tiling import make_plan
 
 from .expected_images import (
     SIZES,

@@ -1,36 +1,40 @@
-// aie_api's names for the host's compiler, with the array's arithmetic: the kernels of
-// this folder compile against it as they do against aie_api itself. Only what they use
-// is here.
+// aie_api's names for the host's compiler, with the array's arithmetic. The kernels of
+// aie/kernels compile against it as they do against aie_api itself; it has only what
+// they use.
 //
-// AIE2's bf16 mac, by accauto or accfloat. For each output the 8 products of a k-block
-// and the accumulator are aligned to the largest exponent among them, each is rounded
-// to a grid of 24 bits (to nearest even), their sum is exact, and it is rounded once to
-// f32 (to nearest even). What that leaves open is chosen here:
+// accauto and accfloat select AIE2's bf16 mac, c + sum_k a_k b_k over a block of 8 k.
+// For each output, let e be the largest exponent among the 8 products and the
+// accumulator. Each of these 9 terms is rounded to a multiple of 2^(e - 23) (to nearest
+// even), their sum is exact, and it is rounded once to f32 (to nearest even). AMD's
+// documents leave some cases open, which are chosen here:
 //   - The exponent of a product is the sum of its factors' exponents, although its
-//     significand may be up to 4; e being the largest, the grid's unit is 2^(e - 23).
-//   - Terms that are zero have no exponent, so that they are never the largest.
+//     significand may be almost 4.
+//   - Terms that are zero have no exponent, so they never determine e.
 //   - A denormal f32 accumulator takes part as bf16 denormals do: exponent 1, without
 //     the hidden bit.
-//   - The rounding to f32 knows no smallest exponent; what is then below 2^-126 is +0.
-//     An exact zero is +0, also when all terms are -0.
-//   - inf - inf is NaN, wherever the two stand; inf times a denormal is inf.
+//   - The rounding to f32 has no smallest exponent; a result below 2^-126 then becomes
+//     +0. An exact zero is +0, also when all terms are -0.
+//   - inf - inf is NaN in any order of the terms; inf times a denormal is inf.
 //   - Every NaN that a mac returns is 0x7FC00000: payloads and signs are lost.
 //
-// f32 -> bf16 goes to nearest even or, as after power-up, towards minus infinity.
-// Denormals are kept, overflow is IEEE 754's, NaN becomes the quiet NaN of its sign.
+// f32 is rounded to bf16 to nearest even or, as after power-up, towards minus infinity.
+// Denormals are kept, overflow follows IEEE 754, and a NaN becomes the quiet NaN of its
+// sign.
 //
-// The tags of aie::host select other macs, which flush what is below 2^-126 to +0:
+// The tags of aie::host select other macs. All but `fast` flush results below 2^-126 to
+// +0:
 //   - aie2p adds one product at a time, each with one rounding, as IEEE's fused
-//     operation does. Its mean error over accumulated mass stays below 1e-6, where
-//     7e-5 was measured on silicon, with data and lengths not told.
-//   - bfp16 rounds 8 consecutive k of an operand to 8-bit mantissas, with the largest
-//     one's exponent; mantissas saturate at 127, a block with an infinity or NaN makes
-//     NaN. Products are summed exactly and added with one rounding. On operands uniform
-//     in [0, 1) and k = 768 its error is 2.5e-4, where 2.4e-4 was measured.
-//   - bfp16_floor rounds mantissas down: 1.05e-2, where 9.9e-3 was measured.
-//   - fast is the CPU's own f32, without flushing.
+//     operation does. Its mean error relative to the sum of |a b| stays below 1e-6. On
+//     silicon 7e-5 was measured, for data and lengths that were not published.
+//   - bfp16 rounds 8 consecutive k of an operand to 8-bit mantissas, with the exponent
+//   of
+//     the largest of them. Mantissas saturate at 127, and a block with an infinity or a
+//     NaN makes NaN. Products are summed exactly and added with one rounding. On
+//     operands uniform in [0, 1) and k = 768 its error is 2.5e-4; 2.4e-4 was measured.
+//   - bfp16_floor rounds mantissas down: its error is 1.05e-2; 9.9e-3 was measured.
+//   - fast is the CPU's own f32.
 //
-// The CPU must round to nearest and keep denormals while this runs.
+// The CPU must round to nearest and keep denormals while this code runs.
 #pragma once
 
 #include "other_macs.hpp"
@@ -56,6 +60,9 @@ struct fast {};
 
 inline thread_local rounding_mode rounding = rounding_mode::floor;
 
+// bf16 is the upper half of f32. x are the bits of an f32: adding 0x7FFF and the last
+// kept bit makes the truncation round to nearest even; adding 0xFFFF to a negative
+// number makes it round towards minus infinity.
 inline std::uint16_t Round(std::uint32_t x, bool conv_even) {
   const std::uint32_t up = conv_even ? 0x7FFF + (x >> 16 & 1) : (x >> 31 ? 0xFFFF : 0);
   const bool is_nan = (x & 0x7FFFFFFF) > kInfinity;
@@ -98,7 +105,7 @@ inline vector<T, n> zeros() {
   return load_v<n>(from);
 }
 
-// A (rows, cols) matrix to (cols, rows).
+// The transpose of a (rows, cols) matrix: (cols, rows).
 template <typename T, unsigned n>
 inline vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned cols) {
   T to[n];
@@ -108,6 +115,7 @@ inline vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned col
   return load_v<n>(to);
 }
 
+// n lanes of f32.
 template <typename Tag, unsigned n>
 class accum {
  public:
@@ -143,6 +151,7 @@ class accum {
   alignas(64) float lanes_[n];
 };
 
+// C (r, t) += A (r, s) B (s, t), all row-major.
 template <unsigned r, unsigned s, unsigned t, typename A, typename B,
           typename Tag = accauto>
 class mmul {
@@ -166,7 +175,7 @@ class mmul {
     std::memcpy(lhs, a.data(), sizeof lhs);
     std::memcpy(rhs, b.data(), sizeof rhs);
     for (unsigned lane = 0; lane < size_C; ++lane) {
-      float& sum = sums_.data()[lane];
+      float& sum = sums_.data()[lane];  // row lane / t, column lane % t
       sum = Mac(sum, lhs + lane / t * 8, rhs + lane % t);
     }
   }

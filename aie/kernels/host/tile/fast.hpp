@@ -1,4 +1,7 @@
-// The CPU's own matrix product: f32 FMA, or AVX512-BF16's dot of pairs.
+// The CPU's own matrix product: multiplications and additions in f32, or AVX512-BF16's
+// dot products of pairs.
+//
+// All k are decoded first. Then a block of C is held in registers while all k pass.
 #pragma once
 
 #include "layout.hpp"
@@ -9,12 +12,14 @@ namespace host {
 
 #if defined(__AVX512BF16__)
 using FastElement = std::int32_t;       // two consecutive k
-constexpr std::size_t kFastLength = 4;  // of 8 k
+constexpr std::size_t kFastLength = 4;  // elements for 8 k
 
+// [m][8] stay as they are: pairs (k, k + 1) lie side by side.
 inline void DecodeRows(const std::uint16_t* bits, std::size_t m, FastElement* to) {
   std::memcpy(to, bits, m * 8 * sizeof *bits);
 }
 
+// (8, n) in strips of rows k to strips of pairs: low half k, high half k + 1.
 inline void DecodeColumns(const std::uint16_t* bits, std::size_t n, FastElement* to) {
   for (std::size_t i = 0; i < 8 * n; i += 2 * kStrip) {
     for (std::size_t j = 0; j < kStrip; j += kLanes, to += kLanes) {
@@ -24,12 +29,13 @@ inline void DecodeColumns(const std::uint16_t* bits, std::size_t n, FastElement*
   }
 }
 
+// sum + x_k y_k + x_{k+1} y_{k+1}
 inline F32 Dot(FastElement x, I32 y, F32 sum) {
   return _mm512_dpbf16_ps(sum, (__m512bh)Splat<I32>(x), (__m512bh)y);
 }
 #else
 using FastElement = float;
-constexpr std::size_t kFastLength = 8;
+constexpr std::size_t kFastLength = 8;  // elements for 8 k
 
 inline void DecodeColumns(const std::uint16_t* bits, std::size_t n, FastElement* to) {
   for (std::size_t i = 0; i < 8 * n; i += kLanes) Store(to + i, ToF32(bits + i));
@@ -42,10 +48,10 @@ inline void DecodeRows(const std::uint16_t* bits, std::size_t m, FastElement* to
 inline F32 Dot(FastElement x, F32 y, F32 sum) { return sum + Splat<F32>(x) * y; }
 #endif
 
-// Outputs that are held in registers.
+// The block of C that is held in registers: 16 of AVX-512's 32, 8 of the others' 16.
 constexpr std::size_t kFastRows = kLanes == 16 ? 8 : 4, kFastColumns = kStrip;
 
-// Operands of all k, by steps of 8.
+// The decoded operands of all k, in steps of 8 k.
 struct FastOperands {
   std::size_t m, n, steps;
   FastElement* a;  // [steps][m][kFastLength]
@@ -64,9 +70,9 @@ struct FastOperands {
     }
   }
 
-  // c[kFastRows, kFastColumns] += a b, from row i and column j; c's rows lie n apart.
+  // c (kFastRows, kFastColumns) += a b, from row i and column j; c's rows lie n apart.
   void Multiply(std::size_t i, std::size_t j, float* c) const {
-    F32 sums[kFastRows][2];
+    F32 sums[kFastRows][2];  // two vectors of kLanes columns
 #pragma GCC unroll 8
     for (std::size_t row = 0; row < kFastRows; ++row) {
       sums[row][0] = Load<F32>(c + row * n);
@@ -98,6 +104,7 @@ struct FastOperands {
   }
 };
 
+// The memory of the decoded operands, kept from call to call.
 class Fast {
  public:
   FastOperands Operands(std::size_t m, std::size_t n, std::size_t steps) {

@@ -1,5 +1,9 @@
-// A tile's blocks to matrices in plain order, and back: A and B by panels of 8 k, C
-// whole, in f32.
+// From a tile's blocks to matrices in plain order, and back: A and B in panels of 8 k,
+// C as a whole and in f32.
+//
+// The template argument rt is r and t, the rows and columns of a block of C (4 or 8);
+// the blocks of A are (rt, 8) and those of B (8, rt), or (rt, 8) where B is
+// column-major.
 #pragma once
 
 #include "../kernels.h"
@@ -9,27 +13,30 @@ namespace aie {
 inline namespace AIE_HOST_ISA {
 namespace host {
 
-// Of 8 k of some rows of A, or of some columns of B. By bits: kinds of both operands
-// that are or-ed give kZero where a mac adds nothing.
+// What 8 k of some rows of A, or of some columns of B, hold: finite numbers, zeros
+// only, or numbers that are not finite. Kinds are bits, so that those of A and B can be
+// or-ed: kZero then means that a mac adds nothing.
 enum Kind : std::uint8_t { kDense = 0, kZero = 1, kNotFinite = 2 };
 
-// Of rows of `num_words` words of 4 bf16 each.
+// The kind of `rows` rows of `num_words` words, each of them 4 bf16.
 inline Kind KindOf(const std::uint16_t* bits, unsigned rows, std::size_t row_stride,
                    unsigned num_words) {
-  constexpr std::uint64_t kEach = 0x0001000100010001;
+  constexpr std::uint64_t kEach = 0x0001000100010001;  // times a bf16: four copies
   std::uint64_t any = 0, carries = 0;
   for (unsigned row = 0; row < rows; ++row) {
     for (unsigned i = 0; i < num_words; ++i) {
       const auto word = Load<std::uint64_t>(bits + row * row_stride + 4 * i);
       any |= word;
-      carries |= (word & kEach * 0x7F80) + kEach * 0x80;  // into the sign, from 255
+      // An exponent field of 255 carries into the sign.
+      carries |= (word & kEach * 0x7F80) + kEach * 0x80;
     }
   }
   if (carries & kEach * 0x8000) return kNotFinite;
   return any & kEach * 0x7FFF ? kDense : kZero;
 }
 
-// Eight rows of 8 words to eight columns, which lie `stride` words apart.
+// [8][8] to its transpose, whose rows lie `stride` elements apart. Each of the three
+// rounds interleaves row i with row i + 4.
 inline void Transpose(const std::uint16_t* from, std::uint16_t* to,
                       std::size_t stride) {
   using Row = Vec<std::uint16_t, 8>;
@@ -48,17 +55,18 @@ inline void Transpose(const std::uint16_t* from, std::uint16_t* to,
   for (unsigned i = 0; i < 8; ++i) Store(to + i * stride, rows[i]);
 }
 
-// 8 k of matrices with many columns lie as [columns / strip][8][strip].
+// A matrix (8, columns) "in strips" lies as [columns / strip][8][strip]. Returns the
+// offset of its element (0, column).
 template <std::size_t strip>
 inline std::size_t StripOffset(std::size_t column) {
   return column / strip * 8 * strip + column % strip;
 }
 
-constexpr std::size_t kStrip = 2 * kLanes;  // of B
+constexpr std::size_t kStrip = 2 * kLanes;  // B's strips: two vectors
 
 inline std::size_t Padded(std::size_t n) { return (n + kStrip - 1) / kStrip * kStrip; }
 
-// That of all their elements.
+// The kind of several together: kZero if all are, and kNotFinite if one is.
 inline Kind KindOfAll(const Kind* kinds, std::size_t size) {
   unsigned any = 0, all = kZero;
   for (std::size_t i = 0; i < size; ++i) {
@@ -68,7 +76,7 @@ inline Kind KindOfAll(const Kind* kinds, std::size_t size) {
   return static_cast<Kind>(all | (any & kNotFinite));
 }
 
-// 8 k of A and B as bits.
+// 8 k of A and B, as bits of bf16.
 struct Panel {
   std::size_t m, n;        // n is padded by columns of zeros
   const std::uint16_t* a;  // [m][8]
@@ -77,8 +85,10 @@ struct Panel {
   const Kind* b_kinds;     // [n / kLanes]
 };
 
+// Gathers panels from blocks; its memory is kept from call to call.
 class Gatherer {
  public:
+  // The panel of k in [8 step, 8 step + 8).
   template <unsigned rt>
   Panel Gather(const AieMatmul& call, const std::uint16_t* a, const std::uint16_t* b,
                std::size_t step) {
@@ -107,6 +117,7 @@ class Gatherer {
   }
 
  private:
+  // A [m/rt][steps][rt][8] to [m][8].
   template <unsigned rt>
   static void GatherRows(const std::uint16_t* blocks, std::size_t m, std::size_t steps,
                          std::size_t step, std::uint16_t* rows) {
@@ -115,6 +126,7 @@ class Gatherer {
     }
   }
 
+  // B [steps][n/rt][8][rt] to (8, n) in strips.
   template <unsigned rt>
   static void GatherColumns(const std::uint16_t* blocks, std::size_t n,
                             std::size_t step, std::uint16_t* columns) {
@@ -127,6 +139,7 @@ class Gatherer {
     }
   }
 
+  // B [n/rt][steps][rt][8], column-major, to (8, n) in strips, by 8 columns at a time.
   template <unsigned rt>
   static void GatherTransposed(const std::uint16_t* blocks, std::size_t n,
                                std::size_t steps, std::size_t step,
@@ -145,7 +158,8 @@ class Gatherer {
   Buffer<Kind> a_kinds_, b_kinds_;
 };
 
-// Calls move(position in C's blocks, position in plain order) for each rt columns.
+// Calls move(in_blocks, in_order) for each run of rt columns: its offsets in C's blocks
+// [m/rt][n/rt][rt][rt], and in plain order [m][padded n].
 template <unsigned rt, typename Move>
 inline void ForRuns(std::size_t m, std::size_t n, Move move) {
   const std::size_t padded = Padded(n);
@@ -155,7 +169,7 @@ inline void ForRuns(std::size_t m, std::size_t n, Move move) {
   }
 }
 
-// C in plain order, (m, padded n).
+// C to plain order, [m][padded n], as f32.
 template <unsigned rt>
 inline void LoadC(const AieMatmul& call, const void* c, float* sums) {
   if (call.bf16_out) {
@@ -173,11 +187,13 @@ inline void LoadC(const AieMatmul& call, const void* c, float* sums) {
   }
 }
 
-// Rounds to nearest even where C is bf16. All NaNs become one. `sums` is lost.
+// The reverse of LoadC; rounds to nearest even where C is bf16. All NaNs become one.
+// `sums` is lost.
 template <unsigned rt>
 inline void StoreC(const AieMatmul& call, float* sums, void* c) {
   const std::size_t size = call.m * Padded(call.n);
-  auto* rounded = reinterpret_cast<std::uint16_t*>(sums);  // behind what is to be read
+  // Written in place: bf16 i lies before f32 i, which was read by then.
+  auto* rounded = reinterpret_cast<std::uint16_t*>(sums);
   for (std::size_t i = 0; i < size; i += kLanes) {
     const F32 sum = Load<F32>(sums + i);
     const I32 word = sum == sum ? Bits<I32>(sum) : I32{} + std::int32_t(kNan);

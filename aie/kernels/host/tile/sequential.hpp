@@ -1,4 +1,4 @@
-// AIE2P's exact mac: one product at a time.
+// AIE2P's exact mac: c = flush(fma(a_k, b_k, c)) for each k in order.
 #pragma once
 
 #include "layout.hpp"
@@ -9,10 +9,10 @@ namespace host {
 
 class Sequential {
  public:
-  // c += a b, for row i of A and the columns of B from j.
+  // c += a b, for row i of A and kLanes columns of B from j.
   struct Mac {
     static constexpr bool kIsFinite = false;
-    const float *a, *b;  // as the panel's
+    const float *a, *b;  // [m][8] and (8, n) in strips
 
     void operator()(std::size_t i, std::size_t j, float* c) const {
       const float *row = a + i * 8, *columns = b + StripOffset<kStrip>(j);

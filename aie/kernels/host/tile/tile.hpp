@@ -1,8 +1,9 @@
-// matmul.cc on a whole tile: each operand is decoded once, and what padding left zero
-// is skipped.
+// matmul.cc on a whole tile: each operand is decoded only once, and the zeros of
+// padding are skipped.
 //
-// A mac of zeros only normalises its accumulator, and after any other mac that is done.
-// So only in the first k-block do zeros have an effect: they flush.
+// A mac of zeros changes its accumulator only by flushing it, and every other mac
+// flushes its result. So zeros have an effect in the first k-block only, where they
+// flush C.
 #pragma once
 
 #include "bfp16.hpp"
@@ -14,11 +15,12 @@ namespace aie {
 inline namespace AIE_HOST_ISA {
 namespace host {
 
+// The kind of row i and the kLanes columns from j together.
 inline Kind KindOf(const Panel& panel, std::size_t i, std::size_t j) {
   return static_cast<Kind>(panel.a_kinds[i] | panel.b_kinds[j / kLanes]);
 }
 
-// Calls visit(i, j) for each row and the first of kLanes columns, of n.
+// Calls visit(i, j) for each row i and every kLanes-th column j of n.
 template <typename Visit>
 inline void ForLanes(const Panel& panel, std::size_t n, Visit visit) {
   for (std::size_t j = 0; j < n; j += kLanes) {
@@ -26,6 +28,7 @@ inline void ForLanes(const Panel& panel, std::size_t n, Visit visit) {
   }
 }
 
+// sums = flush(sums) where A or B are zero.
 [[gnu::noinline]] inline void FlushWhereZero(const Panel& panel, std::size_t n,
                                              float* sums) {
   ForLanes(panel, n, [=](std::size_t i, std::size_t j) {
@@ -34,6 +37,7 @@ inline void ForLanes(const Panel& panel, std::size_t n, Visit visit) {
   });
 }
 
+// sums += a b where A or B are not finite, by the reference.
 [[gnu::noinline]] inline void AddNotFinite(const Panel& panel, std::size_t n,
                                            float* sums) {
   ForLanes(panel, n, [=](std::size_t i, std::size_t j) {
@@ -47,7 +51,8 @@ inline void ForLanes(const Panel& panel, std::size_t n, Visit visit) {
   });
 }
 
-// sums += a b, for n columns.
+// sums += a b, for n columns. Skips what AddNotFinite adds if `Mac` is for finite
+// operands only.
 template <typename Mac>
 [[gnu::noinline]] void AddPanel(const Panel panel, const Mac mac, std::size_t n,
                                 float* sums) {
@@ -64,6 +69,7 @@ template <typename Mac>
   }
 }
 
+// C += A B with Exact, Sequential or Bfp16. Memory is kept for each thread.
 template <unsigned rt, typename Arithmetic>
 void RunTile(const AieMatmul& call, const std::uint16_t* a, const std::uint16_t* b,
              void* c) {
@@ -89,6 +95,7 @@ void RunTile(const AieMatmul& call, const std::uint16_t* a, const std::uint16_t*
   StoreC<rt>(call, sums, c);
 }
 
+// C += A B with Fast.
 template <unsigned rt>
 void RunFastTile(const AieMatmul& call, const std::uint16_t* a, const std::uint16_t* b,
                  void* c) {

@@ -1,4 +1,4 @@
-// Vectors of the host CPU, through GCC's extension.
+// Vectors of the host CPU, through GCC's vector extension.
 #pragma once
 
 #include <cstring>
@@ -14,7 +14,7 @@ namespace aie {
 inline namespace AIE_HOST_ISA {
 namespace host {
 
-// 32-bit lanes of a register, 4 or a divisor of 16.
+// The 32-bit lanes of a register: a divisor of 16, the granule of m and n.
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 constexpr unsigned kLanes = 16;
 #elif defined(__AVX2__)
@@ -50,7 +50,7 @@ inline void Store(T* to, V v) {
   std::memcpy(to, &v, sizeof v);
 }
 
-// Copies of x. Nothing is subtracted: x - 0 is x, also for -0.
+// x in every lane. x - 0 is x, also for -0, and the scalar becomes a vector.
 template <typename V, typename T>
 inline V Splat(T x) {
   return x - V{};
@@ -61,8 +61,9 @@ inline V Max(V a, V b) {
   return a > b ? a : b;
 }
 
-// Elements converted to another type. GCC 12 splits what AVX has instructions for, and
-// warns of its own unmasked intrinsics of AVX-512.
+// Elements converted to another type. GCC 12 splits conversions for which AVX has
+// single instructions, so those are named here; it warns of the unmasked intrinsics of
+// AVX-512 in its own header, so the masked ones are used.
 template <typename To, typename From>
 inline To Convert(From from) {
 #if defined(__AVX512F__) && defined(__AVX512BW__)
@@ -93,7 +94,7 @@ inline To Convert(From from) {
   return __builtin_convertvector(from, To);
 }
 
-// bf16, as bits.
+// From bits of bf16, which are the upper half of an f32.
 inline F32 ToF32(const std::uint16_t* from) {
   return Bits<F32>(Convert<I32>(Load<U16>(from)) << 16);
 }
@@ -109,6 +110,7 @@ inline F32Half HalfFrom(F32 x, std::integer_sequence<int, i...>) {
   return __builtin_shufflevector(x, x, int(first) + i...);
 }
 
+// The lower (0) or upper (1) half of the lanes, as doubles.
 template <unsigned half>
 inline F64 HalfToF64(F32 x) {
   return Convert<F64>(
@@ -120,6 +122,7 @@ inline F32 Joined(F32Half a, F32Half b, std::integer_sequence<int, i...>) {
   return __builtin_shufflevector(a, b, i...);
 }
 
+// Both halves, each rounded once.
 inline F32 ToF32(F64 low, F64 high) {
   return Joined(Convert<F32Half>(low), Convert<F32Half>(high),
                 std::make_integer_sequence<int, kLanes>());
@@ -137,13 +140,13 @@ inline F32 Fused(F32 x, F32 y, F32 sum) {
 #endif
 }
 
-// What is below 2^-126 becomes +0.
+// x, but +0 where |x| < 2^-126.
 inline F32 Flushed(F32 x) {
   const I32 word = Bits<I32>(x);
   return Bits<F32>((word & 0x7F800000) == 0 ? I32{} : word);
 }
 
-// Memory that grows and is kept; what it held is lost.
+// Memory that only grows. Its content is lost when it does.
 template <typename T>
 class Buffer {
  public:

@@ -39,7 +39,7 @@ class NPU_SIM_EXPORT bo {
   bo() = default;
   bo(const device& device, size_t size, flags flags, memory_group group);
   bo(const hw_context& context, size_t size, flags flags, memory_group group);
-  // On memory of the caller, of whole pages, that outlives the buffer.
+  // Uses the caller's memory, which must be whole pages and outlive the buffer.
   bo(const device& device, void* userptr, size_t size, flags flags, memory_group group);
 
   size_t size() const;
@@ -51,7 +51,7 @@ class NPU_SIM_EXPORT bo {
   void sync(xclBOSyncDirection direction, size_t size, size_t offset);
   void sync(xclBOSyncDirection direction) { sync(direction, size(), 0); }
 
-  // The host's memory, aligned to a page.
+  // The host's memory, which begins on a page.
   void* map();
   const void* map() const;
   template <typename Pointer>

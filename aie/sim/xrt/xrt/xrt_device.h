@@ -1,4 +1,4 @@
-// xrt::device, the virtual NPU. There is one, with index 0.
+// xrt::device, the virtual NPU. There is only one, with index 0.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_DEVICE_H_
 #define JAX_NPU_AIE_SIM_XRT_XRT_XRT_DEVICE_H_
@@ -15,11 +15,11 @@ class device_impl;
 class NPU_SIM_EXPORT device {
  public:
   device() = default;
-  // Throws std::runtime_error for another index than 0.
+  // Throws std::runtime_error unless the index is 0.
   explicit device(unsigned int index);
   explicit device(int index) : device(static_cast<unsigned int>(index)) {}
 
-  // A hw_context of this uuid then runs the design.
+  // Makes the design known; a hw_context with the returned uuid runs it.
   uuid register_xclbin(const xclbin& design);
 
   explicit operator bool() const { return handle_ != nullptr; }

@@ -1,4 +1,4 @@
-// xrt::hw_context, a design on the array, with a queue of commands.
+// xrt::hw_context, a design on the array with its own queue of commands.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_HW_CONTEXT_H_
 #define JAX_NPU_AIE_SIM_XRT_XRT_XRT_HW_CONTEXT_H_
@@ -15,8 +15,8 @@ class hw_context_impl;
 class NPU_SIM_EXPORT hw_context {
  public:
   hw_context() = default;
-  // Throws std::runtime_error for a design that is not registered, and where the
-  // device has no context left.
+  // Throws std::runtime_error if the design is not registered or the device has no
+  // context left.
   hw_context(const device& device, const uuid& xclbin_id);
 
   explicit operator bool() const { return handle_ != nullptr; }

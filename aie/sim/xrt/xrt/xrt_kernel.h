@@ -1,7 +1,7 @@
 // xrt::kernel and xrt::run: an instruction stream with its buffers, as a command.
 //
-// Arguments: 0 the opcode 3, 1 the instructions, 2 their number of words, from 3 on the
-// data buffers.
+// Argument 0 is the opcode, always 3; 1 the instructions; 2 their number of words; from
+// 3 on, the data buffers.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_XRT_XRT_KERNEL_H_
 #define JAX_NPU_AIE_SIM_XRT_XRT_XRT_KERNEL_H_
@@ -58,14 +58,15 @@ class NPU_SIM_EXPORT run {
   }
 
   void start();
-  // The state at its end, or ERT_CMD_STATE_TIMEOUT after that time; 0: forever.
-  // With checks, throws command_error where the virtual NPU knows what went wrong.
+  // Returns the run's final state, or ERT_CMD_STATE_TIMEOUT after that time; 0:
+  // forever. With checks, throws command_error if the virtual NPU knows what went
+  // wrong.
   ert_cmd_state wait(
       const std::chrono::milliseconds& timeout = std::chrono::milliseconds{0}) const;
   ert_cmd_state wait(unsigned int timeout_ms) const {
     return wait(std::chrono::milliseconds{timeout_ms});
   }
-  // Throws command_error unless the run completes or the time is over.
+  // Throws command_error if the run fails within that time.
   std::cv_status wait2(const std::chrono::milliseconds& timeout) const;
   void wait2() const { wait2(std::chrono::milliseconds{0}); }
   ert_cmd_state state() const;
@@ -95,7 +96,7 @@ class NPU_SIM_EXPORT kernel {
     return started;
   }
 
-  // The memory that an argument's buffer must be in.
+  // The memory group in which an argument's buffer must lie.
   int group_id(int argument) const;
   std::string get_name() const;
 

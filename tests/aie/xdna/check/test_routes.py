@@ -85,6 +85,6 @@ def test_a_whole_array_routes():
 
 
 def test_idle_channels_are_told_at_both_ends():
-    told = [str(breach) for breach in check_flows(design("npu1", "0 1 0 > 0 2 1"))]
-    assert "tile (0, 1): channel MM2S 0" in told[0]
-    assert "tile (0, 2): channel S2MM 1" in told[1]
+    found = [str(breach) for breach in check_flows(design("npu1", "0 1 0 > 0 2 1"))]
+    assert "tile (0, 1): channel MM2S 0" in found[0]
+    assert "tile (0, 2): channel S2MM 1" in found[1]

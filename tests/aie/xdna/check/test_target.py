@@ -167,8 +167,8 @@ BROKEN = {
 
 @pytest.mark.parametrize(("edits", "expected"), BROKEN.values(), ids=BROKEN)
 def test_breach_is_told_with_tile_resource_and_limit(edits, expected):
-    told = breaches(broken(*edits)).splitlines()
-    assert any(all(part in line for part in expected) for line in told), told
+    found = breaches(broken(*edits)).splitlines()
+    assert any(all(part in line for part in expected) for line in found), found
 
 
 @pytest.mark.parametrize(
@@ -188,9 +188,9 @@ def test_unplaced_design_may_leave_places_open():
 
 
 def test_program_memory_counts_objects_and_operations():
-    told = breaches(SAMPLE, program_bytes={"scale.o": 16384})
-    assert "tile (0, 2): program memory" in told
-    assert "limit 16384" in told
+    found = breaches(SAMPLE, program_bytes={"scale.o": 16384})
+    assert "tile (0, 2): program memory" in found
+    assert "limit 16384" in found
     assert breaches(SAMPLE, program_bytes={"scale.o": 8192}) == ""
 
 
@@ -222,8 +222,8 @@ def test_a_core_of_its_own_loops_needs_room_for_the_runtime():
 def test_known_sizes_of_objects_replace_the_estimate():
     known = {"scale.o": 2000}
     assert breaches(with_room(2064), data_bytes=known) == ""
-    told = breaches(with_room(2060), data_bytes=known)
-    assert "tile (0, 2): memory behind the buffers: needs 2064, limit 2060" in told
+    found = breaches(with_room(2060), data_bytes=known)
+    assert "tile (0, 2): memory behind the buffers: needs 2064, limit 2060" in found
     assert breaches(with_room(100), data_bytes={"scale.o": 36}) == ""
     assert "needs 1024" in breaches(with_room(100), data_bytes={"other.o": 36})
 
@@ -258,11 +258,11 @@ def test_the_room_is_what_linker_scripts_of_the_real_tools_say(
     monkeypatch.setattr(gemm_array, "CONSTANTS_BYTES", 0)
     module = gemm_design(GemmArray(name, *tile, out))
     assert fullest_core(module) == ((0, 2), left)
-    told = [str(violation) for violation in check_design(module)]
+    found = [str(violation) for violation in check_design(module)]
     cores = device(name).num_columns * device(name).num_core_rows
-    assert len(told) == (cores if left < 1024 else 0)
+    assert len(found) == (cores if left < 1024 else 0)
     assert all(
-        "needs 1024, limit 0: .data and .rodata of gemm" in line for line in told
+        "needs 1024, limit 0: .data and .rodata of gemm" in line for line in found
     )
 
 
@@ -278,10 +278,10 @@ def test_memtile_channels_reach_the_memtile_beside_them():
         ('aie.buffer(%mem) {sym_name = "l2_b"', 'aie.buffer(%mem1) {sym_name = "l2_b"'),
     )
     assert breaches(text) == ""
-    told = breaches(text.replace("DMA : 0, %core", "DMA : 4, %core").replace(
+    found = breaches(text.replace("DMA : 0, %core", "DMA : 4, %core").replace(
         "%1 = aie.dma_start(MM2S, 0, ^rd0, ^end)", "%1 = aie.dma_start(MM2S, 4, ^rd0, ^end)", 1
     ))  # fmt: skip
-    assert "tile (0, 1): memory reach of BD 3 of MM2S 4" in told
+    assert "tile (0, 1): memory reach of BD 3 of MM2S 4" in found
 
 
 def test_every_breach_is_told():

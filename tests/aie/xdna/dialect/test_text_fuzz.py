@@ -1,4 +1,4 @@
-"""Whatever the parser is fed, it answers with a module or one line, soon."""
+"""Fuzzed text: the parser returns a module or an error of one line, and soon."""
 
 import pathlib
 import random

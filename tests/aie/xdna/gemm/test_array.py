@@ -1,4 +1,4 @@
-"""The array's configuration: what fits a core and a memtile."""
+"""The array's configuration: the tiles that fit a core and a memtile."""
 
 import itertools
 
@@ -46,7 +46,7 @@ def test_c_has_two_buffers_where_they_fit():
 
 
 def needed_bytes(m, k, n, out):
-    """What the buffers take with one C."""
+    """Bytes of the buffers with one C."""
     c = 4 if out == "float32" else 4 + 2  # with f32 sums beside
     return 2 * 2 * (m * k + k * n) + c * m * n + 8
 
@@ -57,7 +57,7 @@ def left_bytes(array):
 
 
 def random_arrays(number):
-    """Arguments with which one tile in three or so fits."""
+    """Random arguments; about one tile in three fits."""
     rng = np.random.default_rng(0)
     for _ in range(number):
         m, k, n = rng.integers(1, (9, 17, 9)) * (16, 8, 16)
@@ -67,7 +67,7 @@ def random_arrays(number):
 
 
 def test_a_tile_is_accepted_where_buffers_stack_and_constants_fit():
-    """Every layout is apart, aligned, and leaves the end to the linker."""
+    """Checks that buffers are apart and aligned, and leave the end to the linker."""
     accepted = 0
     for arguments in random_arrays(1000):
         _, *tile, out, _ = arguments
@@ -135,7 +135,7 @@ def test_layouts_in_banks_that_leave_enough_are_what_they_were():
 
 @pytest.mark.parametrize("name", ["npu1", "npu2"])
 def test_streams_find_the_parameters_where_they_were(name):
-    """Addresses that the real tools' output of these designs holds."""
+    """Addresses in the real tools' output for these designs."""
     tile = {"a_0": 3328, "a_1": 32768, "b_0": 40960, "b_1": 49152, "c_0": 16384}
     places = {n: b.address for n, b in GemmArray(name).core_buffers.items()}
     assert places == tile | {"parameters": 11520}

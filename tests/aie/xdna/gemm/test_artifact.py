@@ -1,4 +1,4 @@
-"""The metadata of a built design: what they say, and what is refused at load."""
+"""The metadata of a built design: their content, and the designs that are refused."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The core's program, executed: what it waits for, calls and releases, in order."""
+"""The core's program, executed: its waits, calls and releases, in order."""
 
 import itertools
 

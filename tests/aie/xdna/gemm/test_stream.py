@@ -1,7 +1,7 @@
 """Streams of the GEMM array: legal, complete, and the schedule that was planned.
 
-The array is modelled by what it is fed: each core takes tiles from the streams of its A
-row and its B column, in the order in which the transfers read DDR.
+The model of the array: each core takes tiles from the streams of its A row and its B
+column, in the order in which the transfers read DDR.
 """
 
 import collections
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdna.gemm import tiling
+from xdna.gemm import runs
 from xdna.gemm.array import (
     A_ARGUMENT,
     A_CHANNEL,
@@ -50,10 +50,10 @@ def addresses(transfer, element_bytes):
 
 def run_on_model(plan, run, a, b):
     """C's image, and how often each of its elements was written."""
-    array, told = plan.array, schedule(plan, run)
+    array, planned = plan.array, schedule(plan, run)
     streams = collections.defaultdict(list)
     written = collections.defaultdict(list)
-    for transfer in told.transfers:
+    for transfer in planned.transfers:
         if transfer.argument == C_ARGUMENT:
             assert (transfer.direction, transfer.channel) == ("S2MM", C_CHANNEL)
             assert transfer.token
@@ -63,7 +63,7 @@ def run_on_model(plan, run, a, b):
         assert transfer.direction == "MM2S"
         key = transfer.column, transfer.channel
         streams[key].append(image[addresses(transfer, 2)])
-    tiles, k_steps = told.num_tiles, told.k_steps
+    tiles, k_steps = planned.num_tiles, planned.k_steps
     a_rows = [
         np.concatenate(streams[column, A_CHANNEL]).reshape(
             tiles, k_steps, array.m, array.k
@@ -139,7 +139,7 @@ def test_more_blocks_than_a_transfer_iterates_take_several_steps(sizes, rng):
 
 
 def test_a_gemm_in_several_runs_is_right_in_each(rng, monkeypatch):
-    monkeypatch.setattr(tiling, "MAX_IMAGE_BYTES", 1 << 15)
+    monkeypatch.setattr(runs, "MAX_IMAGE_BYTES", 1 << 15)
     plan = make_plan.__wrapped__(GemmArray("npu1", **SMALL), 3, 200, 20, 250)
     assert len(plan.runs) > 4
     for run in plan.runs:

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from xdna.gemm import tiling
 from xdna.gemm.array import GemmArray
-from xdna.gemm.tiling import Run, make_plan
+from xdna.gemm.runs import DIMENSIONS, Run
+from xdna.gemm.tiling import make_plan
 
 DEVICES = ["npu1", "npu2"]
 
@@ -65,13 +65,13 @@ def test_runs_stay_within_time_and_memory(device, shape):
 
 
 def test_steps_visit_every_block_of_a_run_once():
-    for along in tiling.DIMENSIONS:
+    for along in DIMENSIONS:
         run = Run((0, 0, 0), (2, 3, 130), along)
         points = []
         for point, count in run.steps():
             for i in range(count):
                 moved = list(point)
-                moved[tiling.DIMENSIONS.index(along)] += i
+                moved[DIMENSIONS.index(along)] += i
                 points.append(tuple(moved))
         assert len(points) == len(set(points)) == run.num_tiles
         assert len(list(run.steps())) == run.num_steps

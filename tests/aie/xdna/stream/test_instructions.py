@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdna.devices import DEVICES, device
+from xdna.stream.decoding import decode, from_bytes
 from xdna.stream.instructions import (
     BlockWrite,
     DdrPatch,
@@ -13,9 +14,7 @@ from xdna.stream.instructions import (
     Sync,
     Write,
     assemble,
-    decode,
     encode,
-    from_bytes,
     operation_words,
     tile_address,
     write_words,

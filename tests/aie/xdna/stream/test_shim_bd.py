@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 
 from xdna.devices import device
 from xdna.stream.bd_fields import pattern, unpack
+from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     HEADER_WORDS,
     BlockWrite,
     DdrPatch,
     MaskWrite,
     Write,
-    decode,
     encode,
 )
+from xdna.stream.pushed_transfers import transfers_of
 from xdna.stream.shim_bd import (
     ShimTransfer,
     ShimTransfers,
@@ -23,7 +24,6 @@ from xdna.stream.shim_bd import (
     in_words,
     operations,
     transfer_words,
-    transfers_of,
 )
 
 NPU1 = device("npu1")

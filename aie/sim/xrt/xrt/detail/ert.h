@@ -1,9 +1,9 @@
-// The states of a command, with XRT's numbers; part of the virtual XRT.
+// The states of a command, with XRT's numbers.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_XRT_DETAIL_ERT_H_
 #define JAX_NPU_AIE_SIM_XRT_XRT_DETAIL_ERT_H_
 
-// What programs that link against the virtual XRT see of it.
+// Marks the parts of the virtual XRT that programs which link against it may use.
 #define NPU_SIM_EXPORT __attribute__((visibility("default")))
 
 enum ert_cmd_state {

@@ -34,12 +34,12 @@ class NPU_SIM_EXPORT runlist {
   runlist() = default;
   explicit runlist(const hw_context& context);
 
-  // Throws std::runtime_error for a run of another context, one that is in a list, and
-  // while the list executes.
+  // Throws std::runtime_error for a run of another context, for one that is in a list
+  // already, and while the list executes.
   void add(const run& run);
   void add(run&& run);
   void execute();
-  // Throws command_error, with the run, if one did not complete.
+  // Throws command_error with the run that did not complete, if there is one.
   std::cv_status wait(const std::chrono::milliseconds& timeout) const;
   void wait() const { wait(std::chrono::milliseconds{0}); }
   ert_cmd_state state() const;

@@ -1,5 +1,5 @@
-// xrt::xclbin, a design in a file. That of the virtual XRT is the text that
-// ../../../configuration.h describes.
+// xrt::xclbin, a design in a file. For the virtual XRT it is the text that
+// aie/sim/program/configuration.h describes.
 
 #ifndef JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_XCLBIN_H_
 #define JAX_NPU_AIE_SIM_XRT_XRT_EXPERIMENTAL_XRT_XCLBIN_H_

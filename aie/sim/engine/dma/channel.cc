@@ -1,13 +1,15 @@
-// DMA channels: tasks, buffer descriptors and their locks.
+#include "aie/sim/engine/dma/channel.h"
+
 #include <algorithm>
 
 #include "aie/sim/engine/array.h"
+#include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
 namespace {
 
-constexpr int64_t kWordBytes = 4;
 const char* const kDirectionNames[] = {"S2MM", "MM2S"};
+// Report::bytes' keys, by the memory's level: DDR, memtile (L2), core (L1).
 const char* const kBytesWritten[] = {"ddr_write", "l2_write", "l1_write"};
 const char* const kBytesRead[] = {"ddr_read", "l2_read", "l1_read"};
 
@@ -15,7 +17,7 @@ const char* const kBytesRead[] = {"ddr_read", "l2_read", "l1_read"};
 
 Channel::Channel(Array& in, Tile& of, Direction d, int i)
     : Agent(in), tile(of), direction(d), number(i) {
-  const int level = std::min(of.at.row, 2);
+  const int level = std::min(of.at.row, 2);  // row 0: shim, 1: memtile, others: cores
   bytes_counter = (d == kS2mm ? kBytesWritten : kBytesRead)[level];
 }
 
@@ -74,7 +76,6 @@ void Channel::BeginBd(int id) {
   bd = id;
   Bd& descriptor = tile.bds[id];
   if (!descriptor.is_defined) array.Fail(BdName() + " is not defined");
-  const bool in_ddr = descriptor.memory == nullptr;
   const int64_t address = descriptor.address + kWordBytes *
                                                    descriptor.iteration_stride *
                                                    descriptor.iteration;
@@ -84,11 +85,22 @@ void Channel::BeginBd(int id) {
   }
   pattern = Pattern(address / kWordBytes, descriptor.length, descriptor.dimensions);
   words_left = pattern.length();
+  CheckPattern(descriptor);
+  if (descriptor.acquire == nullptr) {
+    Ready();
+  } else if (array.Acquire(*descriptor.acquire, descriptor.acquire_value, *this)) {
+    Granted();
+  }
+}
+
+void Channel::CheckPattern(const Bd& descriptor) const {
+  const bool in_ddr = descriptor.memory_tile == nullptr;
   const int64_t bytes = in_ddr ? array.arguments[descriptor.argument].bytes
-                               : descriptor.memory->memory->bytes();
+                               : descriptor.memory_tile->memory->bytes();
   if (pattern.begin() < 0 || pattern.end() * kWordBytes > bytes) {
-    const std::string where = in_ddr ? "argument " + std::to_string(descriptor.argument)
-                                     : "the memory of " + descriptor.memory->Name();
+    const std::string where = in_ddr
+                                  ? "argument " + std::to_string(descriptor.argument)
+                                  : "the memory of " + descriptor.memory_tile->Name();
     array.Fail(BdName() + " reaches from byte " +
                std::to_string(pattern.begin() * kWordBytes) + " to " +
                std::to_string(pattern.end() * kWordBytes) + " of " + where +
@@ -96,11 +108,6 @@ void Channel::BeginBd(int id) {
   }
   if (direction == kS2mm && pattern.has_pads()) {
     array.Fail(BdName() + " pads what it receives, which only MM2S channels can");
-  }
-  if (descriptor.acquire == nullptr) {
-    Ready();
-  } else if (array.Acquire(*descriptor.acquire, descriptor.acquire_value, *this)) {
-    Granted();
   }
 }
 
@@ -115,34 +122,36 @@ void Channel::Granted() {
 }
 
 void Channel::Ready() {
-  if (const Tile* in = tile.bds[bd].memory) {
-    Memory& memory = *in->memory;
-    const int64_t begin = pattern.begin() * kWordBytes,
-                  end = pattern.end() * kWordBytes;
-    // The words of others than dense patterns are looked at as they are read.
-    if (pattern.is_dense() && direction == kMm2s) CheckWritten(begin, end);
-    Memory::Access wanted = {begin, end, direction == kS2mm, this, {}};
-    if (!pattern.is_dense()) wanted.words = pattern;
-    Memory::Accesses::iterator handle;
-    if (const auto* other = memory.Begin(wanted, &handle)) {
-      array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
-                 std::to_string(begin) + " to " + std::to_string(end) + " of " +
-                 in->Name() + " while " + other->by->Name() +
-                 (other->writes ? " writes" : " reads") + " there");
-    }
-    access = handle;
-  }
+  if (const Tile* in = tile.bds[bd].memory_tile) BeginAccess(*in);
   is_ready = true;
   StartWait(Wait::kStream, "stream");
-  if (words_left == 0) {  // a BD of no words
+  if (words_left == 0) {  // an empty BD
     EndBd(0);
   } else if (route != nullptr) {
     route->TryMove(array);
   }
 }
 
+void Channel::BeginAccess(const Tile& in) {
+  TileMemory& memory = *in.memory;
+  const int64_t begin = pattern.begin() * kWordBytes;
+  const int64_t end = pattern.end() * kWordBytes;
+  // A pattern that is not dense is checked word by word when the words are read.
+  if (pattern.is_dense() && direction == kMm2s) CheckWritten(begin, end);
+  TileMemory::Access wanted = {begin, end, direction == kS2mm, this, {}};
+  if (!pattern.is_dense()) wanted.words = pattern;
+  TileMemory::Accesses::iterator handle;
+  if (const auto* other = memory.Begin(wanted, &handle)) {
+    array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
+               std::to_string(begin) + " to " + std::to_string(end) + " of " +
+               in.Name() + " while " + other->by->Name() +
+               (other->writes ? " writes" : " reads") + " there");
+  }
+  access = handle;
+}
+
 void Channel::CheckWritten(int64_t begin, int64_t end) const {
-  const Tile& in = *tile.bds[bd].memory;
+  const Tile& in = *tile.bds[bd].memory_tile;
   const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
   if (unwritten >= 0) {
     array.Fail(BdName() + " reads byte " + std::to_string(unwritten) + " of " +
@@ -165,7 +174,7 @@ void Channel::EndBd(Cycles latency) {
   is_ready = false;
   StartWait(Wait::kLatency, "setup");
   Bd& descriptor = tile.bds[bd];
-  if (Tile* in = descriptor.memory) {
+  if (Tile* in = descriptor.memory_tile) {
     if (access) in->memory->End(*access);
     access.reset();
     if (direction == kS2mm && pattern.is_dense()) {

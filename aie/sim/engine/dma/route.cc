@@ -1,17 +1,18 @@
-// Words on a route: all ends advance together, or none does.
+#include "aie/sim/engine/dma/route.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "aie/sim/engine/array.h"
+#include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
 namespace {
 
-constexpr int64_t kWordBytes = 4;
-
 void Copy(uint32_t* to, const uint32_t* from, int64_t count) {
-  switch (count) {  // runs of matrix blocks: worth no call
+  // Runs within matrix blocks are so short that a call of memcpy would take longer.
+  switch (count) {
     case 2:
       std::memcpy(to, from, 2 * kWordBytes);
       break;
@@ -28,16 +29,17 @@ void Copy(uint32_t* to, const uint32_t* from, int64_t count) {
 
 uint32_t* WordsOf(Array& array, const Channel& channel) {
   const Bd& bd = channel.tile.bds[channel.bd];
-  if (bd.memory != nullptr) return bd.memory->memory->words();
+  if (bd.memory_tile != nullptr) return bd.memory_tile->memory->words();
   return reinterpret_cast<uint32_t*>(array.arguments[bd.argument].data);
 }
 
+// Reads the source's next words into the array's transit buffer; pads become zeros.
 void Gather(Array& array, Channel& source, int64_t num_words) {
   const uint32_t* memory = WordsOf(array, source);
   const bool check = source.tile.memory && !source.pattern.is_dense();
   uint32_t* to = array.transit.data();
   source.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
-    if (word < 0) {
+    if (word < 0) {  // pads
       std::fill_n(to, count, 0);
     } else {
       if (check) source.CheckWritten(word * kWordBytes, (word + count) * kWordBytes);
@@ -47,10 +49,11 @@ void Gather(Array& array, Channel& source, int64_t num_words) {
   });
 }
 
+// Writes the words in transit to one end's memory.
 void Scatter(Array& array, Channel& end, int64_t num_words) {
   uint32_t* memory = WordsOf(array, end);
-  const Tile* tile = end.tile.bds[end.bd].memory;
-  Memory* marked = tile && !end.pattern.is_dense() ? tile->memory.get() : nullptr;
+  const Tile* tile = end.tile.bds[end.bd].memory_tile;
+  TileMemory* marked = tile && !end.pattern.is_dense() ? tile->memory.get() : nullptr;
   const uint32_t* from = array.transit.data();
   end.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
     Copy(memory + word, from, count);
@@ -63,7 +66,8 @@ bool IsShim(const Array& array, const Channel& channel) {
   return channel.tile.limits == &array.limits.shim;
 }
 
-// When DDR has served `num_words` of a shim's channel, all that was asked before first.
+// The time at which DDR has served `num_words` for a shim's channel, after all earlier
+// requests. Each run of words in a row costs as much as `ddr_run_overhead_bytes` more.
 Cycles DdrDone(Array& array, const Channel& channel, int64_t num_words) {
   const Times& times = array.times;
   const double run_bytes = kWordBytes * channel.pattern.run();

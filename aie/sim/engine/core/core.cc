@@ -1,105 +1,17 @@
-// Core programs, instruction by instruction.
+#include "aie/sim/engine/core/core.h"
+
 #include <cstring>
 #include <stdexcept>
 
 #include "aie/sim/engine/array.h"
+#include "aie/sim/engine/core/integers.h"
 
 namespace jax_npu::sim {
 namespace {
 
-// Instructions without one that takes time: a loop that can never end.
+// After that many instructions in a row of which none takes time, a program is taken to
+// be in a loop that never ends.
 constexpr int64_t kMaxInstructions = 1 << 22;
-
-uint64_t ZeroExtended(int64_t value, int bits) {
-  return bits == 64 ? value : value & ((uint64_t{1} << bits) - 1);
-}
-
-// As a slot holds a number of that many bits.
-int64_t Wrapped(int64_t value, int bits) {
-  if (bits == 1) return value & 1;
-  const int unused = 64 - bits;
-  return static_cast<int64_t>(static_cast<uint64_t>(value) << unused) >> unused;
-}
-
-// A slot's number as signed arithmetic reads it: a slot holds a bit as 0 or 1.
-int64_t Signed(int64_t value, int bits) { return bits == 1 ? -value : value; }
-
-int64_t Apply(Binary operation, int bits, int64_t left, int64_t right) {
-  const int64_t a = Signed(left, bits), b = Signed(right, bits);
-  const uint64_t x = a, y = b;
-  const uint64_t ux = ZeroExtended(a, bits), uy = ZeroExtended(b, bits);
-  const bool overflows = b == -1;  // the smallest number over -1 traps on the host
-  switch (operation) {
-    case Binary::kAdd:
-      return x + y;
-    case Binary::kSub:
-      return x - y;
-    case Binary::kMul:
-      return x * y;
-    case Binary::kAnd:
-      return a & b;
-    case Binary::kOr:
-      return a | b;
-    case Binary::kXor:
-      return a ^ b;
-    case Binary::kShl:
-      return uy < 64 ? x << uy : 0;
-    case Binary::kShrs:
-      return a >> (uy < 64 ? uy : 63);
-    case Binary::kShru:
-      return uy < 64 ? ux >> uy : 0;
-    case Binary::kDivs:
-      return overflows ? 0 - x : a / b;
-    case Binary::kDivu:
-      return ux / uy;
-    case Binary::kRems:
-      return overflows ? 0 : a % b;
-    case Binary::kRemu:
-      return ux % uy;
-    case Binary::kMins:
-      return a < b ? a : b;
-    case Binary::kMaxs:
-      return a > b ? a : b;
-    case Binary::kMinu:
-      return ux < uy ? a : b;
-    case Binary::kMaxu:
-      return ux > uy ? a : b;
-  }
-  return 0;
-}
-
-bool IsDivision(Binary operation) {
-  return operation == Binary::kDivs || operation == Binary::kDivu ||
-         operation == Binary::kRems || operation == Binary::kRemu;
-}
-
-// arith.cmpi's predicates: eq ne slt sle sgt sge ult ule ugt uge.
-bool Holds(int predicate, int bits, int64_t left, int64_t right) {
-  const int64_t a = Signed(left, bits), b = Signed(right, bits);
-  const uint64_t ua = ZeroExtended(a, bits), ub = ZeroExtended(b, bits);
-  switch (predicate) {
-    case 0:
-      return a == b;
-    case 1:
-      return a != b;
-    case 2:
-      return a < b;
-    case 3:
-      return a <= b;
-    case 4:
-      return a > b;
-    case 5:
-      return a >= b;
-    case 6:
-      return ua < ub;
-    case 7:
-      return ua <= ub;
-    case 8:
-      return ua > ub;
-    default:
-      return ua >= ub;
-  }
-}
 
 bool Reads(Access access) {
   return access == Access::kRead || access == Access::kReadWrite;
@@ -253,7 +165,7 @@ int64_t Core::Address(const Instruction& i) const {
 
 void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
   const BufferInfo& buffer = array.configuration.buffers[i.buffer];
-  const Memory& memory = *array.At(buffer.tile).memory;
+  const TileMemory& memory = *array.At(buffer.tile).memory;
   if (const auto* other =
           memory.Conflict({address, address + i.element_bytes, writes, this, {}})) {
     array.Fail(Name() + (writes ? " writes byte " : " reads byte ") +
@@ -265,7 +177,7 @@ void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
 
 void Core::Load(const Instruction& i) {
   const BufferInfo& buffer = array.configuration.buffers[i.buffer];
-  Memory& memory = *array.At(buffer.tile).memory;
+  TileMemory& memory = *array.At(buffer.tile).memory;
   const int64_t address = Address(i);
   if (memory.FirstUnwritten(address, address + i.element_bytes) >= 0) {
     array.Fail(Name() + " reads byte " + std::to_string(address - buffer.address) +
@@ -280,7 +192,7 @@ void Core::Load(const Instruction& i) {
 }
 
 void Core::Store(const Instruction& i) {
-  Memory& memory = *array.At(array.configuration.buffers[i.buffer].tile).memory;
+  TileMemory& memory = *array.At(array.configuration.buffers[i.buffer].tile).memory;
   const int64_t address = Address(i);
   CheckRace(i, address, true);
   std::memcpy(memory.data() + address, &slots[i.left], i.element_bytes);
@@ -296,34 +208,9 @@ void Core::Call(const Instruction& i) {
     const auto& [is_buffer, index] = i.arguments[a];
     const int type = declared.arguments[a];
     const TypeInfo* info = type < 0 ? nullptr : &array.configuration.types[type];
-    if (!is_buffer) {
-      arguments_.push_back({nullptr, 0, info, slots[index]});
-      continue;
-    }
-    const BufferInfo& buffer = array.configuration.buffers[index];
-    const Tile& in = array.At(buffer.tile);
-    const int64_t begin = buffer.address, end = begin + buffer.bytes;
-    const auto where = [&] { return Name() + " calls " + declared.name + ", which "; };
-    if (Reads(kernel.accesses[a])) {
-      const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
-      if (unwritten >= 0) {
-        array.Fail(where() + "reads byte " + std::to_string(unwritten - begin) +
-                   " of buffer " + buffer.name + ", which nothing has written");
-      }
-    }
-    if (kernel.accesses[a] != Access::kNone) {
-      Memory::Accesses::iterator handle;
-      const bool writes = Writes(kernel.accesses[a]);
-      if (const auto* other =
-              in.memory->Begin({begin, end, writes, this, {}}, &handle)) {
-        array.Fail(where() + (writes ? "writes" : "reads") + " buffer " + buffer.name +
-                   " while " + other->by->Name() +
-                   (other->writes ? " writes" : " reads") + " it");
-      }
-      accesses_.emplace_back(in.memory.get(), handle);
-      if (writes) in.memory->MarkWritten(begin, end);
-    }
-    arguments_.push_back({in.memory->data() + begin, buffer.bytes, info, 0});
+    arguments_.push_back(is_buffer
+                             ? PassBuffer(declared, index, kernel.accesses[a], info)
+                             : KernelArgument{nullptr, 0, info, slots[index]});
   }
   try {
     kernel.run(arguments_);
@@ -335,14 +222,44 @@ void Core::Call(const Instruction& i) {
   array.run.macs += macs;
   ++array.run.kernel_calls;
   ++array.progress;
+  // The result is there at once, but until the call ends an access of others is a race.
   StartWork(declared.name.c_str());
   const Cycles cycles = array.times.kernel_call + kernel.cycles(arguments_);
-  array.scheduler.In(cycles, [this] {
-    for (const auto& [memory, access] : accesses_) memory->End(access);
-    accesses_.clear();
-    ++next;
-    Continue();
-  });
+  array.scheduler.In(cycles, [this] { EndCall(); });
+}
+
+KernelArgument Core::PassBuffer(const KernelInfo& kernel, int buffer, Access access,
+                                const TypeInfo* type) {
+  const BufferInfo& info = array.configuration.buffers[buffer];
+  TileMemory& memory = *array.At(info.tile).memory;
+  const int64_t begin = info.address, end = begin + info.bytes;
+  const auto where = [&] { return Name() + " calls " + kernel.name + ", which "; };
+  if (Reads(access)) {
+    const int64_t unwritten = memory.FirstUnwritten(begin, end);
+    if (unwritten >= 0) {
+      array.Fail(where() + "reads byte " + std::to_string(unwritten - begin) +
+                 " of buffer " + info.name + ", which nothing has written");
+    }
+  }
+  if (access != Access::kNone) {
+    TileMemory::Accesses::iterator handle;
+    const bool writes = Writes(access);
+    if (const auto* other = memory.Begin({begin, end, writes, this, {}}, &handle)) {
+      array.Fail(where() + (writes ? "writes" : "reads") + " buffer " + info.name +
+                 " while " + other->by->Name() +
+                 (other->writes ? " writes" : " reads") + " it");
+    }
+    accesses_.emplace_back(&memory, handle);
+    if (writes) memory.MarkWritten(begin, end);
+  }
+  return {memory.data() + begin, info.bytes, type, 0};
+}
+
+void Core::EndCall() {
+  for (const auto& [memory, access] : accesses_) memory->End(access);
+  accesses_.clear();
+  ++next;
+  Continue();
 }
 
 }  // namespace jax_npu::sim

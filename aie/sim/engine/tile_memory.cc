@@ -1,4 +1,4 @@
-#include "aie/sim/engine/device_memory.h"
+#include "aie/sim/engine/tile_memory.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,12 +6,15 @@
 #include <iterator>
 #include <new>
 
+#include "aie/sim/program/element_sizes.h"
+
 namespace jax_npu::sim {
 namespace {
 
-constexpr int64_t kWordBytes = 4, kBits = 64, kAlignment = 64;
+constexpr int64_t kBits = 64;       // in a word of `written_`
+constexpr int64_t kAlignment = 64;  // in bytes: a vector of the host
 
-// The bits [begin, end) of a word of bits that begins at `first`.
+// The bits of [begin, end) in the 64 bits from `first` on, as a mask.
 uint64_t Mask(int64_t first, int64_t begin, int64_t end) {
   const int64_t low = std::max<int64_t>(begin - first, 0);
   const int64_t high = std::min(end - first, kBits);
@@ -19,9 +22,11 @@ uint64_t Mask(int64_t first, int64_t begin, int64_t end) {
   return below_high & ~((uint64_t{1} << low) - 1);
 }
 
-// Calls visit(word) for the words of an access within those bytes.
+// Calls visit(word) for each of the access's words in [begin, end), which are bytes.
+// Words count from the one that holds byte `begin`.
 template <typename Visit>
-void VisitWords(const Memory::Access& access, int64_t begin, int64_t end, Visit visit) {
+void VisitWords(const TileMemory::Access& access, int64_t begin, int64_t end,
+                Visit visit) {
   const int64_t first = begin / kWordBytes, last = (end + kWordBytes - 1) / kWordBytes;
   const auto visit_row = [&](int64_t word, int64_t count) {
     if (word < 0) return;  // pads
@@ -33,7 +38,7 @@ void VisitWords(const Memory::Access& access, int64_t begin, int64_t end, Visit 
   words.Walk(words.length(), visit_row);
 }
 
-bool Overlap(const Memory::Access& a, const Memory::Access& b) {
+bool Overlap(const TileMemory::Access& a, const TileMemory::Access& b) {
   const int64_t begin = std::max(a.begin, b.begin), end = std::min(a.end, b.end);
   if (begin >= end || (!a.words && !b.words)) return begin < end;
   std::vector<bool> touched(end / kWordBytes - begin / kWordBytes + 1);
@@ -45,7 +50,7 @@ bool Overlap(const Memory::Access& a, const Memory::Access& b) {
 
 }  // namespace
 
-Memory::Memory(int64_t bytes)
+TileMemory::TileMemory(int64_t bytes)
     : bytes_(bytes),
       data_(static_cast<std::byte*>(std::aligned_alloc(
           kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment))),
@@ -54,13 +59,13 @@ Memory::Memory(int64_t bytes)
   std::memset(data_.get(), 0, bytes);
 }
 
-void Memory::Reset() {
+void TileMemory::Reset() {
   std::memset(data_.get(), 0, bytes_);
   std::fill(written_.begin(), written_.end(), 0);
   accesses_.clear();
 }
 
-void Memory::MarkWritten(int64_t begin, int64_t end) {
+void TileMemory::MarkWritten(int64_t begin, int64_t end) {
   begin /= kWordBytes;
   end = (end + kWordBytes - 1) / kWordBytes;
   for (int64_t i = begin / kBits; i * kBits < end; ++i) {
@@ -68,7 +73,7 @@ void Memory::MarkWritten(int64_t begin, int64_t end) {
   }
 }
 
-int64_t Memory::FirstUnwritten(int64_t begin, int64_t end) const {
+int64_t TileMemory::FirstUnwritten(int64_t begin, int64_t end) const {
   begin /= kWordBytes;
   end = (end + kWordBytes - 1) / kWordBytes;
   for (int64_t i = begin / kBits; i * kBits < end; ++i) {
@@ -79,7 +84,7 @@ int64_t Memory::FirstUnwritten(int64_t begin, int64_t end) const {
   return -1;
 }
 
-const Memory::Access* Memory::Conflict(const Access& access) const {
+const TileMemory::Access* TileMemory::Conflict(const Access& access) const {
   for (const Access& other : accesses_) {
     if (other.by != access.by && (other.writes || access.writes) &&
         Overlap(access, other)) {
@@ -89,7 +94,8 @@ const Memory::Access* Memory::Conflict(const Access& access) const {
   return nullptr;
 }
 
-const Memory::Access* Memory::Begin(const Access& access, Accesses::iterator* handle) {
+const TileMemory::Access* TileMemory::Begin(const Access& access,
+                                            Accesses::iterator* handle) {
   if (const Access* other = Conflict(access)) return other;
   accesses_.push_back(access);
   *handle = std::prev(accesses_.end());

@@ -1,4 +1,4 @@
-"""What XLA makes of a training step, read from its optimised HLO."""
+"""The training step as XLA compiles it, read from its optimised HLO."""
 
 import math
 import re
@@ -10,16 +10,15 @@ import pytest
 
 import jax_npu
 from gpt2_flax.model import init_params, logits_function
-from gpt2_flax.train import State, initial_state, make_train_step
 from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.step import State, initial_state, make_train_step
 
-# Forward: qkv, scores, context, two projections, fc. Backward: two for each.
+# Forward: qkv, scores, context, two projections, fc. Backward: two for each of them.
 GEMMS_PER_LAYER = 3 * 6
 GEMMS_OF_HEAD = 3
 
-
-# A matrix is written as its gradient, two moments and itself; the embedding also where
-# the rows of the tokens are added to the gradient that the head left.
+# How often a step writes an array of a matrix's size: its gradient, two moments and
+# itself. The embedding's gradient is written by the head, then with the tokens' rows.
 WRITES, WRITES_OF_EMBEDDING = 4, 5
 
 
@@ -35,7 +34,7 @@ def compile_step(config, tokens):
 
 @pytest.fixture
 def wide(config):
-    """Of matrices whose sums of squares XLA takes without writing the squares."""
+    """A model so wide that XLA sums the squares of a matrix without writing them."""
     return replace(config, num_layers=1, embed_dim=96)
 
 
@@ -90,7 +89,7 @@ def test_all_that_a_step_changes_is_overwritten_in_place(config, tokens, backend
     text = compiled(config, tokens, initial_state).as_text().splitlines()[0]
     aliases = re.findall(r"\{(\d+)\}: \((\d+), \{\}", text)
     num_params = len(jax.tree.leaves(init_params(config, 0)))
-    # parameters, two moments and gradients; two counts, of AdamW and of its schedule
+    # parameters, two moments and gradients; the step counts of AdamW and its schedule
     assert aliases == [(str(i),) * 2 for i in range(4 * num_params + 2)]
 
 
@@ -160,7 +159,7 @@ def test_with_bf16_activations_products_read_f32_only_from_the_residual_stream(
         )
         if dtype == "f32" and hlo[name].opcode != "parameter"
     }
-    # its gradient, where each of two projections had been added
+    # the gradient of the residual stream at each of the two projections of a layer
     assert len(f32) == 2 * config.num_layers
 
 
@@ -174,8 +173,8 @@ def test_what_only_products_read_is_written_as_bf16_where_it_is_computed(
         for name in gemm.operands
         if re.search(r"= bf16\[.* fusion\(", hlo[name].line)
     ]
-    # Of a layer: both norms and gelu, read by two products each, and the gradient of
-    # the scores. The last norm and the gradient of the logits.
+    # In a layer: both norms, gelu and the gradient of the scores, each read by two
+    # products. Besides: the last norm and the gradient of the logits.
     assert len(made_by_a_fusion) == 2 * (4 * config.num_layers + 2)
     assert not [i for i in hlo.values() if "wrapped_convert" in i.line]
 
@@ -222,7 +221,7 @@ def integers(text: str) -> tuple[int, ...]:
 
 
 def written(hlo: dict[str, Instruction], size: int) -> list[Instruction]:
-    """What writes `size` elements, outside of fusions."""
+    """The instructions outside of fusions that write `size` elements."""
     entry = hlo[next(name for name in hlo if name.startswith("tokens"))].computation
     views = ("parameter", "bitcast", "get-tuple-element")
     return [
@@ -239,7 +238,7 @@ def gemms(hlo: dict[str, Instruction]) -> list[Instruction]:
 
 
 def transposed_operands(hlo: dict[str, Instruction]) -> list[str]:
-    """Lines that move a matrix into another order to feed it to a GEMM."""
+    """The lines that reorder a matrix in memory before a GEMM reads it."""
     return [
         moved.line.strip()
         for gemm in gemms(hlo)
@@ -250,7 +249,7 @@ def transposed_operands(hlo: dict[str, Instruction]) -> list[str]:
 
 
 def made_by(hlo: dict[str, Instruction], name: str) -> list[Instruction]:
-    """The instruction behind `name`, and what it calls."""
+    """The instruction that computes `name`, and those in the computations it calls."""
     made = hlo[name]
     while made.opcode in ("bitcast", "reshape", "convert"):
         made = hlo[made.operands[0]]

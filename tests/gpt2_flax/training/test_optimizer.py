@@ -1,3 +1,5 @@
+"""The optimizer: decay, the schedule, and clipping as optax does it."""
+
 import math
 
 import jax

@@ -1,0 +1,83 @@
+// The controller, which executes instruction streams operation by operation.
+
+#ifndef JAX_NPU_AIE_SIM_ENGINE_CONTROLLER_CONTROLLER_H_
+#define JAX_NPU_AIE_SIM_ENGINE_CONTROLLER_CONTROLLER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "aie/sim/engine/agent.h"
+#include "aie/sim/program/configuration.h"
+
+namespace jax_npu::sim {
+
+struct Bd;
+struct Channel;
+struct Tile;
+
+struct Controller : Agent {
+  explicit Controller(Array& array) : Agent(array) {}
+  std::string Name() const override { return "controller"; }
+  void Granted() override {}  // it never waits for a lock
+
+  void Start(const uint32_t* words, size_t num_words);
+  // Called when a channel has sent a token.
+  void TokenSent();
+
+  bool is_done = true;
+  size_t word = 0;  // the first of the current operation
+  Cycles start_time = 0;
+  // The channels whose tokens a SYNC waits for: one number in a rectangle of tiles.
+  struct Awaited {
+    Direction direction;
+    int column, row, num_columns, num_rows, channel;
+  };
+  Awaited awaited = {};  // valid while it waits for tokens
+
+ private:
+  // In controller.cc: the stream.
+  void CheckHeader();
+  // Begins the next operation, or ends the run.
+  void Next();
+  void End();
+  void BlockWrite();
+  // Lets the operation take `cycles`, then have its effect.
+  void Finish(size_t num_words, Cycles cycles, std::function<void()> effect);
+  void Sync();
+  bool TakeTokens();
+  uint32_t Word(size_t offset) const;  // of the current operation
+  // Trap if outputs were never awaited, or transfers are still in flight.
+  void CheckEnd() const;
+  void CheckEnd(const Channel& channel) const;
+  [[noreturn]] void Fail(const std::string& what) const;
+
+  // In writes.cc: the effects of an operation on registers.
+  void Write(uint32_t address, uint32_t value, uint32_t mask);
+  void WriteData(Tile& tile, uint32_t offset, uint32_t value, uint32_t mask);
+  void WriteLock(Lock& lock, uint32_t value, uint32_t mask);
+  void WriteBd(Tile& tile, int id, uint32_t bd_word, uint32_t value, uint32_t mask);
+  void WriteControl(Channel& channel, uint32_t value, uint32_t mask);
+  void WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask);
+  void Patch();
+  void CheckIdle(const Tile& tile, int bd) const;
+  Tile& TileOf(uint32_t address) const;
+  uint32_t BlockAddress() const;
+  Cycles WriteCycles(uint32_t address) const;
+
+  // In shim_bd.cc: a BD's words, once a task uses them.
+  void DecodeBd(Tile& tile, int id, const std::string& where) const;
+  void CheckWords(const Bd& bd, const std::string& where) const;
+  void DecodePattern(Bd& bd, const std::string& where) const;
+  void DecodeLocks(Tile& tile, Bd& bd, const std::string& where) const;
+
+  const uint32_t* words_ = nullptr;
+  size_t num_words_ = 0;
+  uint32_t num_executed_ = 0;  // operations
+  bool synced_before_ = false;
+};
+
+}  // namespace jax_npu::sim
+
+#endif  // JAX_NPU_AIE_SIM_ENGINE_CONTROLLER_CONTROLLER_H_

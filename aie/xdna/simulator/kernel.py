@@ -1,0 +1,81 @@
+"""Kernels written in Python, for the cores of the virtual NPU to call."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from xdna.simulator.library import KernelFunction, KernelInfo
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A Python function that cores call by `name`.
+
+    It takes a flat array of the dtype named here for each buffer and an int for each
+    scalar (dtype None), and changes the buffers in place.
+
+    Args:
+      accesses: a letter for each argument: "r" (read), "w" (written), "b" (both) or
+        "-" (neither, or a scalar).
+      cycles: duration of a call, in cycles of the core's clock.
+      macs: multiply-accumulates of a call, for reports.
+    """
+
+    name: str
+    function: Callable[..., None]
+    accesses: str
+    dtypes: Sequence[DTypeLike | None]
+    cycles: int
+    macs: int = 0
+
+
+def callback(kernel: Kernel, raised: list[BaseException]) -> Any:
+    """The kernel as a C function. What it raises is appended to `raised`.
+
+    ctypes frees the C function with this object: keep it while cores may call it.
+
+    Raises:
+      ValueError: if the kernel does not have a dtype for each access.
+    """
+    if len(kernel.accesses) != len(kernel.dtypes):
+        raise ValueError(
+            f"kernel {kernel.name} must have a dtype for each access, got "
+            f"{len(kernel.accesses)} accesses and {len(kernel.dtypes)} dtypes"
+        )
+
+    def call(data: Any, sizes: Any, scalars: Any) -> int:
+        try:
+            kernel.function(*_arguments(kernel, data, sizes, scalars))
+        except BaseException as error:  # C++ cannot carry it
+            raised.append(error)
+            return 1
+        return 0
+
+    return KernelFunction(call)
+
+
+def kernel_info(kernel: Kernel, function: Any) -> KernelInfo:
+    return KernelInfo(
+        kernel.name.encode(),
+        function,
+        len(kernel.accesses),
+        kernel.accesses.encode(),
+        kernel.cycles,
+        kernel.macs,
+    )
+
+
+def _arguments(kernel: Kernel, data: Any, sizes: Any, scalars: Any) -> list[Any]:
+    arguments: list[Any] = []
+    for index, dtype in enumerate(kernel.dtypes):
+        if dtype is None:
+            arguments.append(scalars[index])
+            continue
+        # A view of the core's memory: the kernel writes into it.
+        memory = (ctypes.c_uint8 * sizes[index]).from_address(data[index])
+        arguments.append(np.frombuffer(memory, np.uint8).view(dtype))
+    return arguments

@@ -1,0 +1,88 @@
+"""What `gpt2-flax bench` measured, and the figures that follow from it.
+
+Ratios are of steps that followed one another, so that a load on the machine slows both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from jax_npu.bench import PeakMeter, Spread, times_as_fast
+from jax_npu.runtime.counters import Counters
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The answers of one contender."""
+
+    name: str
+    versions: dict[str, str]
+    first_seconds: float  # of the first step, which compiles
+    seconds: list[float]  # one for each measured step
+    losses: list[float]
+    counters: list[Counters] | None  # one for each; None without custom calls
+    peak_memory_bytes: int
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Median seconds of a step by part; empty without custom calls.
+
+        The calls' wall time is divided in the ratio of what their threads spent on
+        packing and on multiplying. An NPU multiplies in no thread: `multiply_ns` is 0
+        there, and the calls stay one part.
+        """
+        if not self.counters:
+            return {}
+        pack = sum(c.pack_ns for c in self.counters)
+        multiply = sum(c.multiply_ns for c in self.counters)
+        calls = median(c.call_ns for c in self.counters) / 1e9  # s
+        rest = median(s - c.call_ns / 1e9 for s, c in zip(self.seconds, self.counters))
+        if not multiply:
+            return {"in calls": calls, "rest": rest}
+        share = multiply / (pack + multiply)
+        return {
+            "multiplying": calls * share,
+            "packing": calls * (1 - share),
+            "rest": rest,
+        }
+
+    def counted(self, name: str) -> float | None:
+        """Median over the steps of one of the counters."""
+        if not self.counters:
+            return None
+        return median(getattr(counters, name) for counters in self.counters)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The results of all contenders; the first is compared with each of the others."""
+
+    contenders: Sequence[Steps]
+    peak: PeakMeter
+    gemm_flops: int  # in one step
+    tokens: int  # in one step
+    other_load: float  # share of the cores' time that other programs took
+
+    @property
+    def measured(self) -> Steps:
+        return self.contenders[0]
+
+    def times_as_fast(self, other: Steps) -> Spread:
+        return times_as_fast(self.measured.seconds, other.seconds)
+
+    def share_of_peak(self, steps: Steps) -> float | None:
+        """Share of bf16 peak that the GEMMs reach if the whole step is their time."""
+        return self.peak.share(self.gemm_flops / median(steps.seconds))
+
+    def gemm_share_of_peak(self, steps: Steps) -> float | None:
+        """Share of bf16 peak that the GEMMs reach in the custom calls' time alone."""
+        call_ns = steps.counted("call_ns")  # FLOP/ns * 1e9 = FLOP/s
+        return self.peak.share(self.gemm_flops / call_ns * 1e9) if call_ns else None
+
+    def first_step_ratio(self, other: Steps) -> float:
+        """First step of the measured contender over the other's: below 1 is faster."""
+        return self.measured.first_seconds / other.first_seconds
+
+    def memory_ratio(self, other: Steps) -> float:
+        """Peak memory of the measured contender over the other's: below 1 is less."""
+        return self.measured.peak_memory_bytes / other.peak_memory_bytes

@@ -1,0 +1,113 @@
+"""The training loop: one step after another until the last one, or until a signal.
+
+Every step leaves a row in `metrics.jsonl`. Validations leave another, and a checkpoint;
+a value that is not finite ends training before it is written.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from gpt2_flax import run
+from gpt2_flax.data import train_batch
+from gpt2_flax.errors import npu_errors
+from gpt2_flax.train_flags import CHECKPOINT_MINUTES
+from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
+from gpt2_flax.training.start import Training
+from gpt2_flax.training.step import State, saved_items
+
+
+class DivergedError(Exception):
+    """A loss, a gradient or a parameter is NaN or infinite."""
+
+
+def take_steps(training: Training, step: int, state: State) -> tuple[int, State]:
+    """Goes on after `step` to the last step, or to the end of the one a signal hits.
+
+    Returns the last step taken, which is saved, and the state after it.
+
+    Raises:
+      DivergedError, NpuError: only steps before the failed one may be saved.
+    """
+    config = training.config
+    with (
+        run.open_checkpoints(training.out) as checkpoints,
+        ask_on_interrupt() as interrupted,
+        show_progress(step, config.steps, config.batch_size * config.seq_len) as show,
+    ):
+        journal = Journal(training.out, checkpoints, show)
+        while step < config.steps and not interrupted.is_set():
+            state, row = take_step(training, step, state)
+            step += 1
+            journal.record(row)
+            is_validated = step % config.eval_every == 0 or step == config.steps
+            if is_validated:
+                with npu_errors(f"the validation of step {step}"):
+                    val_loss = training.validate(state.params)
+                journal.record({"step": step, "val_loss": val_loss})
+            if is_validated or journal.is_checkpoint_due():
+                journal.save(step, state)
+        if checkpoints.latest_step() != step:
+            journal.save(step, state)
+    return step, state
+
+
+def take_step(training: Training, step: int, state: State) -> tuple[State, Row]:
+    """The step after `step`; returns the new state and the row of its metrics."""
+    config = training.config
+    batch = train_batch(
+        training.split.train, config.batch_size, config.seq_len, config.seed, step
+    )  # (B, T + 1)
+    # The old state is donated. The new one is whole once its loss is there: float()
+    # waits for the whole step, and raises what failed in it.
+    with npu_errors(f"step {step + 1}"):
+        state, loss, norm = training.train_step(state, batch)
+        row = {"step": step + 1, "loss": float(loss), "grad_norm": float(norm)}
+    return state, row
+
+
+class Journal:
+    """Writes to the run folder what training has reached, if it is finite."""
+
+    def __init__(
+        self,
+        out: Path,
+        checkpoints: ocp.CheckpointManager,
+        show: Callable[[Row], None],
+    ) -> None:
+        self._out = out
+        self._checkpoints = checkpoints
+        self._show = show
+        self._saved_at = time.monotonic()
+
+    def record(self, row: Row) -> None:
+        """Appends a row to the metrics and shows it."""
+        self._check_finite(row)
+        run.append_metrics(self._out, row)
+        self._show(row)
+
+    def save(self, step: int, state: State) -> None:
+        """Saves a checkpoint."""
+        largest = np.max([np.abs(p).max() for p in jax.tree.leaves(state.params)])
+        self._check_finite({"step": step, "the largest parameter": float(largest)})
+        run.save_checkpoint(self._checkpoints, step, saved_items(state))
+        self._saved_at = time.monotonic()
+
+    def is_checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved_at > 60 * CHECKPOINT_MINUTES
+
+    def _check_finite(self, row: Row) -> None:
+        for name, value in row.items():
+            if not math.isfinite(value):
+                saved = self._checkpoints.latest_step()
+                kept = f"the checkpoint of step {saved} is" if saved else "nothing is"
+                raise DivergedError(
+                    f"{name} became {value} in step {row['step']}, so training stopped "
+                    f"and {kept} kept. Start over with a lower --lr, and --overwrite "
+                    "or another --out."
+                )

@@ -1,0 +1,130 @@
+"""The start of a run: what it is made of, and its state before the next step.
+
+A resumed run is checked against the record in its folder, so that it goes on with the
+text, the weights and the shape that it began with.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+
+from gpt2_flax import run
+from gpt2_flax.data import Split
+from gpt2_flax.errors import InputError
+from gpt2_flax.model import GPT2Config, LogitsFunction, Params, init_params
+from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.training.step import (
+    State,
+    TrainStep,
+    Validate,
+    initial_state,
+    saved_items,
+    zeros_like,
+)
+from gpt2_flax.weights import load_params
+
+Existing = Literal["refuse", "resume", "overwrite"]  # what to do with a run in --out
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stays the same from the first step of a run to its last."""
+
+    config: TrainConfig
+    model: GPT2Config
+    out: Path  # the run folder
+    split: Split
+    logits: LogitsFunction
+    optimizer: optax.GradientTransformation
+    train_step: TrainStep
+    validate: Validate
+
+
+def start(training: Training, existing: Existing) -> tuple[int, State]:
+    """Returns the number of steps already taken in `out`, and the state after them."""
+    if existing == "resume":
+        return resume(training)
+    return 0, begin(training, overwrite=existing == "overwrite")
+
+
+def begin(training: Training, overwrite: bool) -> State:
+    """Makes `out` a run folder, last of all; returns the state before step 1."""
+    params, weights_sha256 = first_params(training)
+    state = initial_state(params, training.optimizer)
+    record = {
+        "train": asdict(training.config),
+        "model": asdict(training.model),
+        "text_sha256": text_sha256(training.split),
+        "weights_sha256": weights_sha256,
+    }
+    run.create_run(training.out, record, overwrite)
+    return state
+
+
+def resume(training: Training) -> tuple[int, State]:
+    """Goes back to the newest checkpoint, or to the start where there is none."""
+    record = run.read_run(training.out)
+    if record["text_sha256"] != text_sha256(training.split):
+        raise InputError(
+            "--resume needs the text that the run began with, and "
+            f"{training.config.data} is another now; restore it, or start over with "
+            "another --out or --overwrite."
+        )
+    step = run.latest_step(training.out)
+    state = restored_state(training) if step else first_state_again(training, record)
+    run.forget_metrics_after(training.out, step)
+    record_backend(training, step, record["train"]["backend"])
+    return step, state
+
+
+def restored_state(training: Training) -> State:
+    shapes = jax.eval_shape(
+        lambda: initial_state(init_params(training.model, 0), training.optimizer)
+    )
+    items = run.restore_checkpoint(training.out, saved_items(shapes))
+    return State(**items, grads=zeros_like(items["params"]))
+
+
+def first_state_again(training: Training, record: dict[str, Any]) -> State:
+    params, weights_sha256 = first_params(training)
+    # Runs older than this field have no hash to compare with.
+    if weights_sha256 != record.get("weights_sha256", weights_sha256):
+        raise InputError(
+            "--resume, before the first checkpoint, needs the weights that the run "
+            f"began with, and {training.config.weights} holds others now; restore "
+            "them, or start over with another --out or --overwrite."
+        )
+    return initial_state(params, training.optimizer)
+
+
+def record_backend(training: Training, step: int, old: str) -> None:
+    """Notes in the run's record, and on stdout, that the backend is not `old` now."""
+    new = training.config.backend
+    if not new or new == old:
+        return
+    run.change_backend(training.out, step, new)
+    print(
+        f"After step {step} matmuls run on {new}, no longer on {old}: "
+        "sums are rounded in another order, so losses will differ a little."
+    )
+
+
+def first_params(training: Training) -> tuple[Params, str | None]:
+    """The parameters before step 1, and their hash if they come from --weights."""
+    config = training.config
+    if not config.weights:
+        return init_params(training.model, config.seed), None
+    params = load_params(Path(config.weights), training.model)
+    sha256 = hashlib.sha256()
+    for array in jax.tree.leaves(params):
+        sha256.update(np.asarray(array))
+    return params, sha256.hexdigest()
+
+
+def text_sha256(split: Split) -> str:
+    return hashlib.sha256(np.concatenate(split).tobytes()).hexdigest()

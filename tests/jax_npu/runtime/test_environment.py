@@ -1,0 +1,79 @@
+"""The table of environment variables is complete, and C++ has the same defaults."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from jax_npu.runtime.environment import (
+    CHECK,
+    DEVICE,
+    SIM_ARITHMETIC,
+    VARIABLES,
+    Variable,
+)
+from xdna.devices import DEVICES
+
+ROOT = Path(__file__).parents[3]
+SOURCES = ("aie", "gpt2_flax", "jax_npu", "tests", "xla_ffi")
+# As they are read: os.environ and getenv take them as whole strings; CMake and make
+# as $ENV{NAME} and $(NAME).
+READ = re.compile(r"""["'{(](JAX_NPU_[A-Z_]+)["'})]""")
+BY_NAME = {variable.name: variable for variable in VARIABLES}
+
+
+def files():
+    for folder in SOURCES:
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".cc", ".h", ".hpp", ".inc"}:
+                yield path
+    yield from (ROOT / "CMakeLists.txt", ROOT / "Makefile")
+
+
+def test_every_variable_that_is_read_is_in_the_table():
+    read = {name for path in files() for name in READ.findall(path.read_text())}
+    options_of_cmake = {"JAX_NPU_SANITIZE"}
+    assert len(read) > 5
+    assert read - options_of_cmake == set(BY_NAME)
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
+def test_the_reader_reads_it(variable):
+    assert f"{variable.name}" in (ROOT / variable.reader).read_text()
+
+
+@pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
+def test_a_default_is_the_first_choice_or_described(variable):
+    if variable.default in variable.choices:
+        assert variable.default == next(iter(variable.choices))
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_unset_and_empty_are_the_default(value, monkeypatch):
+    monkeypatch.delenv(CHECK.name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(CHECK.name, value)
+    assert CHECK.choose() == "sample"
+
+
+def test_another_value_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv(CHECK.name, "often")
+    message = (
+        "JAX_NPU_CHECK must be one of sample, first, always, off, got 'often'; correct "
+        "or unset it"
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        CHECK.choose()
+
+
+def test_devices_and_arithmetics_are_those_of_the_array():
+    assert set(DEVICE.choices) <= set(DEVICES)
+    assert SIM_ARITHMETIC.default in SIM_ARITHMETIC.choices
+
+
+def test_a_variable_reads_the_environment_when_it_is_asked(monkeypatch):
+    variable = Variable("JAX_NPU_OF_THIS_TEST", "nothing")
+    assert variable.get() == ""
+    monkeypatch.setitem(os.environ, variable.name, "x")
+    assert variable.get() == "x"
