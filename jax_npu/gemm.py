@@ -1,8 +1,9 @@
 """Contractions on the NPU, as one JAX primitive.
 
-The primitive sees two operands as they lie and a `Spec` that labels their dimensions.
-It is bilinear: each of its derivatives is the primitive again, with the spec's terms
-permuted, so each rule is a line or two and no operand is ever transposed in memory.
+The primitive takes two operands as they lie in memory and a `Spec` that labels their
+dimensions. It is bilinear: each of its derivatives is the primitive again, with the
+spec's terms permuted. So each rule is a line or two, and no operand is ever transposed
+in memory.
 """
 
 import functools
@@ -46,11 +47,12 @@ def gemm(
 
     Args:
       lhs, rhs: float32 or bfloat16 arrays.
-      spec: which dimensions are contracted, and the order of the result's.
+      spec: labels of the dimensions of lhs, rhs and the result; labels that the result
+        lacks are contracted.
       out_dtype: float32 or bfloat16.
       passes: 1, 3, 6 or 9 bf16 products, see `precision.py`.
       backend: the custom-call target is `xdna_gemm_<backend>`.
-      sharding: of the result, on a mesh with explicit axes.
+      sharding: the result's, on a mesh with explicit axes.
     """
     for dtype in (lhs.dtype, rhs.dtype, out_dtype):
         if dtype not in GEMM_DTYPES:
@@ -78,9 +80,9 @@ def gemm(
 
 
 def _vary_alike(lhs: jax.Array, rhs: jax.Array) -> Iterator[jax.Array]:
-    """Inside `shard_map`, both operands over the mesh axes over which one varies.
+    """Inside `shard_map`, makes both operands vary over the same mesh axes.
 
-    The derivative of this is the sum over the axes that an operand did not vary over.
+    The derivative sums over the axes over which an operand did not vary before.
     """
     varying = [jax.typeof(x).manual_axis_type.varying for x in (lhs, rhs)]
     for operand, axes in zip((lhs, rhs), varying):
@@ -109,7 +111,7 @@ def _abstract_eval(
 def _out_sharding(
     lhs: jax.NamedSharding, rhs: jax.NamedSharding, spec: Spec
 ) -> jax.NamedSharding:
-    """Every dimension of the result is sharded as in lhs, or else in rhs, as in lax."""
+    """Each dimension of the result is sharded as in lhs, else as in rhs, as in lax."""
     if lhs.mesh.empty and rhs.mesh.empty:
         return lhs.update(spec=jax.P(*[None] * len(spec.out)))
     parts = dict(zip(spec.rhs, rhs.spec.partitions))
@@ -119,7 +121,7 @@ def _out_sharding(
 
 
 def _like(operand: Any) -> dict[str, Any]:
-    """Parameters that make a product the cotangent of `operand`."""
+    """Parameters of a product that is the cotangent of `operand`."""
     aval, sharding = operand.aval, operand.aval.sharding
     mesh = jax.sharding.get_abstract_mesh()
     if sharding.mesh.empty:  # an operand from outside is whole on the context's mesh
@@ -154,7 +156,7 @@ def _batch(
     sharding: jax.NamedSharding | None,
     **params: Any,
 ) -> tuple[Any, int | None]:
-    """A new label: batch where both operands have it, else more rows or columns."""
+    """Adds a label: a batch label if both operands have it, else rows or columns."""
     if all(dim is None for dim in dims):
         return gemm_p.bind(*operands, spec=spec, sharding=sharding, **params), None
     label = unused_label(spec)

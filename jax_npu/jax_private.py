@@ -6,8 +6,10 @@ update of jax moves one, this is the file to change.
 
 from typing import Any
 
+import numpy as np
 from jax._src.core import trace_ctx
 from jax._src.dispatch import prim_requires_devices_during_lowering
+from jax._src.hashable_array import HashableArray
 from jax._src.sharding_impls import parse_flatten_op_sharding
 from jax.extend.core import Primitive
 
@@ -31,6 +33,15 @@ def partitions_of_hlo_sharding(sharding: Any, mesh: Any) -> tuple[Any, ...]:
     (spec, *_) = parse_flatten_op_sharding(sharding._hlo_sharding, mesh)
     partitions: tuple[Any, ...] = spec.partitions
     return partitions
+
+
+def hashable(array: np.ndarray) -> Any:
+    """An array for a mapping among the attributes of `jax.ffi.ffi_call`.
+
+    jax hashes the arrays among attributes, but not those inside a mapping. If it did,
+    the array itself would replace this.
+    """
+    return HashableArray(array)
 
 
 def current_trace() -> Any:

@@ -13,7 +13,7 @@ void ElasticThreads::Run(std::function<void()> task) {
   } else {
     try {
       std::thread([this] { Work(); }).detach();
-    } catch (const std::system_error&) {  // no more threads: better late than never
+    } catch (const std::system_error&) {  // no more threads: run it here
       lock.unlock();
       return task();
     }
@@ -22,7 +22,7 @@ void ElasticThreads::Run(std::function<void()> task) {
   changed_.notify_one();
 }
 
-// Every thread that waits is idle or has a task; which one takes which is all the same.
+// Any waiting thread may take any task: num_idle_ counts only how many are free.
 void ElasticThreads::Work() {
   for (;;) {
     std::function<void()> task;

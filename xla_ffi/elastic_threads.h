@@ -1,4 +1,4 @@
-// Threads for work that may block for as long as it likes.
+// Threads for tasks that may block.
 
 #ifndef JAX_NPU_XLA_FFI_ELASTIC_THREADS_H_
 #define JAX_NPU_XLA_FFI_ELASTIC_THREADS_H_
@@ -11,12 +11,12 @@
 
 namespace jax_npu {
 
-// Completing a future runs what waits for it, on the thread that completes: the rest of
-// XLA's program, which may wait for another device's program. Done by the NPU's one
-// thread, that would hold up the queue, and for ever where the other program needs it.
+// Whoever completes a future also runs the rest of XLA's program, which waits for it
+// and may itself wait for another device's program. If the NPU's one thread did that,
+// it would hold up the queue, and for ever if the other program needs the NPU too.
 //
-// A task starts at once: on a thread that has nothing to do, or on a new one. As many
-// threads stay as ever worked at a time.
+// A task starts at once, on an idle thread or on a new one. Threads are never ended, so
+// there are as many as ever worked at the same time.
 class ElasticThreads {
  public:
   void Run(std::function<void()> task);
@@ -27,10 +27,10 @@ class ElasticThreads {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> tasks_;
-  size_t num_idle_ = 0;  // threads, less the tasks that wait for them
+  size_t num_idle_ = 0;  // idle threads minus tasks that wait for one
 };
 
-// Those of the process; they end with it.
+// The threads of the process; they end with it.
 ElasticThreads& TheElasticThreads();
 
 }  // namespace jax_npu

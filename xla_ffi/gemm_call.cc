@@ -22,11 +22,11 @@ struct Trace {
 };
 
 Trace& TheTrace() {
-  static Trace& trace = *new Trace;  // calls may end after the process's statics
+  static Trace& trace = *new Trace;  // calls may end after statics are destroyed
   return trace;
 }
 
-// Calls overlap, so their times do not add up: this is the time in which any ran.
+// The time in which at least one call ran: calls overlap, so their times do not add up.
 class BusyTime {
  public:
   void Begin(int64_t now) {
@@ -51,7 +51,7 @@ BusyTime& TheBusyTime() {
   return time;
 }
 
-// Whether the elements of a group lie closest; of one element they do not.
+// Whether a group's indices are neighbours in memory; a single index has none.
 bool IsInnermost(const Offsets& offsets) {
   return offsets.size() > 1 &&
          offsets[offsets.size() - 1] - offsets[offsets.size() - 2] == 1;

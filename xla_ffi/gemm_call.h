@@ -6,23 +6,23 @@
 #include <cstdint>
 
 #include "xla_ffi/base/contraction.h"
-#include "xla_ffi/host/gemm.h"
 
 namespace jax_npu {
 
-// What a trace tells of a call.
+// A call as a trace records it.
 struct CallEvent {
   const char* backend;
   int64_t batch, m, k, n, passes;
-  bool lhs_is_mk, rhs_is_kn;  // how they lie; else (k, m) and (n, k)
-  int64_t thread;             // that XLA called from
-  int64_t start_ns, end_ns;   // of the steady clock
-  int64_t packed_bytes;       // in the process, while the call ran
+  bool lhs_is_mk, rhs_is_kn;  // else they lie as (k, m) and (n, k)
+  int64_t thread;             // the thread that XLA called from
+  int64_t start_ns, end_ns;   // steady clock
+  int64_t packed_bytes;       // packed by the process while the call ran
 
   int64_t flops() const { return 2 * batch * m * k * n * passes; }
 };
 
-// Begins with its construction. One that is destroyed before its end has failed.
+// Runs from its construction to its End. A call that is destroyed before its End has
+// failed.
 class GemmCall {
  public:
   explicit GemmCall(const char* backend);
@@ -42,9 +42,9 @@ class GemmCall {
 
 #pragma GCC visibility push(default)
 extern "C" {
-// Forgets what was recorded, and records the calls that end from now on.
+// Forgets all recorded calls, and records those that end from now on.
 void jax_npu_trace_start();
-// Ends recording. The calls as a JSON list, valid until the next call.
+// Ends recording. Returns the calls as a JSON list, valid until the next call.
 const char* jax_npu_trace_stop();
 }
 #pragma GCC visibility pop

@@ -1,1 +1,1 @@
-"""What a product becomes in XLA's program: the custom call and all that it carries."""
+"""The lowering of a product: the custom call in XLA's program, and its attributes."""

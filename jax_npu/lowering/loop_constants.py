@@ -1,8 +1,8 @@
 """Operands that stay the same over the iterations of a loop.
 
 A product in the body of `lax.scan`, `fori_loop` or `while_loop` may take a value from
-outside, as weights are over the steps of gradient accumulation. The host packs such an
-operand in a call of its own, which XLA moves in front of the loop.
+outside the loop, for example weights during gradient accumulation. The host packs such
+an operand in a call of its own, which XLA moves in front of the loop.
 """
 
 from typing import Any
@@ -24,8 +24,8 @@ LOOP_BODIES = ("scan", "fori_loop", "while_body")  # as jax's debug_info has the
 def is_loop_constant(operand: Any) -> bool:
     """Whether `operand` comes from outside a loop whose body is now being traced.
 
-    It is a hint: what enters the body through a `jit` or `checkpoint` inside it looks
-    like a value of the body.
+    It is a hint: a value that enters through a `jit` or `checkpoint` inside the body
+    looks like one that the body computes.
     """
     while isinstance(operand, jax.core.Tracer) and not is_staging(trace_of(operand)):
         operand = value_in_outer_trace(operand)

@@ -4,33 +4,27 @@ import ctypes
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jax_npu.contraction import Axes
+from jax_npu.lowering.attributes import pack_attributes
 from jax_npu.runtime import extension
 
 TARGET = "xdna_pack_host"
-# Products with fewer rows, or columns, read the other operand where it lies.
-MIN_ROWS = 9
 
 
 def pack_constants(
-    lhs: jax.Array,
-    rhs: jax.Array,
-    axes: Axes,
-    flat_axes: dict[str, np.ndarray],
-    constant: tuple[bool, bool],
+    lhs: jax.Array, rhs: jax.Array, axes: Axes, constant: tuple[bool, bool]
 ) -> tuple[jax.Array, jax.Array]:
-    """The operands, with those that are constant packed where that can be done."""
+    """lhs and rhs, each packed where it is constant and the host GEMM takes it so."""
     batch, m, k, n = axes.sizes
-    if batch != 1 or min(m, n) < MIN_ROWS or k == 0:
+    if batch != 1 or min(m, n) <= _skinny_rows() or k == 0:
         return lhs, rhs
-    loops = {role: flat_axes[role] for role in ("m", "k", "n")}
 
     def pack(operand: jax.Array, num_rows: int, is_lhs: bool) -> jax.Array:
         extension.register(TARGET)
         packed = jax.ShapeDtypeStruct((_packed_words(num_rows, k),), jnp.uint32)
-        return jax.ffi.ffi_call(TARGET, packed)(operand, **loops, is_lhs=is_lhs)
+        attributes = pack_attributes(axes, is_lhs)
+        return jax.ffi.ffi_call(TARGET, packed)(operand, **attributes)
 
     return (
         pack(lhs, m, True) if constant[0] else lhs,
@@ -38,7 +32,14 @@ def pack_constants(
     )
 
 
+def _skinny_rows() -> int:
+    """The most rows, or columns, of products that read the other operand in place."""
+    function = extension.load().jax_npu_skinny_rows
+    function.restype = ctypes.c_int64
+    return int(function())
+
+
 def _packed_words(num_rows: int, num_k: int) -> int:
     function = extension.load().jax_npu_packed_words
     function.restype = ctypes.c_int64
-    return function(ctypes.c_int64(num_rows), ctypes.c_int64(num_k))
+    return int(function(ctypes.c_int64(num_rows), ctypes.c_int64(num_k)))

@@ -1,8 +1,8 @@
 """A contraction that XLA's partitioner may split along every label of its `Spec`.
 
-A split of a contracted label becomes one all-reduce of the results. XLA pads what the
-devices do not divide, with whatever the operations before made of their own padding, so
-each device drops what lies past the end before it sums.
+A split of a contracted label becomes one all-reduce of the results. If the devices do
+not divide a size, XLA pads, with values that the earlier operations computed from their
+own padding; so each device replaces all values past the end with zeros before it sums.
 """
 
 import math
@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from jax_npu.contraction import Spec, label_sizes
 from jax_npu.jax_private import partitions_of_hlo_sharding
 
-LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...) of one device
+LocalCall = Callable[..., jax.Array]  # (lhs, rhs, out_dtype=...), on one device
 
 
 def partitioned(
@@ -28,18 +28,19 @@ def partitioned(
     mesh: jax.sharding.Mesh | None = None,
     manual_axes: frozenset[str] = frozenset(),
 ) -> custom_partitioning:
-    """`local_call`, the contraction `spec`, on operands of any sharding.
+    """`local_call`, which computes `spec` on one device, on operands of any sharding.
 
     Inside a `shard_map` over some axes of `mesh`, XLA splits over the others.
     """
 
     @custom_partitioning
-    def call(lhs, rhs):
+    def call(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
         return local_call(lhs, rhs, out_dtype=out_dtype)
 
-    def partition(whole_mesh, operands, result):
+    def partition(whole_mesh: Any, operands: Any, result: Any) -> tuple[Any, ...]:
         _require_key_of_its_own()
-        whole_mesh = mesh or whole_mesh  # jax knows none inside such a `shard_map`
+        # Inside a `shard_map` over some axes jax passes an empty mesh.
+        whole_mesh = mesh or whole_mesh
         free = _without_axes(whole_mesh, manual_axes)
         lhs_spec, out_spec = (_spec(x.sharding, free) for x in (operands[0], result))
         parts = _partitions(spec, lhs_spec, out_spec)
@@ -50,10 +51,10 @@ def partitioned(
         sizes = label_sizes(spec, *(operand.shape for operand in operands))
         split = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
 
-        def local(lhs, rhs):
+        def local(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
             for label, axes in split.items():
                 if sizes[label] % math.prod(free.shape[axis] for axis in axes):
-                    # Both: padding may be infinite or NaN, which times 0 is NaN.
+                    # Both operands: NaN or infinity in the padding times 0 is NaN.
                     lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
                     rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
             return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
@@ -70,10 +71,11 @@ def partitioned(
 
 
 def _require_key_of_its_own() -> None:
-    """
+    """Refuses a persistent cache whose keys do not tell two products apart.
+
     Raises:
-      NotImplementedError: where the persistent cache could take another product's
-        program for this one, since the module that it hashes names neither.
+      NotImplementedError: if the cache could take another product's program for this
+        one, because the module that it hashes names neither.
     """
     removed = "jax_remove_custom_partitioning_ptr_from_cache_key"
     if all(getattr(jax.config, n) for n in (removed, "jax_compilation_cache_dir")):
@@ -94,15 +96,15 @@ def _without_axes(mesh: Any, axes: frozenset[str]) -> Any:
 
 def _spec(sharding: Any, mesh: Any) -> tuple[Any, ...]:
     if isinstance(sharding, jax.NamedSharding):
-        return sharding.spec.partitions
-    # Inside a `shard_map` over some axes it comes as XLA has it.
+        return tuple(sharding.spec.partitions)
+    # Inside a `shard_map` over some axes jax gives XLA's own sharding.
     return partitions_of_hlo_sharding(sharding, mesh)
 
 
 def split_by_types(
     local_call: LocalCall, spec: Spec, lhs: ShapedArray, out: ShapedArray
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """`local_call` on operands split over the explicit axes of a mesh as types say.
+    """`local_call` on operands that are split as their types say, over explicit axes.
 
     Sums stay partial over the axes over which `out` is unreduced.
     """
@@ -113,7 +115,7 @@ def split_by_types(
     )
     split = [a for c in spec.lhs if c not in spec.out for a in _axes(parts.get(c))]
     summed = tuple(axis for axis in split if axis not in out_spec.unreduced)
-    local = jax.shard_map(
+    local: LocalCall = jax.shard_map(
         lambda lhs, rhs: _sum_over(summed, local_call, lhs, rhs, out.dtype),
         in_specs=operand_specs,
         out_specs=out_spec,
@@ -126,7 +128,7 @@ def split_by_types(
 def _partitions(
     spec: Spec, lhs: tuple[Any, ...], out: tuple[Any, ...]
 ) -> dict[str, Any]:
-    """How each label is split: as the result is, and a contracted one as in lhs.
+    """The split of each label: as in the result, and for a contracted one as in lhs.
 
     A contracted label stays whole where the result is split over the same mesh axis.
     """
@@ -144,14 +146,21 @@ def _axes(part: Any) -> tuple[str, ...]:
 
 def _cut(operand: jax.Array, dim: int, size: int, axes: tuple[str, ...]) -> jax.Array:
     """This device's part of an operand, with zeros past the global `size` of `dim`."""
-    local_size = operand.shape[dim]  # ceil(size / number of parts)
+    local_size = operand.shape[dim]  # ceil(size / number of devices along axes)
     first = jax.lax.axis_index(axes) * local_size
     index = first + jax.lax.broadcasted_iota(jnp.int32, operand.shape, dim)
     return jnp.where(index < size, operand, jnp.zeros((), operand.dtype))
 
 
-def _sum_over(mesh_axes, local_call, lhs, rhs, out_dtype):
+def _sum_over(
+    mesh_axes: tuple[str, ...],
+    local_call: LocalCall,
+    lhs: jax.Array,
+    rhs: jax.Array,
+    out_dtype: DTypeLike,
+) -> jax.Array:
     if not mesh_axes:
         return local_call(lhs, rhs, out_dtype=out_dtype)
     partial_sum = local_call(lhs, rhs, out_dtype=jnp.float32)
-    return jax.lax.psum(partial_sum, mesh_axes).astype(out_dtype)
+    total: jax.Array = jax.lax.psum(partial_sum, mesh_axes)
+    return total.astype(out_dtype)

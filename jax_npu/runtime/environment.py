@@ -84,7 +84,7 @@ WATCHDOG_SECONDS = Variable(
     "JAX_NPU_WATCHDOG_SECONDS",
     "seconds after which the driver gives up a run that does not end",
     default="120",
-    reader="xla_ffi/driver/driver.cc",
+    reader="xla_ffi/base/environment.h",
 )
 HOST_ISA = Variable(
     "JAX_NPU_HOST_ISA",
@@ -97,7 +97,7 @@ HOST_ISA = Variable(
         "avx2": "AVX2 and FMA",
         "portable": "any CPU",
     },
-    reader="xla_ffi/host/isa/kernels.cc",
+    reader="xla_ffi/base/environment.h",
 )
 LIBRARY_DIR = Variable(
     "JAX_NPU_LIBRARY_DIR",

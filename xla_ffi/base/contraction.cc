@@ -5,10 +5,11 @@
 namespace jax_npu {
 namespace {
 
+// offsets[((i0 * size1) + i1) * ... + in] = i0 stride0 + i1 stride1 + ... + in striden
 Offsets Expand(const Axis* axes, int64_t num_axes, int64_t Axis::* stride) {
   Offsets offsets = {0};
   for (const Axis* axis = axes; axis != axes + num_axes; ++axis) {
-    Offsets finer;
+    Offsets finer;  // (offsets so far, this axis)
     finer.reserve(offsets.size() * axis->size);
     for (int64_t base : offsets) {
       for (int64_t i = 0; i < axis->size; ++i)
@@ -33,6 +34,11 @@ Contraction SwapOperands(Contraction contraction) {
   }
   std::swap(contraction.m, contraction.n);
   return contraction;
+}
+
+PartPairs SwapOperands(PartPairs parts) {
+  for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
+  return parts;
 }
 
 }  // namespace jax_npu

@@ -1,23 +1,28 @@
-// A contraction as nested loops over its operands, which lie as the program left them.
+// A contraction as nested loops over operands that lie as the program left them.
 //
 // Every index of the contraction belongs to one of four groups: batch (in lhs, rhs and
-// out), m (lhs and out), n (rhs and out) or k (lhs and rhs). An operand is addressed by
-// adding one offset per group, so any dimension order is read in place.
+// out), m (lhs and out), n (rhs and out) or k (lhs and rhs):
+//   out[batch.out + m.out + n.out] =
+//       sum over k of lhs[batch.lhs + m.lhs + k.lhs] * rhs[batch.rhs + k.rhs + n.rhs]
+// An operand is addressed by one offset per group, so any dimension order is read in
+// place.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_CONTRACTION_H_
 #define JAX_NPU_XLA_FFI_BASE_CONTRACTION_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace jax_npu {
 
-// One loop. Strides are in elements, 0 where the operand lacks the index.
+// One loop: its size, and its stride in each operand and the result, in elements. A
+// stride is 0 where the operand lacks the index.
 struct Axis {
   int64_t size, lhs, rhs, out;
 };
 
-// Element offset of every index of a group, in one operand.
+// The element offset of every index of a group in one operand.
 using Offsets = std::vector<int64_t>;
 
 struct Group {
@@ -32,8 +37,13 @@ struct Contraction {
 // Expands axes, outermost first, into offsets; no axis means one index.
 Group ExpandAxes(const Axis* axes, int64_t num_axes);
 
+// The products that are summed, as (part of lhs, part of rhs): see Strip::part. Each
+// pair is one pass over k, so that higher precision is only a longer contraction.
+using PartPairs = std::vector<std::pair<int, int>>;
+
 // C = A B as Cᵀ = Bᵀ Aᵀ.
 Contraction SwapOperands(Contraction contraction);
+PartPairs SwapOperands(PartPairs parts);
 
 }  // namespace jax_npu
 

@@ -1,4 +1,4 @@
-// What the GEMM custom calls of this process did, counted on every backend.
+// Counts of what the GEMM custom calls of this process did, on every backend.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
 #define JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
@@ -11,20 +11,21 @@ namespace jax_npu {
 
 using Counter = std::atomic<int64_t>;
 
-// Bytes are those read plus those written. Thread time is the sum over threads of the
-// time that passed in them.
+// Bytes are the bytes read plus the bytes written. Thread time is wall time in a
+// thread, summed over the threads.
 struct Counters {
-  Counter calls{0};         // that succeeded
-  Counter flops{0};         // 2 b m k n, times the passes
-  Counter packed_bytes{0};  // into a kernel's or the array's layout, rounding included
-  Counter converted_bytes{0};  // where only the dtype changes
-  Counter copied_bytes{0};     // where data only moves
+  Counter calls{0};            // calls that succeeded
+  Counter flops{0};            // 2 b m k n, times the passes
+  Counter packed_bytes{0};     // packing and rounding for a kernel or the array
+  Counter converted_bytes{0};  // changes of nothing but the dtype
+  Counter copied_bytes{0};     // copies of values as they are
   Counter call_ns{0};          // wall time in which at least one call ran
   Counter pack_ns{0};          // thread time of packing
   Counter multiply_ns{0};      // thread time of multiplying, the array's excluded
 };
 
-// Of the process; in the header, so that a file that counts links alone.
+// The counters of the process. They are in the header so that a file that counts can be
+// linked alone.
 inline Counters& TheCounters() {
   static Counters counters;
   return counters;
@@ -39,7 +40,7 @@ inline int64_t NanosecondsNow() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
 }
 
-// Counts the time until its end of scope.
+// Counts the time from its construction to the end of its scope.
 class Stopwatch {
  public:
   explicit Stopwatch(Counter& counter) : counter_(counter), start_(NanosecondsNow()) {}
@@ -56,7 +57,7 @@ class Stopwatch {
 
 #pragma GCC visibility push(default)
 extern "C" {
-// The counts as JSON, valid until the thread's next call.
+// Returns the counts as JSON, valid until the thread's next call.
 const char* jax_npu_counters();
 }
 #pragma GCC visibility pop

@@ -1,4 +1,4 @@
-// A hash of numbers, for what is only told apart: not for untrusted input.
+// A hash that tells sequences of numbers apart; not for untrusted input.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_HASH_H_
 #define JAX_NPU_XLA_FFI_BASE_HASH_H_

@@ -12,13 +12,13 @@
 #include <mutex>
 #include <utility>
 
-// XLA's pool is not instrumented: the thread sanitizer has to be told that a task
+// XLA's pool is not instrumented, so the thread sanitizer must be told that a task
 // begins after it was scheduled.
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
 #define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
 #define JAX_NPU_TASK_BEGINS(state) __tsan_acquire(state)
-// Nor is what orders calls that share memory: a call begins after those that it needs.
+// XLA also orders calls that share memory: a call begins after those that it needs.
 inline char jax_npu_calls;
 #define JAX_NPU_CALL_BEGINS() __tsan_acquire(&jax_npu_calls)
 #define JAX_NPU_CALL_ENDS() __tsan_release(&jax_npu_calls)
@@ -33,10 +33,10 @@ namespace jax_npu {
 
 // Calls body(i) for every i in [0, num_items), on at most num_workers threads.
 //
-// The caller works too and waits only for items that a running thread has claimed.
-// A handler runs on the pool that it schedules on: waiting for tasks that have not
+// The caller works too, and waits only for items that a running thread has claimed: a
+// handler runs on the pool that it schedules on, so waiting for tasks that have not
 // started would deadlock once every thread of the pool waits. A task that starts late
-// finds nothing left and keeps the shared state alive by itself.
+// finds no item left; it shares ownership of the state.
 // The first exception that a body throws is rethrown here, after all items ended.
 template <typename Pool>
 void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,

@@ -1,4 +1,4 @@
-// Random bits for tests and samples: not for secrets.
+// Random bits for tests and samples; not for secrets.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_RANDOM_BITS_H_
 #define JAX_NPU_XLA_FFI_BASE_RANDOM_BITS_H_

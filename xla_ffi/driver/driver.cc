@@ -1,4 +1,5 @@
-// The driver on XRT 2.25's C++ API: the only file that knows XRT.
+// The driver on XRT 2.25's C++ API: the only file that includes XRT. It is compiled
+// against the real XRT and against the virtual one of aie/sim.
 
 #include "xla_ffi/driver/driver.h"
 
@@ -9,9 +10,7 @@
 #include <xrt/xrt_hw_context.h>
 #include <xrt/xrt_kernel.h>
 
-#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <list>
@@ -23,6 +22,9 @@
 #include <utility>
 
 #include "xla_ffi/driver/errors.h"
+#include "xla_ffi/driver/idle_buffers.h"
+#include "xla_ffi/driver/loaded_streams.h"
+#include "xla_ffi/driver/time_limit.h"
 
 namespace jax_npu {
 namespace {
@@ -30,36 +32,8 @@ namespace {
 // The kernel that mlir-aie puts into every xclbin: (opcode, instructions, number of
 // instruction words, data buffers ...).
 constexpr const char* kKernelName = "MLIR_AIE";
-constexpr unsigned kRunInstructions = 3;  // an opcode
+constexpr unsigned kRunInstructions = 3;  // the opcode
 constexpr int kInstructionArgument = 1, kFirstDataArgument = 3;
-
-// Of buffers that nobody uses, and of streams, kept for the next run.
-constexpr size_t kMaxIdleBytes = size_t{64} << 20;
-constexpr size_t kMaxStreamBytes = size_t{32} << 20;
-
-// The device ends a run after 2 s. One that it does not end is given up after this time
-// for each run of its command: long, for the virtual NPU computes on the host.
-std::chrono::milliseconds MaxRunTime() {
-  constexpr const char* kVariable = "JAX_NPU_WATCHDOG_SECONDS";
-  const char* text = std::getenv(kVariable);
-  if (text == nullptr || *text == '\0') return std::chrono::seconds(120);
-  char* end = nullptr;
-  const double seconds = std::strtod(text, &end);
-  // XRT waits forever for 0.
-  if (*end != '\0' || !(seconds >= 0.001 && seconds <= 1e6)) {
-    throw std::runtime_error(std::string(kVariable) +
-                             " must be a number from 0.001 to 1000000, got '" + text +
-                             "'; correct or unset it");
-  }
-  return std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds));
-}
-
-// Up to a quarter more, so that buffers of similar sizes are one.
-size_t RoundUpSize(size_t num_bytes) {
-  size_t step = 4096;
-  while (8 * step < num_bytes) step *= 2;
-  return (num_bytes + step - 1) / step * step;
-}
 
 std::string Describe(ert_cmd_state state) {
   switch (state) {
@@ -78,21 +52,18 @@ xrt::device OpenDevice() {
   try {
     return xrt::device(0);
   } catch (const std::exception& error) {
-    throw std::runtime_error(std::string(error.what()) +
-                             "; the NPU needs Linux 6.14 or newer with the driver "
-                             "amdxdna, and a user in the group render: see 'jax-npu "
-                             "doctor'");
+    throw std::runtime_error(std::string(error.what()) + kDeviceRemedy);
   }
 }
 
-// Runs that were submitted together, and what they need until they are over.
+// Runs that were submitted together, and what must live until they end.
 struct Command {
   std::list<xrt::run> runs;
   std::vector<xrt::bo> streams;
-  xrt::runlist list;  // where they are several
+  xrt::runlist list;  // used if there are several runs
 };
 
-// A context, and what lives in it: after a failure all of it is made anew.
+// A context and all that lives in it. After a failure the driver opens another session.
 class Session {
  public:
   Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
@@ -101,19 +72,9 @@ class Session {
   // Expires when the context is closed.
   std::weak_ptr<const bool> open() const { return open_; }
 
-  // A buffer of the pool that fits, or a new one.
+  // A buffer that is idle, or a new one.
   xrt::bo Take(int argument, size_t num_bytes) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
-        const size_t size = idle->bo.size();
-        if (idle->argument != argument || size < num_bytes) continue;
-        if (size > 2 * RoundUpSize(num_bytes)) continue;  // had better serve others
-        xrt::bo bo = std::move(idle->bo);
-        idle_.erase(idle);
-        return bo;
-      }
-    }
+    if (auto idle = idle_.Take(argument, num_bytes)) return *std::move(idle);
     const auto make = [&] {
       return xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
                      kernel_.group_id(kFirstDataArgument + argument));
@@ -121,18 +82,12 @@ class Session {
     try {
       return make();
     } catch (const std::exception&) {
-      DropIdle(0);  // which may be what there is too little memory for
+      idle_.Drop(0);  // idle buffers may hold the memory that is missing
       return make();
     }
   }
 
-  void GiveBack(int argument, xrt::bo bo) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      idle_.push_front({argument, std::move(bo)});
-    }
-    DropIdle(kMaxIdleBytes);
-  }
+  void GiveBack(int argument, xrt::bo bo) { idle_.GiveBack(argument, std::move(bo)); }
 
   std::shared_ptr<Command> Start(
       const std::vector<Invocation>& runs,
@@ -162,63 +117,24 @@ class Session {
   }
 
  private:
-  struct IdleBuffer {
-    int argument;
-    xrt::bo bo;
-  };
-
-  // Keeps the latest, up to that many bytes.
-  void DropIdle(size_t max_bytes) {
-    std::list<IdleBuffer> dropped;  // ends without the lock
-    const std::lock_guard<std::mutex> lock(mutex_);
-    size_t total = 0;
-    for (auto idle = idle_.begin(); idle != idle_.end();) {
-      const auto next = std::next(idle);
-      total += idle->bo.size();
-      if (total > max_bytes) dropped.splice(dropped.end(), idle_, idle);
-      idle = next;
-    }
-  }
-
-  struct LoadedStream {
-    xrt::bo bo;
-    size_t num_bytes;
-  };
-
-  // The stream on the device: the one that is there, or a new one.
+  // The buffer that holds a stream of instructions on the device.
   const xrt::bo& Stream(const uint32_t* words, size_t num_words) {
-    const size_t num_bytes = num_words * sizeof(uint32_t);
-    const auto known =
-        std::find_if(streams_.begin(), streams_.end(), [&](auto& stream) {
-          return stream.num_bytes == num_bytes &&
-                 std::memcmp(stream.bo.map(), words, num_bytes) == 0;
-        });
-    if (known != streams_.end()) {
-      streams_.splice(streams_.begin(), streams_, known);
-      return streams_.front().bo;
-    }
-    xrt::bo bo(device_, num_bytes, xrt::bo::flags::cacheable,
-               kernel_.group_id(kInstructionArgument));
-    std::memcpy(bo.map(), words, num_bytes);
-    bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
-    streams_.push_front({std::move(bo), num_bytes});
-    stream_bytes_ += num_bytes;
-    while (stream_bytes_ > kMaxStreamBytes && streams_.size() > 1) {
-      stream_bytes_ -= streams_.back().num_bytes;
-      streams_.pop_back();
-    }
-    return streams_.front().bo;
+    return streams_.Find(words, num_words, [&](const uint32_t* from, size_t num_bytes) {
+      xrt::bo bo(device_, num_bytes, xrt::bo::flags::cacheable,
+                 kernel_.group_id(kInstructionArgument));
+      std::memcpy(bo.map(), from, num_bytes);
+      bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
+      return bo;
+    });
   }
 
-  // Ends last.
+  // The first member, so that it is destroyed after the context.
   const std::shared_ptr<const bool> open_ = std::make_shared<const bool>(true);
   xrt::device device_;
   xrt::hw_context context_;
   xrt::kernel kernel_;
-  std::mutex mutex_;                 // of idle_
-  std::list<IdleBuffer> idle_;       // latest first
-  std::list<LoadedStream> streams_;  // latest first
-  size_t stream_bytes_ = 0;
+  IdleBuffers<xrt::bo> idle_;
+  LoadedStreams<xrt::bo> streams_;
 };
 
 class XrtBuffer : public NpuBuffer {
@@ -247,7 +163,7 @@ class XrtBuffer : public NpuBuffer {
             [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0); });
   }
 
-  // The memory in a session: a copy where it was made for an earlier one.
+  // The buffer's memory in a session: a copy if it was made for an earlier session.
   const xrt::bo& In(const std::shared_ptr<Session>& session, int argument) {
     if (session_.lock() == session && argument == argument_) return bo_;
     xrt::bo bo = session->Take(argument, num_bytes_);
@@ -274,8 +190,7 @@ class XrtDriver : public Driver {
       if (kernel.get_name().rfind(kKernelName, 0) == 0) kernel_ = kernel.get_name();
     }
     if (kernel_.empty()) {
-      throw std::runtime_error(design_path + " has no kernel " + kKernelName +
-                               "; build the design with 'jax-npu build'");
+      throw std::runtime_error(NoKernelMessage(design_path, kKernelName));
     }
     design_ = device_.register_xclbin(design);
   }
@@ -312,8 +227,8 @@ class XrtDriver : public Driver {
       if (session_) open = session_->open();
       session_.reset();
     }
-    // A thread that allocates may keep it a moment longer, and a third context of a
-    // process computes garbage.
+    // A thread that allocates may keep the session a moment longer. Two contexts of a
+    // process work, a third one computes garbage: so wait.
     while (!open.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
@@ -334,7 +249,7 @@ class XrtDriver : public Driver {
     }
     if (state != ERT_CMD_STATE_COMPLETED) {
       throw std::runtime_error("it ended with state " + Describe(state) + detail +
-                               "; look into dmesg, and see 'jax-npu doctor'");
+                               kRunRemedy);
     }
   }
 
@@ -352,9 +267,9 @@ class XrtDriver : public Driver {
   xrt::device device_;
   xrt::uuid design_;
   std::string kernel_;
-  std::mutex mutex_;  // of session_
+  std::mutex mutex_;  // guards session_
   std::shared_ptr<Session> session_;
-  // Of the thread that starts and waits.
+  // Used by the thread that starts and waits.
   std::map<int64_t, std::shared_ptr<Command>> commands_;
   int64_t latest_command_ = 0;
 };
@@ -366,16 +281,14 @@ class XrtDriver : public Driver {
 jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
   static std::mutex mutex;
   static std::string opened;
-  static jax_npu::Driver* driver = nullptr;  // ends with the process
+  static jax_npu::Driver* driver = nullptr;  // never destroyed
   const std::lock_guard<std::mutex> lock(mutex);
   if (driver == nullptr) {
     driver = jax_npu::Attempt("the NPU does not open",
                               [&] { return new jax_npu::XrtDriver(design_path); });
     opened = design_path;
   } else if (opened != design_path) {
-    throw std::runtime_error("this process runs the design " + opened +
-                             " and cannot load " + design_path +
-                             " too; use one device in a process");
+    throw std::runtime_error(jax_npu::SecondDesignMessage(opened, design_path));
   }
   return driver;
 }

@@ -1,10 +1,11 @@
-// The NPU as the code above it sees it: buffers, and streams that run on them.
+// The NPU as the code above it sees it: buffers, and instruction streams that run on
+// them.
 //
-// driver.cc implements this on XRT. Compiled against the real one and against the
-// virtual one of aie/sim, it makes two libraries with the same symbols, which the
-// extension opens at run time: one extension serves machines with and without an NPU.
-// What fails is thrown as std::runtime_error with the cause and a remedy; nothing here
-// tries again: npu/queue.h does.
+// driver.cc implements this on XRT. Compiled against the real XRT and against the
+// virtual one of aie/sim, it makes two libraries with the same symbols. The extension
+// opens one of them at run time, so that it serves machines with and without an NPU.
+// A failure is thrown as std::runtime_error with the cause and a remedy. The driver
+// never tries again; npu/queue.h does.
 
 #ifndef JAX_NPU_XLA_FFI_DRIVER_DRIVER_H_
 #define JAX_NPU_XLA_FFI_DRIVER_DRIVER_H_
@@ -16,17 +17,17 @@
 
 namespace jax_npu {
 
-// Memory of a run's argument: the host's and the device's, which are two. One thread
-// uses it at a time.
+// The memory of a run's argument, of which the host and the device each have a copy.
+// One thread uses it at a time.
 class NpuBuffer {
  public:
   virtual ~NpuBuffer() = default;
 
-  // The host's memory, aligned to a page, with any content at first. A Start may move
-  // it, content and all.
+  // The host's copy, aligned to a page, with arbitrary content at first. A Start may
+  // move it together with its content.
   virtual std::byte* data() = 0;
 
-  // Copies of the first bytes.
+  // Copy the first bytes from one side to the other.
   virtual void SyncToDevice(size_t num_bytes) = 0;
   virtual void SyncFromDevice(size_t num_bytes) = 0;
 };
@@ -38,22 +39,24 @@ struct Invocation {
   std::vector<std::shared_ptr<NpuBuffer>> arguments;
 };
 
-// One device with one design loaded. Threads may allocate at any time; one thread at a
-// time starts, waits and resets.
+// One device with one design loaded. Any thread may allocate at any time; starting,
+// waiting and resetting is for one thread at a time.
 class Driver {
  public:
   virtual ~Driver() = default;
 
-  // A buffer for that argument of runs. What it holds goes back to a pool with it.
+  // Returns a buffer for that argument of runs. Its memory goes back to a pool when it
+  // is destroyed.
   virtual std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) = 0;
 
-  // Submits the runs as one command, which executes them in order; Wait returns when
-  // they have completed. At most kMaxCommands at a time, of at most kMaxRuns.
+  // Submits the runs as one command, which executes them in order, and returns its
+  // number. Wait returns when they have completed. At most kMaxCommands may be started
+  // at a time, each of at most kMaxRuns.
   virtual int64_t Start(const std::vector<Invocation>& runs) = 0;
   virtual void Wait(int64_t command) = 0;
 
-  // Gives up what was started and the context, which after a failure may never work
-  // again. The next call opens another one; buffers stay valid.
+  // Gives up all started commands and the context, which may never work again after a
+  // failure. The next call opens another context; buffers stay valid.
   virtual void Reset() = 0;
 };
 
@@ -62,16 +65,17 @@ constexpr size_t kMaxRuns = 24;
 
 using OpenDriverFunction = Driver*(const char* design_path);
 
-// The driver of a library and a design; each is opened once a process and stays.
+// Opens the driver in a library on a design. Each is opened once in a process and stays
+// open.
 Driver& OpenDriver(const char* library_path, const char* design_path);
 
 }  // namespace jax_npu
 
-// What a driver library exports.
+// The symbols that a driver library exports.
 extern "C" {
 jax_npu::OpenDriverFunction jax_npu_open_driver;
-// Null where there is an NPU, else why none can be opened, until the thread's next
-// call.
+// Returns null if there is an NPU, else the reason why none can be opened, valid until
+// the thread's next call.
 const char* jax_npu_device_error();
 }
 

@@ -1,4 +1,4 @@
-// How the driver tells what failed: the cause, and what a user can do about it.
+// The texts of the driver's errors: the cause, and what a user can do about it.
 
 #ifndef JAX_NPU_XLA_FFI_DRIVER_ERRORS_H_
 #define JAX_NPU_XLA_FFI_DRIVER_ERRORS_H_
@@ -11,14 +11,13 @@
 
 namespace jax_npu {
 
-// What to do about an errno of the kernel's driver.
+// The remedy for an errno of the kernel's driver.
 inline std::string Remedy(int code) {
   switch (code) {
     case ENODEV:
     case ENXIO:
       return "the NPU is gone; reload its driver with 'sudo modprobe -r amdxdna && "
-             "sudo "
-             "modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'";
+             "sudo modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'";
     case ENOENT:
       return "the NPU took the context away for another program; close other programs "
              "that use it";
@@ -38,16 +37,35 @@ inline std::string Remedy(int code) {
   }
 }
 
-// Calls the function; what it throws is told as a failure of `what`.
+// For a machine whose NPU cannot be opened, after XRT's own cause.
+constexpr char kDeviceRemedy[] =
+    "; the NPU needs Linux 6.14 or newer with the driver amdxdna, and a user in the "
+    "group render: see 'jax-npu doctor'";
+
+// For a run that did not complete, after its state.
+constexpr char kRunRemedy[] = "; look into dmesg, and see 'jax-npu doctor'";
+
+inline std::string NoKernelMessage(const std::string& design, const char* kernel) {
+  return design + " has no kernel " + kernel +
+         "; build the design with 'jax-npu build'";
+}
+
+inline std::string SecondDesignMessage(const std::string& opened, const char* design) {
+  return "this process runs the design " + opened + " and cannot load " + design +
+         " too; use one device in a process";
+}
+
+// Calls the function. What it throws becomes a std::runtime_error that begins with
+// `failure`, and ends with a remedy where the kernel's driver gave an errno.
 template <typename Function>
-auto Attempt(const char* what, const Function& function) -> decltype(function()) {
+auto Attempt(const char* failure, const Function& function) -> decltype(function()) {
   try {
     return function();
   } catch (const std::system_error& error) {
-    throw std::runtime_error(std::string(what) + ": " + error.what() + "; " +
+    throw std::runtime_error(std::string(failure) + ": " + error.what() + "; " +
                              Remedy(std::abs(error.code().value())));
   } catch (const std::exception& error) {
-    throw std::runtime_error(std::string(what) + ": " + error.what());
+    throw std::runtime_error(std::string(failure) + ": " + error.what());
   }
 }
 

@@ -1,3 +1,5 @@
+// Opens a driver library at run time.
+
 #include <dlfcn.h>
 
 #include <stdexcept>
@@ -8,7 +10,7 @@
 namespace jax_npu {
 
 Driver& OpenDriver(const char* library_path, const char* design_path) {
-  // A library that is open already is not opened again.
+  // dlopen returns the same handle for a library that is open already.
   void* library = dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     throw std::runtime_error(std::string("the driver does not load: ") + dlerror());

@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "xla_ffi/base/counters.h"
+#include "xla_ffi/base/dtype.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 #include "xla_ffi/host/operand.h"
 #include "xla_ffi/host/scratch.h"
 #include "xla_ffi/host/target.h"
@@ -13,20 +15,21 @@ namespace jax_npu {
 namespace {
 #include "xla_ffi/base/bf16.inc"
 
-// Multiply-adds below which another thread costs more than it brings.
+// With fewer multiply-adds another thread costs more than it saves.
 constexpr int64_t kMinParallelWork = 1 << 20;
-// The same in elements of a matrix that is read once.
+// The same bound for a matrix that is read once, in elements.
 constexpr int64_t kMinParallelElements = 1 << 17;
-constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of it
+constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of this
 
 bool LieTogether(const Offsets& offsets) {
   return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
 }
 
-class Gemm {
+// C = A B for every entry of the batch: (m, n) = (m, k) (k, n).
+class HostProduct {
  public:
-  Gemm(const Contraction& contraction, const PartPairs& parts, Operand lhs, Operand rhs,
-       Result out)
+  HostProduct(const Contraction& contraction, const PartPairs& parts, Operand lhs,
+              Operand rhs, Result out)
       : contraction_(contraction),
         parts_(parts),
         lhs_(lhs),
@@ -37,7 +40,8 @@ class Gemm {
         n_(contraction.n.size()),
         k_(contraction.k.size()) {}
 
-  // Many entries are spread over the threads whole, few are split.
+  // With many entries each thread multiplies whole ones; with few, all threads share
+  // each entry.
   void Run(const ParallelLoop& parallel) const {
     const int64_t num_entries = contraction_.batch.size();
     const bool is_large = num_entries * m_ * n_ * k_ >= kMinParallelWork ||
@@ -47,6 +51,7 @@ class Gemm {
       for (int64_t entry = 0; entry < num_entries; ++entry) Multiply(entry, loop);
       return;
     }
+    // Eight items for each thread, so that all end at about the same time.
     const int64_t per_item = DivideUp(num_entries, 8 * loop.num_threads);
     loop(DivideUp(num_entries, per_item), [&](int64_t item) {
       const int64_t end = std::min((item + 1) * per_item, num_entries);
@@ -58,6 +63,7 @@ class Gemm {
 
  private:
   void Multiply(int64_t entry, const ParallelLoop& parallel) const {
+    // lhs (m, k), rhs as (n, k), target (m, n)
     const Matrix lhs = {At(lhs_.data, lhs_.dtype, contraction_.batch.lhs[entry]),
                         lhs_.dtype, &contraction_.m.lhs, &contraction_.k.lhs};
     const Matrix rhs = {At(rhs_.data, rhs_.dtype, contraction_.batch.rhs[entry]),
@@ -76,13 +82,13 @@ class Gemm {
     MultiplyRounding(lhs, rhs, target, parallel);
   }
 
-  // Sums of several passes are kept in f32 and rounded at the end.
+  // For a bf16 result of several passes: sums in f32 and rounds at the end.
   void MultiplyRounding(const Matrix& lhs, const Matrix& rhs, const Target& target,
                         const ParallelLoop& parallel) const {
     static thread_local Scratch scratch;
-    float* sums = scratch.Reserve<float>(m_ * n_);
+    float* sums = scratch.Reserve<float>(m_ * n_);  // (m, n)
     Offsets rows(m_), columns(n_);
-    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;
+    for (int64_t i = 0; i < m_; ++i) rows[i] = i * n_;  // row-major
     std::iota(columns.begin(), columns.end(), 0);
     const Target unrounded = {{sums, DType::kF32}, rows.data(), columns.data()};
     MultiplyByTiles(kernels_, lhs, rhs, parts_, unrounded, parallel);
@@ -94,11 +100,13 @@ class Gemm {
     });
   }
 
+  // For few rows: rhs is read once, where it lies, and rounded in registers.
   void MultiplySkinny(const Matrix& lhs, const Matrix& rhs, const Target& target,
                       const ParallelLoop& parallel) const {
     static thread_local Scratch scratch;
     float* rows = scratch.Reserve<float>(kSkinnyRows * k_);
     RoundRows(lhs, rows);
+    // Four items for each thread, of whole vectors.
     const int64_t columns_per_item =
         DivideUp(DivideUp(n_, 4 * parallel.num_threads), kSkinnyColumns) *
         kSkinnyColumns;
@@ -107,7 +115,7 @@ class Gemm {
       const Stopwatch stopwatch(TheCounters().multiply_ns);
       const int64_t first = item * columns_per_item;
       const int64_t num_columns = std::min(columns_per_item, n_ - first);
-      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);
+      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);  // (m, columns)
       kernels_.multiply_skinny({rows,
                                 static_cast<int>(m_),
                                 {rhs.data, rhs.dtype, rhs.rows->data() + first,
@@ -118,7 +126,7 @@ class Gemm {
     Count(TheCounters().converted_bytes, n_ * k_ * NumBytes(rhs.dtype));
   }
 
-  // Rows of lhs as f32, rounded to bf16, [kSkinnyRows][k].
+  // Writes lhs as f32 (kSkinnyRows, k), rounded to bf16, with zeros from row m on.
   void RoundRows(const Matrix& lhs, float* rows) const {
     const auto round = [&](const auto* data) {
       for (int64_t m = 0; m < kSkinnyRows; ++m, rows += k_) {
@@ -152,12 +160,8 @@ class Gemm {
   const int64_t m_, n_, k_;
 };
 
-PartPairs Swapped(PartPairs parts) {
-  for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
-  return parts;
-}
-
-// Kernels write rows of the result, and take few rows, not few columns.
+// Whether to compute Cᵀ = Bᵀ Aᵀ: kernels write rows of the result, and have a fast path
+// for few rows but none for few columns.
 bool IsBetterSwapped(const Contraction& contraction) {
   const int64_t m = contraction.m.size(), n = contraction.n.size();
   if (m <= kSkinnyRows || n <= kSkinnyRows) return n < m;
@@ -183,9 +187,9 @@ void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lh
               Operand rhs, Result out, const ParallelLoop& parallel) {
   if (IsBetterSwapped(contraction)) {
     const Contraction swapped = SwapOperands(contraction);
-    return Gemm(swapped, Swapped(parts), rhs, lhs, out).Run(parallel);
+    return HostProduct(swapped, SwapOperands(parts), rhs, lhs, out).Run(parallel);
   }
-  Gemm(contraction, parts, lhs, rhs, out).Run(parallel);
+  HostProduct(contraction, parts, lhs, rhs, out).Run(parallel);
 }
 
 }  // namespace jax_npu

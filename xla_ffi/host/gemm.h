@@ -5,11 +5,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <utility>
-#include <vector>
 
 #include "xla_ffi/base/contraction.h"
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/base/dtype.h"
 
 namespace jax_npu {
 
@@ -23,11 +21,7 @@ struct Result {
   DType dtype;
 };
 
-// The products that are summed: (part of lhs, part of rhs), see Strip::part. One pass
-// over k each, so that higher precision is only a longer contraction.
-using PartPairs = std::vector<std::pair<int, int>>;
-
-// Calls a function for every index below a count.
+// Calls a function for every index below a count, on several threads.
 struct ParallelLoop {
   int64_t num_threads;
   std::function<void(int64_t num_items, std::function<void(int64_t)>)> run;
@@ -40,11 +34,12 @@ struct ParallelLoop {
 
 inline const ParallelLoop kSerialLoop = {1, nullptr};
 
-// Words of PackOperand's result, for an operand of so many rows, or columns.
+// The number of words that PackOperand writes for a lhs (num_rows, num_k), or for a rhs
+// (num_k, num_rows).
 int64_t PackedOperandWords(int64_t num_rows, int64_t num_k);
 
-// Packs an operand for several products: the lhs or the rhs of a contraction without
-// batch. What HostGemm then takes in its place is for the same contraction.
+// Packs the lhs or the rhs of a contraction without a batch, once for several products.
+// HostGemm takes the result in the operand's place, for the same contraction only.
 void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
                  uint32_t* packed, const ParallelLoop& parallel);
 

@@ -8,15 +8,18 @@
 namespace jax_npu {
 namespace {
 
+// Small items spread well over threads; so many panels are long enough to stream.
 constexpr int64_t kMaxPanelsPerItem = 4;
 
 }  // namespace
 
+// ceil(k / the longest chunk), and one chunk of nothing for k = 0.
 int64_t NumChunks(const HostKernels& kernels, int64_t num_k) {
   return std::max<int64_t>(DivideUp(num_k, kernels.max_words * kernels.k_per_word), 1);
 }
 
 Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index) {
+  // Contracted indices that are packed together; each chunk but the last is a multiple.
   const int64_t granule = kernels.k_per_word * kernels.word_multiple;
   const int64_t length =
       DivideUp(DivideUp(num_k, NumChunks(kernels, num_k)), granule) * granule;
@@ -28,6 +31,7 @@ Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index) {
 
 const uint32_t* Side::FindPacked(const Rows& rows, const Chunk& chunk) const {
   if (matrix_.dtype != DType::kPacked) return nullptr;
+  // PackMatrix writes chunk after chunk, each (panels, num_words, kPanel).
   const int64_t all_rows = DivideUp(num_rows(), kPanel) * kPanel;
   return static_cast<const uint32_t*>(matrix_.data) + chunk.words_before * all_rows +
          chunk.num_words * rows.first;
@@ -35,7 +39,8 @@ const uint32_t* Side::FindPacked(const Rows& rows, const Chunk& chunk) const {
 
 void Side::Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
   const Stopwatch stopwatch(TheCounters().pack_ns);
-  // Where rows are neighbours in memory it is read along them, all panels in turn.
+  // If rows are neighbours in memory, each step reads along all of them, panel after
+  // panel, for kPanel words of k; else each panel is packed over all of k.
   const int64_t step = LieTogether(rows) ? kPanel : chunk.num_words;
   for (int64_t word = 0; word < chunk.num_words; word += step) {
     const int64_t num_words = std::min(step, chunk.num_words - word);
@@ -46,8 +51,9 @@ void Side::Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const {
           num_words, to + row * chunk.num_words + word * kPanel);
     }
   }
+  // Padding is written, not read.
   const int64_t read = rows.size * chunk.num_k * NumBytes(matrix_.dtype);
-  const int64_t written = rows.num_panels() * kPanel * chunk.num_words * 4;
+  const int64_t written = PackedWords(rows, chunk) * sizeof(uint32_t);
   Count(TheCounters().packed_bytes, read + written);
 }
 
@@ -88,6 +94,7 @@ PackItems::PackItems(const Side& side, const Rows& rows, const Chunk& chunk,
 
 int64_t PackItems::size() const { return DivideUp(rows_.size, item_rows_); }
 
+// Releases the panels to the threads that Wait.
 void PackItems::Pack(int64_t item) {
   const int64_t row = item * item_rows_;
   side_.Pack({rows_.first + row, std::min(item_rows_, rows_.size - row)}, chunk_,

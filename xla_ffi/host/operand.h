@@ -1,4 +1,4 @@
-// An operand of a product, and how it is packed.
+// An operand of a product, and its packing for the kernels.
 
 #ifndef JAX_NPU_XLA_FFI_HOST_OPERAND_H_
 #define JAX_NPU_XLA_FFI_HOST_OPERAND_H_
@@ -7,17 +7,16 @@
 #include <cstdint>
 
 #include "xla_ffi/base/contraction.h"
+#include "xla_ffi/base/dtype.h"
 #include "xla_ffi/host/gemm.h"
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 
 inline int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Of an element that is not packed.
-inline int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
-// A matrix inside an operand: its rows (or columns) by contracted indices.
+// A matrix inside an operand: rows of lhs, or columns of rhs, by contracted indices.
+// Element (r, k) lies rows[r] + ks[k] elements from the beginning.
 struct Matrix {
   const void* data;
   DType dtype;
@@ -28,23 +27,24 @@ struct Matrix {
   int64_t num_k() const { return static_cast<int64_t>(ks->size()); }
 };
 
-// The part of k that one pass multiplies.
+// The part of k that one pass multiplies: [k0, k0 + num_k).
 struct Chunk {
-  int64_t k0, num_k, num_words;
-  int64_t words_before;  // of a packed row, in the chunks before
+  int64_t k0, num_k;
+  int64_t num_words;     // words of a packed row
+  int64_t words_before;  // words of a packed row in the earlier chunks
 };
 
 int64_t NumChunks(const HostKernels& kernels, int64_t num_k);
-// Of equal lengths but for the last.
+// All chunks but the last have the same length.
 Chunk ChunkOf(const HostKernels& kernels, int64_t num_k, int64_t index);
 
-// Rows of an operand, packed or to be packed.
+// A range of an operand's rows.
 struct Rows {
   int64_t first, size;
   int64_t num_panels() const { return DivideUp(size, kPanel); }
 };
 
-// One operand of a product, or one bf16 part of it.
+// One operand of a product, or one of its bf16 parts.
 class Side {
  public:
   Side(const HostKernels& kernels, const Matrix& matrix, bool is_lhs, int part)
@@ -55,12 +55,13 @@ class Side {
 
   int64_t num_rows() const { return matrix_.num_rows(); }
 
-  // Whether rows are neighbours in memory, not contracted indices.
+  // Whether the rows, rather than the contracted indices, are neighbours in memory.
   bool LiesAcross() const { return LieTogether({0, num_rows()}); }
 
-  // A packed operand's words of these rows, null for one that is not packed.
+  // The words of these rows in a packed operand; null if the operand is not packed.
   const uint32_t* FindPacked(const Rows& rows, const Chunk& chunk) const;
 
+  // Writes panels of (num_words, kPanel) words, one after the other.
   void Pack(const Rows& rows, const Chunk& chunk, uint32_t* to) const;
 
  private:
@@ -76,7 +77,7 @@ class Side {
 
 int64_t PackedWords(const Rows& rows, const Chunk& chunk);
 
-// Packs rows in items, which several threads may take.
+// The packing of rows, in items for several threads.
 class PackItems {
  public:
   PackItems(const Side& side, const Rows& rows, const Chunk& chunk, uint32_t* panels,
@@ -85,7 +86,7 @@ class PackItems {
   int64_t size() const;
   void Pack(int64_t item);
 
-  // Until other threads have packed what they took.
+  // Waits until other threads have packed the items that they took.
   void Wait() const;
 
  private:
@@ -97,7 +98,7 @@ class PackItems {
   std::atomic<int64_t> num_left_;
 };
 
-// Of a whole matrix: every chunk of k, one after the other.
+// Packs a whole matrix, every chunk of k one after the other.
 int64_t PackedMatrixWords(const HostKernels& kernels, int64_t num_rows, int64_t num_k);
 void PackMatrix(const HostKernels& kernels, const Matrix& matrix, bool is_lhs,
                 uint32_t* packed, const ParallelLoop& parallel);

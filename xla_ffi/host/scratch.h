@@ -1,4 +1,4 @@
-// Memory that a thread keeps between calls.
+// Working memory that a thread keeps between calls.
 
 #ifndef JAX_NPU_XLA_FFI_HOST_SCRATCH_H_
 #define JAX_NPU_XLA_FFI_HOST_SCRATCH_H_
@@ -12,11 +12,11 @@
 
 namespace jax_npu {
 
-constexpr int64_t kLineBytes = 64;  // of the caches
+constexpr int64_t kLineBytes = 64;  // a line of the caches
 
-// A mapping of its own, with a page behind it that nobody may touch. In a block of
-// malloc it would lie behind XLA's temporary memory and outlive it: what that left free
-// was too small for the next step's, which took new pages for a second time.
+// A mapping of its own, followed by a page that nobody may touch. A block of malloc
+// would lie behind XLA's temporary memory and outlive it; the gap that XLA then freed
+// was too small for its next step, which took new pages for a second time.
 class Scratch {
  public:
   Scratch() = default;
@@ -24,8 +24,8 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch() { Free(); }
 
-  // At least so many values, on a line of the cache. Grows to the largest size asked
-  // for; what it held is lost then.
+  // Returns memory for at least so many values, aligned to a line of the caches. Grows
+  // to the largest size asked for; growing loses the content.
   template <typename T>
   T* Reserve(size_t size) {
     const size_t num_bytes = RoundUp(size * sizeof(T), kLineBytes);
@@ -52,7 +52,7 @@ class Scratch {
     if (mprotect(mapping, writable, PROT_READ | PROT_WRITE) != 0) {
       throw std::bad_alloc();
     }
-    madvise(mapping, writable, MADV_HUGEPAGE);  // a wish
+    madvise(mapping, writable, MADV_HUGEPAGE);  // it works without
     data_ = static_cast<char*>(mapping) + writable - num_bytes;
     num_bytes_ = num_bytes;
   }

@@ -3,12 +3,14 @@
 #include <cmath>
 
 #include "xla_ffi/base/counters.h"
+#include "xla_ffi/base/dtype.h"
 
 namespace jax_npu {
 namespace {
 #include "xla_ffi/base/bf16.inc"
 
-// Offsets of a result grow with the index: they are neighbours if the ends are so near.
+// A result's offsets grow with the index, so they are neighbours if the last is
+// size - 1 from the first.
 bool LieTogether(const int64_t* offsets, int64_t size) {
   return offsets[size - 1] - offsets[0] == size - 1;
 }
@@ -25,8 +27,9 @@ void StoreF32(const Target& target, const Area& area, const float* values, int64
       to = accumulate ? to + values[j] : values[j];
     }
   }
-  const int64_t moved_bytes = accumulate ? 12 : 8;
-  Count(TheCounters().copied_bytes, area.num_rows * area.num_columns * moved_bytes);
+  const int64_t num_moves = accumulate ? 3 : 2;  // reads and writes of an element
+  Count(TheCounters().copied_bytes,
+        area.num_rows * area.num_columns * num_moves * NumBytes(DType::kF32));
 }
 
 void StoreBf16(const Target& target, const Area& area, const float* values, int64_t ldc,
@@ -44,7 +47,9 @@ void StoreBf16(const Target& target, const Area& area, const float* values, int6
       row[columns[j]] = RoundToBf16(Bits(values[j])) >> 16;
     }
   }
-  Count(TheCounters().converted_bytes, area.num_rows * area.num_columns * 6);
+  Count(TheCounters().converted_bytes,
+        area.num_rows * area.num_columns *
+            (NumBytes(DType::kF32) + NumBytes(DType::kBF16)));
 }
 
 }  // namespace
@@ -53,6 +58,7 @@ float* InPlace(const Target& target, const Area& area, int64_t* ldc) {
   if (target.out.dtype != DType::kF32) return nullptr;
   const int64_t *rows = target.rows + area.row, *columns = target.columns + area.column;
   if (!LieTogether(columns, area.num_columns)) return nullptr;
+  // Every row must be as far from the one before.
   *ldc = area.num_rows > 1 ? rows[1] - rows[0] : area.num_columns;
   for (int64_t i = 1; i < area.num_rows; ++i) {
     if (rows[i] - rows[i - 1] != *ldc) return nullptr;

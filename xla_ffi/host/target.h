@@ -1,4 +1,4 @@
-// Where the matrix that a product writes lies.
+// The matrix that a product writes, in the program's array.
 
 #ifndef JAX_NPU_XLA_FFI_HOST_TARGET_H_
 #define JAX_NPU_XLA_FFI_HOST_TARGET_H_
@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "xla_ffi/host/gemm.h"
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 
@@ -15,23 +15,25 @@ struct Area {
   int64_t row, num_rows, column, num_columns;
 };
 
-// A matrix inside an array: element (i, j) is rows[i] + columns[j] from its beginning.
+// A matrix inside an array: element (i, j) lies rows[i] + columns[j] elements from the
+// array's beginning.
 struct Target {
   Result out;
   const int64_t* rows;
   const int64_t* columns;
 };
 
-// The f32 values of an area where a kernel can write to them, rows `ldc` apart, else
-// null.
+// The address of an area's f32 values if a kernel can write them where they lie, with
+// rows `*ldc` apart; else null.
 float* InPlace(const Target& target, const Area& area, int64_t* ldc);
 
-// Writes an area from `values`, whose rows are `ldc` apart, or adds to it.
+// Writes `values`, with rows `ldc` apart, to an area, or adds them to it.
 void Store(const Target& target, const Area& area, const float* values, int64_t ldc,
            bool accumulate, const HostKernels& kernels);
 
-// Infinity times a lower part, which may be 0 or of either sign, is not what infinity
-// times the value is. The product of first parts comes last and alone decides.
+// Replaces sums that are not finite with 0, before the product of first parts, which
+// comes last, is added. Infinity times a lower part, which may be 0 or of either sign,
+// is not infinity times the value; so the product of first parts alone must decide.
 void ClearNonFinite(const Target& target, const Area& area);
 
 }  // namespace jax_npu

@@ -1,6 +1,6 @@
-// The smaller operand is packed whole, by all threads, and shared; each thread packs
-// the larger one piece by piece and multiplies each piece with all that is shared. So
-// every element is rounded and packed once.
+// The product by tiles. All threads pack the smaller operand and share it; then each
+// thread packs pieces of the larger operand and multiplies each piece with the whole
+// shared one. So every element is rounded and packed once.
 
 #include "xla_ffi/host/tiles.h"
 
@@ -12,25 +12,29 @@
 namespace jax_npu {
 namespace {
 
-// Rows of the shared operand at a time: bounds memory, and stays in the outer cache.
+// The rows of the shared operand at a time: it bounds memory, and they stay in the
+// outer cache.
 constexpr int64_t kMaxSharedRows = 3072;
-// The larger the pieces, the less often all that is shared is read again. But rhs must
-// stay in the second-level cache while lhs passes by, and each thread must take some
-// pieces, for all to end together.
+// The larger the pieces, the less often the shared operand is read again. But a piece
+// of rhs must stay in the second-level cache while lhs passes by, and each thread must
+// get several pieces, so that all threads end at about the same time.
 constexpr int64_t kMaxLhsPanels = 16, kMaxRhsPanels = 24;
 constexpr int64_t kPiecesPerThread = 3;
-// Of a result that is stored past the caches: they hold little of it when it is read.
+// The least size of a result that is stored past the caches: from here on they hold
+// little of it when it is read.
 constexpr int64_t kMinPastCachesBytes = 4 << 20;
 constexpr int kMaxTileRows = 2 * kPanel, kMaxTileColumns = 3 * kPanel;
 
 int64_t RoundDown(int64_t value, int64_t factor) { return value / factor * factor; }
 
-// Rows that are packed.
+// Packed rows: panels of (num_words, kPanel).
 struct Packed {
   const uint32_t* panels;
   Rows rows;
 };
 
+// One pass over the result: one chunk of k of one pair of parts,
+//   target (m, n) = or += lhs (m, chunk) rhs (n, chunk)ᵀ.
 class Pass {
  public:
   Pass(const HostKernels& kernels, const Side& lhs, const Side& rhs, const Chunk& chunk,
@@ -40,8 +44,8 @@ class Pass {
         chunk_(chunk),
         accumulate_(accumulate),
         target_(target),
-        // A weight's gradient, which the optimizer reads much later, is contracted over
-        // the first dimension of both operands: tokens.
+        // A product over the first dimension of both operands, tokens, is the gradient
+        // of a weight, which the optimizer reads much later.
         past_caches_(is_only && lhs.LiesAcross() && rhs.LiesAcross() &&
                      lhs.num_rows() * rhs.num_rows() * 4 >= kMinPastCachesBytes),
         shares_lhs_(lhs.num_rows() <= rhs.num_rows()),
@@ -66,7 +70,7 @@ class Pass {
   }
 
  private:
-  // In whole tiles.
+  // A whole number of tiles.
   int64_t PanelsPerPiece() const {
     const int64_t tile = shares_lhs_ ? kernels_.rhs_panels : kernels_.lhs_panels;
     const int64_t most = shares_lhs_ ? kMaxRhsPanels : kMaxLhsPanels;
@@ -75,9 +79,9 @@ class Pass {
     return std::max(RoundDown(std::min(share, most), tile), tile);
   }
 
-  // One loop packs and multiplies, for to wake a thread takes as long as a small
-  // product. Items are taken in order: once a thread multiplies, running threads have
-  // taken all that is to be packed.
+  // One loop packs and multiplies, because waking a thread takes as long as a small
+  // product. Items are taken in order, so once a thread multiplies, every packing item
+  // has been taken by a running thread.
   void Stream(const Packed& shared, PackItems* pack) const {
     const int64_t num_to_pack = pack ? pack->size() : 0;
     const int64_t num_pieces = DivideUp(streamed_.num_rows(), piece_rows_);

@@ -1,65 +1,60 @@
 #include "xla_ffi/npu/gemm.h"
 
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cmath>
-#include <condition_variable>
+#include <cstddef>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "xla_ffi/base/hash.h"
-#include "xla_ffi/npu/events.h"
-#include "xla_ffi/npu/images.h"
+#include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/npu/fallback.h"
+#include "xla_ffi/npu/gate.h"
+#include "xla_ffi/npu/images/images.h"
+#include "xla_ffi/npu/judge.h"
+#include "xla_ffi/npu/loaded_images.h"
+#include "xla_ffi/npu/part_order.h"
 #include "xla_ffi/npu/queue.h"
 
 namespace jax_npu {
 namespace {
-#include "xla_ffi/base/bf16.inc"
 
-constexpr int kA = 0, kB = 1, kC = 2;
-constexpr int kMaxAllocations = 4;  // attempts
-// Of the images that wait for the NPU, in a process: packing more would only take
-// memory.
-constexpr size_t kMaxWaitingBytes = size_t{256} << 20;
-
-// Lets as many bytes in at a time, or one request that is larger.
-class Gate {
- public:
-  void Enter(size_t num_bytes) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [&] {
-      return num_bytes_ == 0 || num_bytes_ + num_bytes <= kMaxWaitingBytes;
-    });
-    num_bytes_ += num_bytes;
-  }
-
-  void Leave(size_t num_bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    num_bytes_ -= num_bytes;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  size_t num_bytes_ = 0;
+// The windows of a run's images, and what they take on the device.
+struct RunWindows {
+  ImageWindow a, b;
+  ResultWindow c;
+  size_t c_bytes() const { return c.size() * sizeof(float); }
+  size_t num_bytes() const { return a.num_bytes() + b.num_bytes() + c_bytes(); }
 };
 
-Gate& TheGate() {
-  static Gate& gate = *new Gate;  // ends with the process
-  return gate;
+RunWindows WindowsOf(const NpuPlan& plan, const NpuRun& run) {
+  const int64_t m = run.grid[1] * plan.block_m, n = run.grid[2] * plan.block_n;
+  const int64_t row = run.start[1] * plan.block_m;
+  const int64_t column = run.start[2] * plan.block_n;
+  return {{run.start[0], run.grid[0], row, m, plan.padded_k},
+          {run.start[0], run.grid[0], column, n, plan.padded_k},
+          {run.start[0], run.grid[0], row, m, column, n}};
 }
 
-// Lives until its last run is done; they share it.
-class Gemm : public std::enable_shared_from_this<Gemm> {
+// The parts of one operand that the passes over k multiply. Infinity times a lower
+// part, which may be 0 or of either sign, is not what infinity times the value is: the
+// product of first parts alone decides, so the others take 0 for what is not finite.
+std::vector<Bf16Choice> Choices(const PartPairs& parts,
+                                int PartPairs::value_type::* operand) {
+  std::vector<Bf16Choice> choices;
+  for (const auto& pair : parts) {
+    const bool only_finite = parts.size() > 1 && pair.first + pair.second > 0;
+    choices.push_back({pair.*operand, only_finite});
+  }
+  return choices;
+}
+
+// One product while its runs are on the NPU. Their tasks share it; it ends with the
+// last of them.
+class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
  public:
-  Gemm(Driver& driver, NpuGemmRequest request,
-       std::function<void(std::exception_ptr)> done)
+  NpuProduct(Driver& driver, NpuGemmRequest request,
+             std::function<void(std::exception_ptr)> done)
       : driver_(driver),
         queue_(QueueOf(driver, request.backend)),
         request_(std::move(request)),
@@ -67,123 +62,80 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
            request_.contraction.batch.lhs,
            request_.contraction.m.lhs,
            request_.contraction.k.lhs,
-           {},
-           false},
+           Choices(request_.parts, &PartPairs::value_type::first),
+           /*k_is_rows=*/false},
         b_{request_.rhs,
            request_.contraction.batch.rhs,
            request_.contraction.n.rhs,
            request_.contraction.k.rhs,
-           {},
-           !request_.plan.b_column_major},
+           Choices(request_.parts, &PartPairs::value_type::second),
+           /*k_is_rows=*/!request_.plan.b_column_major},
+        loaded_a_(driver_, queue_, kA),
+        loaded_b_(driver_, queue_, kB),
         done_(std::move(done)),
-        num_unfinished_(request_.plan.runs.size()) {
-    for (const auto& [lhs_part, rhs_part] : request_.parts) {
-      // Infinity times a lower part, which may be 0 or of either sign, is not what
-      // infinity times the value is: the product of first parts alone decides.
-      const bool only_finite = request_.parts.size() > 1 && lhs_part + rhs_part > 0;
-      a_.parts.push_back({lhs_part, only_finite});
-      b_.parts.push_back({rhs_part, only_finite});
-    }
-  }
+        num_unfinished_(request_.plan.runs.size()) {}
 
   void Submit(const ParallelLoop& parallel) {
     CountEvent(&NpuEvents::products);
     const std::string problem = queue_.health().WhyUnhealthy();
-    if (!problem.empty()) {
-      ComputeOnHost(problem, parallel);
-      return done_(error_);
-    }
+    if (!problem.empty()) return done_(ComputeOnHost(request_, problem, parallel));
     const uint32_t* words = request_.words.data();
-    int64_t num_left = request_.plan.runs.size();
+    size_t num_left = request_.plan.runs.size();
     try {
       for (const NpuRun& run : request_.plan.runs) {
-        Submit(run, words, parallel);
+        SubmitRun(run, words, parallel);
         words += run.num_words;
         --num_left;
       }
     } catch (...) {
       Fail(std::current_exception());
     }
-    loaded_[kA] = loaded_[kB] = {};
+    loaded_a_.Forget();
+    loaded_b_.Forget();
     for (; num_left > 0; --num_left) EndRun();
   }
 
  private:
-  struct Image {
-    ImageWindow window;
-    std::shared_ptr<NpuBuffer> buffer;
-  };
-
-  void Submit(const NpuRun& run, const uint32_t* words, const ParallelLoop& parallel) {
-    const NpuPlan& plan = request_.plan;
-    const int64_t m = run.grid[1] * plan.block_m, n = run.grid[2] * plan.block_n;
-    const int64_t row = run.start[1] * plan.block_m;
-    const int64_t column = run.start[2] * plan.block_n;
-    const ResultWindow window = {run.start[0], run.grid[0], row, m, column, n};
-    const ImageWindow a = {run.start[0], run.grid[0], row, m, plan.padded_k};
-    const ImageWindow b = {run.start[0], run.grid[0], column, n, plan.padded_k};
-    const size_t c_bytes = window.size() * sizeof(float);
-    const size_t num_bytes = a.num_bytes() + b.num_bytes() + c_bytes;
-
-    TheGate().Enter(num_bytes);
+  void SubmitRun(const NpuRun& run, const uint32_t* words,
+                 const ParallelLoop& parallel) {
+    const RunWindows windows = WindowsOf(request_.plan, run);
+    TheGate().Enter(windows.num_bytes());
     try {
-      std::vector<std::shared_ptr<NpuBuffer>> arguments = {
-          Load(kA, a_, a, parallel), Load(kB, b_, b, parallel), Allocate(kC, c_bytes)};
-      const uint64_t shape = ShapeOf(run, words);
-      const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
-      if (is_checked) {
-        NpuBuffer& c = *arguments[kC];
-        FillSentinel(reinterpret_cast<float*>(c.data()), window.size());
-        c.SyncToDevice(c_bytes);
-      }
-      NpuTask task{{words, static_cast<size_t>(run.num_words), arguments},
-                   request_.check.self_test,
-                   {},
-                   {}};
-      task.finish = [self = shared_from_this(), arguments, window, is_checked] {
-        return self->Finish(arguments, window, is_checked);
-      };
-      task.done = [self = shared_from_this(), num_bytes, shape,
-                   is_checked](std::exception_ptr error) {
-        TheGate().Leave(num_bytes);
-        if (error && is_checked) self->queue_.health().ForgetShape(shape);
-        if (error) self->Fail(error);
-        self->EndRun();
-      };
-      queue_.Submit(std::move(task));
+      queue_.Submit(MakeTask(run, words, windows, parallel));
       CountEvent(&NpuEvents::runs);
     } catch (...) {
-      TheGate().Leave(num_bytes);
+      TheGate().Leave(windows.num_bytes());
       throw;
     }
   }
 
-  // An image on the device: that of the run before, or a new one.
-  std::shared_ptr<NpuBuffer> Load(int argument, const ImageSource& source,
-                                  const ImageWindow& window,
-                                  const ParallelLoop& parallel) {
-    Image& loaded = loaded_[argument];
-    if (loaded.buffer && loaded.window == window) return loaded.buffer;
-    loaded = {window, Allocate(argument, window.num_bytes())};
-    PackOperand(source, window, reinterpret_cast<uint16_t*>(loaded.buffer->data()),
-                parallel);
-    loaded.buffer->SyncToDevice(window.num_bytes());
-    return loaded.buffer;
-  }
-
-  std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) {
-    for (int attempt = 1;; ++attempt) {
-      try {
-        return driver_.Allocate(argument, num_bytes);
-      } catch (const std::exception& error) {
-        if (attempt == kMaxAllocations) throw;
-        ReportEvent(&NpuEvents::retries,
-                    std::string(error.what()) + "; it is tried again");
-      }
-      // Until others give theirs back.
-      queue_.Drain(std::chrono::milliseconds(500));
-      std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+  // Loads the operands and decides whether the result is checked.
+  NpuTask MakeTask(const NpuRun& run, const uint32_t* words, const RunWindows& windows,
+                   const ParallelLoop& parallel) {
+    const RunBuffers buffers = {loaded_a_.Load(a_, windows.a, parallel),
+                                loaded_b_.Load(b_, windows.b, parallel),
+                                Allocate(driver_, queue_, kC, windows.c_bytes())};
+    const uint64_t shape = ShapeOf(run, words);
+    const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
+    if (is_checked) {
+      NpuBuffer& c = *buffers[kC];
+      FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size());
+      c.SyncToDevice(windows.c_bytes());
     }
+    NpuTask task;
+    task.run = {words, static_cast<size_t>(run.num_words), buffers};
+    task.self_test = request_.check.self_test;
+    task.finish = [self = shared_from_this(), buffers, window = windows.c, is_checked] {
+      return self->Finish(buffers, window, is_checked);
+    };
+    task.done = [self = shared_from_this(), num_bytes = windows.num_bytes(), shape,
+                 is_checked](std::exception_ptr error) {
+      TheGate().Leave(num_bytes);
+      if (error && is_checked) self->queue_.health().ForgetShape(shape);
+      if (error) self->Fail(error);
+      self->EndRun();
+    };
+    return task;
   }
 
   // Another run of the array in the product, or other instructions, are another shape.
@@ -194,40 +146,23 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
     return hash.value();
   }
 
-  // Whether the result, if it is checked, is right. A mistake in a result before this
-  // one makes it one to check too; only the sentinel is then missing.
-  bool Finish(const std::vector<std::shared_ptr<NpuBuffer>>& arguments,
-              const ResultWindow& window, bool was_to_be_checked) {
-    arguments[kC]->SyncFromDevice(window.size() * sizeof(float));
-    const bool is_checked =
-        was_to_be_checked ||
-        (request_.check.mode != CheckMode::kOff && queue_.health().IsSuspicious());
-    if (is_checked && !Check(arguments, window)) return false;
-    const auto* c = reinterpret_cast<const float*>(arguments[kC]->data());
+  // Takes the result; returns false where it is checked and wrong. A mistake in an
+  // earlier result has this one checked too; only the sentinel is then missing.
+  bool Finish(const RunBuffers& buffers, const ResultWindow& window, bool was_chosen) {
+    buffers[kC]->SyncFromDevice(window.size() * sizeof(float));
+    const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
+                                           queue_.health().IsSuspicious());
+    if (is_checked) {
+      std::string mistake = JudgeRun(request_, buffers, window, queue_.health());
+      if (!mistake.empty()) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        mistake_ = std::move(mistake);
+        return false;
+      }
+    }
+    const auto* c = reinterpret_cast<const float*>(buffers[kC]->data());
     UnpackResult(c, window, request_.contraction, request_.out, kSerialLoop);
     return true;
-  }
-
-  bool Check(const std::vector<std::shared_ptr<NpuBuffer>>& arguments,
-             const ResultWindow& window) {
-    static std::atomic<uint64_t> seed{0};
-    CountEvent(&NpuEvents::checks);
-    const int64_t padded_k = request_.plan.padded_k;
-    const std::string mistake = FindMistake(
-        {reinterpret_cast<const uint16_t*>(arguments[kA]->data()),
-         reinterpret_cast<const uint16_t*>(arguments[kB]->data()),
-         reinterpret_cast<const float*>(arguments[kC]->data()), window.num_batches,
-         window.num_rows, padded_k, window.num_columns, request_.plan.b_column_major},
-        queue_.health().Rule(request_.check.expected, padded_k), ++seed);
-    if (mistake.empty()) {
-      queue_.health().CountRight();
-      return true;
-    }
-    const std::string what = What() + mistake;
-    queue_.health().CountMistake(what);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    mistake_ = what;
-    return false;
   }
 
   void Fail(std::exception_ptr error) {
@@ -241,102 +176,33 @@ class Gemm : public std::enable_shared_from_this<Gemm> {
     }
   }
 
+  // The last run's end concludes the product; no other thread touches it then.
   void EndRun() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (--num_unfinished_ > 0) return;
     }
     if (!error_ && !mistake_.empty()) {
-      if (!request_.check.strict) {
-        ReportEvent(&NpuEvents::host_products, mistake_ + "; the host computes it");
-      }
-      ComputeOnHost(mistake_ + "; run 'jax-npu doctor'", kSerialLoop, false);
+      error_ = RecomputeOnHost(request_, mistake_);
     } else if (!error_ && !problem_.empty()) {
-      ComputeOnHost(problem_, kSerialLoop);
+      error_ = ComputeOnHost(request_, problem_, kSerialLoop);
     }
     done_(error_);
-  }
-
-  std::string What() const {
-    const Contraction& contraction = request_.contraction;
-    std::string m = std::to_string(contraction.m.size());
-    std::string n = std::to_string(contraction.n.size());
-    if (request_.plan.swapped) std::swap(m, n);
-    const std::string k = std::to_string(contraction.k.size());
-    return "the NPU's product of (" + m + ", " + k + ") by (" + k + ", " + n +
-           ") is wrong: ";
-  }
-
-  // Instead of the NPU; with `strict` the reason is the error.
-  void ComputeOnHost(const std::string& reason, const ParallelLoop& parallel,
-                     bool counts = true) {
-    try {
-      if (request_.check.strict) {
-        throw std::runtime_error(
-            reason + ", or unset JAX_NPU_STRICT to have the host compute it");
-      }
-      if (counts) CountEvent(&NpuEvents::host_products);
-      HostGemm(request_.contraction, request_.parts, request_.lhs, request_.rhs,
-               request_.out, parallel);
-    } catch (...) {
-      error_ = std::current_exception();
-    }
   }
 
   Driver& driver_;
   NpuQueue& queue_;
   const NpuGemmRequest request_;
-  ImageSource a_, b_;
-  Image loaded_[2];  // of the thread that submits
+  const ImageSource a_, b_;
+  LoadedImage loaded_a_, loaded_b_;  // used by the thread that submits
   const std::function<void(std::exception_ptr)> done_;
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what follows
   size_t num_unfinished_;
-  std::exception_ptr error_;
-  std::string mistake_;  // in a result
-  std::string problem_;  // of an unhealthy NPU
+  std::exception_ptr error_;  // the first run that was given up
+  std::string mistake_;       // in a result
+  std::string problem_;       // why the NPU is unhealthy
 };
-
-// The largest biased exponent of the finite values.
-uint32_t LargestExponent(Operand operand, int64_t size) {
-  constexpr uint32_t kMask = 0x7F800000u;
-  uint32_t largest = 0;
-  const auto scan = [&](const auto* data) {
-    for (int64_t i = 0; i < size; ++i) {
-      const uint32_t exponent = LoadBits(data + i) & kMask;
-      largest = std::max(largest, exponent == kMask ? 0 : exponent);
-    }
-  };
-  if (operand.dtype == DType::kF32) {
-    scan(static_cast<const float*>(operand.data));
-  } else {
-    scan(static_cast<const uint16_t*>(operand.data));
-  }
-  return largest >> 23;
-}
-
-// The product of first parts comes last, which is most accurate. But where a sum of
-// lower products may overflow, it comes first: an infinity of the wrong sign would
-// stay.
-PartPairs Ordered(PartPairs parts, const Contraction& contraction, Operand lhs,
-                  Operand rhs) {
-  if (parts.size() == 1) return parts;
-  const int64_t k = contraction.k.size(), batch = contraction.batch.size();
-  const double largest = LargestExponent(lhs, batch * contraction.m.size() * k) +
-                         LargestExponent(rhs, batch * contraction.n.size() * k) +
-                         std::log2(parts.size() * k);
-  // Both exponents have a bias of 127, mantissas are below 2, and one of the factors is
-  // at most 2^-8 of its value.
-  if (largest - 2 * 127 + 2 - 8 >= 127) {
-    std::rotate(parts.begin(), parts.end() - 1, parts.end());
-  }
-  return parts;
-}
-
-PartPairs Swapped(PartPairs parts) {
-  for (auto& [lhs, rhs] : parts) std::swap(lhs, rhs);
-  return parts;
-}
 
 }  // namespace
 
@@ -344,13 +210,13 @@ void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& paralle
              std::function<void(std::exception_ptr)> done) {
   if (request.plan.swapped) {
     request.contraction = SwapOperands(std::move(request.contraction));
-    request.parts = Swapped(std::move(request.parts));
+    request.parts = SwapOperands(std::move(request.parts));
     std::swap(request.lhs, request.rhs);
   }
-  request.parts =
-      Ordered(std::move(request.parts), request.contraction, request.lhs, request.rhs);
-  const auto gemm = std::make_shared<Gemm>(driver, std::move(request), std::move(done));
-  gemm->Submit(parallel);
+  request.parts = OrderParts(std::move(request.parts), request.contraction, request.lhs,
+                             request.rhs);
+  std::make_shared<NpuProduct>(driver, std::move(request), std::move(done))
+      ->Submit(parallel);
 }
 
 }  // namespace jax_npu

@@ -1,4 +1,5 @@
-// A GEMM on the NPU: packs images of the operands, runs streams, unpacks the result.
+// A GEMM on the NPU: packs images of the operands, runs the array's instruction
+// streams, checks and unpacks the result.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_GEMM_H_
 #define JAX_NPU_XLA_FFI_NPU_GEMM_H_
@@ -19,13 +20,14 @@
 
 namespace jax_npu {
 
-// Which results are checked, and against what. Where one is wrong, or the NPU is not to
-// be trusted, the host computes the product, or with `strict` it is an error.
+// Which results are checked, and what they are compared with. If one is wrong, or the
+// NPU is not to be trusted, the host computes the product; with `strict` it is an
+// error.
 struct CheckPolicy {
   CheckMode mode;
   bool strict;
   NpuArithmetic expected;
-  std::shared_ptr<const SelfTest> self_test;  // of a new context; null: none
+  std::shared_ptr<const SelfTest> self_test;  // for new contexts; null for no test
 };
 
 // out = lhs rhs, summed over k and over `parts`; `words` are the instructions of all
@@ -38,14 +40,14 @@ struct NpuGemmRequest {
   Operand lhs, rhs;
   Result out;
   CheckPolicy check;
-  // Stands for the product's sizes, types and orders: the first of each is checked.
+  // A hash of the product's sizes, types and orders: the first run of each is checked.
   uint64_t shape;
   const char* backend;
 };
 
-// Packs on the caller's threads and returns; `done` is called once, from any thread,
-// when the result is there or with what went wrong. Operands and result must stay until
-// then.
+// Packs on the caller's threads and returns. Later `done` is called once, from any
+// thread: with null when the result is complete, or with the error. Operands and result
+// must stay valid until then.
 void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& parallel,
              std::function<void(std::exception_ptr)> done);
 

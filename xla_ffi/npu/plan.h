@@ -1,4 +1,4 @@
-// The plan of a GEMM on the array, as jax_npu/lowering/plans.py makes it.
+// The plan of a GEMM on the array, which aie/xdna/gemm/tiling.py makes.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_PLAN_H_
 #define JAX_NPU_XLA_FFI_NPU_PLAN_H_
@@ -12,12 +12,14 @@ namespace jax_npu {
 // column).
 struct NpuRun {
   int64_t start[3], grid[3];
-  int64_t num_words;  // of its instructions
+  int64_t num_words;  // instruction words of the run
 };
 
-// What aie/xdna/gemm/tiling.py plans. The images of a run, by its grid (batch, rows,
-// columns): A (batch, rows * block_m, padded_k) and B (batch, padded_k, columns *
-// block_n) in bf16, C (batch, rows * block_m, columns * block_n) in f32, all row-major.
+// The blocks and the runs of a GEMM. A run with the grid (batch, rows, columns) has the
+// row-major images
+//   A (batch, rows * block_m, padded_k) in bf16,
+//   B (batch, padded_k, columns * block_n) in bf16,
+//   C (batch, rows * block_m, columns * block_n) in f32.
 struct NpuPlan {
   int64_t block_m, block_n, padded_k;
   bool b_column_major;  // B's image is (batch, columns * block_n, padded_k)

@@ -11,14 +11,14 @@
 #include <thread>
 #include <utility>
 
-#include "xla_ffi/npu/events.h"
+#include "xla_ffi/base/npu_events.h"
 
 namespace jax_npu {
 namespace {
 
 constexpr int kMaxAttempts = 4;
 
-// Before another attempt: a device that resets needs some time.
+// The wait before another attempt: 0, 80, 160 ms. A device that resets needs some time.
 std::chrono::milliseconds Pause(int num_attempts) {
   return std::chrono::milliseconds(num_attempts == 1 ? 0 : 20 << num_attempts);
 }
@@ -43,7 +43,7 @@ struct Queues {
 };
 
 Queues& TheQueues() {
-  static Queues& queues = *new Queues;  // end with the process
+  static Queues& queues = *new Queues;  // never destroyed
   return queues;
 }
 
@@ -74,15 +74,17 @@ void NpuQueue::Drain(std::chrono::milliseconds max_time) {
   changed_.wait_for(lock, max_time, [this] { return num_unfinished_ == 0; });
 }
 
-// While the device computes, results of the command before are finished.
+// Keeps up to kMaxCommands on the device, and finishes results of the oldest while the
+// later ones compute.
 void NpuQueue::Work() {
-  // XLA's threads take denormals for 0, and a thread inherits that: the checks must
-  // not.
+  // XLA's threads flush denormals to 0, and a new thread inherits that. The checks need
+  // denormals.
   std::fesetenv(FE_DFL_ENV);
   for (;;) {
     std::vector<NpuTask> tasks = Take(commands_.empty());
     const bool was_idle = tasks.empty();
     if (!tasks.empty()) Start(std::move(tasks));
+    // With nothing new to start, or no room for more, wait for the device.
     if (was_idle || commands_.size() >= kMaxCommands) FinishOldest();
   }
 }
@@ -113,14 +115,14 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
   } catch (...) {
     cause = std::current_exception();
   }
-  runs.clear();  // which share the buffers
+  runs.clear();  // they share the tasks' buffers
   Recover(std::move(tasks), cause);
 }
 
-// Tests contexts one after the other until one passes. Throws what the driver throws,
-// and UnhealthyNpu after too many failures.
+// Tests one context after another until one passes. Throws what the driver throws, and
+// UnhealthyNpu after too many failures.
 void NpuQueue::TestContext(const SelfTest* test) {
-  // A reset after a failed test would lose what runs without checks.
+  // Finish all commands first: a reset after a failed test would lose them.
   const bool is_due = test != nullptr && !context_is_tested_;
   while (is_due && !commands_.empty()) FinishOldest();
   RequireHealth();
@@ -168,7 +170,8 @@ void NpuQueue::Finish(std::vector<NpuTask> tasks) {
   }
 }
 
-// In a new context runs what failed, what was started since, and only then what comes.
+// Opens a new context and runs, one by one, the failed tasks and all that were started
+// after them; new tasks come later.
 void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
   for (Command& command : commands_) {
     std::move(command.tasks.begin(), command.tasks.end(), std::back_inserter(failed));
@@ -183,7 +186,7 @@ void NpuQueue::Reset() {
   context_is_tested_ = false;
 }
 
-// One run a command, so that none suffers from another.
+// Runs a task in a command of its own, so that no other task's failure hits it.
 void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
   while (cause == nullptr || task.num_attempts < kMaxAttempts) {
     try {
@@ -216,7 +219,7 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
 }
 
 void NpuQueue::End(NpuTask task, std::exception_ptr error) {
-  task.run.arguments.clear();  // the buffers, before anybody hears of it
+  task.run.arguments.clear();  // frees the buffers before anybody is told
   task.finish = nullptr;
   task.done(error);
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -1,5 +1,5 @@
-// The one queue of the NPU: runs from any thread, submitted several at a time, and
-// tried again where the device failed.
+// The one queue of an NPU. It takes runs from any thread, submits several at a time as
+// one command, and tries again after a failure of the device.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_QUEUE_H_
 #define JAX_NPU_XLA_FFI_NPU_QUEUE_H_
@@ -22,24 +22,26 @@ namespace jax_npu {
 
 struct NpuTask {
   Invocation run;
-  // What a new context has to pass before the run; null asks for nothing.
+  // The test that a new context must pass before the run; null for none.
   std::shared_ptr<const SelfTest> self_test;
-  // After the run, on the queue's thread: takes its results, and says whether they are
-  // to be trusted. If not, the context is not either. May be called again.
+  // Called after the run, on the queue's thread: takes the result and returns whether
+  // it is to be trusted. If not, the context is given up. May be called again, if the
+  // run is repeated.
   std::function<bool()> finish;
-  // Then, or with the cause after the last attempt, or with UnhealthyNpu: called once,
-  // must not throw.
+  // Called once, at the end: with null, with the cause of the last failed attempt, or
+  // with UnhealthyNpu. Must not throw.
   std::function<void(std::exception_ptr)> done;
   int num_attempts = 0;
 };
 
-// The run did not take place, since the NPU is not to be trusted.
+// Thrown in place of a run because the NPU is not to be trusted.
 class UnhealthyNpu : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// One thread that starts, waits and finishes; it lives as long as the process.
+// One thread starts commands, waits for them and finishes their tasks; it lives as long
+// as the process.
 class NpuQueue {
  public:
   NpuQueue(Driver& driver, const char* backend);
@@ -51,7 +53,7 @@ class NpuQueue {
 
   void Submit(NpuTask task);
 
-  // Returns when nothing is left to do, or after that time.
+  // Returns when no task is left, or after that time.
   void Drain(std::chrono::milliseconds max_time);
 
  private:
@@ -74,29 +76,29 @@ class NpuQueue {
 
   Driver& driver_;
   NpuHealth health_;
-  const int process_;  // that the thread is of
+  const int process_;  // the process that the thread belongs to
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<NpuTask> pending_;
   size_t num_unfinished_ = 0;
 
-  // The thread's own.
+  // Used by the queue's thread alone.
   std::deque<Command> commands_;    // started, the oldest first
   bool context_is_tested_ = false;  // since the last reset
 };
 
-// The queue of a driver, which is made with its first use. Throws std::runtime_error in
-// a child of the process that made it, before anything that waits for its thread.
+// The queue of a driver, made at its first use. In a child of the process that made it
+// there is no such thread to wait for: throws std::runtime_error.
 NpuQueue& QueueOf(Driver& driver, const char* backend);
 
 }  // namespace jax_npu
 
 #pragma GCC visibility push(default)
 extern "C" {
-// The health of every NPU that was used in this process, as JSON: see NpuHealth. Valid
+// Returns the health of every NPU that this process used, as JSON: see NpuHealth. Valid
 // until the thread's next call.
 const char* jax_npu_health();
-// NpuHealth::Forget for all of them.
+// Calls NpuHealth::Forget for each of them.
 void jax_npu_forget_health();
 }
 #pragma GCC visibility pop

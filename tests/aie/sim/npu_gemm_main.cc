@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "xla_ffi/base/contraction.h"
+#include "xla_ffi/base/npu_events.h"
 #include "xla_ffi/driver/driver.h"
-#include "xla_ffi/npu/events.h"
 #include "xla_ffi/npu/gemm.h"
 
 namespace {
@@ -62,10 +62,15 @@ Problem ReadProblem(const char* path) {
   Problem p;
   file >> p.m >> p.k >> p.n;
   p.plan = ReadPlan(file, p.words);
-  jax_npu::SelfTest test{{}, {}, jax_npu::NpuArithmetic::kF32};
-  test.plan = ReadPlan(file, test.words);
-  p.self_test = std::make_shared<const jax_npu::SelfTest>(test);
+  std::vector<uint32_t> words;
+  const jax_npu::NpuPlan plan = ReadPlan(file, words);
   if (!file) throw std::runtime_error("the plan is not complete");
+  const int64_t* grid = plan.runs.at(0).grid;
+  p.self_test = std::make_shared<const jax_npu::SelfTest>(
+      jax_npu::SelfTest{{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
+                         plan.b_column_major},
+                        words,
+                        jax_npu::NpuArithmetic::kF32});
   return p;
 }
 

@@ -1,5 +1,5 @@
-// Threads allocate while another gives contexts up: `contexts_main library design`. A
-// third context in the process, which the virtual XRT refuses, is exit status 1.
+// Threads allocate while another thread gives contexts up: `contexts_main library
+// design`. The virtual XRT refuses a third context in the process: exit status 1.
 
 #include <dlfcn.h>
 

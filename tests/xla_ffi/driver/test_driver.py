@@ -1,4 +1,4 @@
-"""The driver: the one file on XRT, and what it does when things go wrong."""
+"""The driver: the only file that includes XRT, and its errors."""
 
 import ctypes
 import json
@@ -6,20 +6,20 @@ import re
 import subprocess
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jax_npu
+from jax_npu.jax_private import hashable
 from jax_npu.lowering import plans
 from jax_npu.runtime import designs, extension
 from jax_npu.runtime.target import DRIVERS
 from xdna.gemm.tiling import make_plan
 
+from ..npu_call import TARGET, multiply
+
 ROOT = Path(__file__).parents[3]
 DRIVER = ROOT / "xla_ffi" / "driver" / "driver.cc"
-TARGET = "xdna_gemm_sim"
 
 needs_sim = pytest.mark.skipif(
     not jax_npu.backends()["sim"].available, reason="sim cannot run here"
@@ -105,7 +105,7 @@ np.testing.assert_array_equal(jax_npu.matmul(x, x.T), x @ x.T)
 
 
 def test_without_xrt_the_driver_does_not_load_and_everything_else_works(xrt_tree):
-    """What a wheel that was built against XRT does on a machine without it."""
+    """A wheel that was built against XRT, on a machine without it."""
     assert extension.library_path(DRIVERS["npu"]).exists()
     entry = jax_npu.backends()["npu"]
     if entry.detail.startswith("XRT does not load"):
@@ -124,34 +124,24 @@ def test_an_install_that_was_built_without_xrt_says_so(tmp_path, run_python):
     assert done.stdout.startswith("this jax-npu was built without XRT; install XRT")
 
 
-def multiply(**changes):
-    """A product of ones through the custom call, with some attributes changed."""
-    axes = {"batch": [], "m": [4, 4, 0, 4], "k": [4, 1, 4, 0], "n": [4, 0, 1, 1]}
-    attributes = {
-        **{name: np.array(axis, np.int64) for name, axis in axes.items()},
-        "lhs_parts": np.zeros(1, np.int64),
-        "rhs_parts": np.zeros(1, np.int64),
-        **plans.plan_attributes("npu1", 1, 4, 4, 4),
-        "library": str(extension.library_path(DRIVERS["sim"])),
-        "design": str(designs.simulated_design("npu1")),
-        "check": "off",
-        "strict": False,
-        "arithmetic": "f32",
-        **plans.self_test_attributes("npu1"),
-    }
-    extension.register(TARGET)
-    ones = jnp.ones((4, 4))
-    call = jax.ffi.ffi_call(TARGET, jax.ShapeDtypeStruct((4, 4), jnp.float32))
-    return np.asarray(call(ones, ones, **(attributes | changes)))
+def self_test(**changes):
+    return plans.self_test_plan("npu1") | changes
+
+
+def plan(**changes):
+    return plans.product_plan("npu1", 1, 4, 4, 4) | changes
+
+
+NO_WORDS = hashable(np.zeros(3, np.uint32))
+NO_RUNS = hashable(np.zeros(0, np.int64))
 
 
 def two_run_self_test():
-    one_run = plans.self_test_attributes("npu1")
-    plan, words = one_run["self_test_plan"], one_run["self_test_words"]
-    return {
-        "self_test_plan": np.concatenate([plan, plan[5:]]),
-        "self_test_words": np.tile(words, 2),
-    }
+    names = "run_starts", "run_grids", "run_num_words", "words"
+    one_run = {name: self_test()[name].val for name in names}
+    return self_test(
+        **{name: hashable(np.concatenate([x, x])) for name, x in one_run.items()}
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,16 +152,17 @@ def two_run_self_test():
             "the driver does not load: /nowhere/libnpu",
         ),
         ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
-        ({"plan": np.zeros(6, np.int64)}, "a plan needs five numbers, and seven a run"),
-        ({"words": np.zeros(3, np.uint32)}, "not as many as planned"),
+        ({"plan": plan(run_num_words=NO_RUNS)}, "a plan needs runs"),
+        ({"plan": plan(run_grids=NO_RUNS)}, "three numbers of run_starts"),
+        ({"plan": plan(words=NO_WORDS)}, "not as many as planned"),
         ({"check": "perhaps"}, "check must be off, first, sample or always"),
         ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),
         (
-            {"check": "first", "self_test_words": np.zeros(3, np.uint32)},
+            {"check": "first", "self_test": self_test(words=NO_WORDS)},
             "not as many as planned",
         ),
         (
-            {"check": "first", **two_run_self_test()},
+            {"check": "first", "self_test": two_run_self_test()},
             "a self-test is one run with a batch of two",
         ),
     ],
@@ -192,13 +183,14 @@ def test_a_second_design_in_a_process_is_refused(tmp_path):
 
 @needs_sim
 def test_a_run_that_hangs_is_an_error_and_the_next_one_works():
-    hanging = plans.plan_attributes("npu1", 1, 4, 4, 4)["words"].copy()
-    hanging[-1] ^= 1 << 24  # waits for the tokens of another channel
+    words = plan()["words"].val.copy()
+    words[-1] ^= 1 << 24  # waits for the tokens of another channel
+    hanging = plan(words=hashable(words))
     for _ in range(3):
         with pytest.raises(
             Exception, match=rf"{TARGET}: the run failed: .*shim \(0, 0\)"
         ):
-            multiply(words=hanging)
+            multiply(plan=hanging)
         np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
 
 
@@ -298,7 +290,7 @@ def test_the_design_is_kept_in_the_users_cache(tmp_path, run_python):
         assert done.returncode == 0, done.stderr
         (design,) = (tmp_path / "jax-npu").iterdir()
         assert design.read_text().startswith("jax-npu-configuration 1\ndevice npu1\n")
-        design.write_text("damaged")  # is written anew
+        design.write_text("damaged")  # the next run writes it again
 
 
 @needs_sim

@@ -1,4 +1,4 @@
-// Memory for the host GEMM: grows, keeps, and ends where it says.
+// Scratch: it grows, keeps its memory, and traps writes past its end.
 
 #include <cstdint>
 #include <cstring>

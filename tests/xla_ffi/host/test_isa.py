@@ -9,7 +9,7 @@ import jax_npu
 
 F32, BF16 = "float32", "bfloat16"
 ORIENTATIONS = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->mn"]
-PACKINGS = [  # rows next to each other in memory, or contracted dimensions, or neither
+PACKINGS = [  # neighbours in memory: the rows, the contracted dimensions, or neither
     "akb,kc->abc",
     "kab,ckd->cabd",
     "mkh,nkh->mn",
@@ -86,7 +86,7 @@ def test_values_round_to_the_nearest_bf16_and_nan_stays_nan(isa, subscripts):
     product = jax_npu.einsum(
         subscripts, lhs if first == "mk" else lhs.T, rhs if second == "kn" else rhs.T
     )
-    with np.errstate(invalid="ignore"):  # of NaN
+    with np.errstate(invalid="ignore"):  # NaN is cast
         expected = values.astype(jnp.bfloat16).astype(F32)
     np.testing.assert_array_equal(product, np.tile(expected, (32, 1)))
 
@@ -125,7 +125,7 @@ def test_products_of_several_blocks_are_right(isa, check, subscripts):
 @pytest.mark.parametrize("n", [1040, 1041])  # whole lines of the cache, and not
 @pytest.mark.parametrize("subscripts", ["km,kn->mn", "km,kn->nm", "mk,kn->mn"])
 def test_large_results_are_right(isa, check, subscripts, n):
-    """Those of the first two, like weights' gradients, are stored past the caches."""
+    """The first two, like weights' gradients, are stored past the caches."""
     check(subscripts, {"m": 1024, "k": 33, "n": n})
 
 

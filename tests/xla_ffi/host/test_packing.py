@@ -5,7 +5,7 @@ import pytest
 
 import jax_npu
 
-# Of a packed element: two bf16 make a word, or an f32 is one.
+# The size of a packed element: a word is two bf16 or one f32.
 PACKED_BYTES = {"amx": 2, "avx512bf16": 2, "avx512": 4, "avx2": 4, "portable": 4}
 # Whole panels of 16, whole tiles, and k of several passes over the result.
 M, K, N = 96, 1536, 3168
@@ -13,7 +13,7 @@ M, K, N = 96, 1536, 3168
 
 @pytest.fixture
 def bytes_of(rng):
-    """Of one product: packed, converted, copied."""
+    """A function: the bytes packed, converted and copied by one product."""
 
     def count(subscripts, sizes, dtype="float32"):
         lhs, rhs = (

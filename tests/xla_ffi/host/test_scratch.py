@@ -20,7 +20,7 @@ def program(tmp_path_factory):
 
 
 def run(*command):
-    """Returns how it ended, without a sanitizer's runtime, which catches signals."""
+    """The exit status, without a sanitizer's runtime, which would catch signals."""
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     return subprocess.run(command, env=environment).returncode
 

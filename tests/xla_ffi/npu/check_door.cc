@@ -1,4 +1,4 @@
-// verify/check.h and verify/self_test.h for ctypes.
+// The functions of verify/check.h and verify/self_test.h, for ctypes.
 
 #include <algorithm>
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(default)
 extern "C" {
-// What is wrong, valid until the next call.
+// Describes the mistake or returns ""; valid until the next call.
 const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
                          const int64_t* sizes, int b_column_major,
                          const char* arithmetic, int is_confirmed, uint64_t seed) {
@@ -24,7 +24,7 @@ const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
 
 void fill_sentinel(float* c, int64_t size) { jax_npu::FillSentinel(c, size); }
 
-// Rows (k, n) as cores of that arithmetic see them.
+// Decodes rows (k, n) as cores of that arithmetic see them.
 void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
                  float* values) {
   for (int64_t i = 0; i < k; i += jax_npu::kBfp16Block) {
@@ -33,13 +33,14 @@ void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
   }
 }
 
-// The operands of a known product, 0 or 1; (m, k) and (k, n).
+// Returns an operand of the known product 0 or 1: a (m, k) or b (k, n).
 const uint16_t* known_operand(int64_t m, int64_t k, int64_t n, int product, int is_b) {
   const auto& known = jax_npu::KnownProducts({m, k, n, false})[product];
   return (is_b ? known.b : known.a).data();
 }
 
-// What a self-test finds in the results of both; `found` is what they were rounded as.
+// Judges the results of both products. Describes the mistake or returns ""; `*found` is
+// the name of the arithmetic of the second result.
 const char* judge_self_test(int64_t m, int64_t k, int64_t n, const char* arithmetic,
                             const float* of_integers, const float* of_rounded,
                             const char** found) {

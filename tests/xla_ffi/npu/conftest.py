@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    """`check_door.cc` and what it opens, for ctypes."""
+    """The library of `check_door.cc` and `xla_ffi/npu/verify`, for ctypes."""
     path = tmp_path_factory.mktemp("check") / "libcheck.so"
     names = "arithmetic", "check", "decoded_rows", "known_products", "self_test"
     sources = [ROOT / f"xla_ffi/npu/verify/{name}.cc" for name in names]

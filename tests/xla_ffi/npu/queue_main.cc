@@ -1,6 +1,6 @@
-// The queue on a driver that fails at random: `queue_main tasks chance seed`, where one
-// call of the driver, or end of a task, in `chance` fails (0: none). Prints what it
-// counted; what must not be is a message and exit status 1.
+// The queue on a driver that fails at random: `queue_main tasks chance seed`. One in
+// `chance` calls of the driver and ends of tasks fails; with 0 none does. Prints counts
+// as JSON; a broken rule is a message on stderr and exit status 1.
 
 #include <atomic>
 #include <cstdint>
@@ -85,7 +85,7 @@ class FailingDriver : public jax_npu::Driver {
     commands_.clear();
   }
 
-  // Of the queue's thread.
+  // Called by the queue's thread.
   bool IsUnlucky() {
     return chance_ > 0 && std::uniform_int_distribution<>(1, chance_)(random_) == 1;
   }

@@ -1,5 +1,5 @@
 // A driver that computes nothing. Its design is a folder: run i writes the device's
-// memory of argument j to i.j and takes what the device has of C from i.c.
+// memory of argument j to the file i.j, and reads the device's C from the file i.c.
 
 #include <cstring>
 #include <fstream>
@@ -84,7 +84,7 @@ class RecordingDriver : public jax_npu::Driver {
 }  // namespace
 
 jax_npu::Driver* jax_npu_open_driver(const char* folder) {
-  return new RecordingDriver(folder);  // as long as the process
+  return new RecordingDriver(folder);  // never destroyed
 }
 
 const char* jax_npu_device_error() { return nullptr; }

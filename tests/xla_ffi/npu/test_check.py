@@ -1,4 +1,4 @@
-"""The check of results: what it finds, and that it finds nothing where nothing is."""
+"""The check of results: it finds wrong ones, and raises no alarm for right ones."""
 
 import ctypes
 import os
@@ -27,7 +27,7 @@ def address(array):
 
 @pytest.fixture
 def find(library):
-    """What is wrong with c as the product of a (B, m, k) and b (B, k, n), or ""."""
+    """A function that describes the mistake in c = a (B, m, k) b (B, k, n), or ""."""
 
     def find(a, b, c, seed=0, arithmetic="f32", column_major=False, is_confirmed=False):
         (batch, m, k), n = a.shape, b.shape[2]
@@ -194,7 +194,7 @@ def test_an_infinity_spares_only_the_rows_that_it_reaches(find):
 @pytest.mark.parametrize("arithmetic", ["f32", "bfp16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -(2.0**127), 2.0**100])
 def test_a_bad_column_of_b_hides_no_mistake_in_the_others(find, bad, arithmetic):
-    """As a mask of the smallest float, or what XLA pads an uneven split with."""
+    """Such columns come from masks of the smallest float, or from XLA's padding."""
     for seed in SEEDS:
         a, b, _ = operands(seed)
         b[0, 5, 7] = bad

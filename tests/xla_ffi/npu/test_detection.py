@@ -1,4 +1,4 @@
-"""What the checks find: the table of docs/ryzen-ai.md, measured.
+"""The share of faults that the checks find: measures the table of docs/ryzen-ai.md.
 
 `pytest -s -m slow tests/xla_ffi/npu/test_detection.py` prints it.
 """
@@ -19,13 +19,13 @@ TILE_M, TILE_K, TILE_N = 64, 64, 32  # of a core
 CORE_STRIDE = 128  # columns between two tiles of one core
 ARITHMETICS = {"f32": 0, "bfp16": 1, "bfp16_floor": 2}  # NpuArithmetic
 
-# Rules that a run is checked by: (arithmetic, whether a self-test has confirmed it).
+# The rules of checks: (arithmetic, whether a self-test has confirmed it).
 RULES = {
     "f32": ("f32", True),
     "bfp16": ("bfp16", True),
     "bfp16, unconfirmed": ("bfp16", False),
 }
-# Of a probability measured with so many trials; and what the table may be off by.
+# Trials for each share, and the tolerance of the table's figures after many of them.
 FEW, MANY = 8, 60
 TOLERANCE = 0.15
 
@@ -98,7 +98,7 @@ def checks(library):
 
 
 class Run:
-    """One run of the array, to be spoiled: its operands, its result, and randomness."""
+    """One run of the array, to be spoiled: operands, result, and a random generator."""
 
     def __init__(self, checks, arithmetic, a, b, before, rng):
         self.checks, self.arithmetic, self.rng = checks, arithmetic, rng
@@ -109,7 +109,7 @@ class Run:
         return self.checks.product(arithmetic or self.arithmetic, a, b)
 
     def tile(self):
-        """A core's place in the result, at random."""
+        """The first row and column of a random core's tile in the result."""
         row = self.rng.integers(len(self.a) // TILE_M) * TILE_M
         column = self.rng.integers(CORE_STRIDE // TILE_N) * TILE_N
         return row, column
@@ -136,7 +136,7 @@ def one_tile_wrong(run):
 
 
 def one_core_wrong(run):
-    """It reads the rows of A of the core above."""
+    """The core reads the rows of A of the core above it."""
     row, column = run.tile()
     rows = np.roll(run.a, TILE_M, axis=0)[row : row + TILE_M]
     for first in range(column, run.c.shape[1], CORE_STRIDE):
@@ -163,7 +163,7 @@ def operands_rounded_downwards(run):
 
 
 def sums_rounded_to_bf16_at_each_k_step(run):
-    """As a C of bf16 in the core's memory is: the reason why "K >= 3072 is wrong"."""
+    """Like a C of bf16 in the core's memory: the cause of "K >= 3072 is wrong"."""
     c = np.zeros_like(run.c)
     for k in range(0, run.a.shape[1], TILE_K):
         part = run.product(run.a[:, k : k + TILE_K], run.b[k : k + TILE_K])
@@ -243,7 +243,7 @@ def measure(checks, fault, trials):
     return row
 
 
-def told_by_the_guide():
+def shares_in_the_guide():
     """The table's rows: fault -> shares."""
     rows = re.findall(r"^\| ([a-z][^|]+) \|((?: \d+ % \|)+)", GUIDE.read_text(), re.M)
     return {
@@ -251,29 +251,29 @@ def told_by_the_guide():
     }
 
 
-def assert_as_told(checks, fault, trials, tolerance):
+def assert_as_in_the_guide(checks, fault, trials, tolerance):
     row = measure(checks, fault, trials)
     name = fault.__name__.replace("_", " ")
     print(f"| {name} |" + "".join(f" {100 * p:.0f} % |" for p in row.values()))
-    told = told_by_the_guide()[name]
-    assert list(row.values()) == pytest.approx(told, abs=tolerance)
+    expected = shares_in_the_guide()[name]
+    assert list(row.values()) == pytest.approx(expected, abs=tolerance)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_guide_says_what_the_checks_find(checks, fault):
     # A share of 8 trials is off by 0.35 at two standard deviations.
-    assert_as_told(checks, fault, FEW, 0.36)
+    assert_as_in_the_guide(checks, fault, FEW, 0.36)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_guide_says_what_the_checks_find_in_many_runs(checks, fault):
-    assert_as_told(checks, fault, MANY, TOLERANCE)
+    assert_as_in_the_guide(checks, fault, MANY, TOLERANCE)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_right_run_raises_no_alarm(checks, rule):
-    """Or the table would say nothing."""
+    """Without this the table would mean nothing."""
     assert checked_run(checks, lambda run: None, rule, MANY) == 0
 
 

@@ -1,4 +1,4 @@
-"""The images that the NPU is given, and what is made of those that it gives back."""
+"""Packing: the images that the NPU reads, and the results made from those it writes."""
 
 import subprocess
 from dataclasses import replace
@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from jax_npu.contraction import contraction_axes, out_shape, spec_from_subscripts
-from jax_npu.lowering.plans import plan_numbers
+from jax_npu.lowering.attributes import (
+    npu_attributes,
+    plan_attributes,
+    product_attributes,
+)
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from xdna.gemm.array import GemmArray
@@ -18,13 +22,21 @@ from xdna.gemm.runs import Run
 from xdna.gemm.stream import image_bytes
 from xdna.gemm.tiling import make_plan
 
+from .expected_images import (
+    SIZES,
+    assert_same,
+    expected_images,
+    matrices,
+    ordered,
+    passes_of,
+)
+
 HERE = Path(__file__).parent
 TARGET = "xdna_gemm_sim"
 BF16 = ml_dtypes.bfloat16
 F32 = np.float32
 TILE = (16, 8, 16)
 
-SIZES = {"a": 3, "b": 5, "c": 6, "d": 2, "k": 37, "l": 3, "m": 70, "n": 81, "z": 1}
 # Both operands in every order, with and without a batch, and with several dimensions
 # where a product has one.
 CONTRACTIONS = [
@@ -66,13 +78,23 @@ def recording_driver(tmp_path_factory):
 
 @pytest.fixture
 def run_recorded(recording_driver, tmp_path, rng):
-    """Contracts on the recording driver.
+    """A function that contracts on the recording driver.
 
-    A function of subscripts, operands, result type, passes and the array; the result,
-    the plan, and of each run the images of A and B and the C that it gave back.
+    It returns the result, the plan, and for each run the images of A and B that the
+    driver received and the C that it gave back. `split` replaces the plan's runs,
+    `change` its attributes.
     """
 
-    def run(subscripts, lhs, rhs, out_dtype=F32, passes=1, array=None, split=None):
+    def run(
+        subscripts,
+        lhs,
+        rhs,
+        out_dtype=F32,
+        passes=1,
+        array=None,
+        split=None,
+        change=None,
+    ):
         spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
         axes = contraction_axes(spec, lhs.shape, rhs.shape)
         pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
@@ -86,10 +108,11 @@ def run_recorded(recording_driver, tmp_path, rng):
             c.tofile(tmp_path / f"{i}.c")
             images.append(c)
         extension.register(TARGET)
-        flat = {
-            role: np.array(sum(loops, ()), np.int64)
-            for role, loops in axes._asdict().items()
-        }
+        words = np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32)
+        ends = np.cumsum(np.arange(1, len(plan.runs) + 1))
+        by_run = np.split(words, ends[:-1])  # 1, 2, ... words of the runs
+        attributes = plan_attributes(plan, by_run)
+        changed = attributes if change is None else change(attributes)
         result = jax.ShapeDtypeStruct(
             out_shape(spec, lhs.shape, rhs.shape), np.dtype(out_dtype)
         )
@@ -97,18 +120,16 @@ def run_recorded(recording_driver, tmp_path, rng):
             lambda x, y: jax.ffi.ffi_call(TARGET, result)(
                 x,
                 y,
-                **flat,
-                lhs_parts=np.array([i for i, _ in pairs], np.int64),
-                rhs_parts=np.array([j for _, j in pairs], np.int64),
-                plan=plan_numbers(plan, [i + 1 for i in range(len(plan.runs))]),
-                words=np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32),
-                library=str(recording_driver),
-                design=str(tmp_path),
-                check="off",
-                strict=False,
-                arithmetic="f32",
-                self_test_plan=np.zeros(0, np.int64),
-                self_test_words=np.zeros(0, np.uint32),
+                **product_attributes(axes, pairs),
+                **npu_attributes(
+                    plan=changed,
+                    self_test=attributes,
+                    library=str(recording_driver),
+                    design=str(tmp_path),
+                    arithmetic="f32",
+                    check="off",
+                    strict=False,
+                ),
             )
         )(lhs, rhs)
         out = np.asarray(out)
@@ -135,103 +156,14 @@ def operand(rng, labels, dtype):
     return x.astype(F32).astype(dtype)
 
 
-def part_of(x, part):
-    """The bf16 part of f32 values, as precision.py defines it."""
-    first = x.astype(BF16)
-    if part == 0:
-        return first
-    with np.errstate(invalid="ignore", over="ignore"):
-        rest = part_of((x - first.astype(F32)).astype(F32), part - 1)
-    return np.where(np.isfinite(first.astype(F32)), rest, BF16(0))
-
-
-def passes_of(x, parts, axis):
-    """The parts of `x` one after the other along k, those of lower products finite."""
-    whole = []
-    for part, is_lower in parts:
-        value = part_of(x.astype(F32), part)
-        if is_lower:
-            value = np.where(np.isfinite(value.astype(F32)), value, BF16(0))
-        whole.append(value)
-    return np.concatenate(whole, axis=axis)
-
-
-def roles(spec):
-    """The labels of batch, m, k and n."""
-    lhs, rhs, out = spec
-    return (
-        [c for c in out if c in lhs and c in rhs],
-        [c for c in out if c not in rhs],
-        [c for c in lhs if c not in out],
-        [c for c in out if c not in lhs],
-    )
-
-
-def matrices(spec, lhs, rhs):
-    """The operands as (batch, m, k) and (batch, k, n)."""
-    batch, m, k, n = roles(spec)
-
-    def gathered(x, labels, groups):
-        sizes = [int(np.prod([SIZES[c] for c in group])) for group in groups]
-        order = [labels.index(c) for group in groups for c in group]
-        return x.transpose(order).reshape(sizes)
-
-    return gathered(lhs, spec.lhs, (batch, m, k)), gathered(
-        rhs, spec.rhs, (batch, k, n)
-    )
-
-
-def ordered(spec, c):
-    """(batch, m, n) as the result lies."""
-    batch, m, _, n = roles(spec)
-    labels = [*batch, *m, *n]
-    c = c.reshape([SIZES[label] for label in labels])
-    return c.transpose([labels.index(label) for label in spec.out])
-
-
-def window(x, axis, block, batches, blocks):
-    """The (first, count) batch entries and blocks along `axis`, padded by zeros."""
-    (first_batch, num_batches), (first, count) = batches, blocks
-    x = x[first_batch : first_batch + num_batches]
-    x = np.take(
-        x, range(first * block, min((first + count) * block, x.shape[axis])), axis
-    )
-    padding = [(0, 0)] * 3
-    padding[axis] = (0, count * block - x.shape[axis])
-    return np.pad(x, padding)
-
-
-def expected_images(plan, run, a, b):
-    """Of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
-    array = plan.array
-    batch, row, column = zip(run.start, run.grid)
-    a = window(a, 1, array.block_m, batch, row)
-    b = window(b, 2, array.block_n, batch, column)
-    long = plan.padded_k - a.shape[2]
-    a = np.pad(a, ((0, 0), (0, 0), (0, long)))
-    b = np.pad(b, ((0, 0), (0, long), (0, 0)))
-    return a, b.swapaxes(1, 2) if array.b_column_major else b
-
-
-def assert_same(actual, expected):
-    """The same bits, but that NaNs are alike and denormals may be 0."""
-    expected = np.ascontiguousarray(expected)
-    actual = actual.view(BF16).reshape(expected.shape)
-    as_f32 = actual.astype(F32), expected.astype(F32)
-    tiny = np.abs(as_f32[1]) < 2.0**-126
-    same = (actual.view(np.uint16) == expected.view(np.uint16)) | (
-        np.isnan(as_f32[0]) & np.isnan(as_f32[1])
-    )
-    assert (same | (tiny & (as_f32[0] == 0))).all()
-
-
 def check(run_recorded, subscripts, lhs, rhs, out_dtype=F32, passes=1, **options):
     out, plan, a_images, b_images, c_images = run_recorded(
         subscripts, lhs, rhs, out_dtype, passes, **options
     )
     spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
-    if len(pairs) > 1:  # lower products of such operands may overflow: they come later
+    # Lower products of such operands may overflow, so the first parts come first.
+    if len(pairs) > 1:
         pairs = [pairs[-1], *pairs[:-1]]
     a, b = matrices(spec, lhs, rhs)
     a = passes_of(a, [(i, i + j > 0) for i, j in pairs], axis=2)
@@ -295,8 +227,24 @@ def test_b_can_lie_column_major(run_recorded, rng, subscripts):
     check(run_recorded, subscripts, lhs, rhs, array=array)
 
 
+def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
+    """The sides of a block have one type, and are exchanged here."""
+
+    def exchanged(plan):
+        return plan | {"block_m": plan["block_n"], "block_n": plan["block_m"]}
+
+    lhs, rhs = operand(rng, "mk", F32), operand(rng, "kn", F32)
+    array = GemmArray("npu1", 16, 8, 32)
+    assert array.block_m != array.block_n
+    for change, block_m in ((None, array.block_m), (exchanged, array.block_n)):
+        _, plan, (a,), _, _ = run_recorded(
+            "mk,kn->mn", lhs, rhs, array=array, change=change
+        )
+        assert a.size == plan.runs[0].grid[1] * block_m * plan.padded_k
+
+
 def every_block(plan):
-    """Each block of C a run of its own."""
+    """Runs of one block of C each."""
     return tuple(Run(point, (1, 1, 1), "m") for point in np.ndindex(*plan.blocks))
 
 

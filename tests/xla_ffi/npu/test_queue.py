@@ -22,14 +22,15 @@ needs_sim = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory):
-    """Compiles a program of this folder with sources of `xla_ffi/npu/`."""
+    """Compiles a program of `tests/xla_ffi/` with sources of `xla_ffi/`."""
 
-    def build(name, *sources):
+    def build(main, *sources):
+        name = Path(main).name
         program = tmp_path_factory.mktemp(name) / name
         flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
         files = [
-            ROOT / "tests/xla_ffi/npu" / f"{name}.cc",
-            *(ROOT / "xla_ffi/npu" / source for source in sources),
+            ROOT / "tests/xla_ffi" / f"{main}.cc",
+            *(ROOT / "xla_ffi" / source for source in sources),
         ]
         command = ["g++", *flags, "-I", ROOT, *files, "-o", program, "-ldl"]
         subprocess.run(command, check=True)
@@ -42,12 +43,12 @@ def build(tmp_path_factory):
 def queue_main(build):
     names = "arithmetic", "check", "decoded_rows", "health"
     more = "known_products", "self_test"
-    sources = [f"verify/{name}.cc" for name in (*names, *more)]
-    return build("queue_main", "events.cc", "queue.cc", *sources)
+    sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
+    return build("npu/queue_main", "base/npu_events.cc", "npu/queue.cc", *sources)
 
 
 def run(program, *arguments):
-    # What is compiled here has no sanitizer, whose runtime may be preloaded.
+    # These programs are compiled without a sanitizer, whose runtime may be preloaded.
     clean = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     done = subprocess.run(
         [program, *map(str, arguments)],
@@ -68,7 +69,7 @@ def test_without_failures_every_task_runs_once(queue_main):
 @pytest.mark.parametrize("chance", [30, 300])
 @pytest.mark.parametrize("seed", range(4))
 def test_every_task_ends_once_whatever_fails(queue_main, chance, seed):
-    """And the queue keeps the driver's rules: see queue_main.cc."""
+    """The queue keeps the rules of the driver too: see queue_main.cc."""
     counts = json.loads(run(queue_main, NUM_TASKS // 10, chance, seed))
     assert counts["resets"] > 0
     assert counts["runs"] >= NUM_TASKS // 10
@@ -85,7 +86,7 @@ def test_threads_that_allocate_keep_no_more_contexts_than_work(build, tmp_path):
     if os.environ.get("LD_PRELOAD"):
         pytest.skip("the library needs a sanitizer's runtime, the program has none")
     library = extension.library_path(DRIVERS["sim"])
-    run(build("contexts_main"), library, designs.simulated_design("npu1"))
+    run(build("driver/contexts_main"), library, designs.simulated_design("npu1"))
 
 
 @needs_sim

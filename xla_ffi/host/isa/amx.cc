@@ -1,9 +1,11 @@
-// Intel's tile instructions, of Sapphire Rapids and later. A tile register holds 16
-// rows of 64 bytes: of lhs a row and 16 pairs, of rhs a pair and 16 columns.
+// The kernels for AMX, Intel's tile instructions of Sapphire Rapids and later. A tile
+// register holds 16 rows of 64 bytes. A tile of lhs is (16 rows, 16 pairs along k), a
+// tile of rhs (16 pairs along k, 16 columns), a tile of sums (16 rows, 16 columns) in
+// f32.
 
 #include <immintrin.h>
 
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 namespace {
@@ -11,11 +13,11 @@ namespace {
 #include "xla_ffi/host/isa/pack.inc"
 #include "xla_ffi/host/isa/pack_pairs.inc"
 #include "xla_ffi/host/isa/tile.inc"
-// and what takes its vectors
+// uses the vectors of tile.inc
 #include "xla_ffi/host/isa/skinny.inc"
 
-constexpr int kMaxPanels =
-    2;  // of each operand: four tiles of sums, two and two of them
+// Of the eight tile registers four are sums, two lhs and two rhs.
+constexpr int kMaxPanels = 2;
 constexpr int kTileWords = kPanel * kPanel;
 
 struct alignas(64) TileConfiguration {
@@ -29,7 +31,7 @@ void Enter() {
   _tile_loadconfig(&configuration);
 }
 
-// Stores past the caches are seen by other threads after this.
+// Makes stores past the caches visible to other threads.
 void Leave() {
   _mm_sfence();
   _tile_release();
@@ -56,7 +58,9 @@ void StoreSumsPastCaches(float* c, int64_t ldc) {
   }
 }
 
-// Sums are tiles 0 to 3, lhs 4 and 5, rhs 6 and 7; their numbers must be constants.
+// c = or += lhs rhs for num_lhs by num_rhs panels. Tiles 0 to 3 are sums, 4 and 5 lhs,
+// 6 and 7 rhs:  0 += 4 * 6,  1 += 4 * 7,  2 += 5 * 6,  3 += 5 * 7.  The instructions
+// take their numbers as constants.
 template <int num_lhs, int num_rhs>
 void MultiplyTiles(const TileJob& job) {
   float* c = job.c;
@@ -104,6 +108,7 @@ void Multiply(const TileJob& job) {
 }
 
 int64_t Spin(int64_t num_iterations) {
+  // 16 x 16 sums, each of 32 products, two FLOPs a product.
   constexpr int64_t kFlopsPerTile = 2 * kPanel * kPanel * 2 * kPanel;
   _tile_zero(0);
   _tile_zero(1);

@@ -1,4 +1,6 @@
-#include "xla_ffi/host/isa/kernels.h"
+// The kernels for AVX2 and FMA: 8 lanes of f32, register tiles of 4 rows and one panel.
+
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 namespace {

@@ -1,4 +1,7 @@
-#include "xla_ffi/host/isa/kernels.h"
+// The kernels for AVX-512 without bf16 instructions: 16 lanes of f32, register tiles of
+// 8 rows and three panels.
+
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 namespace {

@@ -1,6 +1,9 @@
+// The kernels for AVX512-BF16, whose vdpbf16ps adds the products of 16 pairs of bf16 to
+// 16 sums in f32.
+
 #include <immintrin.h>
 
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 namespace {
@@ -8,13 +11,14 @@ namespace {
 #include "xla_ffi/host/isa/pack.inc"
 #include "xla_ffi/host/isa/pack_pairs.inc"
 #include "xla_ffi/host/isa/tile.inc"
-// and what takes its vectors
+// uses the vectors of tile.inc
 #include "xla_ffi/host/isa/skinny.inc"
 
-constexpr int kRows = 8, kMaxPanels = 3;  // 24 of the 32 registers are sums
+// A register tile has 8 rows by 3 panels: 24 of the 32 registers are sums.
+constexpr int kRows = 8, kMaxPanels = 3;
 
-// c[kRows, num_panels * kPanel] = or += lhs * rhs, from a panel of lhs on its row
-// `row`.
+// c (kRows, num_panels * kPanel) = or += lhs rhs, for the rows of a panel of lhs from
+// `row` on.
 template <int num_panels>
 void PairTile(const TileJob& job, int row) {
   const uint32_t *lhs = job.lhs + row, *rhs = job.rhs;
@@ -25,13 +29,14 @@ void PairTile(const TileJob& job, int row) {
     for (int v = 0; v < num_panels; ++v) acc[r][v] = _mm512_setzero_ps();
   }
   for (int64_t word = 0; word < job.num_words; ++word) {
-    __m512i b[num_panels];
+    __m512i b[num_panels];  // one pair along k of each column
 #pragma GCC unroll 3
     for (int v = 0; v < num_panels; ++v) {
       b[v] = _mm512_loadu_si512(rhs + v * job.panel_words + word * kPanel);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
+      // The same pair along k of row r, in every lane.
       const __m512i a = _mm512_set1_epi32(static_cast<int>(lhs[word * kPanel + r]));
 #pragma GCC unroll 3
       for (int v = 0; v < num_panels; ++v) {
@@ -62,7 +67,7 @@ void MultiplyPairs(const TileJob& job) {
   for (int row = 0; row < kPanel; row += kRows) PairTile<num_panels>(job, row);
 }
 
-// Stores past the caches are seen by other threads after this.
+// Makes stores past the caches visible to other threads.
 void Leave() { _mm_sfence(); }
 
 int64_t SpinPairs(int64_t num_iterations) {
@@ -70,7 +75,7 @@ int64_t SpinPairs(int64_t num_iterations) {
   __m512 acc[kNumSums];
   for (__m512& sum : acc) {
     sum = _mm512_setzero_ps();
-    asm volatile("" : "+v"(sum));  // or all would be one
+    asm volatile("" : "+v"(sum));  // or the compiler would merge all sums
   }
   __m512i a = _mm512_setzero_si512(), b = a;
   for (int64_t i = 0; i < num_iterations; ++i) {
@@ -81,7 +86,7 @@ int64_t SpinPairs(int64_t num_iterations) {
     }
   }
   for (__m512& sum : acc) asm volatile("" : : "v"(sum));
-  return num_iterations * kNumSums * 64;
+  return num_iterations * kNumSums * 64;  // 16 lanes, 2 products, each 2 FLOPs
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// How fast this machine multiplies at most: what a GEMM's speed is compared with.
+// The most FLOP/s that this machine can reach, with which a GEMM's speed is compared.
 
 #include <chrono>
 #include <thread>
 #include <vector>
 
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 #pragma GCC visibility push(default)
 extern "C" double jax_npu_host_peak_flops(int num_threads, double seconds);
@@ -15,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// FLOP/s of one thread that multiplies registers for so long.
+// The FLOP/s of one thread that multiplies registers for so long.
 double Spin(const HostKernels& kernels, double seconds) {
   constexpr int64_t kIterations = 20000;
   if (kernels.enter) kernels.enter();
@@ -33,8 +33,8 @@ double Spin(const HostKernels& kernels, double seconds) {
 }  // namespace
 }  // namespace jax_npu
 
-// FLOP/s of that many threads together, with the instructions of the host GEMM. The
-// kernels must be selectable, see jax_npu_host_isa.
+// The FLOP/s of that many threads together, with the instructions of the host GEMM.
+// Call it only after jax_npu_host_isa has succeeded: it has no way to report an error.
 double jax_npu_host_peak_flops(int num_threads, double seconds) {
   const jax_npu::HostKernels& kernels = jax_npu::SelectHostKernels();
   std::vector<double> flops(num_threads);

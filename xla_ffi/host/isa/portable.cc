@@ -1,4 +1,6 @@
-#include "xla_ffi/host/isa/kernels.h"
+// The kernels for Any CPU: 4 lanes of f32, register tiles of 2 rows and one panel.
+
+#include "xla_ffi/host/isa/instruction_set.h"
 
 namespace jax_npu {
 namespace {

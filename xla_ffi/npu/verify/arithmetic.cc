@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t kLanes = 64;  // columns decoded at a time
 constexpr int32_t kNotFinite = 255, kExponentBias = 127, kMantissaBits = 6;
-constexpr float kRounder = 0x1.8p23f;  // added and subtracted, leaves whole numbers
+// Adding and subtracting 1.5 * 2^23, where f32 has a step of 1, leaves whole numbers.
+constexpr float kRounder = 0x1.8p23f;
 
 float ToFloat(uint16_t bits) { return FromBits(uint32_t{bits} << 16); }
 
@@ -29,14 +30,16 @@ struct Scale {
   float up[2], down[2];
 };
 
-// So that mantissas have kMantissaBits after the point below that exponent.
+// The scale that leaves a value below 2^(e + 1) with kMantissaBits before the point,
+// for the biased exponent e: n = kMantissaBits - (e - kExponentBias).
 Scale ScaleFor(int32_t exponent) {
   const int32_t n = kExponentBias + kMantissaBits - exponent, half = n / 2;
   return {{PowerOfTwo(half), PowerOfTwo(n - half)},
           {PowerOfTwo(-half), PowerOfTwo(half - n)}};
 }
 
-// A mantissa of 8 bits with its sign: -128 to 127.
+// Rounds to a mantissa of 8 bits with its sign. Magnitudes are below 128, so only 128,
+// which rounding up may reach, is out of range: it becomes 127.
 template <bool floor>
 float RoundMantissa(float scaled) {
   float rounded = scaled + kRounder - kRounder;  // to nearest even
@@ -44,10 +47,12 @@ float RoundMantissa(float scaled) {
   return rounded < 127.0f ? rounded : 127.0f;
 }
 
+// value = round(x 2^n) 2^-n, where n follows from the largest exponent of the block,
+// for each of up to kLanes columns.
 template <bool floor>
 void RoundToBfp16(const uint16_t* rows, int64_t stride, int64_t count,
                   int64_t num_lanes, int64_t n, float* values) {
-  int32_t largest[kLanes] = {};
+  int32_t largest[kLanes] = {};  // biased exponent of each column's block
   float up0[kLanes], up1[kLanes], down0[kLanes], down1[kLanes];
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t lane = 0; lane < num_lanes; ++lane) {

@@ -15,24 +15,26 @@ namespace {
 
 constexpr uint32_t kSentinel = 0xFFA5C3E1u;
 constexpr int64_t kNumLanes = 16;
-constexpr double kSuspicion = 4;     // root mean squares
-constexpr size_t kMaxSuspects = 16;  // rows
-constexpr int64_t kSpotRows = 4;     // judged where columns are left out
+constexpr double kSuspicion = 4;     // in units of the expected random walk
+constexpr size_t kMaxSuspects = 16;  // rows whose elements are judged
+constexpr int64_t kSpotRows = 4;     // more rows to judge if columns are left out
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
-// Columns of B with larger values, or with NaN and infinity, are left out of the signed
-// sums: one of them would drown all others.
+// Columns of B with larger values, or with NaN or infinity, are left out of the signed
+// sums: one such column would hide errors in all others.
 constexpr float kMaxValue = 1e18f;
-constexpr double kSmallestNormal = 1.1754943508222875e-38;  // smaller ones are flushed
+// 2^-126. Cores may flush smaller values to 0.
+constexpr double kSmallestNormal = 1.1754943508222875e-38;
 
-// bfp16 has 8-bit signed mantissas, so each factor is off by 2^-7 of the largest of its
-// block at most.
+// bfp16 has 8-bit signed mantissas, so each factor is off by at most 2^-7 of the
+// largest value of its block: a product by at most 2 * 2^-7, and typically by half of
+// that.
 constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
-// A sum of k products in f32 is off by this for each of them, typically: partial sums
-// are as large as the sum, and every addition rounds by a part of 2^-24 of that.
+// The typical error of a sum in f32, for each product in it: every addition rounds by
+// some part of 2^-24 of the partial sum.
 constexpr double kSumError = 0x1p-25;
 
-// Lanes that the compiler makes vectors of, for sums of a chunk in f32.
+// Partial sums of a chunk in f32, in lanes that the compiler turns into vectors.
 struct Lanes {
   float values[kNumLanes] = {};
 
@@ -43,12 +45,14 @@ struct Lanes {
   }
 };
 
-// Of a row: the sum of its values times signs, and of its weights and their squares.
+// Sums over the columns j of a row of B.
 struct RowSums {
-  double signed_sum, mass, square;
+  double signed_sum;  // sum of b_j r_j
+  double mass;    // sum of w_j, where the weight w_j is |b_j| or its block's largest
+  double square;  // sum of w_j^2
 };
 
-// At most kChunk values, none above kMaxValue, whose squares f32 holds.
+// Sums at most kChunk values, none above kMaxValue: f32 holds sums of their squares.
 RowSums SumChunk(const float* values, const float* weights, const float* signs,
                  int64_t size) {
   Lanes signed_sums, masses, squares;
@@ -65,7 +69,7 @@ RowSums SumChunk(const float* values, const float* weights, const float* signs,
   return {signed_sums.Sum(), masses.Sum(), squares.Sum()};
 }
 
-// c r, whatever the columns that are left out hold.
+// One row of c r. Columns that are left out have a sign of 0, and may hold NaN.
 double SignedSum(const float* c, const float* signs, int64_t size) {
   double sum = 0;
   for (int64_t begin = 0; begin < size; begin += kChunk) {
@@ -84,13 +88,14 @@ double SignedSum(const float* c, const float* signs, int64_t size) {
   return sum;
 }
 
-// A random sign for each column of B, and 0 for those that are left out.
+// The vector r: a random sign for each column of B, and 0 for those that are left out.
 struct Signs {
-  std::vector<float> values;
-  std::vector<int64_t> left_out;
+  std::vector<float> values;      // (n,)
+  std::vector<int64_t> left_out;  // columns
 };
 
-// The largest magnitude in each column of B, as bf16; NaN's is above infinity's.
+// The largest magnitude in each column of B, as bits of bf16, whose order is that of
+// the values. NaN's bits are above infinity's.
 std::vector<uint16_t> LargestInColumns(const GemmImages& images, int64_t entry) {
   const uint16_t* b = images.b + entry * images.k * images.n;
   const int64_t num_rows = images.b_column_major ? images.n : images.k;
@@ -120,10 +125,10 @@ Signs RandomSigns(const GemmImages& images, int64_t entry, uint64_t seed) {
   return signs;
 }
 
-// For every k: the signed sum over n, and the sum and the sum of squares of weights.
+// RowSums of every row k of B: b r, and the sums of weights and of their squares.
 struct Projection {
   explicit Projection(int64_t k) : sums(k), masses(k), squares(k) {}
-  std::vector<double> sums, masses, squares;
+  std::vector<double> sums, masses, squares;  // (k,)
 };
 
 Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rule,
@@ -143,10 +148,11 @@ Projection Project(const GemmImages& images, int64_t entry, const CheckRule& rul
   return of_b;
 }
 
-// How far a row of c r is off, its accumulated mass, and the root of the sum of squares
-// of its products.
+// How far one row of c r is from a (b r).
 struct RowError {
-  double error, mass, norm;
+  double error;  // |c r - a (b r)|
+  double mass;   // sum over k and n of |a| |b|
+  double norm;   // root of the sum over k and n of (|a| |b|)^2
 };
 
 RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
@@ -158,13 +164,16 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
     mass += weight * of_b.masses[k];
     square += weight * weight * of_b.squares[k];
   }
-  // NaN and infinity in the operands: nothing to compare with.
+  // With NaN or infinity in the operands there is nothing to compare with: this mass
+  // excludes the row.
   if (!std::isfinite(expected)) return {0, kMaxMass, 0};
   return {std::abs(SignedSum(c_row, signs, n) - expected), mass, std::sqrt(square)};
 }
 
-// Rounding that goes one way, as with constant operands, makes a row suspicious too.
-// Its elements decide, by the most that rounding can do.
+// Describes the first wrong element of a suspicious row, or returns "". Rounding in one
+// direction, as with constant operands, makes a row suspicious too; so each element is
+// judged by the largest error that rounding can make:
+//   |c - sum a b| <= (rule.element + MaxSumError(k)) sum |a| |b| + flushed
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
                              const CheckRule& rule) {
   const RowOfA a = DecodeRowOfA(images, entry, row, rule);
@@ -179,9 +188,9 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
   });
   const float* c = images.c + (entry * images.m + row) * images.n;
   for (int64_t j = 0; j < images.n; ++j) {
-    // NaN and infinity in the operands, or a sum that may overflow.
+    // The operands hold NaN or infinity, or the sum may overflow.
     if (!(mass[j] < kMaxMass)) continue;
-    // A core may take denormal operands and products for 0.
+    // A core may flush each denormal product, a and b to 0.
     const double flushed = kSmallestNormal * (images.k + a.mass + b_mass[j]);
     const double bound = (rule.element + MaxSumError(images.k)) * mass[j] + flushed;
     if (std::abs(c[j] - expected[j]) <= bound) continue;
@@ -195,7 +204,8 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
   return "";
 }
 
-// The rows whose sums are off most, over what is not suspicious.
+// The rows to judge: those whose sums are off most, relative to the bound that makes a
+// row suspicious, and a few random ones if columns of B are left out.
 std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
                                   const CheckRule& rule, uint64_t seed) {
   const Signs signs = RandomSigns(images, entry, seed);

@@ -8,6 +8,7 @@ void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
                float* weights) {
   for (int64_t i = 0; i < count * n; ++i) weights[i] = std::abs(values[i]);
   if (!by_block) return;
+  // The first row takes the maximum over all rows, then the others take the first.
   for (int64_t i = 1; i < count; ++i) {
     for (int64_t j = 0; j < n; ++j) {
       weights[j] = std::max(weights[j], weights[i * n + j]);
@@ -18,6 +19,7 @@ void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
 
 RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
                     const CheckRule& rule) {
+  // (k,)
   const uint16_t* a = images.a + (entry * images.m + row) * images.k;
   RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k), 0};
   for (int64_t k = 0; k < images.k; k += kBfp16Block) {

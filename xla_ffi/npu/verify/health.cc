@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "xla_ffi/base/npu_events.h"
 #include "xla_ffi/base/random_bits.h"
-#include "xla_ffi/npu/events.h"
 
 namespace jax_npu {
 namespace {
@@ -24,7 +24,8 @@ void PrintAtExit() {
                static_cast<long long>(EventCount(&NpuEvents::host_products)), kRemedy);
 }
 
-// Gaps of one length would meet the same products of every training step.
+// The number of runs to the next sample, 17 to 32. Gaps of one length would always meet
+// the same products of a training step.
 uint64_t NextGap(uint64_t& random_state) {
   return kMaxSampleGap - NextRandom(random_state) % (kMaxSampleGap / 2);
 }
@@ -53,6 +54,7 @@ bool NpuHealth::ShouldCheck(CheckMode mode, uint64_t shape) {
   if (mode == CheckMode::kOff) return false;
   const std::lock_guard<std::mutex> lock(mutex_);
   const bool is_first = shapes_.insert(shape).second;
+  // Counts down whatever else asks for a check, so that the gap holds for all runs.
   bool is_sampled = false;
   if (mode == CheckMode::kSample && --runs_to_sample_ == 0) {
     runs_to_sample_ = NextGap(random_state_);

@@ -1,10 +1,10 @@
-// Whether an NPU is to be trusted: which results are checked, and when it has been
-// wrong too often.
+// The trust in an NPU: decides which results are checked, and when it has been wrong
+// too often.
 //
-// A wrong result makes the NPU suspicious: every result is checked until a long row of
-// them was right. Several wrong ones before that make it unhealthy, and nothing is
-// computed on it any more. So at most the runs between two samples return a wrong
-// result unseen.
+// A wrong result makes the NPU suspicious: from then on every result is checked until
+// many in a row were right. Several more wrong results before that make it unhealthy,
+// and nothing is computed on it any more. So wrong results can only go unnoticed
+// between two samples.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_VERIFY_HEALTH_H_
 #define JAX_NPU_XLA_FFI_NPU_VERIFY_HEALTH_H_
@@ -22,46 +22,47 @@ namespace jax_npu {
 
 enum class CheckMode { kOff, kFirst, kSample, kAlways };
 
-// "off", "first", "sample" or "always". Throws std::invalid_argument.
+// Takes "off", "first", "sample" or "always". Throws std::invalid_argument for another
+// name.
 CheckMode ParseCheckMode(std::string_view name);
 
-// In mode kSample, one of so many runs that follow one another is checked, or more.
+// In mode kSample at least one of so many consecutive runs is checked.
 constexpr uint64_t kMaxSampleGap = 32;
-constexpr int kMaxMistakes = 4;     // before the NPU is unhealthy
-constexpr int kLongRightRow = 256;  // of checked runs, before a mistake is forgotten
+constexpr int kMaxMistakes = 4;     // so many make the NPU unhealthy
+constexpr int kLongRightRow = 256;  // so many right results in a row clear it
 
 class NpuHealth {
  public:
   // The backend's name is for messages and reports.
   explicit NpuHealth(std::string backend) : backend_(std::move(backend)) {}
 
-  // Whether to check the next run, for which `shape` stands: the first one of a shape,
-  // and others as the mode and the latest mistake ask for.
+  // Returns whether to check the next run. `shape` is a hash of it: the first run of
+  // each shape is checked, and others as the mode and earlier mistakes ask for.
   bool ShouldCheck(CheckMode mode, uint64_t shape);
   bool IsSuspicious() const;
-  // The run that was to be checked did not take place: the next one is the first.
+  // The run that was to be checked failed: the next one of its shape is the first.
   void ForgetShape(uint64_t shape);
 
-  // What a check found. The mistake that is one too many is reported on stderr.
+  // Count what checks found. Prints a message when the NPU becomes unhealthy.
   void CountRight();
   void CountMistake(const std::string& mistake);
 
-  // A passed or failed self-test; a failed one counts as a mistake.
+  // Counts a self-test; a failed one counts as a mistake too.
   void CountSelfTest(const SelfTestResult& result);
 
-  // The rule for a result, after what the last self-test showed.
+  // The rule for checks, given what the last self-test has shown.
   CheckRule Rule(NpuArithmetic expected, int64_t padded_k) const;
 
-  // Why nothing is computed on this NPU any more, or "".
+  // The reason why nothing is computed on this NPU any more, or "".
   std::string WhyUnhealthy() const;
 
-  // As after a restart, but for the self-test of the present context: for tests.
+  // Forgets everything but the last self-test, for tests of this library.
   void Forget();
 
   std::string Json() const;
 
  private:
-  // With the mutex held.
+  // Both are called with the mutex held.
   void AddMistake(const std::string& mistake);
   std::string Problem() const;
 

@@ -11,13 +11,14 @@ namespace jax_npu {
 namespace {
 #include "xla_ffi/base/bf16.inc"
 
-// Exact in bfp16 too, as are their sums in f32 over the few k of a self-test.
+// Integers from 1 to this are exact in bfp16 too, and so are their sums in f32 over the
+// few k of a self-test.
 constexpr uint64_t kLargestInteger = 7;
 
 using Images = std::vector<uint16_t>;
 using Matrix = std::vector<double>;
 
-// (rows, columns) to (columns, rows)
+// From (rows, columns) to (columns, rows).
 template <typename T>
 std::vector<T> Transposed(const std::vector<T>& matrix, int64_t rows, int64_t columns) {
   std::vector<T> transposed(matrix.size());
@@ -29,7 +30,7 @@ std::vector<T> Transposed(const std::vector<T>& matrix, int64_t rows, int64_t co
   return transposed;
 }
 
-// (k, n), decoded in blocks along k.
+// Rows (k, n), decoded in blocks along k.
 std::vector<float> Decoded(const Images& rows, int64_t k, int64_t n,
                            NpuArithmetic arithmetic) {
   std::vector<float> values(rows.size());
@@ -41,6 +42,7 @@ std::vector<float> Decoded(const Images& rows, int64_t k, int64_t n,
   return values;
 }
 
+// C (m, n) = A B, summed in double, from A as columns (k, m) and B as rows (k, n).
 Matrix Multiply(const ImageSizes& sizes, const Images& a_columns, const Images& b_rows,
                 NpuArithmetic arithmetic) {
   const auto [m, k, n, b_column_major] = sizes;
@@ -73,15 +75,16 @@ KnownProduct MakeProduct(const ImageSizes& sizes, const RandomBf16& next,
 }
 
 uint16_t ToBf16(double value) {
-  return Bits(static_cast<float>(value)) >> 16;  // which it is already
+  return Bits(static_cast<float>(value)) >> 16;  // exact: it is a bf16 already
 }
 
-// {integers, rounded}
+// Returns {integers, rounded}, see KnownProducts.
 std::vector<KnownProduct> MakeProducts(const ImageSizes& sizes) {
   uint64_t state = 1;
   const auto integer = [&] { return ToBf16(1 + NextRandom(state) % kLargestInteger); };
-  // Eight significant bits, exponents 0 to 15. Columns alternate in sign: they are A's
-  // rows, and B's columns, so that all terms of an element have one sign.
+  // Values 128 to 255, which take eight bits, times 2^0 to 2^15. The columns of both
+  // matrices (k, m) and (k, n) alternate in sign: they are A's rows and B's columns, so
+  // all terms of an element have one sign and nothing cancels.
   int64_t index = 0;
   const auto precise = [&] {
     const uint64_t random = NextRandom(state);

@@ -11,7 +11,7 @@
 
 namespace jax_npu {
 
-// Of the images of one run without a batch.
+// The sizes of a product's images: A (m, k), B (k, n) or column-major (n, k), C (m, n).
 struct ImageSizes {
   int64_t m, k, n;
   bool b_column_major;
@@ -20,20 +20,20 @@ struct ImageSizes {
 bool operator<(const ImageSizes& a, const ImageSizes& b);
 
 struct KnownProduct {
-  std::vector<uint16_t> a, b;                            // as the array reads them
+  std::vector<uint16_t> a, b;                            // images of bf16
   std::map<NpuArithmetic, std::vector<double>> results;  // (m, n)
 };
 
 constexpr NpuArithmetic kKnownArithmetics[] = {
     NpuArithmetic::kF32, NpuArithmetic::kBfp16, NpuArithmetic::kBfp16Floor};
 
-// Whether the values of that row of A, or column of B, of the second product are.
+// Whether that row of A, or that column of B, is negative in the second product.
 bool IsNegative(int64_t row_or_column);
 
-// Two products of random operands, made once for each size, m and n even: of small
-// positive integers, with the result that every arithmetic has (under kF32), and of
-// numbers with all eight significant bits of bf16 and many exponents, with the result
-// of each arithmetic.
+// Two products of random operands, made once for each size; m and n must be even.
+// The first is of small positive integers. Every arithmetic gives the same result,
+// which is stored under kF32. The second is of numbers that use all eight significant
+// bits of bf16 and many exponents, with the result of each of kKnownArithmetics.
 const std::vector<KnownProduct>& KnownProducts(const ImageSizes& sizes);
 
 }  // namespace jax_npu

@@ -8,6 +8,7 @@
 #include <memory>
 #include <tuple>
 
+#include "xla_ffi/base/dtype.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/known_products.h"
 
@@ -16,8 +17,10 @@ namespace {
 
 using Matrix = std::vector<double>;
 
-// How far another rounding than the expected one may be from it, on average and in an
-// element, over the mass. bfp16 rounded downwards is 7e-2 off on average.
+constexpr size_t kBf16Bytes = NumBytes(DType::kBF16), kF32Bytes = NumBytes(DType::kF32);
+
+// How far an unknown rounding may be from the expected one, relative to the mass: on
+// average and in an element. bfp16 rounded downwards is 7e-2 off on average.
 constexpr double kMaxBias = 1e-3, kMaxDeviation = 0x1p-6;
 
 std::string DescribeWrong(const float* c, const Matrix& expected, int64_t n) {
@@ -38,17 +41,19 @@ std::string DescribeWrong(const float* c, const Matrix& expected, int64_t n) {
   return text;
 }
 
-// The largest error of an element over its accumulated mass, which is the exact
-// result's magnitude, since an element's terms have one sign. And the largest mean
-// error of the elements whose operands have the same signs, towards larger magnitudes.
+// Errors relative to an element's mass, which is the magnitude of its exact result,
+// because all of an element's terms have one sign.
 struct Errors {
-  double largest = 0, bias = 0;
+  double largest = 0;  // of all elements
+  // The mean with the largest magnitude, of the four kinds of elements: by the sign of
+  // their row of A and of their column of B. Positive means too large a magnitude.
+  double bias = 0;
 };
 
 Errors ErrorsOf(const float* c, const Matrix& expected, const Matrix& exact,
                 int64_t n) {
   Errors errors;
-  double sums[2][2] = {};
+  double sums[2][2] = {};  // by sign of the row and of the column
   for (size_t i = 0; i < expected.size(); ++i) {
     const double error = (c[i] - expected[i]) / exact[i];
     sums[IsNegative(i / n)][IsNegative(i % n)] += error;
@@ -57,7 +62,7 @@ Errors ErrorsOf(const float* c, const Matrix& expected, const Matrix& exact,
   }
   for (const auto& row : sums) {
     for (const double sum : row) {
-      const double mean = 4 * sum / expected.size();
+      const double mean = 4 * sum / expected.size();  // of a quarter of the elements
       if (std::abs(mean) > std::abs(errors.bias)) errors.bias = mean;
     }
   }
@@ -80,6 +85,7 @@ std::string DescribeRounding(const float* c, const KnownProduct& product,
   if (found == NpuArithmetic::kF32 || found == expected) return "";
   const Matrix& exact = product.results.at(NpuArithmetic::kF32);
   const Errors errors = ErrorsOf(c, product.results.at(expected), exact, sizes.n);
+  // Another way to round to bfp16 is allowed if it is close and has no bias.
   const bool rounds = expected == NpuArithmetic::kBfp16;
   const double allowed = (rounds ? kMaxDeviation : 0) + MaxSumError(sizes.k);
   if (errors.largest <= allowed && std::abs(errors.bias) <= kMaxBias) return "";
@@ -95,14 +101,15 @@ std::string DescribeRounding(const float* c, const KnownProduct& product,
   return text;
 }
 
-// Images of both products, one after the other, as entries of a batch.
+// Copies the images of both products, one after the other, as entries of a batch.
 size_t CopyImages(const std::vector<KnownProduct>& products,
                   std::vector<uint16_t> KnownProduct::* image, NpuBuffer& buffer) {
   size_t num_bytes = 0;
   for (const KnownProduct& product : products) {
     const std::vector<uint16_t>& values = product.*image;
-    std::memcpy(buffer.data() + num_bytes, values.data(), values.size() * 2);
-    num_bytes += values.size() * 2;
+    const size_t image_bytes = values.size() * kBf16Bytes;
+    std::memcpy(buffer.data() + num_bytes, values.data(), image_bytes);
+    num_bytes += image_bytes;
   }
   return num_bytes;
 }
@@ -128,16 +135,15 @@ SelfTestResult JudgeSelfTest(const ImageSizes& sizes, NpuArithmetic expected,
 
 SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const auto start = std::chrono::steady_clock::now();
-  const NpuPlan& plan = test.plan;
-  const int64_t* grid = plan.runs.at(0).grid;
-  const ImageSizes sizes{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
-                         plan.b_column_major};
+  const ImageSizes& sizes = test.sizes;
   const std::vector<KnownProduct>& products = KnownProducts(sizes);
   const int64_t c_size = sizes.m * sizes.n;
-  const size_t num_products = products.size(), c_bytes = num_products * c_size * 4;
+  const size_t num_products = products.size(),
+               c_bytes = num_products * c_size * kF32Bytes;
 
-  const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * 2);
-  const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * 2);
+  // A (2, m, k), B (2, k, n) or (2, n, k), C (2, m, n)
+  const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * kBf16Bytes);
+  const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * kBf16Bytes);
   const auto c = driver.Allocate(2, c_bytes);
   a->SyncToDevice(CopyImages(products, &KnownProduct::a, *a));
   b->SyncToDevice(CopyImages(products, &KnownProduct::b, *b));

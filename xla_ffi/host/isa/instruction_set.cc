@@ -1,10 +1,11 @@
-#include "xla_ffi/host/isa/kernels.h"
+#include "xla_ffi/host/isa/instruction_set.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "xla_ffi/base/environment.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -16,13 +17,14 @@ namespace jax_npu {
 namespace {
 
 #if defined(__x86_64__)
-// AMX-BF16 and AMX-TILE, which GCC 12 has no names for.
+// Whether the CPU has AMX-BF16 (bit 22) and AMX-TILE (bit 24), for which
+// __builtin_cpu_supports of GCC 12 has no names.
 bool HasTiles() {
   unsigned a, b, c, d = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && d >> 22 & 1 && d >> 24 & 1;
 }
 
-// Linux lets a process use the tile registers once it has asked (kernel documentation,
+// Asks Linux for permission to use the tile registers (kernel documentation,
 // arch/x86/xstate.rst).
 bool MayUseTiles() {
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
@@ -30,7 +32,7 @@ bool MayUseTiles() {
 }
 #endif
 
-// Fastest first.
+// The kernels that this CPU runs, the fastest first.
 std::vector<const HostKernels*> RunnableKernels() {
   std::vector<const HostKernels*> runnable;
 #if defined(__x86_64__)
@@ -59,16 +61,16 @@ std::vector<const HostKernels*> RunnableKernels() {
 
 const HostKernels& SelectHostKernels() {
   static const std::vector<const HostKernels*> runnable = RunnableKernels();
-  const char* wanted = std::getenv("JAX_NPU_HOST_ISA");
-  if (wanted == nullptr || *wanted == '\0') return *runnable.front();
+  const char* wanted = ReadVariable(kHostIsaVariable);
+  if (wanted == nullptr) return *runnable.front();
   std::string names;
   for (const HostKernels* kernels : runnable) {
     if (std::string(wanted) == kernels->name) return *kernels;
     names += (names.empty() ? "" : ", ") + std::string(kernels->name);
   }
-  throw std::invalid_argument("JAX_NPU_HOST_ISA must be one that this CPU runs (" +
-                              names + "), got '" + wanted +
-                              "'; unset it for the fastest");
+  throw std::invalid_argument(std::string(kHostIsaVariable) +
+                              " must be one that this CPU runs (" + names + "), got '" +
+                              wanted + "'; unset it for the fastest");
 }
 
 }  // namespace jax_npu

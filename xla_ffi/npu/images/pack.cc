@@ -1,19 +1,23 @@
-#include "xla_ffi/npu/pack.h"
+#include "xla_ffi/npu/images/pack.h"
 
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <vector>
 
+#include "xla_ffi/base/dtype.h"
+
 namespace jax_npu {
 namespace {
 
-// Sides of the tiles that are transposed: of f32, two lines of the cache.
+// The side of the tiles that are transposed: 32 f32 are two lines of the cache.
 constexpr int64_t kTile = 32;
 
-// Neighbours both in a matrix and in memory.
+// Rows (or columns) that are neighbours both in a matrix and in memory.
 struct Stretch {
-  int64_t first, offset, size;
+  int64_t first;   // index in the matrix
+  int64_t offset;  // offset in memory, in elements
+  int64_t size;
 };
 
 std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
@@ -28,7 +32,8 @@ std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
   return stretches;
 }
 
-// Which direction of a matrix is better followed through memory.
+// The direction in which a matrix is followed through memory: the one that is broken
+// into fewer stretches over the whole matrix.
 struct Order {
   explicit Order(const Places& places)
       : down(StretchesOf(places.rows, places.num_rows)),
@@ -37,8 +42,6 @@ struct Order {
   std::vector<Stretch> down, across;
   bool goes_down;
 };
-
-int64_t NumBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
 // Calls f(first row, its offset, number of rows, first column, number of columns).
 template <typename Function>
@@ -62,8 +65,9 @@ struct Lanes {
   typedef Index Mask __attribute__((vector_size(16)));
 };
 
-// A square as large as a vector is long: each pass deals the rows of its two halves
-// like two packs of cards.
+// Transposes a square as large as a vector is long, in log2(kNum) passes. Each pass
+// interleaves the rows of the upper half with those of the lower half, element by
+// element, as two packs of cards are riffled.
 template <typename T>
 void TransposeSquare(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
   using Vector = typename Lanes<T>::Vector;
@@ -101,6 +105,7 @@ void Transpose(const T* from, int64_t from_stride, int64_t num_rows,
                       to_stride);
     }
   }
+  // The edges that no whole square covers.
   for (int64_t j = 0; j < num_columns; ++j) {
     for (int64_t i = j < columns ? rows : 0; i < num_rows; ++i) {
       to[j * to_stride + i] = from[i * from_stride + j];
@@ -121,7 +126,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
     ForEachTile(order.down, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
-                  uint16_t tile[kTile][kTile];
+                  uint16_t tile[kTile][kTile];  // (columns, rows)
                   for (int64_t c = 0; c < num_columns; ++c) {
                     round(dtype, choice, at(offset + places.columns[column + c]),
                           num_rows, tile[c]);
@@ -155,7 +160,7 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
     ForEachTile(order.down, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
-                  float tile[kTile][kTile];
+                  float tile[kTile][kTile];  // (columns, rows)
                   Transpose(image + row * stride + column, stride, num_rows,
                             num_columns, tile[0], kTile);
                   for (int64_t c = 0; c < num_columns; ++c) {

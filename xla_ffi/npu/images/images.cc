@@ -1,38 +1,36 @@
-#include "xla_ffi/npu/images.h"
+#include "xla_ffi/npu/images/images.h"
 
 #include <algorithm>
 #include <functional>
 
 #include "xla_ffi/base/counters.h"
-#include "xla_ffi/npu/pack.h"
+#include "xla_ffi/npu/images/pack.h"
 
 namespace jax_npu {
 namespace {
 
-constexpr int64_t kStripRows = 64;  // of an image, packed as one item of work
+constexpr int64_t kStripRows = 64;  // rows of an image that one item of work packs
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
-int64_t ElementBytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
-
-// Padding is written, not read.
+// Bytes read and written. Padding is written, not read.
 int64_t PackedBytes(const ImageSource& source, const ImageWindow& window) {
   const int64_t num_free = std::clamp<int64_t>(
       static_cast<int64_t>(source.free.size()) - window.first, 0, window.size);
   const int64_t num_read =
       window.num_batches * num_free * source.k.size() * source.parts.size();
-  return num_read * ElementBytes(source.operand.dtype) + window.num_bytes();
+  return num_read * NumBytes(source.operand.dtype) + window.num_bytes();
 }
 
-// The result's dtype decides whether the pass rounds or only moves.
+// A result in bf16 is converted, one in f32 is only copied.
 void CountUnpacked(int64_t num_elements, DType dtype) {
   Count(
       dtype == DType::kF32 ? TheCounters().copied_bytes : TheCounters().converted_bytes,
-      num_elements * (sizeof(float) + ElementBytes(dtype)));
+      num_elements * (sizeof(float) + NumBytes(dtype)));
 }
 
 const void* At(const void* data, DType dtype, int64_t element) {
-  return static_cast<const char*>(data) + element * ElementBytes(dtype);
+  return static_cast<const char*>(data) + element * NumBytes(dtype);
 }
 
 void FillZero(uint16_t* image, int64_t num_rows, int64_t first, int64_t end,
@@ -42,14 +40,15 @@ void FillZero(uint16_t* image, int64_t num_rows, int64_t first, int64_t end,
   }
 }
 
-// Rows [first, end) of one batch entry's image (free, k).
+// Packs rows [first, end) of one batch entry's image (free, padded_k): the passes over
+// k lie side by side, followed by zeros.
 void PackAlongK(const ImageSource& source, const ImageWindow& window, const void* data,
                 int64_t first, int64_t end, uint16_t* image) {
   const int64_t num_free = static_cast<int64_t>(source.free.size());
   const int64_t num_k = static_cast<int64_t>(source.k.size());
   const int64_t left = num_free - window.first - first;
   const int64_t num_rows = std::clamp<int64_t>(left, 0, end - first);
-  int64_t column = 0;
+  int64_t column = 0;  // pass * num_k
   for (const Bf16Choice& part : source.parts) {
     PackImage(
         data, source.operand.dtype,
@@ -57,18 +56,20 @@ void PackAlongK(const ImageSource& source, const ImageWindow& window, const void
         part, image + column, window.padded_k);
     column += num_k;
   }
+  // Columns past the last pass, and rows past the last of the operand.
   FillZero(image, num_rows, column, window.padded_k, window.padded_k);
   FillZero(image + num_rows * window.padded_k, end - first - num_rows, 0,
            window.padded_k, window.padded_k);
 }
 
-// Rows [first, end) of one batch entry's image (k, free).
+// Packs rows [first, end) of one batch entry's image (padded_k, free): the passes over
+// k lie below each other, followed by rows of zeros.
 void PackAcrossK(const ImageSource& source, const ImageWindow& window, const void* data,
                  int64_t first, int64_t end, uint16_t* image) {
   const int64_t num_free = static_cast<int64_t>(source.free.size());
   const int64_t num_k = static_cast<int64_t>(source.k.size());
   const int64_t num_columns = std::min(num_free - window.first, window.size);
-  int64_t row = first;
+  int64_t row = first;  // row = pass * num_k + k
   while (row < end && row / num_k < static_cast<int64_t>(source.parts.size())) {
     const int64_t k = row % num_k, num_rows = std::min(num_k - k, end - row);
     PackImage(
@@ -79,10 +80,10 @@ void PackAcrossK(const ImageSource& source, const ImageWindow& window, const voi
     image += num_rows * window.size;
     row += num_rows;
   }
-  FillZero(image, end - row, 0, window.size, window.size);
+  FillZero(image, end - row, 0, window.size, window.size);  // past the last pass
 }
 
-// Calls f(item) for every item, in parallel where there is enough to do.
+// Calls f(item) for every item, in parallel if the image is large enough.
 void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel,
              const std::function<void(int64_t)>& f) {
   if (total_size >= kMinParallelSize) return parallel(num_items, f);
@@ -91,8 +92,8 @@ void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel
 
 }  // namespace
 
-void PackOperand(const ImageSource& source, const ImageWindow& window, uint16_t* image,
-                 const ParallelLoop& parallel) {
+void PackOperandImage(const ImageSource& source, const ImageWindow& window,
+                      uint16_t* image, const ParallelLoop& parallel) {
   Count(TheCounters().packed_bytes, PackedBytes(source, window));
   const int64_t num_rows = source.k_is_rows ? window.padded_k : window.size;
   const int64_t num_columns = source.k_is_rows ? window.size : window.padded_k;

@@ -1,4 +1,4 @@
-#include "xla_ffi/npu/events.h"
+#include "xla_ffi/base/npu_events.h"
 
 #include <cstdio>
 #include <string>
@@ -7,10 +7,10 @@
 namespace jax_npu {
 namespace {
 
-constexpr int64_t kMaxLines = 10;  // of a kind
+constexpr int64_t kMaxLines = 10;  // printed for each kind of event
 
 NpuEvents& Events() {
-  static NpuEvents& events = *new NpuEvents;  // read when the process ends
+  static NpuEvents& events = *new NpuEvents;  // still read when the process ends
   return events;
 }
 

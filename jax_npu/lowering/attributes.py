@@ -1,0 +1,106 @@
+"""The attributes of the custom calls: the only place in Python that spells their names.
+
+`xla_ffi/attributes.h` declares the same names and types and decodes by name, so that
+one which differs, is missing or is left over is an error of the call.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jax_npu.contraction import Axes, Axis
+from jax_npu.jax_private import hashable
+
+if TYPE_CHECKING:  # takes long to import, and only backends on an NPU need it
+    from xdna.gemm.tiling import Plan
+
+Attributes = dict[str, Any]
+
+
+def product_attributes(axes: Axes, part_pairs: Sequence[tuple[int, int]]) -> Attributes:
+    """`ProductAttributes`: what every GEMM takes.
+
+    Args:
+      axes: the loops over both operands.
+      part_pairs: (part of lhs, part of rhs) of each product that is summed.
+    """
+    return {
+        "batch": _numbers(axes.batch),
+        "m": _numbers(axes.m),
+        "k": _numbers(axes.k),
+        "n": _numbers(axes.n),
+        "lhs_parts": np.array([i for i, _ in part_pairs], np.int64),
+        "rhs_parts": np.array([j for _, j in part_pairs], np.int64),
+    }
+
+
+def pack_attributes(axes: Axes, is_lhs: bool) -> Attributes:
+    """`PackAttributes`: the product, without a batch, whose operand is packed."""
+    return {
+        "m": _numbers(axes.m),
+        "k": _numbers(axes.k),
+        "n": _numbers(axes.n),
+        "is_lhs": is_lhs,
+    }
+
+
+def plan_attributes(plan: "Plan", words: Sequence[np.ndarray]) -> Attributes:
+    """`PlanAttributes`, of a product or of the self-test.
+
+    Args:
+      words: the instructions of each of the plan's runs.
+    """
+    array = plan.array
+    assert array.out == "float32"  # what xla_ffi/npu unpacks
+    return {
+        "block_m": np.int64(array.block_m),
+        "block_n": np.int64(array.block_n),
+        "padded_k": np.int64(plan.padded_k),
+        "b_column_major": array.b_column_major,
+        "swapped": plan.swapped,
+        # (batch, block row, block column) of each run
+        "run_starts": _int64s([run.start for run in plan.runs]),
+        "run_grids": _int64s([run.grid for run in plan.runs]),
+        "run_num_words": _int64s([len(part) for part in words]),
+        "words": hashable(np.concatenate(words)),
+    }
+
+
+def npu_attributes(
+    *,
+    plan: Attributes,
+    self_test: Attributes,
+    library: str,
+    design: str,
+    arithmetic: str,
+    check: str,
+    strict: bool,
+) -> Attributes:
+    """`NpuAttributes`: what a GEMM on an NPU takes beside those of the product.
+
+    Args:
+      plan, self_test: of `plan_attributes`.
+      library: path of the driver.
+      design: path of the file that the driver loads.
+      arithmetic: `f32` or `bfp16`, what results are compared with.
+      check, strict: see `checks.check_policy`.
+    """
+    return {
+        "plan": plan,
+        "self_test": self_test,
+        "library": library,
+        "design": design,
+        "arithmetic": arithmetic,
+        "check": check,
+        "strict": strict,
+    }
+
+
+def _numbers(axes: tuple[Axis, ...]) -> np.ndarray:
+    """Four numbers for each axis: its size, and its stride in lhs, rhs and out."""
+    return np.array([number for axis in axes for number in axis], np.int64)
+
+
+def _int64s(values: Sequence[Any]) -> Any:
+    return hashable(np.array(values, np.int64))

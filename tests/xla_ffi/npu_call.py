@@ -1,0 +1,44 @@
+"""The custom call of a small product on the virtual NPU, with attributes to change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_npu.contraction import contraction_axes, spec_from_subscripts
+from jax_npu.lowering import attributes, plans
+from jax_npu.runtime import designs, extension
+from jax_npu.runtime.target import DRIVERS
+
+TARGET = "xdna_gemm_sim"
+SHAPE = (4, 4)
+
+
+def axes_of(subscripts, lhs_shape, rhs_shape):
+    spec = spec_from_subscripts(subscripts, lhs_shape, rhs_shape)
+    return contraction_axes(spec, lhs_shape, rhs_shape)
+
+
+def npu_gemm_attributes():
+    """Those of a product (4, 4) x (4, 4) without checks."""
+    axes = axes_of("mk,kn->mn", SHAPE, SHAPE)
+    return attributes.product_attributes(axes, [(0, 0)]) | attributes.npu_attributes(
+        plan=plans.product_plan("npu1", 1, *SHAPE, 4),
+        self_test=plans.self_test_plan("npu1"),
+        library=str(extension.library_path(DRIVERS["sim"])),
+        design=str(designs.simulated_design("npu1")),
+        arithmetic="f32",
+        check="off",
+        strict=False,
+    )
+
+
+def call(target, result, *operands, **attributes):
+    extension.register(target)
+    return np.asarray(jax.ffi.ffi_call(target, result)(*operands, **attributes))
+
+
+def multiply(**changes):
+    """A product of ones through the custom call, with some attributes changed."""
+    ones = jnp.ones(SHAPE)
+    result = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+    return call(TARGET, result, ones, ones, **(npu_gemm_attributes() | changes))

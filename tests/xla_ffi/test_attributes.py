@@ -1,0 +1,147 @@
+"""One contract: both sides agree on every attribute's name and type, or the call fails.
+
+A call decodes exactly the attributes that it declares, by name. So that the unchanged
+ones pass and each change is refused means that the names and types are the same.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jax_npu
+from jax_npu.jax_private import hashable
+from jax_npu.lowering import attributes, packing
+
+from . import npu_call
+
+SPECS = {  # m, k and n all differ, and so do their strides
+    "host": ("mk,kn->mn", (2, 3), (3, 5)),
+    "pack": ("mk,kn->mn", (17, 3), (3, 20)),
+}
+
+
+def host_attributes():
+    return attributes.product_attributes(npu_call.axes_of(*SPECS["host"]), [(0, 0)])
+
+
+def call_host(**changed):
+    _, lhs, rhs = SPECS["host"]
+    result = jax.ShapeDtypeStruct((lhs[0], rhs[1]), jnp.float32)
+    operands = (jnp.arange(np.prod(shape), dtype="f4") for shape in (lhs, rhs))
+    return npu_call.call("xdna_gemm_host", result, *operands, **changed)
+
+
+def pack_attributes():
+    return attributes.pack_attributes(npu_call.axes_of(*SPECS["pack"]), is_lhs=True)
+
+
+def call_pack(**changed):
+    _, lhs, _ = SPECS["pack"]
+    (m, k) = lhs
+    words = packing._packed_words(m, k)
+    result = jax.ShapeDtypeStruct((words,), jnp.uint32)
+    return npu_call.call("xdna_pack_host", result, jnp.ones(lhs), **changed)
+
+
+def call_npu(**changed):
+    ones = jnp.ones(npu_call.SHAPE)
+    result = jax.ShapeDtypeStruct(npu_call.SHAPE, jnp.float32)
+    return npu_call.call(npu_call.TARGET, result, ones, ones, **changed)
+
+
+# How each target is called, and the attributes that it takes.
+CALLS = {
+    "xdna_gemm_host": (call_host, host_attributes),
+    "xdna_pack_host": (call_pack, pack_attributes),
+    npu_call.TARGET: (call_npu, npu_call.npu_gemm_attributes),
+}
+
+
+def paths(mapping, above=()):
+    """The path to every attribute, nested ones too."""
+    for name, value in mapping.items():
+        yield (*above, name)
+        if isinstance(value, dict):
+            yield from paths(value, (*above, name))
+
+
+EVERY_ATTRIBUTE = [
+    pytest.param(target, path, id=f"{target}-{'.'.join(path)}")
+    for target, (_, make) in CALLS.items()
+    for path in paths(make())
+]
+
+
+def changed(mapping, path, change):
+    """A copy in which `change` was applied to the mapping that holds the attribute."""
+    mapping = dict(mapping)
+    if len(path) == 1:
+        change(mapping, path[0])
+    else:
+        mapping[path[0]] = changed(mapping[path[0]], path[1:], change)
+    return mapping
+
+
+def rename(mapping, name):
+    mapping[f"{name}_"] = mapping.pop(name)
+
+
+def remove(mapping, name):
+    del mapping[name]
+
+
+def add_another(mapping, name):
+    mapping[f"{name}_"] = mapping[name]
+
+
+def change_type(mapping, name):
+    if isinstance(mapping[name], np.ndarray | type(hashable(np.ones(1)))):
+        mapping[name] = np.float32(1)
+    else:
+        mapping[name] = hashable(np.ones(3, np.float32))
+
+
+@pytest.mark.parametrize("change", [rename, remove, add_another, change_type])
+@pytest.mark.parametrize(("target", "path"), EVERY_ATTRIBUTE)
+def test_every_attribute_is_needed_by_its_name_and_type(target, path, change):
+    call, make = CALLS[target]
+    with pytest.raises(Exception, match=r"[Aa]ttribute"):
+        call(**changed(make(), path, change))
+
+
+@pytest.mark.parametrize("target", CALLS)
+def test_unchanged_attributes_are_taken(target):
+    if target == npu_call.TARGET and not jax_npu.backends()["sim"].available:
+        pytest.skip("sim cannot run here")
+    call, make = CALLS[target]
+    call(**make())
+
+
+def exchange(mapping, one, other):
+    return mapping | {one: mapping[other], other: mapping[one]}
+
+
+@pytest.mark.parametrize(("one", "other"), [("m", "n"), ("m", "k"), ("k", "n")])
+def test_groups_in_each_others_place_make_another_product(one, other):
+    """They have one type, so that nothing but the name tells them apart."""
+    right = call_host(**host_attributes())
+    lhs, rhs = (np.arange(np.prod(s)).reshape(s) for s in SPECS["host"][1:])
+    np.testing.assert_array_equal(right, lhs @ rhs)
+    wrong = call_host(**exchange(host_attributes(), one, other))
+    assert not np.array_equal(wrong, right)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("run_starts", "words"),
+        ("run_grids", "run_num_words"),
+        ("block_m", "swapped"),
+    ],
+)
+@pytest.mark.parametrize("plan", ["plan", "self_test"])
+def test_numbers_of_a_plan_in_each_others_place_are_refused(plan, one, other):
+    made = npu_call.npu_gemm_attributes() | {"check": "first"}
+    with pytest.raises(Exception, match=npu_call.TARGET):
+        call_npu(**made | {plan: exchange(made[plan], one, other)})

@@ -1,0 +1,77 @@
+// Buffers that nobody uses, kept for the next run: to make one takes long.
+
+#ifndef JAX_NPU_XLA_FFI_DRIVER_IDLE_BUFFERS_H_
+#define JAX_NPU_XLA_FFI_DRIVER_IDLE_BUFFERS_H_
+
+#include <cstddef>
+#include <iterator>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace jax_npu {
+
+// Adds at most a quarter, so that buffers of similar sizes fit each other's runs.
+inline size_t RoundUpSize(size_t num_bytes) {
+  size_t step = 4096;  // a page
+  while (8 * step < num_bytes) step *= 2;
+  return (num_bytes + step - 1) / step * step;
+}
+
+// A pool of buffers, each for one argument of runs. `Buffer` has a size() in bytes. Any
+// thread may use it.
+template <typename Buffer>
+class IdleBuffers {
+ public:
+  // The latest buffer that fits, if any. One more than twice as large is left for
+  // others.
+  std::optional<Buffer> Take(int argument, size_t num_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
+      const size_t size = idle->buffer.size();
+      if (idle->argument != argument || size < num_bytes) continue;
+      if (size > 2 * RoundUpSize(num_bytes)) continue;
+      std::optional<Buffer> buffer(std::move(idle->buffer));
+      idle_.erase(idle);
+      return buffer;
+    }
+    return std::nullopt;
+  }
+
+  void GiveBack(int argument, Buffer buffer) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      idle_.push_front({argument, std::move(buffer)});
+    }
+    Drop(kMaxBytes);
+  }
+
+  // Keeps the latest buffers, up to that many bytes.
+  void Drop(size_t max_bytes) {
+    std::list<Idle> dropped;  // destroyed after the lock is released
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_t total = 0;
+    for (auto idle = idle_.begin(); idle != idle_.end();) {
+      const auto next = std::next(idle);
+      total += idle->buffer.size();
+      if (total > max_bytes) dropped.splice(dropped.end(), idle_, idle);
+      idle = next;
+    }
+  }
+
+ private:
+  static constexpr size_t kMaxBytes = size_t{64} << 20;
+
+  struct Idle {
+    int argument;
+    Buffer buffer;
+  };
+
+  std::mutex mutex_;
+  std::list<Idle> idle_;  // latest first
+};
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_DRIVER_IDLE_BUFFERS_H_

@@ -1,0 +1,63 @@
+// The images of a GEMM's operands and result: row-major matrices, padded, that the NPU
+// reads and writes.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_IMAGES_IMAGES_H_
+#define JAX_NPU_XLA_FFI_NPU_IMAGES_IMAGES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "xla_ffi/base/contraction.h"
+#include "xla_ffi/base/dtype.h"
+#include "xla_ffi/host/gemm.h"
+#include "xla_ffi/host/isa/instruction_set.h"
+
+namespace jax_npu {
+
+// An operand of the array's GEMM, and the layout of its image: (free, k) or (k, free),
+// where the free dimension is m for A and n for B.
+struct ImageSource {
+  Operand operand;
+  const Offsets &batch, &free, &k;
+  std::vector<Bf16Choice> parts;  // one pass over k for each, one after the other
+  bool k_is_rows;                 // the image is (k, free)
+};
+
+// The part of an operand that a run needs: a range of the batch, a range of the free
+// dimension, and all of k.
+struct ImageWindow {
+  int64_t first_batch, num_batches;
+  int64_t first, size;  // the range of the free dimension, with padding
+  int64_t padded_k;
+
+  size_t num_bytes() const {
+    return num_batches * size * padded_k * NumBytes(DType::kBF16);
+  }
+  bool operator==(const ImageWindow& other) const {
+    return first_batch == other.first_batch && num_batches == other.num_batches &&
+           first == other.first && size == other.size;
+  }
+};
+
+// Rounds a window of an operand to bf16, part by part along k, and pads it with zeros.
+void PackOperandImage(const ImageSource& source, const ImageWindow& window,
+                      uint16_t* image, const ParallelLoop& parallel);
+
+// The part of the result that a run writes, padding included.
+struct ResultWindow {
+  int64_t first_batch, num_batches;
+  int64_t first_row, num_rows;
+  int64_t first_column, num_columns;
+
+  int64_t size() const { return num_batches * num_rows * num_columns; }
+};
+
+// Writes a window's image, without the padding, to the program's array.
+void UnpackResult(const float* image, const ResultWindow& window,
+                  const Contraction& contraction, Result out,
+                  const ParallelLoop& parallel);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_NPU_IMAGES_IMAGES_H_

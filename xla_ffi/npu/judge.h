@@ -1,0 +1,27 @@
+// The verdict on a run's result: the check of verify/ on the buffers of the run.
+
+#ifndef JAX_NPU_XLA_FFI_NPU_JUDGE_H_
+#define JAX_NPU_XLA_FFI_NPU_JUDGE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "xla_ffi/driver/driver.h"
+#include "xla_ffi/npu/gemm.h"
+#include "xla_ffi/npu/images/images.h"
+#include "xla_ffi/npu/verify/health.h"
+
+namespace jax_npu {
+
+// The buffers of A, B and C, by NpuArgument.
+using RunBuffers = std::vector<std::shared_ptr<NpuBuffer>>;
+
+// Compares C with A and B, all on the host's side of the buffers, and tells the NPU's
+// health what it found. Describes the mistake, or returns "".
+std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
+                     const ResultWindow& window, NpuHealth& health);
+
+}  // namespace jax_npu
+
+#endif  // JAX_NPU_XLA_FFI_NPU_JUDGE_H_
