@@ -10,9 +10,13 @@ from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
     SIM_ARITHMETIC,
+    SIM_CHECKS,
+    STRESS_SECONDS,
     VARIABLES,
+    WATCHDOG_SECONDS,
     Variable,
 )
+from xdna.arithmetics import arithmetics_of
 from xdna.devices import DEVICES
 
 ROOT = Path(__file__).parents[3]
@@ -40,13 +44,33 @@ def test_every_variable_that_is_read_is_in_the_table():
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
 def test_the_reader_reads_it(variable):
-    assert f"{variable.name}" in (ROOT / variable.reader).read_text()
+    assert variable.name in (ROOT / variable.reader).read_text()
 
 
 @pytest.mark.parametrize("variable", VARIABLES, ids=lambda v: v.name)
 def test_a_default_is_the_first_choice_or_described(variable):
     if variable.default in variable.choices:
         assert variable.default == next(iter(variable.choices))
+
+
+@pytest.mark.parametrize(
+    ("variable", "pattern"),
+    [
+        (WATCHDOG_SECONDS, r"kDefaultWatchdogSeconds = (\w+);"),
+        (SIM_CHECKS, r'"JAX_NPU_SIM_CHECKS", "(\w+)"'),
+        (STRESS_SECONDS, r'"JAX_NPU_STRESS_SECONDS", "(\w+)"'),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_reader_has_the_same_default(variable, pattern):
+    text = (ROOT / variable.reader).read_text()
+    assert re.findall(pattern, text) == [variable.default]
+
+
+def test_the_virtual_npu_has_the_same_default_arithmetic():
+    text = (ROOT / "aie/sim/xrt/process.cc").read_text()
+    (default,) = re.findall(r'"JAX_NPU_SIM_ARITHMETIC", "(\w+)"', text)
+    assert default == SIM_ARITHMETIC.default == arithmetics_of("npu1")[0]
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -73,7 +97,7 @@ def test_devices_and_arithmetics_are_those_of_the_array():
 
 
 def test_a_variable_reads_the_environment_when_it_is_asked(monkeypatch):
-    variable = Variable("JAX_NPU_OF_THIS_TEST", "nothing")
+    variable = Variable("NAME_OF_THIS_TEST", "nothing")
     assert variable.get() == ""
     monkeypatch.setitem(os.environ, variable.name, "x")
     assert variable.get() == "x"
