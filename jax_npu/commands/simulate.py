@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
 
 def add_simulate_command(commands: Any) -> None:
     parser = commands.add_parser("simulate", help="run a design on the virtual NPU")
+    _add_design_flags(parser)
+    _add_gemm_flags(parser)
+    parser.add_argument("--device", help="default: the design's, or npu1")
+    parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
+    parser.add_argument(
+        "--b-column-major",
+        "--b-col-major",
+        action="store_true",
+        help="matmuls take B as (n, k)",
+    )
+    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.set_defaults(command=_simulate)
+
+
+def _add_design_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("design", type=Path, nargs="?", help="MLIR, fully placed")
     parser.add_argument("words", type=Path, nargs="?", help="its instruction words")
     for flag, metavar in ("--in", "A.npy[:DTYPE]"), ("--out", "C.npy:DTYPE:SIZES"):
@@ -55,13 +72,21 @@ def add_simulate_command(commands: Any) -> None:
             flag,
             dest="buffers",
             action="append",
-            type=lambda text, flag=flag: (flag, text),
+            type=partial(_buffer, flag),
             metavar=metavar,
             help="the stream's next argument",
         )
     parser.add_argument(
         "--kernels", type=Path, help="Python file with KERNELS, a list of Kernel"
     )
+
+
+def _buffer(flag: str, text: str) -> tuple[str, str]:
+    """A buffer's flag and value: the order of --in and --out is the stream's."""
+    return flag, text
+
+
+def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
     parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
     parser.add_argument(
@@ -69,7 +94,7 @@ def add_simulate_command(commands: Any) -> None:
         type=int,
         nargs=3,
         metavar=("M", "K", "N"),
-        help=f"of one core (default: {' '.join(map(str, TILE))})",
+        help=f"tile of one core (default: {' '.join(map(str, TILE))})",
     )
     parser.add_argument(
         "--c-type",
@@ -85,17 +110,6 @@ def add_simulate_command(commands: Any) -> None:
         type=int,
         help="run the GEMM this many times, and print the simulator's speed",
     )
-    parser.add_argument("--device", help="default: the design's, or npu1")
-    parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
-    parser.add_argument(
-        "--b-column-major",
-        "--b-col-major",
-        action="store_true",
-        help="matmuls take B as (n, k)",
-    )
-    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    parser.set_defaults(command=_simulate)
 
 
 def _simulate(arguments: argparse.Namespace) -> None:

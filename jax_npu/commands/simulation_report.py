@@ -34,7 +34,7 @@ def core_utilisation(report: Report) -> dict[str, float]:
 
 
 def stalls(report: Report) -> dict[str, dict[str, float]]:
-    """For each kind of core or channel the share of time that it waits, by cause.
+    """Shares of time for which each kind of core or channel waits, by cause.
 
     Locks that differ only in a number of their names count as one cause.
     """

@@ -50,13 +50,18 @@ def partitioned(
         )
         sizes = label_sizes(spec, *(operand.shape for operand in operands))
         split = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
+        # XLA pads a label whose size its axes do not divide.
+        padded = {
+            label: axes
+            for label, axes in split.items()
+            if sizes[label] % math.prod(free.shape[axis] for axis in axes)
+        }
 
         def local(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-            for label, axes in split.items():
-                if sizes[label] % math.prod(free.shape[axis] for axis in axes):
-                    # Both operands: NaN or infinity in the padding times 0 is NaN.
-                    lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
-                    rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
+            for label, axes in padded.items():
+                # Both operands: NaN or infinity in the padding times 0 is NaN.
+                lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
+                rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
             return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
 
         return whole_mesh, local, out, (lhs, rhs)

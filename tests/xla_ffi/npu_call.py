@@ -19,7 +19,7 @@ def axes_of(subscripts, lhs_shape, rhs_shape):
 
 
 def npu_gemm_attributes():
-    """Those of a product (4, 4) x (4, 4) without checks."""
+    """The attributes of a product (4, 4) x (4, 4) without checks."""
     axes = axes_of("mk,kn->mn", SHAPE, SHAPE)
     return attributes.product_attributes(axes, [(0, 0)]) | attributes.npu_attributes(
         plan=plans.product_plan("npu1", 1, *SHAPE, 4),

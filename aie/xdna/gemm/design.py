@@ -223,7 +223,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
 
 
 def _locks(tile: SSAValue, free: Mapping[str, int], prefix: str) -> dict[str, SSAValue]:
-    """For each name two semaphores: one counts its free halves, one its full ones."""
+    """Two semaphores for each name: one counts its free halves, one its full ones."""
     locks: dict[str, SSAValue] = {}
     for index, (name, count) in enumerate(free.items()):
         for offset, (state, init) in enumerate((("free", count), ("full", 0))):

@@ -24,7 +24,7 @@ END_OF_CHAIN = -1
 def dma_lines(
     design: PlacedDesign, locks: Mapping[LockOp, int]
 ) -> Iterator[Sequence[object]]:
-    """For each channel its BDs, and then its start; `locks` has their indices.
+    """The BDs and then the start of each channel; `locks` has the locks' indices.
 
     Raises:
       ValueError: naming the tile, if a program has no counterpart in a configuration.

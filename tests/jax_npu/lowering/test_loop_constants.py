@@ -47,7 +47,7 @@ def accumulated(weights, batches):
 
 
 def packs(function, *arguments):
-    """In which computations of the program operands are packed."""
+    """The computations of the program in which operands are packed."""
     text = jax.jit(function).lower(*arguments).compile().as_text()
     computation, found = "", []
     for line in text.splitlines():

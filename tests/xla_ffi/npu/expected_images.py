@@ -75,7 +75,7 @@ def window(x, axis, block, batches, blocks):
 
 
 def expected_images(plan, run, a, b):
-    """Of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
+    """Images of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
     array = plan.array
     batch, row, column = zip(run.start, run.grid)
     a = window(a, 1, array.block_m, batch, row)

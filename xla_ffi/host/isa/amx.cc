@@ -16,7 +16,7 @@ namespace {
 // uses the vectors of tile.inc
 #include "xla_ffi/host/isa/skinny.inc"
 
-// Of the eight tile registers four are sums, two lhs and two rhs.
+// Four of the eight tile registers hold sums, two lhs and two rhs.
 constexpr int kMaxPanels = 2;
 constexpr int kTileWords = kPanel * kPanel;
 
