@@ -1,7 +1,7 @@
 """Hugging Face GPT-2 directories: `config.json` and the weights, read and written.
 
-Its Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed and reshaped, never
-transposed. The format itself is in `hf/`.
+Hugging Face's Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed and
+reshaped, never transposed. The format itself is in `hf/`.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Rematerialisation policies for `jax.checkpoint` that know the GEMM primitive.
 
-XLA's own (`jax.checkpoint_policies`) recognise `lax.dot_general` only and would compute
-every GEMM again.
+JAX's own policies (`jax.checkpoint_policies`) recognise only `lax.dot_general`, and so
+would compute every GEMM again.
 """
 
 from typing import Any

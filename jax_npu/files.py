@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: the one writer of the project."""
+"""Writes files whole or not at all."""
 
 import uuid
 from collections.abc import Callable

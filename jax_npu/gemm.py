@@ -1,4 +1,4 @@
-"""Contractions on the NPU, as one JAX primitive.
+"""Contractions on any backend, as one JAX primitive.
 
 The primitive takes two operands as they lie in memory and a `Spec` that labels their
 dimensions. It is bilinear: each of its derivatives is the primitive again, with the

@@ -1,5 +1,5 @@
-// From the buffers and attributes of a custom call to what the GEMMs take. All of it
-// throws std::invalid_argument for what cannot be.
+// From the buffers and attributes of a custom call to what the GEMMs take. Throws
+// std::invalid_argument for attributes and buffers that do not fit.
 
 #ifndef JAX_NPU_XLA_FFI_DECODE_H_
 #define JAX_NPU_XLA_FFI_DECODE_H_

@@ -1,6 +1,6 @@
 """The one table of arithmetics: the ways in which cores multiply and add.
 
-The names are those of the C++ (`aie/sim`, `xla_ffi/npu`), which takes them as text.
+The C++ takes them as text: `aie/sim` the names, `xla_ffi/npu` the values of `operands`.
 """
 
 from dataclasses import dataclass
@@ -65,6 +65,10 @@ ARITHMETICS = {
     )
 }
 
+# How whole NPUs compute with our kernels: npu2 multiplies blocks of (8, 8, 8) with
+# shared exponents only.
+CHIPS = {"npu1": "exact", "npu2": "bfp16"}
+
 
 def arithmetics_of(device_name: str) -> tuple[str, ...]:
     """Names of the arithmetics of an NPU, the default first.
@@ -72,9 +76,24 @@ def arithmetics_of(device_name: str) -> tuple[str, ...]:
     A part of an NPU, such as "npu1_2col", has those of the whole.
 
     Raises:
-      ValueError: if there is no such device.
+      ValueError: if there is no such device, or no arithmetic for it.
     """
     npu = device(device_name).name.split("_")[0]
-    return tuple(
+    names = tuple(
         name for name, arithmetic in ARITHMETICS.items() if npu in arithmetic.devices
     )
+    if not names:
+        raise ValueError(f"no arithmetic of ARITHMETICS lists {npu} in its devices")
+    return names
+
+
+def arithmetic_of_chip(device_name: str) -> str:
+    """The arithmetic in which our kernels compute on the chip itself.
+
+    Raises:
+      ValueError: if there is no such device, or it has no entry in CHIPS.
+    """
+    npu = device(device_name).name.split("_")[0]
+    if npu not in CHIPS:
+        raise ValueError(f"CHIPS has no arithmetic for {npu}")
+    return CHIPS[npu]

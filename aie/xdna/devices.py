@@ -1,4 +1,6 @@
-"""The NPUs as one table: every limit, address and rate of the hardware that we rely on.
+"""The NPUs as one table: every limit and address of the hardware that we rely on.
+
+Times and most rates are in `timing.py`.
 
 Sources: AMD AM020 and AM027 (architecture manuals and register references of AIE-ML and
 its successor), aie-rt, mlir-aie's target model. Addresses are byte offsets within a

@@ -1,6 +1,7 @@
 """The diagnosis: can a backend run on this machine, and if not, what fixes it.
 
-The functions here turn facts into findings and a verdict; `facts.py` reads the facts.
+It collects the findings of `machine_checks.py` and `software_checks.py`, in the order
+to fix them, and decides whether the backend can run. `facts.py` reads the facts.
 """
 
 from collections.abc import Mapping

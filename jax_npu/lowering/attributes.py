@@ -1,4 +1,4 @@
-"""The attributes of the custom calls: the only place in Python that spells their names.
+"""The attributes of the custom calls: the only place in jax_npu that names them.
 
 `xla_ffi/attributes.h` declares the same names and types and decodes by name, so that
 one which differs, is missing or is left over is an error of the call.

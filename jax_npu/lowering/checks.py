@@ -1,4 +1,4 @@
-"""How results of the NPU are checked while a program runs.
+"""The checks of an NPU's results that a program is lowered with.
 
 Before a run its output is filled with a pattern that no product has. After the run it
 is compared with the operands by Freivalds' test, C r = A (B r) for random signs r:

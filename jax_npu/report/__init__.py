@@ -1,1 +1,1 @@
-"""What a user with a chip runs once, and sends."""
+"""The trial of `jax-npu report`: a user with a chip runs it once and sends the file."""

@@ -1,4 +1,4 @@
-"""The user's cache: its folder, and files that are written whole or not at all."""
+"""The user's cache folder, with errors that say what to do if it cannot be written."""
 
 import errno
 import os

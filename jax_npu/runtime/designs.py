@@ -1,4 +1,4 @@
-"""The array's design: what a chip is given, and what the virtual NPU loads."""
+"""Finds the xclbin for a chip, and writes the design for the virtual NPU."""
 
 import functools
 import hashlib

@@ -1,7 +1,7 @@
 """Every environment variable of the project: its name, its values, its meaning.
 
-Those that Python reads are read here. The others are read by C++ or by the tests; the
-`reader` of each names the place, and a test compares names and defaults with it.
+Most that Python reads are read here; `reader` names the file that reads each of the
+others, and a test compares the names and defaults there with this table.
 """
 
 import os

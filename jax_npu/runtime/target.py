@@ -2,7 +2,7 @@
 
 from jax_npu.runtime.environment import DEVICE, SIM_ARITHMETIC
 from jax_npu.runtime.machine import chip
-from xdna.arithmetics import arithmetics_of
+from xdna.arithmetics import arithmetic_of_chip, arithmetics_of
 
 NPUS = tuple(DEVICE.choices)  # there is a design for each
 # The backends whose custom call runs an NPU's instructions, with the library of their
@@ -40,4 +40,4 @@ def npu_arithmetic(backend: str, device: str) -> str:
     """
     if backend == "sim":
         return SIM_ARITHMETIC.choose(arithmetics_of(device))
-    return "exact" if device == "npu1" else "bfp16"
+    return arithmetic_of_chip(device)

@@ -1,4 +1,4 @@
-"""What an object file for the cores asks of their data memory."""
+"""Reads from an ELF object how much data memory of a core its kernels need."""
 
 import struct
 from collections.abc import Iterator

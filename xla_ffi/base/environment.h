@@ -1,4 +1,4 @@
-// The environment variables that the C++ of this folder reads, with their defaults.
+// The environment variables that the C++ of xla_ffi reads, with their defaults.
 // jax_npu/runtime/environment.py lists them for users, with those that Python reads.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_ENVIRONMENT_H_

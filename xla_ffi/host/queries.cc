@@ -1,4 +1,4 @@
-// What Python asks about the host GEMM, through ctypes, when it lowers a product.
+// What Python asks about the host GEMM, through ctypes.
 
 #include <cstdint>
 #include <exception>

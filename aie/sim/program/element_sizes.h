@@ -1,4 +1,4 @@
-// Sizes of what a design stores: the only place that knows them.
+// Sizes of a word and of the element types that a design stores.
 
 #ifndef JAX_NPU_AIE_SIM_PROGRAM_ELEMENT_SIZES_H_
 #define JAX_NPU_AIE_SIM_PROGRAM_ELEMENT_SIZES_H_

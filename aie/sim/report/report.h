@@ -1,4 +1,4 @@
-// The counters of the virtual NPU: data, never log lines.
+// The counters of a run on the virtual NPU, or of all runs: fields, and JSON of them.
 
 #ifndef JAX_NPU_AIE_SIM_REPORT_REPORT_H_
 #define JAX_NPU_AIE_SIM_REPORT_REPORT_H_

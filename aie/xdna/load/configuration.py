@@ -1,7 +1,7 @@
 """A placed design as the configuration that the virtual NPU loads.
 
 `aie/sim/program/configuration.h` documents the format of the text. It refers to
-everything by index and counts bytes or words: symbols and element types end here.
+everything by index and counts bytes or words: this module resolves symbols and types.
 """
 
 from collections.abc import Iterator, Sequence

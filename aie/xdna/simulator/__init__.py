@@ -4,7 +4,8 @@
     report = npu.run(words, [a, b, c])
 
 The names below are the door of this package. `xdna.simulator.gemm` adds the buffers of
-a GEMM of any size, `xdna.simulator.library` the compiled engine's file.
+a GEMM of any size, `xdna.simulator.calibration` compares simulated times with measured
+ones, and `xdna.simulator.library` names the file of the compiled engine.
 """
 
 from xdna.simulator.kernel import Kernel

@@ -1,4 +1,4 @@
-// The kernels for Any CPU: 4 lanes of f32, register tiles of 2 rows and one panel.
+// The kernels for any CPU: 4 lanes of f32, register tiles of 2 rows and one panel.
 
 #include "xla_ffi/host/isa/instruction_set.h"
 

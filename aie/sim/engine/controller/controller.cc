@@ -156,7 +156,7 @@ void Controller::BlockWrite() {
   if (bytes % 4 != 0 || bytes <= 4 * kHeader) {
     Fail("BLOCKWRITE counts " + std::to_string(bytes) + " bytes");
   }
-  const size_t count = bytes / 4 - kHeader;
+  const size_t count = bytes / kWordBytes - kHeader;
   Word(kHeader + count - 1);
   const Times& times = array.times;
   const double cycles = times.blockwrite + times.blockwrite_word * count;

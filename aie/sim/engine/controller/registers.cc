@@ -19,7 +19,7 @@ Register RegisterAt(const Limits& limits, const TileLimits& tile, uint32_t offse
 
   const uint32_t in_bds = offset - tile.bd_address;
   const uint32_t bd = in_bds / limits.bd_stride_bytes;
-  const uint32_t word = in_bds % limits.bd_stride_bytes / 4;
+  const uint32_t word = in_bds % limits.bd_stride_bytes / kWordBytes;
   if (bd < static_cast<uint32_t>(tile.num_bds) && word < kShimBdWords) {
     return {Register::kBdWord, bd, word};
   }

@@ -60,7 +60,7 @@ void Controller::WriteData(Tile& tile, uint32_t offset, uint32_t value, uint32_t
     Fail("writes byte " + std::to_string(offset) + " of " + tile.Name() + " while " +
          other->by->Name() + (other->writes ? " writes" : " reads") + " it");
   }
-  uint32_t& written = memory.words()[offset / 4];
+  uint32_t& written = memory.words()[offset / kWordBytes];
   written = (written & ~mask) | (value & mask);
   memory.MarkWritten(offset, offset + 4);
 }
