@@ -15,6 +15,12 @@ COMMANDS = {
     "bench": "time training steps on backends side by side",
     "export": "write a run as a Hugging Face directory",
 }
+MODULES = {
+    "train": "gpt2_flax.train",
+    "sample": "gpt2_flax.sample",
+    "bench": "gpt2_flax.bench.command",
+    "export": "gpt2_flax.export",
+}
 LONG_COMMANDS = ("train", "bench")  # that gain from the tuned allocator
 # The extra [gpt2] of pyproject.toml, as modules.
 EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
@@ -31,7 +37,7 @@ def main() -> int:
     if command in LONG_COMMANDS:
         restart_with_tuned_allocator()
     try:
-        module = importlib.import_module(f"gpt2_flax.{command}")
+        module = importlib.import_module(MODULES[command])
     except ModuleNotFoundError as e:
         if (e.name or "").split(".")[0] not in EXTRA:
             raise

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax_npu
-from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.bench.chart import draw
 from gpt2_flax.bench.contender import Contender, require_contender
@@ -184,8 +183,3 @@ def print_results(
         print(f"gpt2-flax: {warning}.", file=sys.stderr)
     if arguments.chart:
         draw(arguments.chart, bench)
-
-
-if __name__ == "__main__":
-    restart_with_tuned_allocator()
-    sys.exit(main())

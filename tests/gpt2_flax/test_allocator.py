@@ -31,7 +31,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def restarts(monkeypatch):
     """A list of the restarts that the program asks for, which do not happen."""
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.35"))
-    monkeypatch.delenv(allocator.VARIABLE, raising=False)
+    monkeypatch.setenv(allocator.VARIABLE, "")  # recorded, so that the end restores it
+    monkeypatch.delenv(allocator.VARIABLE)
     commands = []
     monkeypatch.setattr(os, "execv", lambda *command: commands.append(command))
     return commands
