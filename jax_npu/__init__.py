@@ -10,7 +10,7 @@ from jax_npu.products import dot_general, einsum, matmul
 from jax_npu.runtime.attached_npus import Device, devices
 from jax_npu.runtime.call_trace import trace_calls
 from jax_npu.runtime.counters import Counters, counters
-from jax_npu.runtime.events import NpuHealth, npu_events, npu_health
+from jax_npu.runtime.npu_events import NpuHealth, npu_events, npu_health
 
 __all__ = [
     "Backend",

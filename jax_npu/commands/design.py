@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jax_npu.commands.array_flags import add_array_flags, array_of
-from jax_npu.commands.files import read_design
+from jax_npu.commands.input_output import read_design
 from jax_npu.files import write_file
 
 
@@ -35,7 +35,7 @@ def _design(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from xdna.check.target import check_design, fullest_core
+    from xdna.check.whole_design import check_design, fullest_core
 
     design = read_design(arguments.design)
     violations = check_design(design)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jax_npu.commands.array_flags import add_array_flags, add_size_flags, plan_of
-from jax_npu.commands.files import read_words
+from jax_npu.commands.input_output import read_words
 from jax_npu.files import write_file
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import rich
 
-from jax_npu.commands.files import (
+from jax_npu.commands.input_output import (
     empty_array,
     read_array,
     read_design,

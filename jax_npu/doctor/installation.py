@@ -14,8 +14,8 @@ from jax_npu.doctor.remedies import REINSTALL
 from jax_npu.products import matmul
 from jax_npu.runtime import designs, extension
 from jax_npu.runtime.environment import CHECK, DESIGN, HOST_ISA
-from jax_npu.runtime.events import npu_health
 from jax_npu.runtime.machine import text
+from jax_npu.runtime.npu_events import npu_health
 from jax_npu.runtime.target import DRIVERS
 
 AFTER_SELF_TEST = {

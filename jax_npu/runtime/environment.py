@@ -103,7 +103,7 @@ LIBRARY_DIR = Variable(
     "JAX_NPU_LIBRARY_DIR",
     "folder to load the compiled libraries from, such as a build with sanitizers",
     default="where the package is installed",
-    reader="aie/xdna/library.py",
+    reader="aie/xdna/find_library.py",
 )
 SIM_ARITHMETIC = Variable(
     "JAX_NPU_SIM_ARITHMETIC",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from xdna.library import find_library
+from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
 

@@ -41,7 +41,7 @@ from jax_npu.toolchain.compilers import (
     kernel_sources,
 )
 from jax_npu.toolchain.object_file import data_bytes
-from xdna.check.target import check_design
+from xdna.check.whole_design import check_design
 from xdna.dialect.text import parse_module
 from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import (

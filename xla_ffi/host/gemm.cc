@@ -7,8 +7,8 @@
 #include "xla_ffi/base/dtype.h"
 #include "xla_ffi/host/isa/instruction_set.h"
 #include "xla_ffi/host/operand.h"
+#include "xla_ffi/host/result_area.h"
 #include "xla_ffi/host/scratch.h"
-#include "xla_ffi/host/target.h"
 #include "xla_ffi/host/tiles.h"
 
 namespace jax_npu {

@@ -8,7 +8,7 @@
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/host/isa/instruction_set.h"
 #include "xla_ffi/host/operand.h"
-#include "xla_ffi/host/target.h"
+#include "xla_ffi/host/result_area.h"
 
 namespace jax_npu {
 

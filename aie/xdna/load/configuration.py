@@ -12,7 +12,7 @@ from xdsl.dialects.func import FuncOp
 from xdna.check.memory import num_bytes
 from xdna.check.placed_design import PlacedDesign, lock_of, name_of
 from xdna.check.routes import circuit_flows, packet_flows
-from xdna.check.target import check_design
+from xdna.check.whole_design import check_design
 from xdna.devices import DEVICES
 from xdna.dialect.aie import BufferOp, CoreOp, DeviceOp, LockOp, UseLockOp
 from xdna.load.core_calls import Kernels

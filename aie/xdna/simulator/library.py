@@ -7,7 +7,7 @@ returns the reason.
 import ctypes
 import functools
 
-from xdna.library import find_library
+from xdna.find_library import find_library
 
 LIBRARY = "libnpu_sim.so"
 

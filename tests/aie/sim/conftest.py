@@ -32,7 +32,7 @@ def gemm_configuration(array):
     return configuration(gemm_design(array))
 
 
-class Gemm:
+class GemmRun:
     """A product in one run of the array, with its stream and its images in DDR."""
 
     def __init__(self, array, batch, m, k, n):
@@ -75,7 +75,7 @@ def make_gemm():
 
     def make(device_name, sizes, **options):
         options = {"m": 16, "k": 8, "n": 16} | options
-        return Gemm(GemmArray(device_name, **options), *sizes)
+        return GemmRun(GemmArray(device_name, **options), *sizes)
 
     return make
 

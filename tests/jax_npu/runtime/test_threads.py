@@ -14,7 +14,7 @@ import pytest
 import jax_npu
 from jax_npu.runtime import extension
 from jax_npu.runtime.designs import gemm_array
-from jax_npu.runtime.events import npu_events
+from jax_npu.runtime.npu_events import npu_events
 from xdna.dialect.text import print_module
 from xdna.gemm.design import gemm_design
 

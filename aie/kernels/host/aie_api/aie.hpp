@@ -27,9 +27,10 @@
 //     operation does. Its mean error relative to the sum of |a b| stays below 1e-6. On
 //     silicon 7e-5 was measured, for data and lengths that were not published.
 //   - bfp16 rounds 8 consecutive k of an operand to 8-bit mantissas that share the
-//     largest exponent of the eight. Mantissas saturate at 127, and a block with an infinity or a
-//     NaN makes NaN. Products are summed exactly and added with one rounding. On
-//     operands uniform in [0, 1) and k = 768 its error is 2.5e-4; 2.4e-4 was measured.
+//     largest exponent of the eight. Mantissas saturate at 127, and a block with an
+//     infinity or a NaN makes NaN. Products are summed exactly and added with one
+//     rounding. On operands uniform in [0, 1) and k = 768 its error is 2.5e-4; 2.4e-4
+//     was measured.
 //   - bfp16_floor rounds mantissas down: its error is 1.05e-2; 9.9e-3 was measured.
 //   - fast is the CPU's own f32.
 //

@@ -5,7 +5,7 @@ from xdsl.builder import ImplicitBuilder
 from xdsl.dialects.builtin import MemRefType, ModuleOp, bf16, i32
 from xdsl.ir import Block, Region
 
-from xdna.check.target import check_design
+from xdna.check.whole_design import check_design
 from xdna.dialect.aie import (
     BufferOp,
     CoreOp,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdna.check.target import check_design
+from xdna.check.whole_design import check_design
 from xdna.dialect.text import parse_module, print_module
 
 DATA = pathlib.Path(__file__).parents[1] / "data"

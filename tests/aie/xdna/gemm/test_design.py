@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xdna.check.target import check_design
+from xdna.check.whole_design import check_design
 from xdna.dialect.aie import BufferOp, DmaBdOp, LockOp, TileOp
 from xdna.dialect.text import parse_module, print_module
 from xdna.gemm.array import GO_LOCK, GemmArray

@@ -1,7 +1,7 @@
 // The matrix that a product writes, in the program's array.
 
-#ifndef JAX_NPU_XLA_FFI_HOST_TARGET_H_
-#define JAX_NPU_XLA_FFI_HOST_TARGET_H_
+#ifndef JAX_NPU_XLA_FFI_HOST_RESULT_AREA_H_
+#define JAX_NPU_XLA_FFI_HOST_RESULT_AREA_H_
 
 #include <cstdint>
 
@@ -38,4 +38,4 @@ void ClearNonFinite(const Target& target, const Area& area);
 
 }  // namespace jax_npu
 
-#endif  // JAX_NPU_XLA_FFI_HOST_TARGET_H_
+#endif  // JAX_NPU_XLA_FFI_HOST_RESULT_AREA_H_

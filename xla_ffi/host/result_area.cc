@@ -1,4 +1,4 @@
-#include "xla_ffi/host/target.h"
+#include "xla_ffi/host/result_area.h"
 
 #include <cmath>
 

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from xdna.check.target import check_design, fullest_core
+from xdna.check.whole_design import check_design, fullest_core
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.gemm import array as gemm_array
