@@ -5,6 +5,7 @@
 
 #include "aie/sim/engine/array.h"
 #include "aie/sim/engine/controller/registers.h"
+#include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
 namespace {

@@ -1,5 +1,7 @@
 #include "aie/sim/engine/controller/registers.h"
 
+#include "aie/sim/program/element_sizes.h"
+
 namespace jax_npu::sim {
 
 // Offsets below a base wrap around to large numbers, which no comparison accepts.

@@ -1,6 +1,7 @@
 // What an operation does to the registers of a tile: memory, locks, BDs and channels.
 #include "aie/sim/engine/array.h"
 #include "aie/sim/engine/controller/registers.h"
+#include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
 
