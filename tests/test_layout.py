@@ -62,7 +62,7 @@ def test_the_paths_of_contributing_exist():
     assert len(rows) >= 10
     for row in rows:
         folder = ROOT
-        for name in re.findall(r"`([\w./]+)`", row.split("|")[2]):
+        for name in re.findall(r"`(\w+[./][\w./]*)`", row.split("|")[2]):
             near = folder / name
             path = ROOT / name if (ROOT / name).exists() else near
             assert path.exists(), f"{name} in: {row}"
