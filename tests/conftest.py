@@ -15,6 +15,7 @@ import pytest
 
 import jax_npu
 from jax_npu.runtime import extension
+from jax_npu.runtime.environment import HOST_ISA
 from jax_npu.runtime.target import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
@@ -24,7 +25,7 @@ if chosen := os.environ.get("JAX_NPU_BACKEND"):
     BACKENDS = (jax_npu.resolve_backend(chosen),)
 CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")
 
-INSTRUCTION_SETS = ("amx", "avx512bf16", "avx512", "avx2", "portable")
+INSTRUCTION_SETS = tuple(HOST_ISA.choices)
 
 # Error of an f32 sum in any order, relative to its accumulated mass sum |a| |b|: some
 # units of 2^-24.

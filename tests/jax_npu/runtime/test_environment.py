@@ -9,6 +9,7 @@ import pytest
 from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
+    HOST_ISA,
     SIM_ARITHMETIC,
     SIM_CHECKS,
     STRESS_SECONDS,
@@ -94,6 +95,14 @@ def test_another_value_is_one_clear_line(monkeypatch):
 def test_devices_and_arithmetics_are_those_of_the_array():
     assert set(DEVICE.choices) <= set(DEVICES)
     assert SIM_ARITHMETIC.default in SIM_ARITHMETIC.choices
+
+
+def test_instruction_sets_are_those_of_the_host_gemm():
+    """Each has a file of its own, which names it."""
+    files = {path.stem: path for path in (ROOT / "xla_ffi/host/isa").glob("*.cc")}
+    assert files.keys() - {"instruction_set", "peak"} == HOST_ISA.choices.keys()
+    for name in HOST_ISA.choices:
+        assert f'"{name}"' in files[name].read_text()
 
 
 def test_a_variable_reads_the_environment_when_it_is_asked(monkeypatch):
