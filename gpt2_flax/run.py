@@ -78,7 +78,7 @@ def find_run(out: Path) -> dict[str, Any] | None:
         raise InputError(
             f"{path} is damaged: {e}. Restore it, or give another --out."
         ) from None
-    # A config.json of another program, such as transformers, is no run.
+    # A config.json of another program, such as transformers, is not a run.
     ours = isinstance(record, dict) and record.get("program") == PROGRAM
     return record if ours else None
 

@@ -138,7 +138,7 @@ def check_no_others(
         first = min(others, key=natural_order)
         more = f", nor are {len(others) - 1} others" if len(others) > 1 else ""
         raise InputError(
-            f"{tensors[first].file}: {first} is no part of the GPT-2 that config.json "
+            f"{tensors[first].file}: {first} is not part of the GPT-2 that config.json "
             f"describes{more}; correct config.json, or delete what the model does not "
             "need."
         )
@@ -188,7 +188,7 @@ def theirs(path: tuple[Any, ...]) -> str:
 
 
 def with_prefix(name: str) -> str:
-    """The name in a GPT2LMHeadModel, whose head is no part of its `transformer`."""
+    """The name in a GPT2LMHeadModel, whose head is not part of its `transformer`."""
     return name if name == HEAD else PREFIX + name
 
 

@@ -32,7 +32,7 @@ def num_passes(precision: Any) -> int:
     """1, 3, 6 or 9, from a precision as `lax.dot_general_p` carries it.
 
     Raises:
-      NotImplementedError: for an algorithm that is no sum of bf16 products.
+      NotImplementedError: for an algorithm that is not a sum of bf16 products.
     """
     if precision is None:
         return 1

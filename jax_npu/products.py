@@ -48,7 +48,7 @@ def dot_general(
     Raises:
       TypeError: for other dtypes, and for shapes that do not fit, as lax does.
       ValueError: for a backend that does not exist or cannot run here.
-      NotImplementedError: for a precision that is no sum of bf16 products.
+      NotImplementedError: for a precision that is not a sum of bf16 products.
     """
     backend = resolve_backend(backend)
     options = _options(precision, preferred_element_type, out_sharding)

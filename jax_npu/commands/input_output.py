@@ -46,7 +46,7 @@ def read_array(spec: str) -> np.ndarray:
             array = np.lib.format.read_array(file, allow_pickle=False)
         except ValueError as error:
             raise ValueError(
-                f"{path} is no array as numpy.save writes: {error}"
+                f"{path} is not an array as numpy.save writes it: {error}"
             ) from None
     if array.dtype.kind == "V" and array.dtype.itemsize == BF16.itemsize:
         array = array.view(BF16)

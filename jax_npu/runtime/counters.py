@@ -22,7 +22,7 @@ class Counters:
     copied_bytes: int  # where data only moves: results out of tiles or images
     call_ns: int  # wall time in which at least one call ran
     pack_ns: int  # thread time of packing
-    multiply_ns: int  # thread time of multiplying; none for an NPU, which is no thread
+    multiply_ns: int  # thread time of multiplying; 0 for an NPU, which is no thread
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))

@@ -251,7 +251,7 @@ def _mlir_aie_version(folder: Path) -> str:
     """The version of the wheel; `aiecc --version` prints only a commit."""
     path = [str(folder.parent)]
     found = list(metadata.distributions(name=folder.name, path=path))
-    return found[0].version if found else "an unknown version (it is no wheel's)"
+    return found[0].version if found else "an unknown version (not from a wheel)"
 
 
 def _peano_version(peano: Path) -> str:

@@ -78,7 +78,7 @@ def test_initial_weights_follow_the_seed(config):
 
 
 def test_heads_must_share_the_channels_equally():
-    with pytest.raises(InputError, match="30 is no multiple of --num-heads 4"):
+    with pytest.raises(InputError, match="30 is not a multiple of --num-heads 4"):
         GPT2Config(num_layers=1, num_heads=4, embed_dim=30)
 
 

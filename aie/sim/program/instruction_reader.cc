@@ -71,7 +71,7 @@ Instruction InstructionReader::Read(Line& line) const {
     line.End();
     return i;
   }
-  line.Fail("is no known instruction");
+  line.Fail("is not a known instruction");
 }
 
 void InstructionReader::ReadConst(Line& line, Instruction& i) const {

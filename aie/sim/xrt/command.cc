@@ -114,7 +114,7 @@ int kernel::group_id(int argument) const {
   if (argument != kInstructions &&
       (argument < kFirstData || argument >= kNumArguments)) {
     throw std::out_of_range("argument " + std::to_string(argument) +
-                            " of the kernel is no buffer");
+                            " of the kernel is not a buffer");
   }
   return static_cast<int>(MemoryOf(argument));
 }
@@ -130,7 +130,7 @@ run::run(const kernel& kernel)
 void run::set_arg_at_index(int index, const void* value, size_t num_bytes) {
   if ((index != kOpcode && index != kNumWords) || num_bytes > sizeof(uint64_t)) {
     throw std::invalid_argument("argument " + std::to_string(index) +
-                                " of the kernel is no number of " +
+                                " of the kernel is not a number of " +
                                 std::to_string(num_bytes) + " bytes");
   }
   uint64_t number = 0;
@@ -141,7 +141,7 @@ void run::set_arg_at_index(int index, const void* value, size_t num_bytes) {
 void run::set_arg_at_index(int index, const bo& buffer) {
   if (index != kInstructions && (index < kFirstData || index >= kNumArguments)) {
     throw std::invalid_argument("argument " + std::to_string(index) +
-                                " of the kernel is no buffer");
+                                " of the kernel is not a buffer");
   }
   handle_->buffers[index] = buffer.get_handle();
 }

@@ -74,7 +74,7 @@ xclbin::xclbin(const std::string& filename) {
                                             UuidOf(text));
   } catch (const std::invalid_argument& error) {
     throw std::runtime_error(filename +
-                             " is no design for the virtual NPU: " + error.what());
+                             " is not a design for the virtual NPU: " + error.what());
   }
 }
 

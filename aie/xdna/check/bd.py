@@ -106,7 +106,7 @@ def dimension_breaches(dma: Dma, dims: Dims, width: int) -> Iterator[Breach]:
         if run is None and stride * width % WORD_BYTES:
             yield stride * width, WORD_BYTES, f"granule of {dim}", "bytes of a stride"
         if innermost and run is None and width != WORD_BYTES:
-            what = "the innermost stride, of elements that are no words"
+            what = "the innermost stride, of elements that are not whole words"
             yield stride, 1, f"stride of {dim}", what
         # The outermost dimension's size has no field: the length ends it.
         wrap = size if run is None else run // WORD_BYTES

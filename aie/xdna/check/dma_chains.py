@@ -31,7 +31,7 @@ class Chain:
     bds: list[DmaBdOp] = field(default_factory=list)
     uses: list[list[UseLockOp]] = field(default_factory=list)  # for each BD
     loops_to: int | None = None  # position of the BD that follows the last
-    fault: str | None = None  # the reason why it is no chain
+    fault: str | None = None  # the reason why it is not a chain
 
     def __str__(self) -> str:
         return f"{self.direction} {self.channel}"

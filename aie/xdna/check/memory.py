@@ -2,7 +2,8 @@
 
 A core's stack lies at address 0. Program memory is estimated from the sizes of the
 linked objects, as far as the caller knows them, plus one instruction for each operation
-of the core's own program. The compiler may need more, so a pass is no promise.
+of the core's own program. The compiler may need more, so a pass is not a
+promise.
 """
 
 from collections import defaultdict

@@ -114,7 +114,7 @@ def _check_tiles(design: PlacedDesign) -> Iterator[Violation]:
             yield Violation(tile, "core", 2, 1, "two programs for one core")
         cores.add(tile)
     for operation in _strangers(design):
-        what = "operand is no aie.tile"
+        what = "operand is not an aie.tile"
         yield Violation(None, operation.name, "an aie.tile", "other", what)
 
 

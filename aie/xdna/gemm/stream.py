@@ -109,7 +109,7 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
     """The schedule that a stream carries out.
 
     Raises:
-      ValueError: if the words are no stream, or the cores' parameters differ.
+      ValueError: if the words are not a stream, or the cores' parameters differ.
     """
     _, stream = decode(words)
     writes = {op.address: op.value for _, op in stream if isinstance(op, Write)}

@@ -23,7 +23,7 @@ def disassemble(words: ArrayLike) -> str:
     """A line for the header, then the first word and the meaning of each operation.
 
     Raises:
-      ValueError: if the words are no stream, as `decoding.decode`.
+      ValueError: if the words are not a stream, as `decoding.decode`.
     """
     header, stream = decode(words)
     lines = [

@@ -171,7 +171,8 @@ class _Reader:
             case "queue":
                 if mask != ALL_BITS or value & ~QUEUE_BITS:
                     raise ValueError(
-                        f"word {word}: {channel} is pushed {value:#x}, which is no task"
+                        f"word {word}: {channel} is pushed {value:#x}, which is not a "
+                        "task"
                     )
                 self.push(word, channel, value)
 

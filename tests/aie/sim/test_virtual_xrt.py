@@ -168,7 +168,7 @@ def test_npu1_has_six_contexts(run):
     ("case", "message"),
     [
         ("no_device", "No such device with index '1'"),
-        ("no_design", "is no design for the virtual NPU"),
+        ("no_design", "is not a design for the virtual NPU"),
         ("no_kernel", "No such kernel 'GEMM'"),
         ("sync_beyond_the_buffer", "bytes from byte 4 of a buffer of"),
     ],

@@ -132,7 +132,7 @@ def test_tensors_that_config_json_does_not_name_start_no_run(
     path = weights / "config.json"
     path.write_text(path.read_text().replace('"n_layer": 12', '"n_layer": 2'))
     assert train_weights("--steps", 2, "--weights", weights) == 2
-    assert "h.2.attn.c_attn.bias is no part of the GPT-2" in (line := one_line(capsys))
+    assert "h.2.attn.c_attn.bias is not part of the GPT-2" in (line := one_line(capsys))
     assert "nor are 119 others" in line
     assert not out.exists()
 

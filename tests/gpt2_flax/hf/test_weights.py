@@ -128,7 +128,7 @@ def test_a_head_of_its_own_is_saved_as_transformers_names_it(config, tmp_path):
 def test_a_tensor_that_config_json_does_not_describe_is_named(config, folder, name):
     change_arrays(folder, put(name, np.ones((1, 1, 24, 24), np.float32)))
     short = name.removeprefix("transformer.")
-    message = rf"model\.safetensors: {short} is no part of the GPT-2 .*json describes;"
+    message = rf"model\.safetensors: {short} is not part of the GPT-2 .*json describes;"
     with pytest.raises(InputError, match=message):
         load_params(folder, config)
 

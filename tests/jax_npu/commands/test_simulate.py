@@ -141,7 +141,7 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
     ("more", "message"),
     [
         (["--in", "nothing.npy"], "nothing.npy"),
-        (["--in", "insts.bin"], "insts.bin is no array as numpy.save writes"),
+        (["--in", "insts.bin"], "insts.bin is not an array as numpy.save writes it"),
         (["--in", "x.npy:complex64"], "a dtype must be"),
         (["--in", "text.npy"], "text.npy holds <U2"),
         (["--in", "ints.npy:bfloat16"], "ints.npy holds int32"),

@@ -473,7 +473,7 @@ def test_an_aiecc_of_no_wheel_is_refused(tools, tmp_path, capsys):
     (tools.site / "mlir_aie-1.3.4.dist-info" / "METADATA").unlink()
     (tools.site / "mlir_aie-1.3.4.dist-info").rmdir()
     assert main(["build"]) == 2
-    assert "is of an unknown version (it is no wheel's)" in capsys.readouterr().err
+    assert "is of an unknown version (not from a wheel)" in capsys.readouterr().err
 
 
 def test_the_wheels_of_this_python_are_found_without_path(tools, monkeypatch):

@@ -35,7 +35,7 @@ Cycles Controller::WriteCycles(uint32_t address) const {
 void Controller::Write(uint32_t address, uint32_t value, uint32_t mask) {
   Tile& tile = TileOf(address);
   const uint32_t offset = kTileOffset.Of(address);
-  if (offset % 4 != 0) Fail("address " + Hex(address) + " is no multiple of 4");
+  if (offset % 4 != 0) Fail("address " + Hex(address) + " is not a multiple of 4");
   const Register at = RegisterAt(array.limits, *tile.limits, offset);
   switch (at.kind) {
     case Register::kData:
@@ -135,7 +135,7 @@ void Controller::WriteControl(Channel& channel, uint32_t value, uint32_t mask) {
 
 void Controller::WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask) {
   if (mask != kAllBits || (value & ~kTaskQueueBits) != 0) {
-    Fail(channel.Name() + " is pushed " + Hex(value) + ", which is no task");
+    Fail(channel.Name() + " is pushed " + Hex(value) + ", which is not a task");
   }
   const int id = static_cast<int>(kStartBd.Of(value));
   const int repeats = static_cast<int>(kRepeatCount.Of(value)) + 1;

@@ -81,7 +81,7 @@ void Channel::BeginBd(int id) {
                                                    descriptor.iteration;
   if (address % kWordBytes != 0) {
     array.Fail(BdName() + " begins at byte " + std::to_string(address) +
-               ", which is no multiple of " + std::to_string(kWordBytes));
+               ", which is not a multiple of " + std::to_string(kWordBytes));
   }
   pattern = Pattern(address / kWordBytes, descriptor.length, descriptor.dimensions);
   words_left = pattern.length();

@@ -130,9 +130,9 @@ def test_bd_rewritten_in_flight(trap, stream):
 def test_task_that_is_none(trap, stream):
     at = index_of(stream, Write, address=A_QUEUE)
     stream[at] = stream[at]._replace(value=1 << 24)
-    assert "shim (0, 0) MM2S 0 is pushed 0x1000000, which is no task" in trap(stream)
+    assert "shim (0, 0) MM2S 0 is pushed 0x1000000, which is not a task" in trap(stream)
     stream[at] = MaskWrite(A_QUEUE, 0, 0xF)
-    assert "shim (0, 0) MM2S 0 is pushed 0x0, which is no task" in trap(stream)
+    assert "shim (0, 0) MM2S 0 is pushed 0x0, which is not a task" in trap(stream)
 
 
 def test_token_without_a_controller_id(trap, stream):
@@ -203,7 +203,7 @@ def test_lock_set_too_high(trap, stream):
         (Write(1 << 20 | 0xA0000, 0), "register 0xa0000 of memtile (0, 1) cannot"),
         (Write(2 << 20 | 0x1D000, 0), "register 0x1d000 of core (0, 2) cannot"),
         (Write(2 << 20 | 0x32000, 1), "register 0x32000 of core (0, 2) cannot"),
-        (Write(2 << 20 | 2, 0), "address 0x200002 is no multiple of 4"),
+        (Write(2 << 20 | 2, 0), "address 0x200002 is not a multiple of 4"),
         (Write(4 << 25, 0), "of tile (4, 0), which npu1 does not have"),
         (Write(6 << 20, 0), "of tile (0, 6), which npu1 does not have"),
         (DdrPatch(0x1D008, 0, 0), "DDR_PATCH must go to word 1 of a shim's BD"),

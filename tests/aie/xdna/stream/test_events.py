@@ -182,5 +182,5 @@ def test_locks_hold_0_to_63(row, offset):
 def test_push_of_no_task_is_refused():
     refused(
         [*good(), Write(0x1D214, 1 << 8)],
-        r"shim \(0, 0\) MM2S 0 is pushed 0x100, which is no task",
+        r"shim \(0, 0\) MM2S 0 is pushed 0x100, which is not a task",
     )

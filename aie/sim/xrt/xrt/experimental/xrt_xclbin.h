@@ -27,7 +27,7 @@ class NPU_SIM_EXPORT xclbin {
   };
 
   xclbin() = default;
-  // Throws std::runtime_error if the file cannot be read or is no configuration.
+  // Throws std::runtime_error if the file cannot be read or is not a configuration.
   explicit xclbin(const std::string& filename);
   explicit xclbin(std::shared_ptr<xclbin_impl> handle) : handle_(std::move(handle)) {}
 
