@@ -52,8 +52,8 @@ class GPT2Config:
             )
         if self.embed_dim % self.num_heads:
             raise InputError(
-                f"heads share the channels equally: --embed-dim {self.embed_dim} is not a "
-                f"multiple of --num-heads {self.num_heads}."
+                "heads share the channels equally: --embed-dim "
+                f"{self.embed_dim} is not a multiple of --num-heads {self.num_heads}."
             )
         if self.activations not in ACTIVATIONS:
             raise InputError(
