@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-NATIVE_SOURCES := CMakeLists.txt $(shell find xla_ffi aie/kernels aie/sim -type f)
+NATIVE_SOURCES := CMakeLists.txt aie/json.h $(shell find xla_ffi aie/kernels aie/sim -type f)
 CPP := $(filter %.cc %.h %.hpp %.inc,$(NATIVE_SOURCES)) $(shell find tests -name '*.cc')
 
 # Where the machine has no XRT, Debian's is unpacked to build and test against.

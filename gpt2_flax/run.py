@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax.errors import InputError
-from jax_npu.files import write_atomically
+from jax_npu.files import partial_files, write_atomically
 
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
 CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")
@@ -104,6 +104,8 @@ def delete_run(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+        for partial in partial_files(path):  # of a process that was killed
+            partial.unlink(missing_ok=True)
 
 
 def append_metrics(out: Path, row: dict[str, float]) -> None:

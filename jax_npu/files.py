@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+PARTIAL = ".{}.{}.partial"  # the name of the file, and what makes it unique
+
 
 def require_folder_of(*paths: Path | None) -> None:
     """Checks, before anything is computed, that files can be written.
@@ -42,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Whenever the program ends, `path` is the old file or the new one.
     """
     # A name of its own: other processes and threads may be writing the same file.
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex[:8]))
     try:
         partial.touch(exist_ok=False)
         mode = partial.stat().st_mode  # the umask's; safetensors would make it 0600
@@ -52,3 +54,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def partial_files(path: Path) -> list[Path]:
+    """What processes that were killed while they wrote `path` have left beside it."""
+    return list(path.parent.glob(PARTIAL.format(path.name, "*")))

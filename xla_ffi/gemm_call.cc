@@ -5,10 +5,10 @@
 
 #include <atomic>
 #include <mutex>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "aie/json.h"
 #include "xla_ffi/base/counters.h"
 
 namespace jax_npu {
@@ -57,15 +57,22 @@ bool IsInnermost(const Offsets& offsets) {
          offsets[offsets.size() - 1] - offsets[offsets.size() - 2] == 1;
 }
 
-void Print(const CallEvent& event, std::ostream& out) {
-  out << "{\"backend\": \"" << event.backend << "\", \"batch\": " << event.batch
-      << ", \"m\": " << event.m << ", \"k\": " << event.k << ", \"n\": " << event.n
-      << ", \"passes\": " << event.passes << ", \"lhs\": \""
-      << (event.lhs_is_mk ? "mk" : "km") << "\", \"rhs\": \""
-      << (event.rhs_is_kn ? "kn" : "nk") << "\", \"thread\": " << event.thread
-      << ", \"start_ns\": " << event.start_ns << ", \"end_ns\": " << event.end_ns
-      << ", \"flops\": " << event.flops()
-      << ", \"packed_bytes\": " << event.packed_bytes << "}";
+void Print(const CallEvent& event, JsonWriter& json) {
+  json.BeginObject();
+  json.Member("backend", event.backend);
+  json.Member("batch", event.batch);
+  json.Member("m", event.m);
+  json.Member("k", event.k);
+  json.Member("n", event.n);
+  json.Member("passes", event.passes);
+  json.Member("lhs", event.lhs_is_mk ? "mk" : "km");
+  json.Member("rhs", event.rhs_is_kn ? "kn" : "nk");
+  json.Member("thread", event.thread);
+  json.Member("start_ns", event.start_ns);
+  json.Member("end_ns", event.end_ns);
+  json.Member("flops", event.flops());
+  json.Member("packed_bytes", event.packed_bytes);
+  json.EndObject();
 }
 
 }  // namespace
@@ -118,14 +125,11 @@ const char* jax_npu_trace_stop() {
   jax_npu::Trace& trace = jax_npu::TheTrace();
   const std::lock_guard<std::mutex> lock(trace.mutex);
   trace.is_on = false;
-  std::ostringstream out;
-  const char* separator = "[";
-  for (const jax_npu::CallEvent& event : trace.events) {
-    out << separator;
-    jax_npu::Print(event, out);
-    separator = ",\n";
-  }
-  trace.json = trace.events.empty() ? "[]" : out.str() + "]";
+  jax_npu::JsonWriter json;
+  json.BeginArray();
+  for (const jax_npu::CallEvent& event : trace.events) jax_npu::Print(event, json);
+  json.EndArray();
+  trace.json = json.Text();
   trace.events.clear();
   return trace.json.c_str();
 }

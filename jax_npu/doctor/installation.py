@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import jaxlib
+from jaxlib.version import __version__ as jaxlib_version
 
 from jax_npu.doctor.remedies import REINSTALL
 from jax_npu.products import matmul
@@ -83,7 +84,7 @@ def _part(get: Callable[[], str]) -> Part:
 
 def _product() -> Part:
     """Computes a product through XLA, the only proof that it accepts our FFI."""
-    version = f"jaxlib {importlib.metadata.version('jaxlib')}, FFI {_ffi_version()}"
+    version = f"jaxlib {jaxlib_version}, FFI {_ffi_version()}"
     try:
         extension.load()
     except OSError as error:

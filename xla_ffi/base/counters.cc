@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "aie/json.h"
+
 namespace jax_npu {
 namespace {
 
@@ -21,12 +23,13 @@ constexpr std::pair<const char*, Counter Counters::*> kNames[] = {
 }  // namespace jax_npu
 
 const char* jax_npu_counters() {
-  static thread_local std::string json;
-  json = "{";
+  static thread_local std::string text;
+  jax_npu::JsonWriter json;
+  json.BeginObject();
   for (const auto& [name, counter] : jax_npu::kNames) {
-    json += (json.size() > 1 ? ", \"" : "\"") + std::string(name) +
-            "\": " + std::to_string((jax_npu::TheCounters().*counter).load());
+    json.Member(name, (jax_npu::TheCounters().*counter).load());
   }
-  json += "}";
-  return json.c_str();
+  json.EndObject();
+  text = json.Text();
+  return text.c_str();
 }

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "aie/json.h"
+
 namespace jax_npu {
 namespace {
 
@@ -46,12 +48,13 @@ void ReportEvent(std::atomic<int64_t> NpuEvents::* event, const std::string& mes
 }  // namespace jax_npu
 
 const char* jax_npu_events() {
-  static thread_local std::string json;
-  json = "{";
+  static thread_local std::string text;
+  jax_npu::JsonWriter json;
+  json.BeginObject();
   for (const auto& [name, event] : jax_npu::kNames) {
-    json += (json.size() > 1 ? ", \"" : "\"") + std::string(name) +
-            "\": " + std::to_string(jax_npu::EventCount(event));
+    json.Member(name, jax_npu::EventCount(event));
   }
-  json += "}";
-  return json.c_str();
+  json.EndObject();
+  text = json.Text();
+  return text.c_str();
 }

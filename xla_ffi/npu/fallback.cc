@@ -8,8 +8,12 @@ namespace jax_npu {
 namespace {
 
 std::exception_ptr StrictError(const std::string& reason) {
-  return std::make_exception_ptr(std::runtime_error(
-      reason + ", or unset JAX_NPU_STRICT to have the host compute it"));
+  try {
+    throw std::runtime_error(reason +
+                             ", or unset JAX_NPU_STRICT to have the host compute it");
+  } catch (...) {  // no memory for the text, too: the queue's thread must not throw
+    return std::current_exception();
+  }
 }
 
 std::exception_ptr Compute(const NpuGemmRequest& request,

@@ -112,9 +112,9 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   // Loads the operands and decides whether the result is checked.
   NpuTask MakeTask(const NpuRun& run, const uint32_t* words, const RunWindows& windows,
                    const ParallelLoop& parallel) {
-    const RunBuffers buffers = {loaded_a_.Load(a_, windows.a, parallel),
-                                loaded_b_.Load(b_, windows.b, parallel),
-                                Allocate(driver_, queue_, kC, windows.c_bytes())};
+    RunBuffers buffers = {loaded_a_.Load(a_, windows.a, parallel),
+                          loaded_b_.Load(b_, windows.b, parallel),
+                          Allocate(driver_, queue_, kC, windows.c_bytes())};
     const uint64_t shape = ShapeOf(run, words);
     const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
     if (is_checked) {
@@ -125,9 +125,9 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     NpuTask task;
     task.run = {words, static_cast<size_t>(run.num_words), buffers};
     task.self_test = request_.check.self_test;
-    task.finish = [self = shared_from_this(), buffers, window = windows.c, is_checked] {
-      return self->Finish(buffers, window, is_checked);
-    };
+    task.finish = [self = shared_from_this(), buffers = std::move(buffers),
+                   window = windows.c,
+                   is_checked] { return self->Finish(buffers, window, is_checked); };
     task.done = [self = shared_from_this(), num_bytes = windows.num_bytes(), shape,
                  is_checked](std::exception_ptr error) {
       TheGate().Leave(num_bytes);

@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "aie/json.h"
 #include "xla_ffi/base/npu_events.h"
 
 namespace jax_npu {
@@ -238,14 +239,16 @@ NpuQueue& QueueOf(Driver& driver, const char* backend) {
 }  // namespace jax_npu
 
 const char* jax_npu_health() {
-  static thread_local std::string json;
+  static thread_local std::string text;
   const std::lock_guard<std::mutex> lock(jax_npu::TheQueues().mutex);
-  json = "[";
+  jax_npu::JsonWriter json;
+  json.BeginArray();
   for (const auto& [driver, queue] : jax_npu::TheQueues().of_driver) {
-    json += (json.size() > 1 ? ", " : "") + queue->health().Json();
+    queue->health().Print(json);
   }
-  json += "]";
-  return json.c_str();
+  json.EndArray();
+  text = json.Text();
+  return text.c_str();
 }
 
 void jax_npu_forget_health() {

@@ -1,6 +1,6 @@
 #include "aie/sim/report/report.h"
 
-#include "aie/sim/report/json.h"
+#include "aie/json.h"
 
 namespace jax_npu::sim {
 

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "aie/sim/report/json.h"
+#include "aie/json.h"
 
 namespace jax_npu::sim {
 namespace {

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "aie/sim/report/json.h"
+#include "aie/json.h"
 
 namespace jax_npu::sim {
 namespace {

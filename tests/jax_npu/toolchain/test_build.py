@@ -24,6 +24,7 @@ from jax_npu.runtime.designs import built_design, gemm_array
 from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
+from xdna.gemm.array import TILE
 from xdna.gemm.artifact import design_text, read_artifact
 
 ROOT = Path(__file__).parents[3]
@@ -244,7 +245,7 @@ def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     assert (folder / "design.mlir").read_text() == design_text(gemm_array(device))
     artifact = read_artifact(folder, device)
     assert artifact.device == device
-    assert artifact.tile == designs.TILE
+    assert artifact.tile == TILE
     assert artifact.versions == {
         "jax-npu": metadata.version("jax-npu"),
         "mlir-aie": "1.3.4",

@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -28,15 +27,6 @@ void PrintAtExit() {
 // the same products of a training step.
 uint64_t NextGap(uint64_t& random_state) {
   return kMaxSampleGap - NextRandom(random_state) % (kMaxSampleGap / 2);
-}
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c == '\n' ? ' ' : c;
-  }
-  return quoted + "\"";
 }
 
 }  // namespace
@@ -135,16 +125,17 @@ void NpuHealth::Forget() {
   why_unhealthy_.clear();
 }
 
-std::string NpuHealth::Json() const {
+void NpuHealth::Print(JsonWriter& json) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::ostringstream json;
-  json << "{\"backend\": " << Quoted(backend_) << ", \"problem\": " << Quoted(Problem())
-       << ", \"last_mistake\": " << Quoted(last_mistake_)
-       << ", \"self_tests\": " << num_self_tests_
-       << ", \"self_test_problem\": " << Quoted(self_test_.mistake)
-       << ", \"arithmetic\": " << Quoted(NameOf(self_test_.arithmetic))
-       << ", \"self_test_ms\": " << self_test_.milliseconds << "}";
-  return json.str();
+  json.BeginObject();
+  json.Member("backend", backend_);
+  json.Member("problem", Problem());
+  json.Member("last_mistake", last_mistake_);
+  json.Member("self_tests", num_self_tests_);
+  json.Member("self_test_problem", self_test_.mistake);
+  json.Member("arithmetic", NameOf(self_test_.arithmetic));
+  json.Member("self_test_ms", self_test_.milliseconds);
+  json.EndObject();
 }
 
 }  // namespace jax_npu

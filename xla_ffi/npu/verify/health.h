@@ -15,6 +15,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "aie/json.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/self_test.h"
 
@@ -59,7 +60,8 @@ class NpuHealth {
   // Forgets everything but the last self-test, for tests of this library.
   void Forget();
 
-  std::string Json() const;
+  // The fields of jax_npu.NpuHealth, and `backend`, as an object.
+  void Print(JsonWriter& json) const;
 
  private:
   // Both are called with the mutex held.

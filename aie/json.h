@@ -1,22 +1,21 @@
-// A writer of JSON text: it sets commas and quotes, the caller nests the values.
+// The writer of all JSON text in C++: it sets commas and quotes, the caller nests the
+// values.
 //
 // Every element of an array begins on a line of its own, so that a long trace can be
 // read by lines.
 
-#ifndef JAX_NPU_AIE_SIM_REPORT_JSON_H_
-#define JAX_NPU_AIE_SIM_REPORT_JSON_H_
+#ifndef JAX_NPU_AIE_JSON_H_
+#define JAX_NPU_AIE_JSON_H_
 
-#include <sstream>
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
-namespace jax_npu::sim {
+namespace jax_npu {
 
 class JsonWriter {
  public:
-  JsonWriter() { out_.precision(15); }  // a double's decimal digits
-
   void BeginObject() { Open('{'); }
   void EndObject() { Close("}"); }
   void BeginArray() { Open('['); }
@@ -26,7 +25,7 @@ class JsonWriter {
   void Key(std::string_view name) {
     Separate();
     Quote(name);
-    out_ << ':';
+    text_ += ':';
     is_first_ = true;
   }
 
@@ -35,7 +34,7 @@ class JsonWriter {
   void Value(const T& value) {
     Separate();
     if constexpr (std::is_arithmetic_v<T>) {
-      out_ << value;
+      Number(value);
     } else {
       Quote(value);
     }
@@ -56,44 +55,52 @@ class JsonWriter {
     EndObject();
   }
 
-  std::string Text() const { return out_.str(); }
+  const std::string& Text() const { return text_; }
 
  private:
   void Separate() {
-    if (!is_first_) out_ << ',';
+    if (!is_first_) text_ += ',';
     is_first_ = false;
   }
 
   void Open(char bracket) {
     const bool is_element = !open_.empty() && open_.back() == '[';
     Separate();
-    if (is_element) out_ << '\n';
-    out_ << bracket;
+    if (is_element) text_ += '\n';
+    text_ += bracket;
     open_ += bracket;
     is_first_ = true;
   }
 
   void Close(const char* bracket) {
-    out_ << bracket;
+    text_ += bracket;
     open_.pop_back();
     is_first_ = false;
   }
 
-  // Control characters, which JSON would have escaped, become question marks.
+  // Control characters, which JSON would have escaped, become spaces.
   void Quote(std::string_view text) {
-    out_ << '"';
+    text_ += '"';
     for (const char c : text) {
-      if (c == '"' || c == '\\') out_ << '\\';
-      out_ << (static_cast<unsigned char>(c) < ' ' ? '?' : c);
+      if (c == '"' || c == '\\') text_ += '\\';
+      text_ += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
     }
-    out_ << '"';
+    text_ += '"';
   }
 
-  std::ostringstream out_;
+  // Whatever the locale: to_chars knows none. A double gets the digits that read back
+  // as the same value.
+  template <typename T>
+  void Number(T value) {
+    char digits[32];  // the longest double has 24
+    text_.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+  }
+
+  std::string text_;
   std::string open_;      // brackets
   bool is_first_ = true;  // nothing to separate the next value from
 };
 
-}  // namespace jax_npu::sim
+}  // namespace jax_npu
 
-#endif  // JAX_NPU_AIE_SIM_REPORT_JSON_H_
+#endif  // JAX_NPU_AIE_JSON_H_
