@@ -7,7 +7,7 @@ own padding; so each device replaces all values past the end with zeros before i
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,29 +42,16 @@ def partitioned(
         # Inside a `shard_map` over some axes jax passes an empty mesh.
         whole_mesh = mesh or whole_mesh
         free = _without_axes(whole_mesh, manual_axes)
-        lhs_spec, out_spec = (_spec(x.sharding, free) for x in (operands[0], result))
-        parts = _partitions(spec, lhs_spec, out_spec)
-        lhs, rhs, out = (
-            jax.NamedSharding(free, jax.P(*(parts.get(label) for label in term)))
-            for term in spec
-        )
-        sizes = label_sizes(spec, *(operand.shape for operand in operands))
-        split = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
-        # XLA pads a label whose size its axes do not divide.
-        padded = {
-            label: axes
-            for label, axes in split.items()
-            if sizes[label] % math.prod(free.shape[axis] for axis in axes)
-        }
+        split = _split(spec, free, operands, result)
 
         def local(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-            for label, axes in padded.items():
+            for label, size, axes in split.padded:
                 # Both operands: NaN or infinity in the padding times 0 is NaN.
-                lhs = _cut(lhs, spec.lhs.index(label), sizes[label], axes)
-                rhs = _cut(rhs, spec.rhs.index(label), sizes[label], axes)
-            return _sum_over(sum(split.values(), ()), local_call, lhs, rhs, out_dtype)
+                lhs = _cut(lhs, spec.lhs.index(label), size, axes)
+                rhs = _cut(rhs, spec.rhs.index(label), size, axes)
+            return _sum_over(split.summed, local_call, lhs, rhs, out_dtype)
 
-        return whole_mesh, local, out, (lhs, rhs)
+        return whole_mesh, local, split.out, (split.lhs, split.rhs)
 
     call.def_partition(
         partition,
@@ -73,6 +60,35 @@ def partitioned(
         decode_shardings=not manual_axes,
     )
     return call
+
+
+class _Split(NamedTuple):
+    """How a contraction is split over the axes of a mesh."""
+
+    lhs: jax.NamedSharding
+    rhs: jax.NamedSharding
+    out: jax.NamedSharding
+    summed: tuple[str, ...]  # axes over which partial results are summed
+    # Contracted labels that XLA pads, since their axes do not divide their size:
+    # (label, size, axes).
+    padded: tuple[tuple[str, int, tuple[str, ...]], ...]
+
+
+def _split(spec: Spec, mesh: Any, operands: Any, result: Any) -> _Split:
+    lhs_spec, out_spec = (_spec(x.sharding, mesh) for x in (operands[0], result))
+    parts = _partitions(spec, lhs_spec, out_spec)
+    lhs, rhs, out = (
+        jax.NamedSharding(mesh, jax.P(*(parts.get(label) for label in term)))
+        for term in spec
+    )
+    sizes = label_sizes(spec, *(operand.shape for operand in operands))
+    contracted = {c: _axes(parts.get(c)) for c in spec.lhs if c not in spec.out}
+    padded = tuple(
+        (label, sizes[label], axes)
+        for label, axes in contracted.items()
+        if sizes[label] % math.prod(mesh.shape[axis] for axis in axes)
+    )
+    return _Split(lhs, rhs, out, sum(contracted.values(), ()), padded)
 
 
 def _require_key_of_its_own() -> None:
