@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_only_the_programs_of_gpt2_flax_import_jax_npu():
 def test_jax_npu_does_not_import_gpt2_flax():
     assert importers("jax_npu", "jax_npu")
     assert not importers("jax_npu", "gpt2_flax")
+
+
+def test_includes_go_down_and_no_folder_is_crowded():
+    check = ROOT / ".ci" / "check-includes"
+    done = subprocess.run([check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_paths_of_contributing_exist():
