@@ -9,17 +9,14 @@ import sys
 
 from gpt2_flax.allocator import restart_with_tuned_allocator
 
-COMMANDS = {
-    "train": "train GPT-2 on a text",
-    "sample": "continue a text with a trained run",
-    "bench": "time training steps on backends side by side",
-    "export": "write a run as a Hugging Face directory",
-}
-MODULES = {
-    "train": "gpt2_flax.train",
-    "sample": "gpt2_flax.sample",
-    "bench": "gpt2_flax.bench.command",
-    "export": "gpt2_flax.export",
+COMMANDS = {  # name: (module, summary)
+    "train": ("gpt2_flax.train", "train GPT-2 on a text"),
+    "sample": ("gpt2_flax.sample", "continue a text with a trained run"),
+    "bench": (
+        "gpt2_flax.bench.command",
+        "time training steps on backends side by side",
+    ),
+    "export": ("gpt2_flax.export", "write a run as a Hugging Face directory"),
 }
 LONG_COMMANDS = ("train", "bench")  # that gain from the tuned allocator
 # The extra [gpt2] of pyproject.toml, as modules.
@@ -31,13 +28,13 @@ def main() -> int:
         prog="gpt2-flax", description="GPT-2 in Flax; COMMAND --help lists its flags."
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
+    for name, (_, summary) in COMMANDS.items():
         commands.add_parser(name, help=summary, add_help=False)
     command = parser.parse_args(sys.argv[1:2]).command
     if command in LONG_COMMANDS:
         restart_with_tuned_allocator()
     try:
-        module = importlib.import_module(MODULES[command])
+        module = importlib.import_module(COMMANDS[command][0])
     except ModuleNotFoundError as e:
         if (e.name or "").split(".")[0] not in EXTRA:
             raise
