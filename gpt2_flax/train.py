@@ -33,6 +33,7 @@ from gpt2_flax.train_flags import (
 from gpt2_flax.training.loop import DivergedError, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.plot import plot_loss
+from gpt2_flax.training.progress import Row
 from gpt2_flax.training.start import Existing, Training, start
 from gpt2_flax.training.step import State, make_train_step, make_validate
 
@@ -106,11 +107,12 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
         print(f"gpt2-flax: {e} {run.how_to_go_on(out)}", file=sys.stderr)
         return 1
     finally:
-        plot_loss(out / "loss.png", run.read_metrics(out), entropy)
+        rows = run.read_metrics(out)
+        plot_loss(out / "loss.png", rows, entropy)
     if step < config.steps:
         print(f"Stopped; step {step} is saved. To go on: {run.resume_command(out)}")
         return 130
-    print_result(training, state, entropy)
+    print_result(training, state, rows, entropy)
     return 0
 
 
@@ -144,10 +146,11 @@ def print_sizes(training: Training, state: State) -> None:
     )
 
 
-def print_result(training: Training, state: State, entropy: float) -> None:
+def print_result(
+    training: Training, state: State, rows: list[Row], entropy: float
+) -> None:
     """Prints the last validation, a sample, the step's GEMMs and the run's files."""
     config, out = training.config, training.out
-    rows = run.read_metrics(out)
     val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
     print(
         f"validation loss {val_loss:.3f}, unigram entropy of the text {entropy:.3f}\n"
