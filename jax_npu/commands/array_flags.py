@@ -11,14 +11,7 @@ def add_array_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="npu1", help=f"one of {', '.join(DEVICES)} (default: npu1)"
     )
-    parser.add_argument(
-        "--tile",
-        type=int,
-        nargs=3,
-        metavar=("M", "K", "N"),
-        default=TILE,
-        help=f"tile of one core (default: {' '.join(map(str, TILE))}, as in backends)",
-    )
+    add_tile_flag(parser, default=TILE)
     parser.add_argument(
         "--c-type",
         choices=list(ELEMENT_BYTES),
@@ -27,6 +20,20 @@ def add_array_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--b-column-major", action="store_true", help="B is stored as (n, k)"
+    )
+
+
+def add_tile_flag(
+    parser: argparse.ArgumentParser, default: tuple[int, int, int] | None
+) -> None:
+    """`--tile`; with None as the default, a command sees whether it was given."""
+    parser.add_argument(
+        "--tile",
+        type=int,
+        nargs=3,
+        metavar=("M", "K", "N"),
+        default=default,
+        help=f"tile of one core (default: {' '.join(map(str, TILE))}, as in backends)",
     )
 
 

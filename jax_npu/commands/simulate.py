@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import rich
 
+from jax_npu.commands.array_flags import add_tile_flag
 from jax_npu.commands.input_output import (
     empty_array,
     read_array,
@@ -89,13 +90,7 @@ def _buffer(flag: str, text: str) -> tuple[str, str]:
 def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
     parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
-    parser.add_argument(
-        "--tile",
-        type=int,
-        nargs=3,
-        metavar=("M", "K", "N"),
-        help=f"tile of one core (default: {' '.join(map(str, TILE))})",
-    )
+    add_tile_flag(parser, default=None)
     parser.add_argument(
         "--c-type",
         "--out-dtype",
