@@ -13,11 +13,11 @@
 #include <utility>
 
 // XLA's pool is not instrumented, so the thread sanitizer must be told that a task
-// begins after it was scheduled.
+// begins after it was handed over.
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>
-#define JAX_NPU_TASK_SCHEDULED(state) __tsan_release(state)
-#define JAX_NPU_TASK_BEGINS(state) __tsan_acquire(state)
+#define JAX_NPU_TASK_HANDED_OVER(task) __tsan_release(task)
+#define JAX_NPU_TASK_BEGINS(task) __tsan_acquire(task)
 // XLA also orders calls that share memory: a call begins after those that it needs.
 inline char jax_npu_calls;
 #define JAX_NPU_CALL_BEGINS() __tsan_acquire(&jax_npu_calls)
@@ -25,11 +25,30 @@ inline char jax_npu_calls;
 #else
 #define JAX_NPU_CALL_BEGINS()
 #define JAX_NPU_CALL_ENDS()
-#define JAX_NPU_TASK_SCHEDULED(state)
-#define JAX_NPU_TASK_BEGINS(state)
+#define JAX_NPU_TASK_HANDED_OVER(task)
+#define JAX_NPU_TASK_BEGINS(task)
 #endif
 
 namespace jax_npu {
+
+// A thread's share of a loop. XLA's header moves it into memory of its own, which is
+// the last write before another thread reads it there.
+template <typename State>
+class ParallelTask {
+ public:
+  explicit ParallelTask(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ParallelTask(ParallelTask&& other) noexcept : state_(std::move(other.state_)) {
+    JAX_NPU_TASK_HANDED_OVER(this);
+  }
+
+  void operator()() {
+    JAX_NPU_TASK_BEGINS(this);
+    state_->Work();
+  }
+
+ private:
+  std::shared_ptr<State> state_;
+};
 
 // Calls body(i) for every i in [0, num_items), on at most num_workers threads.
 //
@@ -72,13 +91,7 @@ void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,
   state->body = std::move(body);
   state->num_items = num_items;
   const int64_t num_helpers = std::min(num_workers, num_items) - 1;
-  for (int64_t i = 0; i < num_helpers; ++i) {
-    JAX_NPU_TASK_SCHEDULED(state.get());
-    pool.Schedule([state] {
-      JAX_NPU_TASK_BEGINS(state.get());
-      state->Work();
-    });
-  }
+  for (int64_t i = 0; i < num_helpers; ++i) pool.Schedule(ParallelTask<State>(state));
   state->Work();
   std::unique_lock<std::mutex> lock(state->mutex);
   state->all_done.wait(lock, [&] { return state->num_done == num_items; });
