@@ -1,5 +1,7 @@
 """The custom call of one product on one device."""
 
+from typing import Any, TypedDict
+
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -11,6 +13,31 @@ from jax_npu.lowering.packing import pack_constants
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+
+
+class GemmParams(TypedDict):
+    """What `gemm_call` takes beside the operands and the type of the result."""
+
+    spec: Spec
+    passes: int
+    backend: str
+    constant: tuple[bool, bool]
+
+
+def params_of(parsed: Any) -> GemmParams:
+    """The parameters that were written as JSON."""
+    lhs_is_constant, rhs_is_constant = parsed["constant"]
+    return {
+        "spec": Spec(*parsed["spec"]),
+        "passes": parsed["passes"],
+        "backend": parsed["backend"],
+        "constant": (lhs_is_constant, rhs_is_constant),
+    }
+
+
+def gemm_target(backend: str) -> str:
+    """The name of a backend's custom call."""
+    return f"xdna_gemm_{backend}"
 
 
 def gemm_call(
@@ -33,7 +60,7 @@ def gemm_call(
     axes = contraction_axes(spec, lhs.shape, rhs.shape)
     if backend in DRIVERS and 0 in axes.sizes:
         return jnp.zeros(result.shape, result.dtype)  # the array has nothing to do
-    target = f"xdna_gemm_{backend}"
+    target = gemm_target(backend)
     extension.register(target)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
     attributes = product_attributes(axes, pairs)
@@ -64,3 +91,40 @@ def _on_npu(axes: Axes, num_passes: int, backend: str) -> Attributes:
         check=check,
         strict=strict,
     )
+
+
+def same_call(target: str, shapes: Any, out_shape: Any, attributes: bytes) -> bytes:
+    """A program that is nothing but that custom call, in MLIR's text.
+
+    Args:
+      shapes, out_shape: XLA's shapes of the operands and of the result.
+      attributes: those of the call, as XLA prints them.
+    """
+    types = [_mlir_type(shape) for shape in (*shapes, out_shape)]
+    layouts = [_row_major(len(shape.dimensions())) for shape in (*shapes, out_shape)]
+    operands = [f"%{i}" for i in range(len(shapes))]
+    parameters = map("{}: {}".format, operands, types)
+    program = f"""
+    module @{target} {{
+      func.func public @main({", ".join(parameters)}) -> {types[-1]} {{
+        %out = stablehlo.custom_call @{target}({", ".join(operands)}) {{
+          api_version = 4 : i32,
+          backend_config = {attributes.decode()},
+          operand_layouts = [{", ".join(layouts[:-1])}],
+          result_layouts = [{layouts[-1]}]
+        }} : ({", ".join(types[:-1])}) -> {types[-1]}
+        return %out : {types[-1]}
+      }}
+    }}"""
+    return program.encode()
+
+
+def _mlir_type(shape: Any) -> str:
+    names = {"float32": "f32", "bfloat16": "bf16", "uint32": "ui32"}
+    sizes = "".join(f"{size}x" for size in shape.dimensions())
+    return f"tensor<{sizes}{names[shape.numpy_dtype().name]}>"
+
+
+def _row_major(ndim: int) -> str:
+    order = list(reversed(range(ndim)))
+    return f"dense<{order if ndim else '[]'}> : tensor<{ndim}xindex>"

@@ -1,0 +1,103 @@
+"""The lowering of a contraction: on one device, on several, inside a `shard_map`."""
+
+import functools
+import json
+import math
+from typing import Any, Unpack
+
+from jax.extend.mlir import lower_with_sharding_in_types
+from jax.interpreters import mlir
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import sdy, stablehlo
+
+from jax_npu.contraction import Spec, label_sizes
+from jax_npu.jax_private import mesh_axes
+from jax_npu.lowering import partitioner
+from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
+from jax_npu.lowering.typed_split import split_by_types
+
+
+def lower_contraction(
+    ctx: Any, lhs: Any, rhs: Any, **params: Unpack[GemmParams]
+) -> Any:
+    """The MLIR value of a contraction, of the type `ctx.avals_out[0]`.
+
+    Args:
+      ctx: the rule's context.
+      lhs, rhs: MLIR values of the types `ctx.avals_in`.
+      params: as `gemm_call` takes them.
+    """
+    (out,) = ctx.avals_out
+    local_call = functools.partial(gemm_call, **params)
+    mesh = mesh_axes(ctx)
+    if out.sharding.spec.unreduced:
+        call = split_by_types(local_call, params["spec"], ctx.avals_in[0], out)
+    elif math.prod(size for size, is_split in mesh if not is_split) == 1:
+        call = functools.partial(local_call, out_dtype=out.dtype)
+    else:
+        config = partitioner.SplitCall(params, out.dtype.name, mesh)
+        result = _call_on_devices(ctx, lhs, rhs, config)
+        _note(result, params)
+        # The partitioner follows this constraint, not the type.
+        return lower_with_sharding_in_types(ctx, result, out)
+    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+    _note(result, params)
+    return lower_with_sharding_in_types(ctx, result, out)
+
+
+_NOTE, _KEY = "mhlo.frontend_attributes", "jax_npu_product"
+
+
+def _note(result: Any, params: GemmParams) -> None:
+    """Writes what a custom call computes beside it."""
+    owner = result.owner
+    if not isinstance(owner, ir.Block) and owner.name == "stablehlo.custom_call":
+        notes: dict[str, ir.Attribute] = {_KEY: ir.StringAttr.get(json.dumps(params))}
+        owner.attributes[_NOTE] = ir.DictAttr.get(notes)
+
+
+def product_of(call: Any) -> GemmParams | None:
+    """The parameters with which a custom call was made; None for others' calls."""
+    if _NOTE not in call.attributes:
+        return None
+    notes = ir.DictAttr(call.attributes[_NOTE])
+    if _KEY not in notes:
+        return None
+    return params_of(json.loads(ir.StringAttr(notes[_KEY]).value))
+
+
+def _call_on_devices(
+    ctx: Any, lhs: Any, rhs: Any, config: partitioner.SplitCall
+) -> Any:
+    partitioner.register_for(config.params["backend"])
+    (out,) = ctx.avals_out
+    call = stablehlo.CustomCallOp(
+        [mlir.aval_to_ir_type(ctx.module_context, out)],
+        [lhs, rhs],
+        call_target_name=gemm_target(config.params["backend"]),
+        api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
+        backend_config=ir.StringAttr.get(config.to_config()),
+    )
+    shapes = [aval.shape for aval in ctx.avals_in]
+    if all(isinstance(size, int) for shape in shapes for size in shape):  # no symbols
+        sizes = label_sizes(config.params["spec"], *shapes)
+        call.attributes["sdy.sharding_rule"] = _sharding_rule(
+            config.params["spec"], sizes
+        )
+    return call.result
+
+
+def _sharding_rule(spec: Spec, sizes: dict[str, int]) -> ir.Attribute:
+    """What Shardy propagates: every label may be split, contracted ones are summed."""
+    factors = {label: i for i, label in enumerate(sizes)}
+    lhs, rhs, out = (
+        sdy.TensorMappingAttr.get([sdy.DimMappingAttr.get([factors[c]]) for c in term])
+        for term in spec
+    )
+    return sdy.OpShardingRuleAttr.get(
+        list(sizes.values()),
+        [lhs, rhs],
+        [out],
+        reduction_factors=[factors[c] for c in spec.lhs if c not in spec.out],
+        is_custom=True,
+    )
