@@ -1,12 +1,15 @@
 """The choice of a backend: an argument, a context manager, or the environment."""
 
+import dataclasses
 import functools
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 import jax
 
+from jax_npu.lowering.offload_choice import current_choice
 from jax_npu.runtime import extension
 from jax_npu.runtime.environment import BACKEND
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
@@ -32,6 +35,8 @@ def backends() -> dict[str, Backend]:
 def backend(name: str) -> AbstractContextManager[None]:
     """Context manager: GEMMs traced inside run on backend `name`.
 
+    They are those of `jax_npu` and, where products are offloaded, those of lax too.
+
     Args:
       name: `"npu"`, `"sim"`, `"host"`, `"xla"` or `"auto"`.
 
@@ -39,8 +44,17 @@ def backend(name: str) -> AbstractContextManager[None]:
       ValueError: at once, if there is no such backend or it cannot run here.
     """
     resolve_backend(name)
-    context: AbstractContextManager[None] = _context(name)
-    return context
+    return _on_backend(name)
+
+
+@contextmanager
+def _on_backend(name: str) -> Iterator[None]:
+    with _context(name), ExitStack() as stack:
+        choice = current_choice()
+        if choice is not None:  # products of lax are offloaded here
+            choice = dataclasses.replace(choice, backend=resolve_backend(name))
+            stack.enter_context(choice.mark())
+        yield
 
 
 def resolve_backend(name: str | None = None) -> str:

@@ -7,14 +7,13 @@ in memory.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
-from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
@@ -23,10 +22,8 @@ from jax_npu.contraction import (
     out_shape,
     unused_label,
 )
-from jax_npu.jax_private import manual_mesh, need_devices_during_lowering
-from jax_npu.lowering.call import gemm_call
 from jax_npu.lowering.loop_constants import is_loop_constant
-from jax_npu.lowering.partitioning import partitioned, split_by_types
+from jax_npu.lowering.rule import lower_contraction
 
 GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
 
@@ -178,28 +175,11 @@ def _lower(
     lhs: Any,
     rhs: Any,
     *,
-    spec: Spec,
     out_dtype: Any,
-    sharding: jax.NamedSharding | None,  # part of the result's type already
+    sharding: jax.NamedSharding | None,  # both part of the result's type already
     **params: Any,
 ) -> list[Any]:
-    (out,) = ctx.avals_out
-    if out.sharding.spec.unreduced:
-        local_call = functools.partial(gemm_call, spec=spec, **params)
-        call = split_by_types(local_call, spec, ctx.avals_in[0], out)
-    else:
-        call = _partitioned_call(spec, out_dtype, *manual_mesh(ctx), **params)
-    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
-    # The partitioner follows this constraint, not the type: without it they differ.
-    return [lower_with_sharding_in_types(ctx, result, out)]
-
-
-@functools.cache
-def _partitioned_call(
-    spec: Spec, out_dtype: Any, *manual: Any, **params: Any
-) -> Callable[..., jax.Array]:
-    local_call = functools.partial(gemm_call, spec=spec, **params)
-    return partitioned(local_call, spec, out_dtype, *manual)
+    return [lower_contraction(ctx, lhs, rhs, **params)]
 
 
 gemm_p = Primitive("xdna_gemm")
@@ -208,4 +188,3 @@ gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.fancy_primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
-need_devices_during_lowering(gemm_p)

@@ -4,35 +4,93 @@ All are there in jax 0.10.2, the oldest version that the package supports. When 
 update of jax moves one, this is the file to change.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
-from jax._src.core import trace_ctx
-from jax._src.dispatch import prim_requires_devices_during_lowering
+from jax._src import config
+from jax._src.core import extend_axis_env_nd, trace_ctx
 from jax._src.hashable_array import HashableArray
-from jax._src.sharding_impls import parse_flatten_op_sharding
+from jax._src.interpreters import mlir
+from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
 from jax.extend.core import Primitive
+from jaxlib import xla_client
+
+# XLA's own sharding, which knows devices and no mesh.
+HloSharding: Any = xla_client.HloSharding
 
 
-def need_devices_during_lowering(primitive: Primitive) -> None:
-    """Has jax look up the devices of operands before it lowers `primitive`.
+def hlo_tiling(
+    tiles: Sequence[int],
+    copies: int,
+    axis_sizes: Sequence[int],
+    axis_order: Sequence[int],
+) -> Any:
+    """XLA's sharding of an array over axes of devices.
 
-    `custom_partitioning` asks for them. Without this, sharded operands fail inside jax
-    with "Please file a bug". A public argument of `mlir.register_lowering` would
-    replace it; jax 0.10 has none.
+    Args:
+      tiles: the parts of each dimension.
+      copies: the devices that hold the same part.
+      axis_sizes: sizes of the axes, the outermost first.
+      axis_order: the axes as dimensions use them, then those of the copies.
     """
-    prim_requires_devices_during_lowering.add(primitive)
+    last = (copies,) if copies > 1 else ()
+    kinds = (xla_client.OpSharding.Type.REPLICATED,) if copies > 1 else ()
+    return HloSharding.iota_tile((*tiles, *last), axis_sizes, axis_order, kinds)
 
 
-def partitions_of_hlo_sharding(sharding: Any, mesh: Any) -> tuple[Any, ...]:
-    """The mesh axes of each dimension, for a sharding in XLA's own form.
+def register_partitioner(
+    target: str,
+    partition: Callable[..., tuple[bytes, list[Any], Any]],
+    infer: Callable[..., Any],
+) -> None:
+    """Has XLA's partitioner ask `partition` about each custom call of that target.
 
-    Inside a `shard_map` over some axes, jax hands such a one to the partitioning rule.
-    `NamedSharding` there, as everywhere else, would replace it.
+    `custom_partitioning` would replace it, if it put no pointer into the program: a
+    program with one cannot be exported, nor found in a persistent cache.
     """
-    (spec, *_) = parse_flatten_op_sharding(sharding._hlo_sharding, mesh)
-    partitions: tuple[Any, ...] = spec.partitions
-    return partitions
+    xla_client.register_custom_call_partitioner(
+        target, lambda sharding, *_: sharding, partition, infer
+    )
+
+
+def program_on_mesh(
+    function: Callable[..., jax.Array], avals: Sequence[Any], mesh: Mapping[str, int]
+) -> bytes:
+    """What one device runs of `function`, as serialized MLIR.
+
+    Args:
+      avals: its arguments on that device.
+      mesh: names and sizes of the axes over which it may sum, the outermost first.
+    """
+    abstract: Any = jax.sharding.AbstractMesh(tuple(mesh.values()), tuple(mesh))
+    context = SPMDAxisContext(abstract, frozenset(mesh))
+    jaxpr = jax.make_jaxpr(function, axis_env=list(mesh.items()))(*avals)
+    with extend_axis_env_nd(mesh.items()):
+        module = mlir.build_mlir_module_helper(
+            jaxpr,
+            name="xdna_gemm",
+            platforms=("cpu",),
+            backend=None,
+            axis_context=context,
+        )
+    program: bytes = mlir.module_to_bytecode(module)
+    return program
+
+
+def mesh_axes(lowering_context: Any) -> list[tuple[int, bool]]:
+    """Size of each axis of devices, and whether a `shard_map` has split it already.
+
+    Where a rule may not know the mesh, it is one axis of all devices.
+    """
+    context = lowering_context.module_context.axis_context
+    if isinstance(context, ShardingContext):
+        return [(context.num_devices, False)]
+    if isinstance(context, SPMDAxisContext):
+        axes = context.mesh.shape.items()
+        return [(size, name in context.manual_axes) for name, size in axes]
+    return []
 
 
 def hashable(array: np.ndarray) -> Any:
@@ -82,11 +140,24 @@ def traced_for(trace: Any) -> str | None:
     return getattr(debug_info, "traced_for", None)
 
 
-def manual_mesh(lowering_context: Any) -> tuple[Any, ...]:
-    """Mesh and manual axes inside a `shard_map` over some axes of a mesh, else ().
+def current_metadata() -> dict[str, Any] | None:
+    """The XLA metadata of what is traced now.
 
-    `jax.sharding.get_abstract_mesh()` would replace it, if a lowering rule could ask.
+    `jax.experimental.xla_metadata` sets it and has no way to ask for it.
     """
-    axis_context = lowering_context.module_context.axis_context
-    axes: frozenset[str] = getattr(axis_context, "manual_axes", frozenset())
-    return (axis_context.mesh, axes) if axes else ()
+    metadata = config.xla_metadata_context_manager.value
+    return None if metadata is None else metadata.val
+
+
+def lowering_rule(primitive: Primitive, platform: str | None = None) -> Any:
+    """The rule that jax lowers a primitive by, on a platform or on all others.
+
+    A public way to wrap a rule of jax's own would replace it.
+    """
+    rules = mlir._platform_specific_lowerings[platform] if platform else {}
+    return (rules.get(primitive) or mlir._lowerings[primitive]).rule
+
+
+def name_stack(lowering_context: Any) -> str:
+    """The name scopes of an equation, as `jax.named_scope` and modules set them."""
+    return str(lowering_context.name_stack)

@@ -23,6 +23,10 @@ _PASSES_OF_ALGORITHM = {
     DotAlgorithmPreset.BF16_BF16_F32_X3: 3,
     DotAlgorithmPreset.BF16_BF16_F32_X6: 6,
     DotAlgorithmPreset.BF16_BF16_F32_X9: 9,
+    # At least as precise as these.
+    DotAlgorithmPreset.TF32_TF32_F32: 3,
+    DotAlgorithmPreset.TF32_TF32_F32_X3: 6,
+    DotAlgorithmPreset.F32_F32_F32: 6,
 }
 # Parts (i, j) are about 2^(-8 (i + j)) of the product; the sum of both ends at this.
 _MAX_PART_SUM = {1: 0, 3: 1, 6: 2, 9: 4}
@@ -46,6 +50,13 @@ def num_passes(precision: Any) -> int:
             'or backend="xla".'
         )
     return _PASSES_OF_ALGORITHM[precision]
+
+
+def is_sum_of_products(precision: Any) -> bool:
+    """Whether `num_passes` has a number for it."""
+    if isinstance(precision, tuple) or precision is None:
+        return True
+    return precision in _PASSES_OF_ALGORITHM
 
 
 def part_pairs(

@@ -52,6 +52,12 @@ BACKEND = Variable(
     "backend of products for which neither an argument nor a context names one",
     default="auto",
 )
+OFFLOAD = Variable(
+    "JAX_NPU_OFFLOAD",
+    "whether products of programs that were not written for jax_npu are offloaded",
+    default="0",
+    choices={"0": "those that `jax_npu.offload` names", "1": "all of the process"},
+)
 DEVICE = Variable(
     "JAX_NPU_DEVICE",
     "NPU generation that programs are lowered for",

@@ -9,6 +9,7 @@ import jax
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
+GEMM_BACKENDS = ("host", "sim", "npu")  # each has a custom call
 
 
 def library_path(name: str) -> Path:

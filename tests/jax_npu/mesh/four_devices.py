@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import P, lax
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import AxisType, NamedSharding
 
 import jax_npu
@@ -80,24 +81,35 @@ def test_a_split_of_m_and_n_over_two_axes_needs_no_communication(
     check(dot, lhs_split, put(rhs, square_mesh, None, None, "y"), lhs @ rhs)
 
 
-def test_a_cache_key_that_names_no_product_is_refused(
+def test_the_persistent_cache_tells_products_of_another_precision_apart(
     custom_call_backend, rng, mesh, tmp_path
 ):
-    """JAX's cache would return a program of another precision for such a key."""
     settings = {
-        "jax_remove_custom_partitioning_ptr_from_cache_key": True,
         "jax_compilation_cache_dir": str(tmp_path),
+        "jax_persistent_cache_min_compile_time_secs": 0,
     }
     before = {name: getattr(jax.config, name) for name in settings}
-    lhs, rhs = integers(rng, 4, 8, 12), integers(rng, 4, 12, 16)
+    lhs, rhs = (rng.standard_normal((16, 16), np.float32) for _ in range(2))
+    exact = lhs.astype(np.float64) @ rhs
+    compilation_cache.reset_cache()
     for name, value in settings.items():
         jax.config.update(name, value)
     try:
-        with pytest.raises(Exception, match="unset jax_remove_custom_partitioning"):
-            jax.jit(lambda a, b: dot(a, b))(put(lhs, mesh, "x"), put(rhs, mesh, "x"))
+        errors = {
+            precision: np.abs(
+                jax.jit(lambda a, b: jax_npu.matmul(a, b, precision=precision))(  # noqa: B023
+                    put(lhs, mesh, None, "x"), put(rhs, mesh, "x")
+                )
+                - exact
+            ).max()
+            for precision in ("default", "highest")
+        }
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+        compilation_cache.reset_cache()
+    assert len(list(tmp_path.glob("jit__lambda-*-cache"))) == 2
+    assert errors["highest"] < 1e-4 < errors["default"]
 
 
 def test_a_split_of_k_is_one_all_reduce(backend, rng, mesh):
