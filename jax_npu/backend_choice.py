@@ -11,7 +11,14 @@ import jax
 
 from jax_npu.lowering.offload_choice import current_choice
 from jax_npu.runtime import extension
-from jax_npu.runtime.environment import BACKEND
+from jax_npu.runtime.environment import (
+    BACKEND,
+    DESIGN,
+    DEVICE,
+    HOST_ISA,
+    LIBRARY_DIR,
+    SIM_ARITHMETIC,
+)
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
@@ -75,6 +82,13 @@ def resolve_backend(name: str | None = None) -> str:
             f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
             f"pass another one, or correct ${BACKEND.name}."
         )
+    _require(wanted, *(variable.get() for variable in _VARIABLES[wanted]))
+    return wanted
+
+
+@functools.lru_cache(maxsize=64)
+def _require(wanted: str, *environment: str) -> None:
+    """Requires that a backend runs here; asked again when its variables change."""
     # Only this one is looked at: looking at npu would load XRT for a host product.
     entry = _BACKENDS[wanted]()
     if not entry.available:
@@ -83,7 +97,6 @@ def resolve_backend(name: str | None = None) -> str:
             f"backend {wanted!r} cannot run here: {entry.detail}; "
             f"use one of {runnable}, auto."
         )
-    return wanted
 
 
 @functools.cache
@@ -147,3 +160,9 @@ def _xla() -> Backend:
 
 _BACKENDS = {"npu": _npu, "sim": _sim, "host": _host, "xla": _xla}
 CHOICES = (*_BACKENDS, "auto")
+_VARIABLES = {
+    "npu": (LIBRARY_DIR, DEVICE, DESIGN),
+    "sim": (LIBRARY_DIR, DEVICE, SIM_ARITHMETIC),
+    "host": (LIBRARY_DIR, HOST_ISA),
+    "xla": (),
+}

@@ -25,8 +25,6 @@ from jax_npu.contraction import (
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.rule import lower_contraction
 
-GEMM_DTYPES = (jnp.float32, jnp.bfloat16)
-
 Constant = tuple[bool, bool]  # lhs, rhs: the same in every iteration of a loop
 
 
@@ -51,13 +49,6 @@ def gemm(
       backend: the custom-call target is `xdna_gemm_<backend>`.
       sharding: the result's, on a mesh with explicit axes.
     """
-    for dtype in (lhs.dtype, rhs.dtype, out_dtype):
-        if dtype not in GEMM_DTYPES:
-            raise TypeError(
-                "jax_npu needs float32 or bfloat16 operands and result, got "
-                f"{lhs.dtype}, {rhs.dtype} -> {jnp.dtype(out_dtype)}; cast them, "
-                'or use backend="xla".'
-            )
     if sharding is not None and sharding.spec.unreduced and sharding.mesh.auto_axes:
         raise NotImplementedError(
             "jax_npu needs a mesh without Auto axes for an unreduced out_sharding, got "

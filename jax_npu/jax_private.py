@@ -5,7 +5,7 @@ update of jax moves one, this is the file to change.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -13,9 +13,13 @@ from jax._src import config
 from jax._src.core import extend_axis_env_nd, trace_ctx
 from jax._src.hashable_array import HashableArray
 from jax._src.interpreters import mlir
+from jax._src.lax.lax import dot_general
 from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
+from jax._src.util import cache
 from jax.extend.core import Primitive
 from jaxlib import xla_client
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 # XLA's own sharding, which knows devices and no mesh.
 HloSharding: Any = xla_client.HloSharding
@@ -161,3 +165,21 @@ def lowering_rule(primitive: Primitive, platform: str | None = None) -> Any:
 def name_stack(lowering_context: Any) -> str:
     """The name scopes of an equation, as `jax.named_scope` and modules set them."""
     return str(lowering_context.name_stack)
+
+
+# `jax.lax.dot_general` itself, whatever a library puts in its place while it runs.
+dot_general_of_lax: Callable[..., jax.Array] = dot_general
+
+
+def cached_per_context(function: Function) -> Function:
+    """`functools.cache`, with jax's configuration and meshes as a part of the key.
+
+    A public name of that key would replace it.
+    """
+    cached: Function = cache(max_size=4096)(function)
+    return cached
+
+
+def nothing_is_traced() -> bool:
+    """Whether jax runs operations at once."""
+    return bool(trace_ctx.is_top_level())
