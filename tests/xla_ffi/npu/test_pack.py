@@ -120,7 +120,7 @@ def run_recorded(recording_driver, tmp_path, rng):
             lambda x, y: jax.ffi.ffi_call(TARGET, result)(
                 x,
                 y,
-                **product_attributes(axes, pairs),
+                **product_attributes(spec, pairs),
                 **npu_attributes(
                     plan=changed,
                     self_test=attributes,
