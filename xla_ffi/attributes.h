@@ -95,8 +95,8 @@ inline constexpr auto kAttributes<PlanAttributes> =
 struct NpuAttributes : ProductAttributes {
   PlanAttributes plan;
   PlanAttributes self_test;     // of one run, on a batch of two
-  std::string_view library;     // path of the driver
-  std::string_view design;      // path of the file that the driver loads
+  std::string_view device;      // npu1, npu2
+  std::string_view design_key;  // of the design that the instructions are for
   std::string_view arithmetic;  // that the design was built for
   std::string_view check;       // see CheckMode
   bool strict;                  // see CheckPolicy
@@ -107,8 +107,8 @@ inline constexpr auto kAttributes<NpuAttributes> =
     std::tuple_cat(kAttributes<ProductAttributes>,
                    std::tuple{Attribute{"plan", &NpuAttributes::plan},
                               Attribute{"self_test", &NpuAttributes::self_test},
-                              Attribute{"library", &NpuAttributes::library},
-                              Attribute{"design", &NpuAttributes::design},
+                              Attribute{"device", &NpuAttributes::device},
+                              Attribute{"design_key", &NpuAttributes::design_key},
                               Attribute{"arithmetic", &NpuAttributes::arithmetic},
                               Attribute{"check", &NpuAttributes::check},
                               Attribute{"strict", &NpuAttributes::strict}});

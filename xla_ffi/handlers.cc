@@ -12,7 +12,7 @@
 #include "xla_ffi/attributes.h"
 #include "xla_ffi/base/parallel.h"
 #include "xla_ffi/decode.h"
-#include "xla_ffi/driver/driver.h"
+#include "xla_ffi/driver/open.h"
 #include "xla_ffi/elastic_threads.h"
 #include "xla_ffi/gemm_call.h"
 #include "xla_ffi/host/gemm.h"
@@ -152,8 +152,8 @@ constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
     const Axes axes = DecodeAxes(attributes, lhs, rhs, *out);
     NpuGemmRequest request = DecodeRequest(attributes, backend, axes, lhs, rhs, out);
     call->Describe(axes, request.parts);
-    Driver& driver = OpenDriver(std::string(attributes.library).c_str(),
-                                std::string(attributes.design).c_str());
+    Driver& driver = OpenDriver(backend, std::string(attributes.device),
+                                std::string(attributes.design_key));
     NpuGemm(driver, std::move(request), LoopOn(pool), done);
   } catch (...) {
     done(std::current_exception());

@@ -68,8 +68,8 @@ def npu_attributes(
     *,
     plan: Attributes,
     self_test: Attributes,
-    library: str,
-    design: str,
+    device: str,
+    design_key: str,
     arithmetic: str,
     check: str,
     strict: bool,
@@ -78,16 +78,16 @@ def npu_attributes(
 
     Args:
       plan, self_test: of `plan_attributes`.
-      library: path of the driver.
-      design: path of the file that the driver loads.
+      device: npu1 or npu2; its driver and design are found where the program runs.
+      design_key: see `designs.design_key`.
       arithmetic: `f32` or `bfp16`, what results are compared with.
       check, strict: see `checks.check_policy`.
     """
     return {
         "plan": plan,
         "self_test": self_test,
-        "library": library,
-        "design": design,
+        "device": device,
+        "design_key": design_key,
         "arithmetic": arithmetic,
         "check": check,
         "strict": strict,

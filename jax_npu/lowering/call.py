@@ -57,18 +57,17 @@ def _on_npu(
 ) -> Attributes:
     # The array's program takes 25 ms to import and is needed here alone.
     from jax_npu.lowering.plans import product_plan, self_test_plan
-    from jax_npu.runtime.designs import built_design, simulated_design
+    from jax_npu.runtime.designs import design_key
 
     device = npu_device(backend)
     batch, m, k, n = sizes
-    find = built_design if backend == "npu" else simulated_design
     check, strict = check_policy()
     return npu_attributes(
         # Several passes are one product with a longer k.
         plan=product_plan(device, batch, m, num_passes * k, n),
         self_test=self_test_plan(device),
-        library=str(extension.library_path(DRIVERS[backend])),
-        design=str(find(device)),
+        device=device,
+        design_key=design_key(backend, device),
         arithmetic=expected_arithmetic(npu_arithmetic(backend, device)),
         check=check,
         strict=strict,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 
+from jax_npu.runtime import npu_finder
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
@@ -27,7 +28,9 @@ def load() -> ctypes.CDLL:
     Raises:
       OSError: if it was not built or cannot be loaded.
     """
-    return ctypes.CDLL(str(library_path(LIBRARY)))
+    library = ctypes.CDLL(str(library_path(LIBRARY)))
+    library.jax_npu_set_finder(npu_finder.answer)
+    return library
 
 
 @functools.cache

@@ -7,7 +7,6 @@ import numpy as np
 from jax_npu.contraction import Spec
 from jax_npu.lowering import attributes, plans
 from jax_npu.runtime import designs, extension
-from jax_npu.runtime.target import DRIVERS
 
 TARGET = "xdna_gemm_sim"
 SHAPE = (4, 4)
@@ -19,8 +18,8 @@ def npu_gemm_attributes():
     return attributes.product_attributes(MATMUL, [(0, 0)]) | attributes.npu_attributes(
         plan=plans.product_plan("npu1", 1, *SHAPE, 4),
         self_test=plans.self_test_plan("npu1"),
-        library=str(extension.library_path(DRIVERS["sim"])),
-        design=str(designs.simulated_design("npu1")),
+        device="npu1",
+        design_key=designs.design_key("sim", "npu1"),
         arithmetic="f32",
         check="off",
         strict=False,

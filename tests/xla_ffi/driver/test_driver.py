@@ -12,7 +12,8 @@ import pytest
 import jax_npu
 from jax_npu.jax_private import hashable
 from jax_npu.lowering import plans
-from jax_npu.runtime import designs, extension
+from jax_npu.runtime import designs, extension, npu_finder
+from jax_npu.runtime.npu_finder import FoundNpu
 from jax_npu.runtime.target import DRIVERS
 from xdna.gemm.tiling import make_plan
 
@@ -147,11 +148,12 @@ def two_run_self_test():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"device": "npu3"}, "is for device 'npu3', and this version .* npu1, npu2"),
+        ({"device": "/tmp/x.cfg"}, "is for device '/tmp/x.cfg', and this version"),
         (
-            {"library": "/nowhere/libnpu.so"},
-            "the driver does not load: /nowhere/libnpu",
+            {"design_key": "0123"},
+            "made for the design 0123 of npu1, and this process runs .* make it again",
         ),
-        ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
         ({"plan": plan(run_num_words=NO_RUNS)}, "a plan needs runs"),
         ({"plan": plan(run_grids=NO_RUNS)}, "three numbers of run_starts"),
         ({"plan": plan(words=NO_WORDS)}, "not as many as planned"),
@@ -172,12 +174,66 @@ def test_bad_attributes_are_errors_in_one_line(changes, message):
         multiply(**changes)
 
 
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        ("/nowhere/libnpu.so", "the driver does not load: /nowhere/libnpu"),
+        ("libc.so.6", "no driver library: .*jax_npu_open_driver"),
+    ],
+)
+def test_a_library_that_is_no_driver_is_an_error(monkeypatch, library, message):
+    found = FoundNpu(Path(library), Path(), "key")
+    monkeypatch.setattr(npu_finder, "find_npu", lambda backend, device: found)
+    with pytest.raises(Exception, match=f"{TARGET}: .*{message}"):
+        multiply(device=library, design_key="key")
+
+
+def test_an_error_of_the_search_is_that_of_the_call_and_not_remembered(monkeypatch):
+    reasons = iter(["no room", ""])
+
+    def find(backend, device):
+        raise KeyError(next(reasons))
+
+    monkeypatch.setattr(npu_finder, "find_npu", find)
+    for message in ("'no room'", "''"):
+        with pytest.raises(Exception, match=f"{TARGET}: {message}"):
+            multiply(device="nowhere")
+
+
 @needs_sim
-def test_a_second_design_in_a_process_is_refused(tmp_path):
+def test_threads_that_ask_at_the_same_time_get_one_answer(run_python):
+    """Python's lock and the extension's are never taken in both orders."""
+    done = run_python(
+        """
+import threading, time
+import jax, jax_npu, numpy as np
+from jax_npu.runtime import npu_finder
+find = npu_finder.find_npu
+def slow(*arguments):
+    time.sleep(0.2)
+    return find(*arguments)
+npu_finder.find_npu = slow
+x = np.ones((4, 4), np.float32)
+with jax_npu.backend("sim"):
+    multiply = jax.jit(jax_npu.matmul).lower(x, x).compile()
+def work():
+    np.testing.assert_array_equal(multiply(x, x), x @ x)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+
+
+@needs_sim
+def test_a_second_design_in_a_process_is_refused():
     multiply()
-    other = tmp_path / "other.cfg"
-    with pytest.raises(Exception, match=r"cannot load .*other.cfg too; use one device"):
-        multiply(design=str(other))
+    with pytest.raises(
+        Exception, match=r"cannot load .*npu2-\w+.cfg too; use one device"
+    ):
+        multiply(device="npu2", design_key=designs.design_key("sim", "npu2"))
     np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
 
 
