@@ -7,6 +7,7 @@ from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
 from jax_npu.early_rounding import round_early
 from jax_npu.explanation import explain
 from jax_npu.products import dot_general, einsum, matmul
+from jax_npu.runtime import extension as _extension
 from jax_npu.runtime.attached_npus import Device, devices
 from jax_npu.runtime.call_trace import trace_calls
 from jax_npu.runtime.counters import Counters, counters
@@ -35,3 +36,5 @@ __all__ = [
 ]
 
 __version__ = _metadata.version("jax-npu")
+
+_extension.register_all()

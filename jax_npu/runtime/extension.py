@@ -10,6 +10,7 @@ from jax_npu.runtime import npu_finder
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
+TARGETS = ("xdna_gemm_host", "xdna_gemm_npu", "xdna_gemm_sim", "xdna_pack_host")
 
 
 def library_path(name: str) -> Path:
@@ -33,9 +34,26 @@ def load() -> ctypes.CDLL:
     return library
 
 
+def register_all() -> None:
+    """Registers every handler, so that programs from elsewhere run without a lowering.
+
+    Without the extension it does nothing: `register` raises the error where it matters.
+    """
+    try:
+        load()
+    except OSError:
+        return
+    for target in TARGETS:
+        register(target)
+
+
 @functools.cache
 def register(target: str) -> None:
-    """Registers the handler of that name with XLA, once a process."""
+    """Registers the handler of that name with XLA, once a process.
+
+    Raises:
+      OSError: if the extension was not built or cannot be loaded.
+    """
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(load()[target]), "cpu")
 
 
