@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -17,6 +16,8 @@ namespace jax_npu {
 namespace {
 
 constexpr int64_t kNumParts = 3;  // bf16 parts of an f32
+// Longer matrices take too long to multiply on the host, as a self-test does.
+constexpr int64_t kMaxSelfTestSize = 1024;
 
 Numbers AsNumbers(Int64s numbers) { return {numbers.begin(), numbers.size()}; }
 
@@ -49,14 +50,24 @@ void RequireNoBatch(const Axes& axes) {
 // The test runs two products as a batch: see RunSelfTest.
 SelfTest DecodeSelfTest(const PlanAttributes& attributes, NpuArithmetic expected) {
   const NpuPlan plan = DecodePlan(attributes);
-  if (plan.runs.size() != 1 || plan.runs[0].grid[0] != 2) {
+  const int64_t* grid = plan.runs[0].grid;
+  if (plan.runs.size() != 1 || grid[0] != 2) {
     throw std::invalid_argument("a self-test is one run with a batch of two");
   }
-  const int64_t* grid = plan.runs[0].grid;
-  return {{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
-           plan.b_column_major},
-          {attributes.words.begin(), attributes.words.end()},
-          expected};
+  for (const int64_t number :
+       {plan.block_m, plan.block_n, plan.padded_k, grid[1], grid[2]}) {
+    if (number >= 1 && number <= kMaxSelfTestSize) continue;
+    throw std::invalid_argument("a self-test has sizes from 1 to " +
+                                std::to_string(kMaxSelfTestSize) + ", got " +
+                                std::to_string(number));
+  }
+  const ImageSizes sizes = {grid[1] * plan.block_m, plan.padded_k,
+                            grid[2] * plan.block_n, plan.b_column_major};
+  if (sizes.m > kMaxSelfTestSize || sizes.n > kMaxSelfTestSize) {
+    throw std::invalid_argument("a self-test is of matrices up to " +
+                                std::to_string(kMaxSelfTestSize) + " rows");
+  }
+  return {sizes, {attributes.words.begin(), attributes.words.end()}, expected};
 }
 
 }  // namespace
@@ -135,8 +146,12 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
         "a plan needs runs, each with three numbers of run_starts and of run_grids and "
         "one of run_num_words");
   }
-  const int64_t num_words = std::accumulate(counts.begin(), counts.end(), int64_t{0});
-  if (num_words != static_cast<int64_t>(attributes.words.size())) {
+  auto num_left = static_cast<int64_t>(attributes.words.size());
+  for (const int64_t count : counts) {
+    // Stays negative: no count of words is 0 or less.
+    num_left = count < 1 || count > num_left ? -1 : num_left - count;
+  }
+  if (num_left != 0) {
     throw std::invalid_argument("the runs' instructions are not as many as planned");
   }
   std::vector<NpuRun> runs(num_runs);  // from (runs, 3), (runs, 3) and (runs,)

@@ -1,6 +1,7 @@
 // The functions that XLA calls. A handler decodes, calls and turns errors into
 // ffi::Error; everything below it throws.
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "xla_ffi/gemm_call.h"
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/npu/gemm.h"
+#include "xla_ffi/npu/plan.h"
 
 namespace jax_npu {
 namespace {
@@ -89,11 +91,17 @@ NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backen
                              const Axes& axes, const ffi::AnyBuffer& lhs,
                              const ffi::AnyBuffer& rhs,
                              ffi::Result<ffi::AnyBuffer>& out) {
+  NpuPlan plan = DecodePlan(attributes.plan);
+  PartPairs parts = DecodeParts(attributes);
+  const int64_t m = SizeOf(axes.m), n = SizeOf(axes.n);
+  const int64_t k = SizeOf(axes.k) * static_cast<int64_t>(parts.size());
+  RequireFits(plan,
+              {SizeOf(axes.batch), plan.swapped ? n : m, k, plan.swapped ? m : n});
   const Words& words = attributes.plan.words;
-  return {DecodePlan(attributes.plan),
+  return {std::move(plan),
           {words.begin(), words.end()},
           Expand(axes),
-          DecodeParts(attributes),
+          std::move(parts),
           DecodeOperand(lhs),
           DecodeOperand(rhs),
           DecodeResult(out),

@@ -137,6 +137,10 @@ NO_WORDS = hashable(np.zeros(3, np.uint32))
 NO_RUNS = hashable(np.zeros(0, np.int64))
 
 
+def int64s(*numbers):
+    return hashable(np.array(numbers, np.int64))
+
+
 def two_run_self_test():
     names = "run_starts", "run_grids", "run_num_words", "words"
     one_run = {name: self_test()[name].val for name in names}
@@ -157,6 +161,31 @@ def two_run_self_test():
         ({"plan": plan(run_num_words=NO_RUNS)}, "a plan needs runs"),
         ({"plan": plan(run_grids=NO_RUNS)}, "three numbers of run_starts"),
         ({"plan": plan(words=NO_WORDS)}, "not as many as planned"),
+        (
+            {"plan": plan(run_num_words=int64s(0, 684))},
+            "three numbers of run_starts",
+        ),
+        ({"plan": plan(run_num_words=int64s(-1))}, "not as many as planned"),
+        ({"plan": plan(block_m=np.int64(0))}, "the plan has blocks of 0 x 128"),
+        (
+            {"plan": plan(block_n=np.int64(1 << 40))},
+            "has blocks of 256 x 1099511627776",
+        ),
+        ({"plan": plan(padded_k=np.int64(3))}, "the plan pads k = 4 to 3"),
+        ({"plan": plan(padded_k=np.int64(1 << 40))}, "pads k = 4 to 1099511627776"),
+        (
+            {"plan": plan(run_grids=int64s(1, 2, 1))},
+            r"has a run of \(1, 2, 1\) blocks from \(0, 0, 0\) on, of \(1, 1, 1\)",
+        ),
+        ({"plan": plan(run_starts=int64s(0, 0, -1))}, r"from \(0, 0, -1\) on"),
+        (
+            {"plan": plan(block_m=np.int64(2))},
+            "computes 1 of 2 blocks; the program was not made for these arrays",
+        ),
+        (
+            {"check": "first", "self_test": self_test(padded_k=np.int64(1 << 20))},
+            "a self-test has sizes from 1 to 1024, got 1048576",
+        ),
         ({"check": "perhaps"}, "check must be off, first, sample or always"),
         ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),
         (
