@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
-from rich.table import Table
 
 from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
 from jax_npu.gemm import gemm_p
+
+if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
+    from rich.table import Table
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Explanation:
 
     rows: tuple[Row, ...]
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+
         table = Table(title="GEMMs of one call", title_justify="left")
         for name in ("batch", "m", "k", "n", "calls", "GFLOP", "share"):
             table.add_column(name, justify="right")

@@ -24,6 +24,7 @@ from jax_npu.contraction import (
 )
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.rule import lower_contraction
+from jax_npu.tool_rules import register_for_imported_tools
 
 Constant = tuple[bool, bool]  # lhs, rhs: the same in every iteration of a loop
 
@@ -55,6 +56,7 @@ def gemm(
             f"{sharding.spec} on {sharding.mesh}; make the axes Explicit, or leave "
             "`unreduced` out."
         )
+    register_for_imported_tools(gemm_p)
     result: jax.Array = gemm_p.bind(
         *_vary_alike(lhs, rhs),
         spec=spec,

@@ -4,6 +4,7 @@ All are there in jax 0.10.2, the oldest version that the package supports. When 
 update of jax moves one, this is the file to change.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -183,3 +184,13 @@ def cached_per_context(function: Function) -> Function:
 def nothing_is_traced() -> bool:
     """Whether jax runs operations at once."""
     return bool(trace_ctx.is_top_level())
+
+
+def check_for_nan(primitive: Primitive) -> None:
+    """Has `checkify` see a NaN in the results of a primitive.
+
+    A public way to register an error check would replace it.
+    """
+    from jax._src.checkify import error_checks, nan_error_check
+
+    error_checks[primitive] = functools.partial(nan_error_check, primitive)

@@ -8,17 +8,18 @@ program that never imports jax_npu. `import jax_npu` calls it too.
 from jax_npu.backend_choice import resolve_backend
 from jax_npu.lowering import dot_general, partitioner
 from jax_npu.lowering.offload_choice import Choice, Process
+from jax_npu.runtime import extension
 from jax_npu.runtime.environment import OFFLOAD
-from jax_npu.runtime.extension import GEMM_BACKENDS
 
 
 def initialize() -> None:
-    """Registers the rules of the custom calls and, where asked, offloads the process.
+    """Registers the custom calls with XLA and, where asked, offloads the process.
 
     Raises:
       ValueError: if `$JAX_NPU_OFFLOAD` has another value than its own.
     """
-    for backend in GEMM_BACKENDS:
+    extension.register_all()
+    for backend in extension.GEMM_BACKENDS:
         partitioner.register_for(backend)
     if OFFLOAD.choose() == "1":
         dot_general.install()

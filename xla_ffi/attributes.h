@@ -42,32 +42,33 @@ using TypeOf = typename std::remove_const_t<SomeAttribute>::Type;
 template <typename Struct>
 constexpr std::tuple<> kAttributes;
 
-// The product that every GEMM computes. A group of indices is four numbers for each of
-// its axes, see Axis.
+// The product that every GEMM computes, whatever the sizes of its arrays.
 struct ProductAttributes {
-  Int64s batch, m, k, n;
+  Int64s lhs, rhs, out;         // a label for each dimension, see Term
   Int64s lhs_parts, rhs_parts;  // see PartPairs
 };
 
 template <>
 inline constexpr auto kAttributes<ProductAttributes> =
-    std::tuple{Attribute{"batch", &ProductAttributes::batch},
-               Attribute{"m", &ProductAttributes::m},
-               Attribute{"k", &ProductAttributes::k},
-               Attribute{"n", &ProductAttributes::n},
+    std::tuple{Attribute{"lhs", &ProductAttributes::lhs},
+               Attribute{"rhs", &ProductAttributes::rhs},
+               Attribute{"out", &ProductAttributes::out},
                Attribute{"lhs_parts", &ProductAttributes::lhs_parts},
                Attribute{"rhs_parts", &ProductAttributes::rhs_parts}};
 
-// The product whose lhs or rhs is packed, which has no batch.
+// The product whose lhs or rhs is packed, which has no batch. Its sizes decide how.
 struct PackAttributes {
-  Int64s m, k, n;
+  Int64s lhs, rhs, out;  // as in ProductAttributes
   bool is_lhs;
+  Int64s other_sizes;  // of the other operand
 };
 
 template <>
 inline constexpr auto kAttributes<PackAttributes> = std::tuple{
-    Attribute{"m", &PackAttributes::m}, Attribute{"k", &PackAttributes::k},
-    Attribute{"n", &PackAttributes::n}, Attribute{"is_lhs", &PackAttributes::is_lhs}};
+    Attribute{"lhs", &PackAttributes::lhs}, Attribute{"rhs", &PackAttributes::rhs},
+    Attribute{"out", &PackAttributes::out},
+    Attribute{"is_lhs", &PackAttributes::is_lhs},
+    Attribute{"other_sizes", &PackAttributes::other_sizes}};
 
 // An NpuPlan and the instructions of its runs.
 struct PlanAttributes {
@@ -94,8 +95,8 @@ inline constexpr auto kAttributes<PlanAttributes> =
 struct NpuAttributes : ProductAttributes {
   PlanAttributes plan;
   PlanAttributes self_test;     // of one run, on a batch of two
-  std::string_view library;     // path of the driver
-  std::string_view design;      // path of the file that the driver loads
+  std::string_view device;      // npu1, npu2
+  std::string_view design_key;  // of the design that the instructions are for
   std::string_view arithmetic;  // that the design was built for
   std::string_view check;       // see CheckMode
   bool strict;                  // see CheckPolicy
@@ -106,8 +107,8 @@ inline constexpr auto kAttributes<NpuAttributes> =
     std::tuple_cat(kAttributes<ProductAttributes>,
                    std::tuple{Attribute{"plan", &NpuAttributes::plan},
                               Attribute{"self_test", &NpuAttributes::self_test},
-                              Attribute{"library", &NpuAttributes::library},
-                              Attribute{"design", &NpuAttributes::design},
+                              Attribute{"device", &NpuAttributes::device},
+                              Attribute{"design_key", &NpuAttributes::design_key},
                               Attribute{"arithmetic", &NpuAttributes::arithmetic},
                               Attribute{"check", &NpuAttributes::check},
                               Attribute{"strict", &NpuAttributes::strict}});

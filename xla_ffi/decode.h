@@ -16,23 +16,31 @@
 
 namespace jax_npu {
 
-Contraction DecodeContraction(const ProductAttributes& attributes);
-Contraction DecodeContraction(const PackAttributes& attributes);  // without a batch
+// The loops over arrays of these sizes, all in row-major order. For the packing of an
+// operand, without a batch.
+Axes DecodeAxes(const ProductAttributes& attributes, const ffi::AnyBuffer& lhs,
+                const ffi::AnyBuffer& rhs, const ffi::AnyBuffer& out);
+Axes DecodeAxes(const PackAttributes& attributes, const ffi::AnyBuffer& operand);
+
+// At least one pair, each of parts that a value has.
 PartPairs DecodeParts(const ProductAttributes& attributes);
 
 Operand DecodeOperand(const ffi::AnyBuffer& buffer);
+// An operand of the host GEMM, which may be packed. A packed one must have as many
+// words as this process packs: a program is compiled for the instruction set of the
+// time of compilation.
+Operand DecodeOperand(const ffi::AnyBuffer& buffer, bool is_lhs, const Axes& axes,
+                      const PartPairs& parts);
 Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer);
 
-// Requires that a packed operand has as many words as this process packs: a program is
-// compiled for the instruction set of the time of compilation.
-void RequirePackedSize(const Contraction& contraction, bool is_lhs, size_t num_words);
+void RequirePackedSize(const Axes& axes, bool is_lhs, size_t num_words);
 
 NpuPlan DecodePlan(const PlanAttributes& attributes);
 
 // The policy has no self-test where nothing is checked.
 CheckPolicy DecodeCheck(const NpuAttributes& attributes);
 
-// A hash of what makes products alike: sizes, strides, parts and types.
+// A hash of what makes products alike: labels, parts, sizes and types.
 uint64_t ShapeOf(const ProductAttributes& attributes, const ffi::AnyBuffer& lhs,
                  const ffi::AnyBuffer& rhs, const ffi::AnyBuffer& out);
 

@@ -51,12 +51,6 @@ BusyTime& TheBusyTime() {
   return time;
 }
 
-// Whether a group's indices are neighbours in memory; a single index has none.
-bool IsInnermost(const Offsets& offsets) {
-  return offsets.size() > 1 &&
-         offsets[offsets.size() - 1] - offsets[offsets.size() - 2] == 1;
-}
-
 void Print(const CallEvent& event, JsonWriter& json) {
   json.BeginObject();
   json.Member("backend", event.backend);
@@ -84,14 +78,14 @@ GemmCall::GemmCall(const char* backend) {
   TheBusyTime().Begin(event_.start_ns);
 }
 
-void GemmCall::Describe(const Contraction& contraction, const PartPairs& parts) {
-  event_.batch = contraction.batch.size();
-  event_.m = contraction.m.size();
-  event_.k = contraction.k.size();
-  event_.n = contraction.n.size();
+void GemmCall::Describe(const Axes& axes, const PartPairs& parts) {
+  event_.batch = SizeOf(axes.batch);
+  event_.m = SizeOf(axes.m);
+  event_.k = SizeOf(axes.k);
+  event_.n = SizeOf(axes.n);
   event_.passes = static_cast<int64_t>(parts.size());
-  event_.lhs_is_mk = !IsInnermost(contraction.m.lhs);
-  event_.rhs_is_kn = !IsInnermost(contraction.k.rhs);
+  event_.lhs_is_mk = !LieTogether(axes.m, &Axis::lhs);
+  event_.rhs_is_kn = !LieTogether(axes.k, &Axis::rhs);
   if (TheTrace().is_on.load(std::memory_order_relaxed)) {
     event_.thread = syscall(SYS_gettid);
   }

@@ -1,6 +1,7 @@
 // The functions that XLA calls. A handler decodes, calls and turns errors into
 // ffi::Error; everything below it throws.
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -12,11 +13,12 @@
 #include "xla_ffi/attributes.h"
 #include "xla_ffi/base/parallel.h"
 #include "xla_ffi/decode.h"
-#include "xla_ffi/driver/driver.h"
+#include "xla_ffi/driver/open.h"
 #include "xla_ffi/elastic_threads.h"
 #include "xla_ffi/gemm_call.h"
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/npu/gemm.h"
+#include "xla_ffi/npu/plan.h"
 
 namespace jax_npu {
 namespace {
@@ -46,17 +48,15 @@ constexpr auto kGemmHost = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   GemmCall call("host");
   try {
     const auto attributes = CollectAttributes<ProductAttributes>(values...);
-    const Contraction contraction = DecodeContraction(attributes);
+    const Axes axes = DecodeAxes(attributes, lhs, rhs, *out);
     const PartPairs parts = DecodeParts(attributes);
-    call.Describe(contraction, parts);
-    if (lhs.element_type() == ffi::U32) {
-      RequirePackedSize(contraction, true, lhs.element_count());
+    call.Describe(axes, parts);
+    const Operand operands[] = {DecodeOperand(lhs, true, axes, parts),
+                                DecodeOperand(rhs, false, axes, parts)};
+    const Result result = DecodeResult(out);
+    if (out->element_count() > 0) {
+      HostGemm(Expand(axes), parts, operands[0], operands[1], result, LoopOn(pool));
     }
-    if (rhs.element_type() == ffi::U32) {
-      RequirePackedSize(contraction, false, rhs.element_count());
-    }
-    HostGemm(contraction, parts, DecodeOperand(lhs), DecodeOperand(rhs),
-             DecodeResult(out), LoopOn(pool));
     call.End();
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
@@ -72,10 +72,10 @@ constexpr auto kPackHost = [](ffi::ThreadPool pool, ffi::AnyBuffer operand,
   JAX_NPU_CALL_BEGINS();
   try {
     const auto attributes = CollectAttributes<PackAttributes>(values...);
-    const Contraction contraction = DecodeContraction(attributes);
-    RequirePackedSize(contraction, attributes.is_lhs, packed->element_count());
-    PackOperand(contraction, attributes.is_lhs, DecodeOperand(operand),
-                packed->typed_data(), LoopOn(pool));
+    const Axes axes = DecodeAxes(attributes, operand);
+    RequirePackedSize(axes, attributes.is_lhs, packed->element_count());
+    PackOperand(axes, attributes.is_lhs, DecodeOperand(operand), packed->typed_data(),
+                LoopOn(pool));
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
   } catch (...) {
@@ -88,13 +88,20 @@ constexpr char kNpuTarget[] = "xdna_gemm_npu", kSimTarget[] = "xdna_gemm_sim";
 // A product on the NPU, as the queue takes it. The request keeps nothing that XLA
 // passes but the addresses of the operands and the result.
 NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backend,
-                             const ffi::AnyBuffer& lhs, const ffi::AnyBuffer& rhs,
+                             const Axes& axes, const ffi::AnyBuffer& lhs,
+                             const ffi::AnyBuffer& rhs,
                              ffi::Result<ffi::AnyBuffer>& out) {
+  NpuPlan plan = DecodePlan(attributes.plan);
+  PartPairs parts = DecodeParts(attributes);
+  const int64_t m = SizeOf(axes.m), n = SizeOf(axes.n);
+  const int64_t k = SizeOf(axes.k) * static_cast<int64_t>(parts.size());
+  RequireFits(plan,
+              {SizeOf(axes.batch), plan.swapped ? n : m, k, plan.swapped ? m : n});
   const Words& words = attributes.plan.words;
-  return {DecodePlan(attributes.plan),
+  return {std::move(plan),
           {words.begin(), words.end()},
-          DecodeContraction(attributes),
-          DecodeParts(attributes),
+          Expand(axes),
+          std::move(parts),
           DecodeOperand(lhs),
           DecodeOperand(rhs),
           DecodeResult(out),
@@ -150,10 +157,11 @@ constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   const Completion done(target, promise, call);
   try {
     const auto attributes = CollectAttributes<NpuAttributes>(values...);
-    NpuGemmRequest request = DecodeRequest(attributes, backend, lhs, rhs, out);
-    call->Describe(request.contraction, request.parts);
-    Driver& driver = OpenDriver(std::string(attributes.library).c_str(),
-                                std::string(attributes.design).c_str());
+    const Axes axes = DecodeAxes(attributes, lhs, rhs, *out);
+    NpuGemmRequest request = DecodeRequest(attributes, backend, axes, lhs, rhs, out);
+    call->Describe(axes, request.parts);
+    Driver& driver = OpenDriver(backend, std::string(attributes.device),
+                                std::string(attributes.design_key));
     NpuGemm(driver, std::move(request), LoopOn(pool), done);
   } catch (...) {
     done(std::current_exception());

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jax_npu.contraction import Axes, Axis
+from jax_npu.contraction import Spec
 from jax_npu.jax_private import hashable
 
 if TYPE_CHECKING:  # takes long to import, and only backends on an NPU need it
@@ -18,30 +18,27 @@ if TYPE_CHECKING:  # takes long to import, and only backends on an NPU need it
 Attributes = dict[str, Any]
 
 
-def product_attributes(axes: Axes, part_pairs: Sequence[tuple[int, int]]) -> Attributes:
-    """`ProductAttributes`: what every GEMM takes.
+def product_attributes(spec: Spec, part_pairs: Sequence[tuple[int, int]]) -> Attributes:
+    """`ProductAttributes`: what every GEMM takes, whatever the sizes of its arrays.
 
     Args:
-      axes: the loops over both operands.
       part_pairs: (part of lhs, part of rhs) of each product that is summed.
     """
-    return {
-        "batch": _numbers(axes.batch),
-        "m": _numbers(axes.m),
-        "k": _numbers(axes.k),
-        "n": _numbers(axes.n),
+    return _labels(spec) | {
         "lhs_parts": np.array([i for i, _ in part_pairs], np.int64),
         "rhs_parts": np.array([j for _, j in part_pairs], np.int64),
     }
 
 
-def pack_attributes(axes: Axes, is_lhs: bool) -> Attributes:
-    """`PackAttributes`: the product, without a batch, whose operand is packed."""
-    return {
-        "m": _numbers(axes.m),
-        "k": _numbers(axes.k),
-        "n": _numbers(axes.n),
+def pack_attributes(spec: Spec, is_lhs: bool, other_shape: Sequence[int]) -> Attributes:
+    """`PackAttributes`: the product, without a batch, whose operand is packed.
+
+    Args:
+      other_shape: of the operand that is not packed.
+    """
+    return _labels(spec) | {
         "is_lhs": is_lhs,
+        "other_sizes": np.array(other_shape, np.int64),
     }
 
 
@@ -71,8 +68,8 @@ def npu_attributes(
     *,
     plan: Attributes,
     self_test: Attributes,
-    library: str,
-    design: str,
+    device: str,
+    design_key: str,
     arithmetic: str,
     check: str,
     strict: bool,
@@ -81,25 +78,29 @@ def npu_attributes(
 
     Args:
       plan, self_test: of `plan_attributes`.
-      library: path of the driver.
-      design: path of the file that the driver loads.
+      device: npu1 or npu2; its driver and design are found where the program runs.
+      design_key: see `designs.design_key`.
       arithmetic: `f32` or `bfp16`, what results are compared with.
       check, strict: see `checks.check_policy`.
     """
     return {
         "plan": plan,
         "self_test": self_test,
-        "library": library,
-        "design": design,
+        "device": device,
+        "design_key": design_key,
         "arithmetic": arithmetic,
         "check": check,
         "strict": strict,
     }
 
 
-def _numbers(axes: tuple[Axis, ...]) -> np.ndarray:
-    """Four numbers for each axis: its size, and its stride in lhs, rhs and out."""
-    return np.array([number for axis in axes for number in axis], np.int64)
+def _labels(spec: Spec) -> Attributes:
+    """A number for each dimension; labels count from 0, by their first appearance."""
+    numbers = {c: i for i, c in enumerate(dict.fromkeys(spec.lhs + spec.rhs))}
+    return {
+        name: np.array([numbers[c] for c in term], np.int64)
+        for name, term in zip(Spec._fields, spec)
+    }
 
 
 def _int64s(values: Sequence[Any]) -> Any:

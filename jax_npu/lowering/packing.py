@@ -5,7 +5,7 @@ import ctypes
 import jax
 import jax.numpy as jnp
 
-from jax_npu.contraction import Axes
+from jax_npu.contraction import Spec, contraction_axes
 from jax_npu.lowering.attributes import pack_attributes
 from jax_npu.runtime import extension
 
@@ -13,23 +13,25 @@ TARGET = "xdna_pack_host"
 
 
 def pack_constants(
-    lhs: jax.Array, rhs: jax.Array, axes: Axes, constant: tuple[bool, bool]
+    lhs: jax.Array, rhs: jax.Array, spec: Spec, constant: tuple[bool, bool]
 ) -> tuple[jax.Array, jax.Array]:
-    """lhs and rhs, each packed where it is constant and the host GEMM takes it so."""
-    batch, m, k, n = axes.sizes
+    """lhs and rhs, one of them packed if it is constant and the host GEMM takes it so.
+
+    If both are constant, so is the product: XLA moves that in front of the loop.
+    """
+    if constant not in ((True, False), (False, True)):
+        return lhs, rhs
+    batch, m, k, n = contraction_axes(spec, lhs.shape, rhs.shape).sizes
     if batch != 1 or min(m, n) <= _skinny_rows() or k == 0:
         return lhs, rhs
 
-    def pack(operand: jax.Array, num_rows: int, is_lhs: bool) -> jax.Array:
-        extension.register(TARGET)
-        packed = jax.ShapeDtypeStruct((_packed_words(num_rows, k),), jnp.uint32)
-        attributes = pack_attributes(axes, is_lhs)
-        return jax.ffi.ffi_call(TARGET, packed)(operand, **attributes)
-
-    return (
-        pack(lhs, m, True) if constant[0] else lhs,
-        pack(rhs, n, False) if constant[1] else rhs,
-    )
+    extension.register(TARGET)
+    is_lhs = constant[0]
+    operand, other, num_rows = (lhs, rhs, m) if is_lhs else (rhs, lhs, n)
+    result = jax.ShapeDtypeStruct((_packed_words(num_rows, k),), jnp.uint32)
+    attributes = pack_attributes(spec, is_lhs, other.shape)
+    packed: jax.Array = jax.ffi.ffi_call(TARGET, result)(operand, **attributes)
+    return (packed, rhs) if is_lhs else (lhs, packed)
 
 
 def _skinny_rows() -> int:

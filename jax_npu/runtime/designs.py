@@ -7,13 +7,24 @@ from pathlib import Path
 from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
 from xdna.gemm.array import GemmArray
-from xdna.gemm.artifact import check_artifact
+from xdna.gemm.artifact import check_artifact, design_text
 
 
 @functools.cache
 def gemm_array(device: str) -> GemmArray:
     """The design that runs every GEMM on that device."""
     return GemmArray(device)
+
+
+@functools.cache
+def design_key(backend: str, device: str) -> str:
+    """A hash of the design that instructions for `backend` are made for now.
+
+    They write to fixed places in it, and no other design can run them.
+    """
+    if backend == "sim":
+        return _hash(_simulated(device))
+    return _hash(design_text(gemm_array(device)).encode())
 
 
 @functools.cache
@@ -25,12 +36,20 @@ def simulated_design(device: str) -> Path:
     Raises:
       OSError: if the cache cannot be written.
     """
+    content = _simulated(device)
+    return write_once(cache_folder() / f"{device}-{_hash(content)}.cfg", content)
+
+
+@functools.cache
+def _simulated(device: str) -> bytes:
     from xdna.gemm.design import gemm_design
     from xdna.load.configuration import configuration
 
-    content = configuration(gemm_design(gemm_array(device))).encode()
-    name = f"{device}-{hashlib.sha256(content).hexdigest()[:16]}.cfg"
-    return write_once(cache_folder() / name, content)
+    return configuration(gemm_design(gemm_array(device))).encode()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def designs_folder() -> Path:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import jax
 
+from jax_npu.runtime import npu_finder
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
-GEMM_BACKENDS = ("host", "sim", "npu")  # each has a custom call
+GEMM_BACKENDS = ("host", "npu", "sim")  # each has a custom call
+TARGETS = (*map("xdna_gemm_{}".format, GEMM_BACKENDS), "xdna_pack_host")
 
 
 def library_path(name: str) -> Path:
@@ -28,12 +30,31 @@ def load() -> ctypes.CDLL:
     Raises:
       OSError: if it was not built or cannot be loaded.
     """
-    return ctypes.CDLL(str(library_path(LIBRARY)))
+    library = ctypes.CDLL(str(library_path(LIBRARY)))
+    library.jax_npu_set_finder(npu_finder.answer)
+    return library
+
+
+def register_all() -> None:
+    """Registers every handler, so that programs from elsewhere run without a lowering.
+
+    Without the extension it does nothing: `register` raises the error where it matters.
+    """
+    try:
+        load()
+    except OSError:
+        return
+    for target in TARGETS:
+        register(target)
 
 
 @functools.cache
 def register(target: str) -> None:
-    """Registers the handler of that name with XLA, once a process."""
+    """Registers the handler of that name with XLA, once a process.
+
+    Raises:
+      OSError: if the extension was not built or cannot be loaded.
+    """
     jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(load()[target]), "cpu")
 
 

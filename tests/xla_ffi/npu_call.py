@@ -4,28 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_npu.contraction import contraction_axes, spec_from_subscripts
+from jax_npu.contraction import Spec
 from jax_npu.lowering import attributes, plans
 from jax_npu.runtime import designs, extension
-from jax_npu.runtime.target import DRIVERS
 
 TARGET = "xdna_gemm_sim"
 SHAPE = (4, 4)
-
-
-def axes_of(subscripts, lhs_shape, rhs_shape):
-    spec = spec_from_subscripts(subscripts, lhs_shape, rhs_shape)
-    return contraction_axes(spec, lhs_shape, rhs_shape)
+MATMUL = Spec("mk", "kn", "mn")
 
 
 def npu_gemm_attributes():
     """The attributes of a product (4, 4) x (4, 4) without checks."""
-    axes = axes_of("mk,kn->mn", SHAPE, SHAPE)
-    return attributes.product_attributes(axes, [(0, 0)]) | attributes.npu_attributes(
+    return attributes.product_attributes(MATMUL, [(0, 0)]) | attributes.npu_attributes(
         plan=plans.product_plan("npu1", 1, *SHAPE, 4),
         self_test=plans.self_test_plan("npu1"),
-        library=str(extension.library_path(DRIVERS["sim"])),
-        design=str(designs.simulated_design("npu1")),
+        device="npu1",
+        design_key=designs.design_key("sim", "npu1"),
         arithmetic="f32",
         check="off",
         strict=False,

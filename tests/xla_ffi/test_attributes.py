@@ -15,31 +15,32 @@ from jax_npu.lowering import attributes, packing
 
 from . import npu_call
 
-SPECS = {  # m, k and n all differ, and so do their strides
-    "host": ("mk,kn->mn", (2, 3), (3, 5)),
-    "pack": ("mk,kn->mn", (17, 3), (3, 20)),
+SHAPES = {  # of lhs and rhs
+    "host": ((2, 3), (3, 5)),
+    "pack": ((17, 3), (3, 20)),
 }
 
 
 def host_attributes():
-    return attributes.product_attributes(npu_call.axes_of(*SPECS["host"]), [(0, 0)])
+    return attributes.product_attributes(npu_call.MATMUL, [(0, 0)])
 
 
 def call_host(**changed):
-    _, lhs, rhs = SPECS["host"]
+    lhs, rhs = SHAPES["host"]
     result = jax.ShapeDtypeStruct((lhs[0], rhs[1]), jnp.float32)
-    operands = (jnp.arange(np.prod(shape), dtype="f4") for shape in (lhs, rhs))
+    operands = (
+        jnp.arange(np.prod(shape), dtype="f4").reshape(shape) for shape in (lhs, rhs)
+    )
     return npu_call.call("xdna_gemm_host", result, *operands, **changed)
 
 
 def pack_attributes():
-    return attributes.pack_attributes(npu_call.axes_of(*SPECS["pack"]), is_lhs=True)
+    return attributes.pack_attributes(npu_call.MATMUL, True, SHAPES["pack"][1])
 
 
 def call_pack(**changed):
-    _, lhs, _ = SPECS["pack"]
-    (m, k) = lhs
-    words = packing._packed_words(m, k)
+    lhs, _ = SHAPES["pack"]
+    words = packing._packed_words(*lhs)
     result = jax.ShapeDtypeStruct((words,), jnp.uint32)
     return npu_call.call("xdna_pack_host", result, jnp.ones(lhs), **changed)
 
@@ -122,14 +123,66 @@ def exchange(mapping, one, other):
     return mapping | {one: mapping[other], other: mapping[one]}
 
 
-@pytest.mark.parametrize(("one", "other"), [("m", "n"), ("m", "k"), ("k", "n")])
-def test_groups_in_each_others_place_make_another_product(one, other):
+def test_one_set_of_attributes_serves_every_size():
+    made = host_attributes()
+    for m, k, n in [(2, 3, 5), (1, 70, 9), (33, 1, 4), (0, 2, 3), (2, 0, 3)]:
+        lhs, rhs = (
+            np.arange(np.prod(shape), dtype="f4").reshape(shape) % 8
+            for shape in ((m, k), (k, n))
+        )
+        result = jax.ShapeDtypeStruct((m, n), jnp.float32)
+        out = npu_call.call("xdna_gemm_host", result, lhs, rhs, **made)
+        np.testing.assert_array_equal(out, lhs @ rhs)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("lhs", "rhs"), ("lhs", "out"), ("rhs", "out")]
+)
+def test_labels_that_do_not_fit_the_arrays_are_refused(one, other):
     """They have one type, so that nothing but the name tells them apart."""
     right = call_host(**host_attributes())
-    lhs, rhs = (np.arange(np.prod(s)).reshape(s) for s in SPECS["host"][1:])
+    lhs, rhs = (np.arange(np.prod(s)).reshape(s) for s in SHAPES["host"])
     np.testing.assert_array_equal(right, lhs @ rhs)
-    wrong = call_host(**exchange(host_attributes(), one, other))
-    assert not np.array_equal(wrong, right)
+    with pytest.raises(Exception, match=r"xdna_gemm_host: label \d has size"):
+        call_host(**exchange(host_attributes(), one, other))
+
+
+PACKED = jnp.zeros(16, jnp.uint32)
+
+
+@pytest.mark.parametrize(
+    ("operands", "out", "changes", "message"),
+    [
+        ((PACKED, PACKED), jnp.float32, {}, "both operands are packed"),
+        ((PACKED, jnp.ones((3, 5))), jnp.float32, {}, "a packed operand needs .* got"),
+        (
+            (PACKED, jnp.ones((3, 5))),
+            jnp.float32,
+            {"lhs_parts": np.array([1]), "rhs_parts": np.array([0])},
+            "a packed operand has the first part of values alone",
+        ),
+        ((jnp.ones((2, 3), "i4"), jnp.ones((3, 5))), jnp.float32, {}, "must be float"),
+        ((jnp.ones((2, 3)), jnp.ones((3, 5))), jnp.uint32, {}, "must be float32"),
+        (
+            (jnp.ones((2, 3)), jnp.ones((3, 5))),
+            jnp.float32,
+            {"lhs_parts": np.array([3]), "rhs_parts": np.array([0])},
+            "a part must be 0, 1 or 2, got 3",
+        ),
+        (
+            (jnp.ones((2, 3)), jnp.ones((3, 5))),
+            jnp.float32,
+            {"lhs_parts": np.array([0, 1])},
+            "equally many, from 1 to 9, got 2 and 1",
+        ),
+    ],
+)
+def test_arrays_and_parts_that_do_not_fit_are_refused(operands, out, changes, message):
+    result = jax.ShapeDtypeStruct((2, 5), out)
+    with pytest.raises(Exception, match=f"xdna_gemm_host: .*{message}"):
+        npu_call.call(
+            "xdna_gemm_host", result, *operands, **host_attributes() | changes
+        )
 
 
 @pytest.mark.parametrize(

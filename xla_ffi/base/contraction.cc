@@ -6,14 +6,13 @@ namespace jax_npu {
 namespace {
 
 // offsets[((i0 * size1) + i1) * ... + in] = i0 stride0 + i1 stride1 + ... + in striden
-Offsets Expand(const Axis* axes, int64_t num_axes, int64_t Axis::* stride) {
+Offsets ExpandFor(const Loops& loops, int64_t Axis::* stride) {
   Offsets offsets = {0};
-  for (const Axis* axis = axes; axis != axes + num_axes; ++axis) {
+  for (const Axis& axis : loops) {
     Offsets finer;  // (offsets so far, this axis)
-    finer.reserve(offsets.size() * axis->size);
+    finer.reserve(offsets.size() * axis.size);
     for (int64_t base : offsets) {
-      for (int64_t i = 0; i < axis->size; ++i)
-        finer.push_back(base + i * axis->*stride);
+      for (int64_t i = 0; i < axis.size; ++i) finer.push_back(base + i * axis.*stride);
     }
     offsets = std::move(finer);
   }
@@ -22,9 +21,19 @@ Offsets Expand(const Axis* axes, int64_t num_axes, int64_t Axis::* stride) {
 
 }  // namespace
 
-Group ExpandAxes(const Axis* axes, int64_t num_axes) {
-  return {Expand(axes, num_axes, &Axis::lhs), Expand(axes, num_axes, &Axis::rhs),
-          Expand(axes, num_axes, &Axis::out)};
+int64_t SizeOf(const Loops& loops) {
+  int64_t size = 1;
+  for (const Axis& axis : loops) size *= axis.size;
+  return size;
+}
+
+Group Expand(const Loops& loops) {
+  return {ExpandFor(loops, &Axis::lhs), ExpandFor(loops, &Axis::rhs),
+          ExpandFor(loops, &Axis::out)};
+}
+
+Contraction Expand(const Axes& axes) {
+  return {Expand(axes.batch), Expand(axes.m), Expand(axes.k), Expand(axes.n)};
 }
 
 Contraction SwapOperands(Contraction contraction) {

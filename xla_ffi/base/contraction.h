@@ -22,6 +22,21 @@ struct Axis {
   int64_t size, lhs, rhs, out;
 };
 
+using Loops = std::vector<Axis>;  // outermost first; none means one index
+
+int64_t SizeOf(const Loops& loops);
+
+// Whether the indices of loops are neighbours in one of the arrays; a single index has
+// none.
+inline bool LieTogether(const Loops& loops, int64_t Axis::* stride) {
+  return SizeOf(loops) > 1 && loops.back().*stride == 1;
+}
+
+// The loops of a contraction.
+struct Axes {
+  Loops batch, m, k, n;
+};
+
 // The element offset of every index of a group in one operand.
 using Offsets = std::vector<int64_t>;
 
@@ -34,8 +49,9 @@ struct Contraction {
   Group batch, m, k, n;
 };
 
-// Expands axes, outermost first, into offsets; no axis means one index.
-Group ExpandAxes(const Axis* axes, int64_t num_axes);
+// Expands loops into offsets.
+Group Expand(const Loops& loops);
+Contraction Expand(const Axes& axes);
 
 // The products that are summed, as (part of lhs, part of rhs): see Strip::part. Each
 // pair is one pass over k, so that higher precision is only a longer contraction.

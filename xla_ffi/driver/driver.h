@@ -65,10 +65,6 @@ constexpr size_t kMaxRuns = 24;
 
 using OpenDriverFunction = Driver*(const char* design_path);
 
-// Opens the driver in a library on a design. Each is opened once in a process and stays
-// open.
-Driver& OpenDriver(const char* library_path, const char* design_path);
-
 }  // namespace jax_npu
 
 // The symbols that a driver library exports.

@@ -160,12 +160,23 @@ class HostProduct {
   const int64_t m_, n_, k_;
 };
 
+// A dimension of the result.
+struct Extent {
+  int64_t size;
+  bool lies_together;
+};
+
 // Whether to compute Cᵀ = Bᵀ Aᵀ: kernels write rows of the result, and have a fast path
 // for few rows but none for few columns.
-bool IsBetterSwapped(const Contraction& contraction) {
-  const int64_t m = contraction.m.size(), n = contraction.n.size();
-  if (m <= kSkinnyRows || n <= kSkinnyRows) return n < m;
-  return LieTogether(contraction.m.out) && !LieTogether(contraction.n.out);
+bool IsBetterSwapped(const Extent& m, const Extent& n) {
+  if (m.size <= kSkinnyRows || n.size <= kSkinnyRows) return n.size < m.size;
+  return m.lies_together && !n.lies_together;
+}
+
+Extent ExtentOf(const Group& group) { return {group.size(), LieTogether(group.out)}; }
+
+Extent ExtentOf(const Loops& loops) {
+  return {SizeOf(loops), LieTogether(loops, &Axis::out)};
 }
 
 }  // namespace
@@ -174,18 +185,18 @@ int64_t PackedOperandWords(int64_t num_rows, int64_t num_k) {
   return PackedMatrixWords(SelectHostKernels(), num_rows, num_k);
 }
 
-void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
-                 uint32_t* packed, const ParallelLoop& parallel) {
-  const Group &rows = is_lhs ? contraction.m : contraction.n, &ks = contraction.k;
+void PackOperand(const Axes& axes, bool is_lhs, Operand operand, uint32_t* packed,
+                 const ParallelLoop& parallel) {
+  const Group rows = Expand(is_lhs ? axes.m : axes.n), ks = Expand(axes.k);
   const Matrix matrix = {operand.data, operand.dtype, is_lhs ? &rows.lhs : &rows.rhs,
                          is_lhs ? &ks.lhs : &ks.rhs};
-  PackMatrix(SelectHostKernels(), matrix, is_lhs != IsBetterSwapped(contraction),
-             packed, parallel);
+  const bool is_swapped = IsBetterSwapped(ExtentOf(axes.m), ExtentOf(axes.n));
+  PackMatrix(SelectHostKernels(), matrix, is_lhs != is_swapped, packed, parallel);
 }
 
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
               Operand rhs, Result out, const ParallelLoop& parallel) {
-  if (IsBetterSwapped(contraction)) {
+  if (IsBetterSwapped(ExtentOf(contraction.m), ExtentOf(contraction.n))) {
     const Contraction swapped = SwapOperands(contraction);
     return HostProduct(swapped, SwapOperands(parts), rhs, lhs, out).Run(parallel);
   }

@@ -40,8 +40,8 @@ int64_t PackedOperandWords(int64_t num_rows, int64_t num_k);
 
 // Packs the lhs or the rhs of a contraction without a batch, once for several products.
 // HostGemm takes the result in the operand's place, for the same contraction only.
-void PackOperand(const Contraction& contraction, bool is_lhs, Operand operand,
-                 uint32_t* packed, const ParallelLoop& parallel);
+void PackOperand(const Axes& axes, bool is_lhs, Operand operand, uint32_t* packed,
+                 const ParallelLoop& parallel);
 
 // out = lhs rhs, summed over k and over `parts`.
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,

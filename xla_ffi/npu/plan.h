@@ -27,6 +27,21 @@ struct NpuPlan {
   std::vector<NpuRun> runs;
 };
 
+// The sizes of a GEMM on the array: C (batch, m, n) = A (batch, m, k) B (batch, k, n).
+// With several passes k is as many times as long.
+struct GemmSizes {
+  int64_t batch, m, k, n;
+};
+
+// Bounds what a plan pads, so that the images of any plan take as much memory as their
+// operands do. No array has larger blocks or tiles.
+constexpr int64_t kMaxBlock = 4096;
+
+// A plan is part of a program, which may come from anywhere. Throws
+// std::invalid_argument unless the runs compute each block of a GEMM of these sizes
+// once, with images that hold all of k.
+void RequireFits(const NpuPlan& plan, const GemmSizes& sizes);
+
 }  // namespace jax_npu
 
 #endif  // JAX_NPU_XLA_FFI_NPU_PLAN_H_

@@ -85,9 +85,8 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
   const auto a = RandomMatrix(p.m * p.k, random), b = RandomMatrix(p.k * p.n, random);
   std::vector<float> c(p.m * p.n, NAN);
   const Axis m = {p.m, p.k, 0, p.n}, k = {p.k, 1, p.n, 0}, n = {p.n, 0, 1, 1};
-  const jax_npu::Contraction contraction = {
-      jax_npu::ExpandAxes(nullptr, 0), jax_npu::ExpandAxes(&m, 1),
-      jax_npu::ExpandAxes(&k, 1), jax_npu::ExpandAxes(&n, 1)};
+  const jax_npu::Contraction contraction =
+      jax_npu::Expand(jax_npu::Axes{{}, {m}, {k}, {n}});
   std::promise<void> result;
   jax_npu::NpuGemm(
       driver,

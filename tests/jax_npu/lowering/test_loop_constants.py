@@ -118,6 +118,17 @@ def test_what_the_loop_changes_is_not_packed_apart(weights, batches):
     assert packs(descend, weights, batches(3)) == []
 
 
+def test_a_product_of_constants_is_computed_before_the_loop(weights, batches):
+    (x,) = batches(1)
+
+    def constant(weights, x, steps):
+        return lax.map(lambda i: jax_npu.matmul(x, weights) + i, steps)
+
+    assert packs(constant, weights, x, jnp.arange(3.0)) == []
+    one, three = (packed_bytes(constant, weights, x, jnp.arange(n)) for n in (1.0, 3.0))
+    assert one == three
+
+
 def test_without_a_loop_nothing_is_packed_apart(weights, batches):
     (x,) = batches(1)
     assert packs(lambda x: loss(weights, x), x) == []

@@ -12,7 +12,8 @@ import pytest
 import jax_npu
 from jax_npu.jax_private import hashable
 from jax_npu.lowering import plans
-from jax_npu.runtime import designs, extension
+from jax_npu.runtime import designs, extension, npu_finder
+from jax_npu.runtime.npu_finder import FoundNpu
 from jax_npu.runtime.target import DRIVERS
 from xdna.gemm.tiling import make_plan
 
@@ -136,6 +137,10 @@ NO_WORDS = hashable(np.zeros(3, np.uint32))
 NO_RUNS = hashable(np.zeros(0, np.int64))
 
 
+def int64s(*numbers):
+    return hashable(np.array(numbers, np.int64))
+
+
 def two_run_self_test():
     names = "run_starts", "run_grids", "run_num_words", "words"
     one_run = {name: self_test()[name].val for name in names}
@@ -147,14 +152,40 @@ def two_run_self_test():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"device": "npu3"}, "is for device 'npu3', and this version .* npu1, npu2"),
+        ({"device": "/tmp/x.cfg"}, "is for device '/tmp/x.cfg', and this version"),
         (
-            {"library": "/nowhere/libnpu.so"},
-            "the driver does not load: /nowhere/libnpu",
+            {"design_key": "0123"},
+            "made for the design 0123 of npu1, and this process runs .* make it again",
         ),
-        ({"library": "libc.so.6"}, "no driver library: .*jax_npu_open_driver"),
         ({"plan": plan(run_num_words=NO_RUNS)}, "a plan needs runs"),
         ({"plan": plan(run_grids=NO_RUNS)}, "three numbers of run_starts"),
         ({"plan": plan(words=NO_WORDS)}, "not as many as planned"),
+        (
+            {"plan": plan(run_num_words=int64s(0, 684))},
+            "three numbers of run_starts",
+        ),
+        ({"plan": plan(run_num_words=int64s(-1))}, "not as many as planned"),
+        ({"plan": plan(block_m=np.int64(0))}, "the plan has blocks of 0 x 128"),
+        (
+            {"plan": plan(block_n=np.int64(1 << 40))},
+            "has blocks of 256 x 1099511627776",
+        ),
+        ({"plan": plan(padded_k=np.int64(3))}, "the plan pads k = 4 to 3"),
+        ({"plan": plan(padded_k=np.int64(1 << 40))}, "pads k = 4 to 1099511627776"),
+        (
+            {"plan": plan(run_grids=int64s(1, 2, 1))},
+            r"has a run of \(1, 2, 1\) blocks from \(0, 0, 0\) on, of \(1, 1, 1\)",
+        ),
+        ({"plan": plan(run_starts=int64s(0, 0, -1))}, r"from \(0, 0, -1\) on"),
+        (
+            {"plan": plan(block_m=np.int64(2))},
+            "computes 1 of 2 blocks; the program was not made for these arrays",
+        ),
+        (
+            {"check": "first", "self_test": self_test(padded_k=np.int64(1 << 20))},
+            "a self-test has sizes from 1 to 1024, got 1048576",
+        ),
         ({"check": "perhaps"}, "check must be off, first, sample or always"),
         ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),
         (
@@ -172,12 +203,66 @@ def test_bad_attributes_are_errors_in_one_line(changes, message):
         multiply(**changes)
 
 
+@pytest.mark.parametrize(
+    ("library", "message"),
+    [
+        ("/nowhere/libnpu.so", "the driver does not load: /nowhere/libnpu"),
+        ("libc.so.6", "no driver library: .*jax_npu_open_driver"),
+    ],
+)
+def test_a_library_that_is_no_driver_is_an_error(monkeypatch, library, message):
+    found = FoundNpu(Path(library), Path(), "key")
+    monkeypatch.setattr(npu_finder, "find_npu", lambda backend, device: found)
+    with pytest.raises(Exception, match=f"{TARGET}: .*{message}"):
+        multiply(device=library, design_key="key")
+
+
+def test_an_error_of_the_search_is_that_of_the_call_and_not_remembered(monkeypatch):
+    reasons = iter(["no room", ""])
+
+    def find(backend, device):
+        raise KeyError(next(reasons))
+
+    monkeypatch.setattr(npu_finder, "find_npu", find)
+    for message in ("'no room'", "''"):
+        with pytest.raises(Exception, match=f"{TARGET}: {message}"):
+            multiply(device="nowhere")
+
+
 @needs_sim
-def test_a_second_design_in_a_process_is_refused(tmp_path):
+def test_threads_that_ask_at_the_same_time_get_one_answer(run_python):
+    """Python's lock and the extension's are never taken in both orders."""
+    done = run_python(
+        """
+import threading, time
+import jax, jax_npu, numpy as np
+from jax_npu.runtime import npu_finder
+find = npu_finder.find_npu
+def slow(*arguments):
+    time.sleep(0.2)
+    return find(*arguments)
+npu_finder.find_npu = slow
+x = np.ones((4, 4), np.float32)
+with jax_npu.backend("sim"):
+    multiply = jax.jit(jax_npu.matmul).lower(x, x).compile()
+def work():
+    np.testing.assert_array_equal(multiply(x, x), x @ x)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+
+
+@needs_sim
+def test_a_second_design_in_a_process_is_refused():
     multiply()
-    other = tmp_path / "other.cfg"
-    with pytest.raises(Exception, match=r"cannot load .*other.cfg too; use one device"):
-        multiply(design=str(other))
+    with pytest.raises(
+        Exception, match=r"cannot load .*npu2-\w+.cfg too; use one device"
+    ):
+        multiply(device="npu2", design_key=designs.design_key("sim", "npu2"))
     np.testing.assert_array_equal(multiply(), np.full((4, 4), 4))
 
 

@@ -1,5 +1,6 @@
 """Packing: the images that the NPU reads, and the results made from those it writes."""
 
+import itertools
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from jax_npu.lowering.attributes import (
     product_attributes,
 )
 from jax_npu.precision import part_pairs
-from jax_npu.runtime import extension
+from jax_npu.runtime import extension, npu_finder
+from jax_npu.runtime.npu_finder import FoundNpu
 from xdna.gemm.array import GemmArray
 from xdna.gemm.runs import Run
 from xdna.gemm.stream import image_bytes
@@ -77,13 +79,21 @@ def recording_driver(tmp_path_factory):
 
 
 @pytest.fixture
-def run_recorded(recording_driver, tmp_path, rng):
+def run_recorded(recording_driver, tmp_path, rng, monkeypatch):
     """A function that contracts on the recording driver.
 
     It returns the result, the plan, and for each run the images of A and B that the
     driver received and the C that it gave back. `split` replaces the plan's runs,
     `change` its attributes.
     """
+
+    monkeypatch.setattr(
+        npu_finder,
+        "find_npu",
+        lambda _, folder: FoundNpu(recording_driver, Path(folder), "recording"),
+    )
+
+    numbers = itertools.count()
 
     def run(
         subscripts,
@@ -95,6 +105,8 @@ def run_recorded(recording_driver, tmp_path, rng):
         split=None,
         change=None,
     ):
+        folder = tmp_path / str(next(numbers))  # a driver is opened once
+        folder.mkdir()
         spec = spec_from_subscripts(subscripts, lhs.shape, rhs.shape)
         axes = contraction_axes(spec, lhs.shape, rhs.shape)
         pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
@@ -105,7 +117,7 @@ def run_recorded(recording_driver, tmp_path, rng):
         images = []
         for i, one in enumerate(plan.runs):
             c = rng.standard_normal(image_bytes(plan, one)[2] // 4).astype(F32)
-            c.tofile(tmp_path / f"{i}.c")
+            c.tofile(folder / f"{i}.c")
             images.append(c)
         extension.register(TARGET)
         words = np.arange(sum(range(len(plan.runs) + 1)), dtype=np.uint32)
@@ -120,12 +132,12 @@ def run_recorded(recording_driver, tmp_path, rng):
             lambda x, y: jax.ffi.ffi_call(TARGET, result)(
                 x,
                 y,
-                **product_attributes(axes, pairs),
+                **product_attributes(spec, pairs),
                 **npu_attributes(
                     plan=changed,
                     self_test=attributes,
-                    library=str(recording_driver),
-                    design=str(tmp_path),
+                    device=str(folder),
+                    design_key="recording",
                     arithmetic="f32",
                     check="off",
                     strict=False,
@@ -134,12 +146,10 @@ def run_recorded(recording_driver, tmp_path, rng):
         )(lhs, rhs)
         out = np.asarray(out)
         a, b = (
-            [np.fromfile(tmp_path / f"{i}.{j}", np.uint16) for i in range(len(images))]
+            [np.fromfile(folder / f"{i}.{j}", np.uint16) for i in range(len(images))]
             for j in "01"
         )
-        words = [
-            np.fromfile(tmp_path / f"{i}.words", "<u4") for i in range(len(images))
-        ]
+        words = [np.fromfile(folder / f"{i}.words", "<u4") for i in range(len(images))]
         assert np.concatenate(words).tolist() == list(range(sum(map(len, words))))
         assert [len(part) for part in words] == list(range(1, len(images) + 1))
         return out, plan, a, b, images
@@ -233,7 +243,8 @@ def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
     def exchanged(plan):
         return plan | {"block_m": plan["block_n"], "block_n": plan["block_m"]}
 
-    lhs, rhs = operand(rng, "mk", F32), operand(rng, "kn", F32)
+    # One block of either kind holds the product.
+    lhs, rhs = operand(rng, "mk", F32)[:9], operand(rng, "kn", F32)[:, :9]
     array = GemmArray("npu1", 16, 8, 32)
     assert array.block_m != array.block_n
     for change, block_m in ((None, array.block_m), (exchanged, array.block_n)):
