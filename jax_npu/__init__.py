@@ -1,18 +1,29 @@
-"""JAX matmuls on AMD XDNA NPUs, from inside `jit`, with gradients."""
+"""JAX matmuls on AMD XDNA NPUs, from inside `jit`, with gradients.
 
+jax imports this package in every process that starts a backend, so names are imported
+when they are first used.
+"""
+
+from importlib import import_module as _import_module
 from importlib import metadata as _metadata
+from typing import TYPE_CHECKING
+from typing import Any as _Any
 
-from jax_npu import checkpoint_policies
 from jax_npu import plugin as _plugin
-from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
-from jax_npu.early_rounding import round_early
-from jax_npu.explanation import explain
-from jax_npu.offloading import offload
-from jax_npu.products import dot_general, einsum, matmul
-from jax_npu.runtime.attached_npus import Device, devices
-from jax_npu.runtime.call_trace import trace_calls
-from jax_npu.runtime.counters import Counters, counters
-from jax_npu.runtime.npu_events import NpuHealth, npu_events, npu_health
+
+if TYPE_CHECKING:
+    from jax_npu import checkpoint_policies
+    from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
+    from jax_npu.early_rounding import round_early
+    from jax_npu.explanation import explain
+    from jax_npu.offloading import offload
+    from jax_npu.products import dot_general, einsum, matmul
+    from jax_npu.runtime.attached_npus import Device, devices
+    from jax_npu.runtime.call_trace import trace_calls
+    from jax_npu.runtime.counters import Counters, counters
+    from jax_npu.runtime.npu_events import NpuHealth, npu_events, npu_health
+
+    __version__: str
 
 __all__ = [
     "Backend",
@@ -37,6 +48,43 @@ __all__ = [
     "trace_calls",
 ]
 
-__version__ = _metadata.version("jax-npu")
+_HOMES = {
+    "Backend": "backend_choice",
+    "Counters": "runtime.counters",
+    "Device": "runtime.attached_npus",
+    "NpuHealth": "runtime.npu_events",
+    "backend": "backend_choice",
+    "backends": "backend_choice",
+    "counters": "runtime.counters",
+    "devices": "runtime.attached_npus",
+    "dot_general": "products",
+    "einsum": "products",
+    "explain": "explanation",
+    "matmul": "products",
+    "npu_events": "runtime.npu_events",
+    "npu_health": "runtime.npu_events",
+    "offload": "offloading",
+    "resolve_backend": "backend_choice",
+    "round_early": "early_rounding",
+    "trace_calls": "runtime.call_trace",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        value: _Any = _metadata.version("jax-npu")
+    elif name == "checkpoint_policies":
+        return _import_module(f"{__name__}.{name}")
+    elif name in _HOMES:
+        value = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 _plugin.initialize()

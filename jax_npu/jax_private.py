@@ -6,7 +6,7 @@ update of jax moves one, this is the file to change.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,8 +17,10 @@ from jax._src.interpreters import mlir
 from jax._src.lax.lax import dot_general
 from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
 from jax._src.util import cache
-from jax.extend.core import Primitive
 from jaxlib import xla_client
+
+if TYPE_CHECKING:  # takes ten milliseconds to import
+    from jax.extend.core import Primitive
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -154,7 +156,7 @@ def current_metadata() -> dict[str, Any] | None:
     return None if metadata is None else metadata.val
 
 
-def lowering_rule(primitive: Primitive, platform: str | None = None) -> Any:
+def lowering_rule(primitive: "Primitive", platform: str | None = None) -> Any:
     """The rule that jax lowers a primitive by, on a platform or on all others.
 
     A public way to wrap a rule of jax's own would replace it.
@@ -186,7 +188,7 @@ def nothing_is_traced() -> bool:
     return bool(trace_ctx.is_top_level())
 
 
-def check_for_nan(primitive: Primitive) -> None:
+def check_for_nan(primitive: "Primitive") -> None:
     """Has `checkify` see a NaN in the results of a primitive.
 
     A public way to register an error check would replace it.

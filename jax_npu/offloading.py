@@ -9,7 +9,7 @@ from jax.lax import PrecisionLike
 
 from jax_npu.backend_choice import resolve_backend
 from jax_npu.lowering import dot_general
-from jax_npu.lowering.offload_choice import Choice, scopes
+from jax_npu.lowering.offload_choice import Choice, Process, scopes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Precision = PrecisionLike | Mapping[str, PrecisionLike]
@@ -78,3 +78,12 @@ def offload(
     """
     manager = Offload(backend, precision)
     return manager if function is None else manager(function)
+
+
+def offload_process() -> None:
+    """Offloads every product of this process, on the backend that is chosen then.
+
+    A backend that cannot run here is an error of the first product.
+    """
+    dot_general.install()
+    Process.choice = lambda: Choice(resolve_backend())

@@ -2,16 +2,19 @@
 
 `pyproject.toml` names this module in the entry points of the group `jax_plugins`, so
 programs from elsewhere find the custom calls, and `JAX_NPU_OFFLOAD=1` offloads a
-program that never imports jax_npu. `import jax_npu` calls it too.
+program that never imports jax_npu. `import jax_npu` calls it too. It takes
+milliseconds: what a process may never need is imported when it does.
 """
 
-from jax_npu.backend_choice import resolve_backend
-from jax_npu.lowering import dot_general, partitioner
-from jax_npu.lowering.offload_choice import Choice, Process
+import functools
+from typing import Any
+
+from jax_npu.jax_private import register_partitioner
 from jax_npu.runtime import extension
 from jax_npu.runtime.environment import OFFLOAD
 
 
+@functools.cache
 def initialize() -> None:
     """Registers the custom calls with XLA and, where asked, offloads the process.
 
@@ -19,9 +22,23 @@ def initialize() -> None:
       ValueError: if `$JAX_NPU_OFFLOAD` has another value than its own.
     """
     extension.register_all()
-    for backend in extension.GEMM_BACKENDS:
-        partitioner.register_for(backend)
+    for target in extension.GEMM_TARGETS:
+        register_partitioner(
+            target, functools.partial(_partition, target), _infer_sharding
+        )
     if OFFLOAD.choose() == "1":
-        dot_general.install()
-        # A backend that cannot run here is an error of the first product.
-        Process.choice = lambda: Choice(resolve_backend())
+        from jax_npu.offloading import offload_process
+
+        offload_process()
+
+
+def _partition(*arguments: Any) -> Any:
+    from jax_npu.lowering.partitioner import partition
+
+    return partition(*arguments)
+
+
+def _infer_sharding(*arguments: Any) -> Any:
+    from jax_npu.lowering.partitioner import infer_sharding
+
+    return infer_sharding(*arguments)

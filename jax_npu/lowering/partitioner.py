@@ -1,7 +1,7 @@
 """The custom call of a product over several devices, and how XLA splits it.
 
 Before XLA partitions a program, such a product is one call, whose configuration says
-all that the products of single devices need. The partitioner asks `_partition` for
+all that the products of single devices need. The partitioner asks `partition` for
 each, with the shardings that it would like. The configuration holds no address and no
 path: an exported program runs in any process that imports jax_npu.
 
@@ -21,11 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from jax_npu.contraction import label_sizes
-from jax_npu.jax_private import HloSharding, program_on_mesh, register_partitioner
+from jax_npu.jax_private import HloSharding, program_on_mesh
 from jax_npu.lowering.call import (
     GemmParams,
     gemm_call,
-    gemm_target,
     params_of,
     same_call,
 )
@@ -71,15 +70,7 @@ class SplitCall:
         return [math.prod(sizes[i:]) for i in range(len(sizes) + 1)]
 
 
-@functools.cache
-def register_for(backend: str) -> None:
-    """Registers the rules below for the calls of a backend, once a process."""
-    target = gemm_target(backend)
-    partition = functools.partial(_partition, target)
-    register_partitioner(target, partition, _infer_sharding)
-
-
-def _partition(
+def partition(
     target: str,
     shapes: Any,
     shardings: Any,
@@ -104,7 +95,7 @@ def _partition(
     return program_on_mesh(function, local, mesh), shardings[:2], shardings[2]
 
 
-def _infer_sharding(shapes: Any, shardings: Any, out_shape: Any, config: bytes) -> Any:
+def infer_sharding(shapes: Any, shardings: Any, out_shape: Any, config: bytes) -> Any:
     """The result's sharding where only those of the operands are known.
 
     XLA asks when Shardy is switched off.

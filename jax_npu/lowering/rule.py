@@ -69,7 +69,6 @@ def product_of(call: Any) -> GemmParams | None:
 def _call_on_devices(
     ctx: Any, lhs: Any, rhs: Any, config: partitioner.SplitCall
 ) -> Any:
-    partitioner.register_for(config.params["backend"])
     (out,) = ctx.avals_out
     call = stablehlo.CustomCallOp(
         [mlir.aval_to_ir_type(ctx.module_context, out)],

@@ -10,8 +10,8 @@ from jax_npu.runtime import npu_finder
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
-GEMM_BACKENDS = ("host", "npu", "sim")  # each has a custom call
-TARGETS = (*map("xdna_gemm_{}".format, GEMM_BACKENDS), "xdna_pack_host")
+GEMM_TARGETS = ("xdna_gemm_host", "xdna_gemm_npu", "xdna_gemm_sim")
+TARGETS = (*GEMM_TARGETS, "xdna_pack_host")
 
 
 def library_path(name: str) -> Path:
