@@ -1,5 +1,6 @@
-"""The GEMMs that a function runs: how often, and on which backend."""
+"""The products that a function runs: how often, where, and which stay with lax."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
 from jax_npu.gemm import gemm_p
+from jax_npu.jax_private import metadata_of
+from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
 
 if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
     from rich.table import Table
@@ -19,7 +22,11 @@ if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs
 
 @dataclass(frozen=True)
 class Product:
-    """A batch of products (m, k) x (k, n) and where it runs."""
+    """A batch of products (m, k) x (k, n) and where it runs.
+
+    A convolution counts as the products that it is made of. `reason` says why a product
+    is left to lax, and is "" for the others.
+    """
 
     batch: int
     m: int
@@ -29,6 +36,7 @@ class Product:
     rhs: str
     out: str
     backend: str
+    reason: str = ""
 
     @property
     def flops(self) -> int:
@@ -37,10 +45,10 @@ class Product:
 
 @dataclass(frozen=True)
 class Row(Product):
-    """All calls of one product; `share` is of the function's GEMM FLOPs."""
+    """All calls of one product; `share` is of the FLOPs of all products."""
 
-    calls: int
-    share: float
+    calls: int = 1
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,14 +57,21 @@ class Explanation:
 
     rows: tuple[Row, ...]
 
+    @property
+    def offloaded(self) -> float:
+        """The share of the FLOPs of all products that is not left to lax."""
+        return sum(row.share for row in self.rows if row.backend != "xla")
+
     def __rich__(self) -> "Table":
         from rich.table import Table
 
-        table = Table(title="GEMMs of one call", title_justify="left")
+        title = f"Products of one call, {self.offloaded:.1%} of FLOPs offloaded"
+        table = Table(title=title, title_justify="left")
         for name in ("batch", "m", "k", "n", "calls", "GFLOP", "share"):
             table.add_column(name, justify="right")
         table.add_column("types")
         table.add_column("backend")
+        table.add_column("why xla")
         for row in self.rows:
             table.add_row(
                 *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
@@ -64,16 +79,18 @@ class Explanation:
                 f"{row.share:.1%}",
                 f"{_short(row.lhs)} x {_short(row.rhs)} -> {_short(row.out)}",
                 row.backend,
+                row.reason,
             )
         return table
 
 
 def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
-    """The GEMMs that one call of `function` runs, read off its trace.
+    """The products that one call of `function` runs, read off its trace.
 
-    Nothing is executed. A GEMM whose result no output needs does not count. One in a
-    `scan` counts once an iteration, one in a `while_loop` once, and one in a branch of
-    `cond` as if it were taken.
+    They are all of the program's, convolutions among them. Nothing is executed. A
+    product whose result no output needs does not count. One in a `scan` counts once an
+    iteration, one in a `while_loop` once, and one in a branch of `cond` as if it were
+    taken.
 
     Args:
       function: any traceable function, jitted or not.
@@ -98,23 +115,64 @@ def _short(dtype: str) -> str:
 
 def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Product, int]]:
     for eqn in jaxpr.eqns:
-        if eqn.primitive is gemm_p:
-            yield _describe(eqn, eqn.params["spec"], eqn.params["backend"]), times
-        elif eqn.primitive is lax.dot_general_p:
-            lhs, rhs = map(_aval, eqn.invars)
-            numbers = eqn.params["dimension_numbers"]
-            spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
-            yield _describe(eqn, spec, "xla"), times
+        if product := _product(eqn):
+            yield product, times
         inner_times = times * eqn.params.get("length", 1)  # of a scan
         for inner in jaxprs_in_params(eqn.params):
             yield from _gemms(inner, inner_times)
 
 
-def _describe(eqn: JaxprEqn, spec: Spec, backend: str) -> Product:
-    avals = [_aval(v) for v in (*eqn.invars, *eqn.outvars)]
-    batch, m, k, n = contraction_axes(spec, avals[0].shape, avals[1].shape).sizes
-    lhs, rhs, out = (str(aval.dtype) for aval in avals)
-    return Product(batch, m, k, n, lhs, rhs, out, backend)
+def _product(eqn: JaxprEqn) -> Product | None:
+    """The product that an equation is, if it is one."""
+    if eqn.primitive is gemm_p:
+        return _of_spec(eqn, eqn.params["spec"], eqn.params["backend"])
+    if eqn.primitive is lax.dot_general_p:
+        lhs, rhs, out = map(_aval, (*eqn.invars, *eqn.outvars))
+        numbers = eqn.params["dimension_numbers"]
+        spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
+        choice = choice_in(metadata_of(eqn))
+        if choice is None:
+            return _of_spec(eqn, spec, "xla", "not offloaded")
+        if choice.backend == "xla":
+            return _of_spec(eqn, spec, "xla", "backend xla")
+        reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
+        return _of_spec(eqn, spec, "xla" if reason else choice.backend, reason or "")
+    if eqn.primitive is lax.conv_general_dilated_p:
+        return _convolution(eqn)
+    if eqn.primitive.name == "ragged_dot_general":
+        return _ragged_product(eqn)
+    return None
+
+
+def _of_spec(eqn: JaxprEqn, spec: Spec, backend: str, reason: str = "") -> Product:
+    lhs, rhs = map(_aval, eqn.invars)
+    sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
+    return Product(*sizes, *_dtypes(eqn), backend, reason)
+
+
+def _convolution(eqn: JaxprEqn) -> Product:
+    """A product for each group: (places, window x features in) x (…, features out)."""
+    numbers, groups = eqn.params["dimension_numbers"], eqn.params["feature_group_count"]
+    groups *= eqn.params["batch_group_count"]
+    _, kernel, out = map(_aval, (*eqn.invars, *eqn.outvars))
+    features = out.shape[numbers.out_spec[1]]
+    k = kernel.size // kernel.shape[numbers.rhs_spec[0]]
+    m, n = out.size // features, features // groups
+    return Product(groups, m, k, n, *_dtypes(eqn), "xla", "convolution")
+
+
+def _ragged_product(eqn: JaxprEqn) -> Product:
+    """All rows of the groups together, with the matrices of one group."""
+    numbers = eqn.params["ragged_dot_dimension_numbers"].dot_dimension_numbers
+    lhs, out = _aval(eqn.invars[0]), _aval(eqn.outvars[0])
+    k = math.prod(lhs.shape[d] for d in numbers[0][0])
+    m = lhs.size // k
+    return Product(1, m, k, out.size // m, *_dtypes(eqn), "xla", "ragged product")
+
+
+def _dtypes(eqn: JaxprEqn) -> tuple[str, str, str]:
+    lhs, rhs, out = (str(_aval(v).dtype) for v in (*eqn.invars[:2], *eqn.outvars))
+    return lhs, rhs, out
 
 
 def _aval(variable: Any) -> jax.core.ShapedArray:

@@ -156,6 +156,18 @@ def current_metadata() -> dict[str, Any] | None:
     return None if metadata is None else metadata.val
 
 
+def metadata_of(eqn: Any) -> dict[str, Any] | None:
+    """The XLA metadata under which an equation was traced."""
+    metadata: dict[str, Any] | None = eqn.ctx.xla_metadata
+    return metadata
+
+
+def metadata_being_lowered(lowering_context: Any) -> dict[str, Any] | None:
+    """The XLA metadata under which the equation of a lowering rule was traced."""
+    context = lowering_context.jaxpr_eqn_ctx
+    return None if context is None else context.xla_metadata
+
+
 def lowering_rule(primitive: "Primitive", platform: str | None = None) -> Any:
     """The rule that jax lowers a primitive by, on a platform or on all others.
 

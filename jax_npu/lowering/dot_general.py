@@ -17,7 +17,7 @@ from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import stablehlo
 
 from jax_npu.contraction import Spec, spec_from_dimension_numbers
-from jax_npu.jax_private import lowering_rule, name_stack
+from jax_npu.jax_private import lowering_rule, metadata_being_lowered, name_stack
 from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
 from jax_npu.lowering.rule import lower_contraction, product_of
 
@@ -50,7 +50,7 @@ def _lower_dot_general(
     precision: Any,
     **params: Any,
 ) -> Any:
-    choice = choice_in(ctx.jaxpr_eqn_ctx and ctx.jaxpr_eqn_ctx.xla_metadata)
+    choice = choice_in(metadata_being_lowered(ctx))
     (lhs_aval, rhs_aval), (out_aval,) = ctx.avals_in, ctx.avals_out
     left = why_left_to_lax(lhs_aval, rhs_aval, out_aval, precision)
     if choice is None or choice.backend == "xla" or left:
