@@ -1,6 +1,5 @@
 """The choice of a backend: an argument, a context manager, or the environment."""
 
-import dataclasses
 import functools
 import sys
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 import jax
 
-from jax_npu.lowering.offload_choice import current_choice
+from jax_npu.lowering.offload_choice import Choice, current_choice
 from jax_npu.runtime import extension
 from jax_npu.runtime.environment import (
     BACKEND,
@@ -59,7 +58,7 @@ def _on_backend(name: str) -> Iterator[None]:
     with _context(name), ExitStack() as stack:
         choice = current_choice()
         if choice is not None:  # products of lax are offloaded here
-            choice = dataclasses.replace(choice, backend=resolve_backend(name))
+            choice = Choice.now(resolve_backend(name), choice.precision)
             stack.enter_context(choice.mark())
         yield
 

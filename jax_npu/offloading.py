@@ -28,7 +28,7 @@ class Offload(AbstractContextManager[None]):
     def __enter__(self) -> None:
         dot_general.install()
         stack = ExitStack()
-        choice = Choice(resolve_backend(self._backend), self._scopes)
+        choice = Choice.now(resolve_backend(self._backend), self._scopes)
         stack.enter_context(choice.mark())
         self._entered.append(stack)
 
@@ -86,4 +86,4 @@ def offload_process() -> None:
     A backend that cannot run here is an error of the first product.
     """
     dot_general.install()
-    Process.choice = lambda: Choice(resolve_backend())
+    Process.choice = lambda: Choice.now(resolve_backend())

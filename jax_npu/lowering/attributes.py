@@ -81,7 +81,7 @@ def npu_attributes(
       device: npu1 or npu2; its driver and design are found where the program runs.
       design_key: see `designs.design_key`.
       arithmetic: `f32` or `bfp16`, what results are compared with.
-      check, strict: see `checks.check_policy`.
+      check, strict: see `settings.Settings`.
     """
     return {
         "plan": plan,

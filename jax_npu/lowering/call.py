@@ -8,11 +8,11 @@ from jax.typing import DTypeLike
 
 from jax_npu.contraction import Spec, contraction_axes, out_shape
 from jax_npu.lowering.attributes import Attributes, npu_attributes, product_attributes
-from jax_npu.lowering.checks import check_policy, expected_arithmetic
 from jax_npu.lowering.packing import pack_constants
+from jax_npu.lowering.settings import Settings
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
-from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+from jax_npu.runtime.target import DRIVERS
 
 
 class GemmParams(TypedDict):
@@ -22,6 +22,7 @@ class GemmParams(TypedDict):
     passes: int
     backend: str
     constant: tuple[bool, bool]
+    settings: Settings
 
 
 def params_of(parsed: Any) -> GemmParams:
@@ -32,6 +33,7 @@ def params_of(parsed: Any) -> GemmParams:
         "passes": parsed["passes"],
         "backend": parsed["backend"],
         "constant": (lhs_is_constant, rhs_is_constant),
+        "settings": Settings(*parsed["settings"]),
     }
 
 
@@ -49,12 +51,14 @@ def gemm_call(
     passes: int,
     backend: str,
     constant: tuple[bool, bool],
+    settings: Settings,
 ) -> jax.Array:
     """The contraction `spec` of lhs and rhs, as a call of `xdna_gemm_<backend>`.
 
     Args:
       constant: whether lhs and whether rhs stays the same over a loop around the call.
         On the host, a call of its own packs such an operand.
+      settings: of the backend; see `settings.py`.
     """
     result = jax.ShapeDtypeStruct(out_shape(spec, lhs.shape, rhs.shape), out_dtype)
     sizes = (*lhs.shape, *rhs.shape)
@@ -72,7 +76,7 @@ def gemm_call(
     attributes = product_attributes(spec, pairs)
     if backend in DRIVERS:
         product_sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
-        attributes |= _on_npu(product_sizes, len(pairs), backend)
+        attributes |= _on_npu(product_sizes, len(pairs), backend, settings)
     elif len(pairs) == 1 and not is_symbolic:
         lhs, rhs = pack_constants(lhs, rhs, spec, constant)
     out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, **attributes)
@@ -80,24 +84,23 @@ def gemm_call(
 
 
 def _on_npu(
-    sizes: tuple[int, int, int, int], num_passes: int, backend: str
+    sizes: tuple[int, int, int, int], num_passes: int, backend: str, settings: Settings
 ) -> Attributes:
     # The array's program takes 25 ms to import and is needed here alone.
     from jax_npu.lowering.plans import product_plan, self_test_plan
     from jax_npu.runtime.designs import design_key
 
-    device = npu_device(backend)
+    device = settings.device
     batch, m, k, n = sizes
-    check, strict = check_policy()
     return npu_attributes(
         # Several passes are one product with a longer k.
         plan=product_plan(device, batch, m, num_passes * k, n),
         self_test=self_test_plan(device),
         device=device,
         design_key=design_key(backend, device),
-        arithmetic=expected_arithmetic(npu_arithmetic(backend, device)),
-        check=check,
-        strict=strict,
+        arithmetic=settings.arithmetic,
+        check=settings.check,
+        strict=settings.strict,
     )
 
 

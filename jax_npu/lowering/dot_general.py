@@ -67,6 +67,7 @@ def _lower_dot_general(
         passes=passes_of(choice, precision, name_stack(ctx)),
         backend=choice.backend,
         constant=(False, False),
+        settings=choice.settings,
     )
     return [_reorderable(product)]
 

@@ -20,6 +20,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.lax import DotAlgorithmPreset, Precision
 
 from jax_npu.jax_private import current_metadata
+from jax_npu.lowering.settings import Settings, current_settings
 from jax_npu.precision import is_sum_of_products, num_passes
 
 KEY = "jax_npu"  # of the metadata
@@ -35,14 +36,21 @@ class Choice:
       backend: of `jax_npu.backends()`; `xla` leaves them to lax.
       precision: (name scope, precision) pairs for products that have no precision of
         their own. The first that fits decides; the scope "" fits everything.
+      settings: of the backend.
     """
 
     backend: str
-    precision: Scopes = ()
+    precision: Scopes
+    settings: Settings
+
+    @classmethod
+    def now(cls, backend: str, precision: Scopes = ()) -> "Choice":
+        """The choice of what is traced, or lowered, in the present environment."""
+        return cls(backend, precision, current_settings(backend))
 
     def mark(self) -> AbstractContextManager[None]:
         """Context manager: marks what is traced inside."""
-        text = json.dumps([self.backend, self.precision])
+        text = json.dumps([self.backend, self.precision, self.settings])
         manager: AbstractContextManager[None] = set_xla_metadata(**{KEY: text})
         return manager
 
@@ -78,8 +86,9 @@ def choice_in(metadata: Mapping[str, Any] | None) -> Choice | None:
 
 @functools.lru_cache(maxsize=64)
 def _parsed(text: str) -> Choice:
-    backend, precision = json.loads(text)
-    return Choice(backend, tuple((scope, name) for scope, name in precision))
+    backend, precision, settings = json.loads(text)
+    pairs = tuple((scope, name) for scope, name in precision)
+    return Choice(backend, pairs, Settings(*settings))
 
 
 def scopes(precision: Any) -> Scopes:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from jax_npu.lowering.checks import expected_arithmetic
+from jax_npu.lowering.settings import expected_arithmetic
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 
 # Error allowed in an element c = sum_k a b, relative to its accumulated mass,

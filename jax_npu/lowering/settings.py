@@ -1,0 +1,68 @@
+"""What the environment says about a product, read where jax traces it.
+
+jax finds what it has lowered again by the jaxpr. So what a lowering depends on stands
+there: as a parameter of the primitive, or in the mark of an offloaded product.
+
+Checks of an NPU's results: before a run its output is filled with a pattern that no
+product has. After the run it is compared with the operands by Freivalds' test,
+C r = A (B r) for random signs r: O(n^2) work beside the run's O(n^3).
+`xla_ffi/npu/verify/` does it: `check.cc` compares, `self_test.cc` has a new context
+compute two known products first, and `health.cc` decides what follows a wrong result.
+"""
+
+import functools
+from typing import NamedTuple
+
+from jax_npu.runtime.environment import CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, STRICT
+from jax_npu.runtime.extension import host_isa
+from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+from xdna.arithmetics import ARITHMETICS
+
+
+class Settings(NamedTuple):
+    """What a custom call is lowered for; a backend leaves what it does not read.
+
+    Attributes:
+      device: the NPU, npu1 or npu2.
+      arithmetic: see `expected_arithmetic`.
+      check: the results to check, as `$JAX_NPU_CHECK` has it.
+      strict: whether a wrong result is an error; else the host computes it again.
+      host_isa: the host's instruction set, for which operands are packed.
+    """
+
+    device: str = ""
+    arithmetic: str = ""
+    check: str = ""
+    strict: bool = False
+    host_isa: str = ""
+
+
+def current_settings(backend: str) -> Settings:
+    """The settings of a product that is traced now.
+
+    Raises:
+      ValueError: for a value that a variable does not have.
+    """
+    variables = (CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, STRICT)
+    return _settings(backend, *(variable.get() for variable in variables))
+
+
+@functools.lru_cache(maxsize=64)
+def _settings(backend: str, *environment: str) -> Settings:
+    """The same, asked again when a variable changes: the chip is read off sysfs."""
+    if backend == "host":
+        return Settings(host_isa=host_isa())
+    if backend not in DRIVERS:
+        return Settings()
+    device = npu_device(backend)
+    arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
+    return Settings(device, arithmetic, CHECK.choose(), STRICT.choose() == "1")
+
+
+def expected_arithmetic(arithmetic: str) -> str:
+    """How cores that compute right round operands: "f32" (not at all) or "bfp16".
+
+    Args:
+      arithmetic: a name in `ARITHMETICS`.
+    """
+    return ARITHMETICS[arithmetic].operands
