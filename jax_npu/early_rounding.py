@@ -16,9 +16,9 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from jax_npu.gemm import gemm_p
 from jax_npu.jax_private import metadata_of, name_scopes
 from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
+from jax_npu.primitive.gemm import gemm_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
 _ELEMENTWISE = frozenset(

@@ -12,9 +12,9 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
-from jax_npu.gemm import gemm_p
 from jax_npu.jax_private import metadata_of
 from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
+from jax_npu.primitive.gemm import gemm_p
 
 if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
     from rich.table import Table

@@ -62,4 +62,6 @@ def test_starting_a_backend_imports_little():
     done = run(program, JAX_NPU_OFFLOAD="")
     modules = done.stdout.split()
     assert "jax_npu.plugin" in modules
-    assert {"rich", "xdsl", "jax_npu.gemm", "jax_npu.offloading"}.isdisjoint(modules)
+    assert {"rich", "xdsl", "jax_npu.primitive.gemm", "jax_npu.offloading"}.isdisjoint(
+        modules
+    )
