@@ -12,7 +12,7 @@ import jax
 from jax.extend.core import Primitive
 
 from jax_npu.contraction import dimension_numbers_from_spec
-from jax_npu.gemm import gemm_p
+from jax_npu.primitive.gemm import gemm_p
 
 __all__ = [
     "dots_saveable",

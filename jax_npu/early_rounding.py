@@ -16,7 +16,9 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from jax_npu.gemm import gemm_p
+from jax_npu.jax_private import metadata_of, name_scopes
+from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
+from jax_npu.primitive.gemm import gemm_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
 _ELEMENTWISE = frozenset(
@@ -57,7 +59,10 @@ def _rounded(jaxpr: Jaxpr) -> Jaxpr:
     eqns = []
     for eqn in jaxpr.eqns:
         invars = [rounded.get(v, v) if _is_variable(v) else v for v in eqn.invars]
-        eqns.append(eqn.replace(invars=invars, params=_inside(eqn.params)))
+        params = _inside(eqn.params)
+        if eqn.primitive is lax.dot_general_p:  # whose result may follow the operands
+            params["preferred_element_type"] = cast(Any, eqn.outvars[0].aval).dtype
+        eqns.append(eqn.replace(invars=invars, params=params))
         for variable in filter(early.__contains__, eqn.outvars):
             conversion, rounded[variable] = _conversion(variable)
             eqns.append(conversion)
@@ -71,11 +76,28 @@ def _only_for_products(jaxpr: Jaxpr) -> Iterator[Any]:
     others = {v for v in jaxpr.outvars if _is_variable(v)}
     read: set[Any] = set()
     for eqn in jaxpr.eqns:
-        rounds = eqn.primitive is gemm_p and eqn.params["passes"] == 1
-        (read if rounds else others).update(filter(_is_variable, eqn.invars))
+        (read if _rounds_operands(eqn) else others).update(
+            filter(_is_variable, eqn.invars)
+        )
     for variable in read - others:
         if variable.aval.dtype == jnp.float32 and _is_elementwise(variable, made_by):
             yield variable
+
+
+def _rounds_operands(eqn: JaxprEqn) -> bool:
+    """Whether an equation is our product, or one that is offloaded, in one pass."""
+    if eqn.primitive is gemm_p:
+        return bool(eqn.params["passes"] == 1)
+    if eqn.primitive is not lax.dot_general_p:
+        return False
+    choice = choice_in(metadata_of(eqn))
+    if choice is None or choice.backend == "xla":
+        return False
+    precision = eqn.params["precision"]
+    lhs, rhs, out = (cast(Any, v.aval) for v in (*eqn.invars, *eqn.outvars))
+    if why_left_to_lax(lhs, rhs, out, precision):
+        return False
+    return passes_of(choice, precision, name_scopes(eqn)) == 1
 
 
 def _is_elementwise(variable: Any, made_by: dict[Any, JaxprEqn]) -> bool:

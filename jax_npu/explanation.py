@@ -11,10 +11,10 @@ from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from jax_npu.contraction import Spec, contraction_axes, spec_from_dimension_numbers
-from jax_npu.gemm import gemm_p
+from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_of
 from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
+from jax_npu.primitive.gemm import gemm_p
 
 if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
     from rich.table import Table
@@ -125,18 +125,15 @@ def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Product, int]]:
 def _product(eqn: JaxprEqn) -> Product | None:
     """The product that an equation is, if it is one."""
     if eqn.primitive is gemm_p:
-        return _of_spec(eqn, eqn.params["spec"], eqn.params["backend"])
+        shapes = (_aval(v).shape for v in eqn.invars)
+        sizes = contraction_axes(eqn.params["spec"], *shapes).sizes
+        return Product(*sizes, *_dtypes(eqn), eqn.params["backend"])
     if eqn.primitive is lax.dot_general_p:
-        lhs, rhs, out = map(_aval, (*eqn.invars, *eqn.outvars))
+        lhs, rhs = map(_aval, eqn.invars)
         numbers = eqn.params["dimension_numbers"]
         spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
-        choice = choice_in(metadata_of(eqn))
-        if choice is None:
-            return _of_spec(eqn, spec, "xla", "not offloaded")
-        if choice.backend == "xla":
-            return _of_spec(eqn, spec, "xla", "backend xla")
-        reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
-        return _of_spec(eqn, spec, "xla" if reason else choice.backend, reason or "")
+        sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
+        return Product(*sizes, *_dtypes(eqn), *_backend_and_reason(eqn))
     if eqn.primitive is lax.conv_general_dilated_p:
         return _convolution(eqn)
     if eqn.primitive.name == "ragged_dot_general":
@@ -144,10 +141,16 @@ def _product(eqn: JaxprEqn) -> Product | None:
     return None
 
 
-def _of_spec(eqn: JaxprEqn, spec: Spec, backend: str, reason: str = "") -> Product:
-    lhs, rhs = map(_aval, eqn.invars)
-    sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
-    return Product(*sizes, *_dtypes(eqn), backend, reason)
+def _backend_and_reason(eqn: JaxprEqn) -> tuple[str, str]:
+    """Where a product of lax runs and, if that is lax, why."""
+    choice = choice_in(metadata_of(eqn))
+    if choice is None:
+        return "xla", "not offloaded"
+    if choice.backend == "xla":
+        return "xla", "backend xla"
+    lhs, rhs, out = map(_aval, (*eqn.invars[:2], *eqn.outvars))
+    reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
+    return ("xla", reason) if reason else (choice.backend, "")
 
 
 def _convolution(eqn: JaxprEqn) -> Product:
@@ -162,12 +165,15 @@ def _convolution(eqn: JaxprEqn) -> Product:
 
 
 def _ragged_product(eqn: JaxprEqn) -> Product:
-    """All rows of the groups together, with the matrices of one group."""
+    """All rows of the groups together, with the matrices of one group.
+
+    jax lowers it to products of lax, which are offloaded as others are.
+    """
     numbers = eqn.params["ragged_dot_dimension_numbers"].dot_dimension_numbers
     lhs, out = _aval(eqn.invars[0]), _aval(eqn.outvars[0])
     k = math.prod(lhs.shape[d] for d in numbers[0][0])
     m = lhs.size // k
-    return Product(1, m, k, out.size // m, *_dtypes(eqn), "xla", "ragged product")
+    return Product(1, m, k, out.size // m, *_dtypes(eqn), *_backend_and_reason(eqn))
 
 
 def _dtypes(eqn: JaxprEqn) -> tuple[str, str, str]:

@@ -162,19 +162,51 @@ def metadata_of(eqn: Any) -> dict[str, Any] | None:
     return metadata
 
 
+def name_scopes(eqn: Any) -> str:
+    """The name scopes of an equation, within the function that jax traced."""
+    return str(eqn.source_info.name_stack)
+
+
 def metadata_being_lowered(lowering_context: Any) -> dict[str, Any] | None:
     """The XLA metadata under which the equation of a lowering rule was traced."""
     context = lowering_context.jaxpr_eqn_ctx
     return None if context is None else context.xla_metadata
 
 
-def lowering_rule(primitive: "Primitive", platform: str | None = None) -> Any:
-    """The rule that jax lowers a primitive by, on a platform or on all others.
+def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
+    """Has jax lower a primitive for the CPU by `rule(stock, context, ...)`.
 
-    A public way to wrap a rule of jax's own would replace it.
+    `stock` is the rule that jax has now, by which all other platforms are lowered. Jax
+    asks for each equation, not once for all that look alike, so a rule sees where its
+    operands come from. A public way to wrap a rule of jax's own would replace it.
     """
-    rules = mlir._platform_specific_lowerings[platform] if platform else {}
-    return (rules.get(primitive) or mlir._lowerings[primitive]).rule
+    default = mlir._lowerings[primitive].rule
+    rules = {
+        platform: entries.pop(primitive).rule
+        for platform, entries in mlir._platform_specific_lowerings.items()
+        if primitive in entries
+    }
+
+    def lower(context: Any, *operands: Any, **params: Any) -> Any:
+        platforms = context.platforms or context.module_context.platforms
+        if len(platforms) == 1:
+            (platform,) = platforms
+            stock = rules.get(platform, default)
+            if platform == "cpu":
+                return rule(stock, context, *operands, **params)
+            return stock(context, *operands, **params)
+        on_cpu = functools.partial(rule, rules.get("cpu", default))
+        return mlir.lower_per_platform(
+            context.replace(avals_out=list(context.avals_out)),
+            primitive.name,
+            rules | {"cpu": on_cpu},
+            default,
+            set(),  # of effects
+            *operands,
+            **params,
+        )
+
+    mlir.register_lowering(primitive, lower, cacheable=False)
 
 
 def name_stack(lowering_context: Any) -> str:

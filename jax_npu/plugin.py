@@ -7,6 +7,7 @@ milliseconds: what a process may never need is imported when it does.
 """
 
 import functools
+import sys
 from typing import Any
 
 from jax_npu.jax_private import register_partitioner
@@ -18,18 +19,20 @@ from jax_npu.runtime.environment import OFFLOAD
 def initialize() -> None:
     """Registers the custom calls with XLA and, where asked, offloads the process.
 
-    Raises:
-      ValueError: if `$JAX_NPU_OFFLOAD` has another value than its own.
+    jax runs on whatever goes wrong here, which stderr says in one line.
     """
-    extension.register_all()
-    for target in extension.GEMM_TARGETS:
-        register_partitioner(
-            target, functools.partial(_partition, target), _infer_sharding
-        )
-    if OFFLOAD.choose() == "1":
-        from jax_npu.offloading import offload_process
+    try:
+        extension.register_all()
+        for target in extension.GEMM_TARGETS:
+            partition_target = functools.partial(_partition, target)
+            register_partitioner(target, partition_target, _infer_sharding)
+        if OFFLOAD.choose() == "1":
+            from jax_npu.offloading import offload_process
 
-        offload_process()
+            offload_process()
+    except Exception as error:
+        message = " ".join(str(error).split())
+        print(f"jax-npu: is not ready for programs: {message}", file=sys.stderr)
 
 
 def _partition(*arguments: Any) -> Any:

@@ -20,7 +20,6 @@ from jax_npu.contraction import (
     spec_from_dimension_numbers,
     spec_from_subscripts,
 )
-from jax_npu.gemm import gemm
 from jax_npu.jax_private import (
     cached_per_context,
     dot_general_of_lax,
@@ -28,6 +27,7 @@ from jax_npu.jax_private import (
 )
 from jax_npu.other_dtypes import is_left_to_lax
 from jax_npu.precision import num_passes
+from jax_npu.primitive.gemm import gemm
 
 OutSharding = jax.NamedSharding | jax.P | None
 

@@ -74,8 +74,10 @@ constexpr auto kPackHost = [](ffi::ThreadPool pool, ffi::AnyBuffer operand,
     const auto attributes = CollectAttributes<PackAttributes>(values...);
     const Axes axes = DecodeAxes(attributes, operand);
     RequirePackedSize(axes, attributes.is_lhs, packed->element_count());
-    PackOperand(axes, attributes.is_lhs, DecodeOperand(operand), packed->typed_data(),
-                LoopOn(pool));
+    const Operand decoded = DecodeOperand(operand);
+    if (packed->element_count() > 0) {
+      PackOperand(axes, attributes.is_lhs, decoded, packed->typed_data(), LoopOn(pool));
+    }
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
   } catch (...) {

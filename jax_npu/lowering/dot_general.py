@@ -12,12 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.interpreters import mlir
 from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import stablehlo
 
 from jax_npu.contraction import Spec, spec_from_dimension_numbers
-from jax_npu.jax_private import lowering_rule, metadata_being_lowered, name_stack
+from jax_npu.jax_private import metadata_being_lowered, name_stack, replace_lowering
 from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
 from jax_npu.lowering.rule import lower_contraction, product_of
 
@@ -30,14 +29,8 @@ def install() -> None:
 
     Products that nobody offloads, and those of other platforms, are lowered as before.
     """
-    dot_rule = functools.partial(
-        _lower_dot_general, lowering_rule(lax.dot_general_p, "cpu")
-    )
-    # A rule that jax calls for each equation, not once for all that look alike, sees
-    # where operands come from.
-    mlir.register_lowering(lax.dot_general_p, dot_rule, "cpu", cacheable=False)
-    transpose_rule = functools.partial(_lower_transpose, lowering_rule(lax.transpose_p))
-    mlir.register_lowering(lax.transpose_p, transpose_rule, cacheable=False)
+    replace_lowering(lax.dot_general_p, _lower_dot_general)
+    replace_lowering(lax.transpose_p, _lower_transpose)
 
 
 def _lower_dot_general(

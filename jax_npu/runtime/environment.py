@@ -82,9 +82,10 @@ CHECK = Variable(
 )
 STRICT = Variable(
     "JAX_NPU_STRICT",
-    "whether a wrong result of an NPU is an error",
+    "whether what an NPU computes wrong, or a product of a dtype that it lacks, is an "
+    "error",
     default="0",
-    choices={"0": "the host computes the product again", "1": "it is an error"},
+    choices={"0": "the host or XLA computes the product", "1": "it is an error"},
 )
 WATCHDOG_SECONDS = Variable(
     "JAX_NPU_WATCHDOG_SECONDS",

@@ -30,8 +30,14 @@ def load() -> ctypes.CDLL:
     Raises:
       OSError: if it was not built or cannot be loaded.
     """
-    library = ctypes.CDLL(str(library_path(LIBRARY)))
-    library.jax_npu_set_finder(npu_finder.answer)
+    path = library_path(LIBRARY)
+    library = ctypes.CDLL(str(path))
+    try:
+        library.jax_npu_set_finder(npu_finder.answer)
+    except AttributeError:
+        raise OSError(
+            f"{path} was built from older sources; install the project with pip again"
+        ) from None
     return library
 
 

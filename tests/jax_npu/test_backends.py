@@ -225,16 +225,6 @@ def test_a_bad_environment_variable_ends_the_program_with_its_name(run_python):
     assert "JAX_NPU_BACKEND" in run.stderr
 
 
-def test_importing_the_package_loads_no_extension_and_starts_no_jax_backend(run_python):
-    run = run_python(
-        "import jax_npu, jax_npu.runtime.extension\n"
-        "from jax._src import xla_bridge\n"
-        "assert not jax_npu.runtime.extension.load.cache_info().currsize\n"
-        "assert not xla_bridge._backends\n"
-    )
-    assert run.returncode == 0, run.stderr
-
-
 def test_the_package_has_a_version_and_only_its_own_policies():
     assert jax_npu.__version__ == importlib.metadata.version("jax-npu")
     names = {}

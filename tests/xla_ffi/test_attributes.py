@@ -147,6 +147,13 @@ def test_labels_that_do_not_fit_the_arrays_are_refused(one, other):
         call_host(**exchange(host_attributes(), one, other))
 
 
+def test_an_operand_without_elements_is_packed_to_nothing():
+    made = attributes.pack_attributes(npu_call.MATMUL, True, (1 << 30, 3))
+    result = jax.ShapeDtypeStruct((0,), jnp.uint32)
+    operand = jnp.zeros((0, 1 << 30))  # nobody may list its columns
+    assert npu_call.call("xdna_pack_host", result, operand, **made).size == 0
+
+
 PACKED = jnp.zeros(16, jnp.uint32)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jax.experimental import serialize_executable
 
 import jax_npu
+from jax_npu.runtime import extension
 
 RUN = """
 import pickle, sys
@@ -50,17 +51,25 @@ for name in ("libnpu_", "libaie_", "libxrt"):
     assert done.returncode == 0, done.stderr
 
 
-def test_without_the_extension_the_import_works_and_a_product_says_what_is_missing(
-    tmp_path, run_python
-):
-    done = run_python(
-        """
+PRODUCTS = """
 import jax_npu, numpy as np
 x = np.ones((1, 1), np.float32)
 print(jax_npu.matmul(x, x, backend="xla"))
 jax_npu.matmul(x, x, backend="host")
-""",
-        JAX_NPU_LIBRARY_DIR=str(tmp_path),
-    )
+"""
+
+
+def test_without_the_extension_the_import_works_and_a_product_says_what_is_missing(
+    tmp_path, run_python
+):
+    done = run_python(PRODUCTS, JAX_NPU_LIBRARY_DIR=str(tmp_path))
     assert done.stdout == "[[1.]]\n"
     assert "libxla_ffi.so was not built" in done.stderr
+
+
+def test_an_extension_of_older_sources_says_so(tmp_path, run_python):
+    other = extension.library_path("libaie_kernels.so")
+    (tmp_path / extension.LIBRARY).symlink_to(other)
+    done = run_python(PRODUCTS, JAX_NPU_LIBRARY_DIR=str(tmp_path))
+    assert done.stdout == "[[1.]]\n"
+    assert "libxla_ffi.so was built from older sources; install" in done.stderr

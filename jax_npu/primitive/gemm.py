@@ -25,7 +25,7 @@ from jax_npu.contraction import (
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.rule import lower_contraction
 from jax_npu.lowering.settings import current_settings
-from jax_npu.tool_rules import register_for_imported_tools
+from jax_npu.primitive.tool_rules import register_for_imported_tools
 
 Constant = tuple[bool, bool]  # lhs, rhs: the same in every iteration of a loop
 
