@@ -73,8 +73,10 @@ def program_on_mesh(
     """
     abstract: Any = jax.sharding.AbstractMesh(tuple(mesh.values()), tuple(mesh))
     context = SPMDAxisContext(abstract, frozenset(mesh))
-    jaxpr = jax.make_jaxpr(function, axis_env=list(mesh.items()))(*avals)
-    with extend_axis_env_nd(mesh.items()):
+    # XLA asks while a caller's mesh is set, whose axes are not those of the program.
+    no_mesh = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
+    with no_mesh, extend_axis_env_nd(mesh.items()):
+        jaxpr = jax.make_jaxpr(function)(*avals)
         module = mlir.build_mlir_module_helper(
             jaxpr,
             name="xdna_gemm",

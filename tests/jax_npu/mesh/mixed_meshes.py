@@ -1,6 +1,7 @@
 """Types of products on meshes of mixed axes; test_partitioning.py runs this file."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -115,12 +116,18 @@ def test_einsum_without_an_out_sharding_is_typed_as_in_jax(
     lhs = put(integers(rng, 4, 8, 12), mesh, P(parts[0]))
     rhs = put(integers(rng, 4, 12, 6), mesh, P(parts[1]))
 
-    @jax.jit
-    def run_both(lhs, rhs):
+    def run(module):
         subscripts = ["bij,bjk->bik", "bij,bjk->kbi", "bij,bjk->bki"]
-        return [[m.einsum(s, lhs, rhs) for s in subscripts] for m in (jax_npu, jnp)]
+        einsums = [functools.partial(module.einsum, s) for s in subscripts]
+        return jax.jit(lambda *operands: [f(*operands) for f in einsums])(lhs, rhs)
 
-    assert_as_lax(*run_both(lhs, rhs), mesh)
+    try:
+        expected = run(jnp)
+    except Exception as refusal:  # newer versions want one split of the batches
+        with pytest.raises(type(refusal), match=re.escape(str(refusal))):
+            run(jax_npu)
+    else:
+        assert_as_lax(run(jax_npu), expected, mesh)
 
 
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
