@@ -95,3 +95,29 @@ def test_a_policy_moves_results_to_another_memory(custom_call_backend, square):
     assert count(jax_npu.matmul, jax_npu.checkpoint_policies, "xdna_gemm") == stock
     offloaded = jax_npu.offload(jnp.matmul)
     assert count(offloaded, jax.checkpoint_policies, "dot_general") == stock
+
+
+@pytest.mark.parametrize("precision", [None, "high", "highest"])
+def test_other_platforms_get_the_product_of_lax(custom_call_backend, square, precision):
+    def program(product):
+        loss = lambda a, b: product("abc,dc->bad", a[None], b, precision=precision)  # noqa: E731
+        return jax.jit(jax.grad(lambda a, b: jnp.sin(loss(a, b)).sum(), (0, 1)))
+
+    def products(product):
+        traced = program(product).trace(square, square)
+        text = traced.lower(lowering_platforms=("tpu",)).as_text()
+        assert "xdna" not in text
+        lines = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+        return sorted(line.split("precision = ")[1].split("]")[0] for line in lines)
+
+    assert products(jax_npu.einsum) == products(jnp.einsum)
+
+
+def test_a_program_for_two_platforms_runs_on_the_cpu(custom_call_backend, square):
+    allowed = [
+        jax.export.DisabledSafetyCheck.custom_call(f"xdna_gemm_{custom_call_backend}")
+    ]
+    exported = jax.export.export(
+        jax.jit(ours), platforms=("cpu", "tpu"), disabled_checks=allowed
+    )(square, square)
+    close(exported.call(square, square), square @ square)
