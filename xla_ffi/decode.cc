@@ -15,12 +15,13 @@ namespace jax_npu {
 namespace {
 
 // Four numbers for each axis: its size, and its stride in lhs, rhs and out.
-Group DecodeGroup(Int64s numbers) {
+AxisSpan DecodeAxes(Int64s numbers) {
   static_assert(sizeof(Axis) == 4 * sizeof(int64_t));
   if (numbers.size() % 4 != 0) {
     throw std::invalid_argument("axes need four numbers each");
   }
-  return ExpandAxes(reinterpret_cast<const Axis*>(numbers.begin()), numbers.size() / 4);
+  return {reinterpret_cast<const Axis*>(numbers.begin()),
+          static_cast<int64_t>(numbers.size() / 4)};
 }
 
 DType DecodeDType(ffi::DataType dtype) {
@@ -51,14 +52,14 @@ SelfTest DecodeSelfTest(const PlanAttributes& attributes, NpuArithmetic expected
 
 }  // namespace
 
-Contraction DecodeContraction(const ProductAttributes& attributes) {
-  return {DecodeGroup(attributes.batch), DecodeGroup(attributes.m),
-          DecodeGroup(attributes.k), DecodeGroup(attributes.n)};
+Loops DecodeLoops(const ProductAttributes& attributes) {
+  return {DecodeAxes(attributes.batch), DecodeAxes(attributes.m),
+          DecodeAxes(attributes.k), DecodeAxes(attributes.n)};
 }
 
-Contraction DecodeContraction(const PackAttributes& attributes) {
-  return {DecodeGroup({}), DecodeGroup(attributes.m), DecodeGroup(attributes.k),
-          DecodeGroup(attributes.n)};
+Loops DecodeLoops(const PackAttributes& attributes) {
+  return {DecodeAxes({}), DecodeAxes(attributes.m), DecodeAxes(attributes.k),
+          DecodeAxes(attributes.n)};
 }
 
 PartPairs DecodeParts(const ProductAttributes& attributes) {
@@ -79,9 +80,9 @@ Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer) {
   return {buffer->untyped_data(), DecodeDType(buffer->element_type())};
 }
 
-void RequirePackedSize(const Contraction& contraction, bool is_lhs, size_t num_words) {
-  const Group& rows = is_lhs ? contraction.m : contraction.n;
-  const int64_t wanted = PackedOperandWords(rows.size(), contraction.k.size());
+void RequirePackedSize(const Loops& loops, bool is_lhs, size_t num_words) {
+  const AxisSpan& rows = is_lhs ? loops.m : loops.n;
+  const int64_t wanted = PackedOperandWords(NumIndices(rows), NumIndices(loops.k));
   if (static_cast<int64_t>(num_words) == wanted) return;
   throw std::invalid_argument("a packed operand needs " + std::to_string(wanted) +
                               " words, got " + std::to_string(num_words) + "; " +

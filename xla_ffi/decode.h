@@ -16,8 +16,9 @@
 
 namespace jax_npu {
 
-Contraction DecodeContraction(const ProductAttributes& attributes);
-Contraction DecodeContraction(const PackAttributes& attributes);  // without a batch
+// The attributes keep the axes.
+Loops DecodeLoops(const ProductAttributes& attributes);
+Loops DecodeLoops(const PackAttributes& attributes);  // without a batch
 PartPairs DecodeParts(const ProductAttributes& attributes);
 
 Operand DecodeOperand(const ffi::AnyBuffer& buffer);
@@ -25,7 +26,7 @@ Result DecodeResult(ffi::Result<ffi::AnyBuffer>& buffer);
 
 // Requires that a packed operand has as many words as this process packs: a program is
 // compiled for the instruction set of the time of compilation.
-void RequirePackedSize(const Contraction& contraction, bool is_lhs, size_t num_words);
+void RequirePackedSize(const Loops& loops, bool is_lhs, size_t num_words);
 
 NpuPlan DecodePlan(const PlanAttributes& attributes);
 

@@ -51,10 +51,9 @@ BusyTime& TheBusyTime() {
   return time;
 }
 
-// Whether a group's indices are neighbours in memory; a single index has none.
-bool IsInnermost(const Offsets& offsets) {
-  return offsets.size() > 1 &&
-         offsets[offsets.size() - 1] - offsets[offsets.size() - 2] == 1;
+// Whether indices are neighbours in memory; a single index has none.
+bool IsInnermost(const AxisSpan& axes, int64_t Axis::* stride) {
+  return axes.size > 0 && axes.data[axes.size - 1].*stride == 1;
 }
 
 void Print(const CallEvent& event, JsonWriter& json) {
@@ -84,14 +83,14 @@ GemmCall::GemmCall(const char* backend) {
   TheBusyTime().Begin(event_.start_ns);
 }
 
-void GemmCall::Describe(const Contraction& contraction, const PartPairs& parts) {
-  event_.batch = contraction.batch.size();
-  event_.m = contraction.m.size();
-  event_.k = contraction.k.size();
-  event_.n = contraction.n.size();
+void GemmCall::Describe(const Loops& loops, const PartPairs& parts) {
+  event_.batch = NumIndices(loops.batch);
+  event_.m = NumIndices(loops.m);
+  event_.k = NumIndices(loops.k);
+  event_.n = NumIndices(loops.n);
   event_.passes = static_cast<int64_t>(parts.size());
-  event_.lhs_is_mk = !IsInnermost(contraction.m.lhs);
-  event_.rhs_is_kn = !IsInnermost(contraction.k.rhs);
+  event_.lhs_is_mk = !IsInnermost(loops.m, &Axis::lhs);
+  event_.rhs_is_kn = !IsInnermost(loops.k, &Axis::rhs);
   if (TheTrace().is_on.load(std::memory_order_relaxed)) {
     event_.thread = syscall(SYS_gettid);
   }

@@ -30,7 +30,7 @@ class GemmCall {
   GemmCall(const GemmCall&) = delete;
   GemmCall& operator=(const GemmCall&) = delete;
 
-  void Describe(const Contraction& contraction, const PartPairs& parts);
+  void Describe(const Loops& loops, const PartPairs& parts);
   void End(bool succeeded = true);
 
  private:

@@ -46,17 +46,17 @@ constexpr auto kGemmHost = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   GemmCall call("host");
   try {
     const auto attributes = CollectAttributes<ProductAttributes>(values...);
-    const Contraction contraction = DecodeContraction(attributes);
+    const Loops loops = DecodeLoops(attributes);
     const PartPairs parts = DecodeParts(attributes);
-    call.Describe(contraction, parts);
+    call.Describe(loops, parts);
     if (lhs.element_type() == ffi::U32) {
-      RequirePackedSize(contraction, true, lhs.element_count());
+      RequirePackedSize(loops, true, lhs.element_count());
     }
     if (rhs.element_type() == ffi::U32) {
-      RequirePackedSize(contraction, false, rhs.element_count());
+      RequirePackedSize(loops, false, rhs.element_count());
     }
-    HostGemm(contraction, parts, DecodeOperand(lhs), DecodeOperand(rhs),
-             DecodeResult(out), LoopOn(pool));
+    HostGemm(loops, parts, DecodeOperand(lhs), DecodeOperand(rhs), DecodeResult(out),
+             LoopOn(pool));
     call.End();
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
@@ -72,9 +72,9 @@ constexpr auto kPackHost = [](ffi::ThreadPool pool, ffi::AnyBuffer operand,
   JAX_NPU_CALL_BEGINS();
   try {
     const auto attributes = CollectAttributes<PackAttributes>(values...);
-    const Contraction contraction = DecodeContraction(attributes);
-    RequirePackedSize(contraction, attributes.is_lhs, packed->element_count());
-    PackOperand(contraction, attributes.is_lhs, DecodeOperand(operand),
+    const Loops loops = DecodeLoops(attributes);
+    RequirePackedSize(loops, attributes.is_lhs, packed->element_count());
+    PackOperand(ExpandAxes(loops), attributes.is_lhs, DecodeOperand(operand),
                 packed->typed_data(), LoopOn(pool));
     JAX_NPU_CALL_ENDS();
     return ffi::Error::Success();
@@ -93,7 +93,7 @@ NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backen
   const Words& words = attributes.plan.words;
   return {DecodePlan(attributes.plan),
           {words.begin(), words.end()},
-          DecodeContraction(attributes),
+          ExpandAxes(DecodeLoops(attributes)),
           DecodeParts(attributes),
           DecodeOperand(lhs),
           DecodeOperand(rhs),
@@ -151,7 +151,7 @@ constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   try {
     const auto attributes = CollectAttributes<NpuAttributes>(values...);
     NpuGemmRequest request = DecodeRequest(attributes, backend, lhs, rhs, out);
-    call->Describe(request.contraction, request.parts);
+    call->Describe(DecodeLoops(attributes), request.parts);
     Driver& driver = OpenDriver(std::string(attributes.library).c_str(),
                                 std::string(attributes.design).c_str());
     NpuGemm(driver, std::move(request), LoopOn(pool), done);

@@ -17,7 +17,7 @@ def pack_constants(
 ) -> tuple[jax.Array, jax.Array]:
     """lhs and rhs, each packed where it is constant and the host GEMM takes it so."""
     batch, m, k, n = axes.sizes
-    if batch != 1 or min(m, n) <= _skinny_rows() or k == 0:
+    if batch != 1 or min(m, n) <= _few_rows() or k == 0:
         return lhs, rhs
 
     def pack(operand: jax.Array, num_rows: int, is_lhs: bool) -> jax.Array:
@@ -32,9 +32,9 @@ def pack_constants(
     )
 
 
-def _skinny_rows() -> int:
+def _few_rows() -> int:
     """The most rows, or columns, of products that read the other operand in place."""
-    function = extension.load().jax_npu_skinny_rows
+    function = extension.load().jax_npu_few_rows
     function.restype = ctypes.c_int64
     return int(function())
 

@@ -22,11 +22,31 @@ struct Axis {
   int64_t size, lhs, rhs, out;
 };
 
+// Axes in an array of somebody else's, outermost first; no axis means one index.
+struct AxisSpan {
+  const Axis* data;
+  int64_t size;
+  const Axis* begin() const { return data; }
+  const Axis* end() const { return data + size; }
+};
+
+// A contraction as its axes.
+struct Loops {
+  AxisSpan batch, m, k, n;
+};
+
+inline int64_t NumIndices(const AxisSpan& axes) {
+  int64_t product = 1;
+  for (const Axis& axis : axes) product *= axis.size;
+  return product;
+}
+
 // The element offset of every index of a group in one operand.
 using Offsets = std::vector<int64_t>;
 
 struct Group {
   Offsets lhs, rhs, out;
+  std::vector<Axis> axes;
   int64_t size() const { return static_cast<int64_t>(lhs.size()); }
 };
 
@@ -34,8 +54,11 @@ struct Contraction {
   Group batch, m, k, n;
 };
 
-// Expands axes, outermost first, into offsets; no axis means one index.
-Group ExpandAxes(const Axis* axes, int64_t num_axes);
+Group ExpandAxes(const AxisSpan& axes);
+Contraction ExpandAxes(const Loops& loops);
+
+// The axes of a contraction, which keeps them.
+Loops LoopsOf(const Contraction& contraction);
 
 // The products that are summed, as (part of lhs, part of rhs): see Strip::part. Each
 // pair is one pass over k, so that higher precision is only a longer contraction.
