@@ -16,7 +16,7 @@ from jax_npu.contraction import Spec
 from jax_npu.lowering.device_axes import DeviceAxis
 from jax_npu.lowering.split import Arrays, best_split, summed_axes, tilings
 
-EIGHT = DeviceAxis(1, 8)
+ALL = DeviceAxis(1, 8)
 ROWS, COLUMNS = DeviceAxis(4, 2), DeviceAxis(1, 4)  # of a mesh of 2 x 4 devices
 PRODUCT = Spec("mk", "kn", "mn")
 GRADIENT = Spec("km", "kn", "mn")  # of a weight (m, n), summed over k tokens
@@ -51,24 +51,24 @@ TOKENS_SUMMED = {"k": 4096, "m": 64, "n": 64}  # lhs, rhs: 1 MB each, out: 16 KB
     ("spec", "sizes", "lhs", "rhs", "out", "best"),
     [
         # Data parallel: nothing moves.
-        (PRODUCT, MANY_TOKENS, {"m": EIGHT}, {}, {"m": EIGHT}, {"m": EIGHT}),
+        (PRODUCT, MANY_TOKENS, {"m": ALL}, {}, {"m": ALL}, {"m": ALL}),
         # Its weight's gradient: all-reduce of 2 x 16 KB; else 2 MB are gathered.
-        (GRADIENT, TOKENS_SUMMED, {"k": EIGHT}, {"k": EIGHT}, {}, {"k": EIGHT}),
+        (GRADIENT, TOKENS_SUMMED, {"k": ALL}, {"k": ALL}, {}, {"k": ALL}),
         # FSDP: the 16 KB of weights are gathered, not the 1 MB of activations.
-        (PRODUCT, MANY_TOKENS, {"m": EIGHT}, {"k": EIGHT}, {"m": EIGHT}, {"m": EIGHT}),
-        (PRODUCT, MANY_TOKENS, {"m": EIGHT}, {"n": EIGHT}, {"m": EIGHT}, {"m": EIGHT}),
+        (PRODUCT, MANY_TOKENS, {"m": ALL}, {"k": ALL}, {"m": ALL}, {"m": ALL}),
+        (PRODUCT, MANY_TOKENS, {"m": ALL}, {"n": ALL}, {"m": ALL}, {"m": ALL}),
         # FSDP's gradient: a reduce-scatter of 16 KB.
-        (GRADIENT, TOKENS_SUMMED, {"k": EIGHT}, {"k": EIGHT}, {"m": EIGHT}, {"k": EIGHT}),
-        (GRADIENT, TOKENS_SUMMED, {"k": EIGHT}, {"k": EIGHT}, {"n": EIGHT}, {"k": EIGHT}),
+        (GRADIENT, TOKENS_SUMMED, {"k": ALL}, {"k": ALL}, {"m": ALL}, {"k": ALL}),
+        (GRADIENT, TOKENS_SUMMED, {"k": ALL}, {"k": ALL}, {"n": ALL}, {"k": ALL}),
         # Few tokens and 4 MB of weights, split by rows: exchange 4 KB of lhs, and sum
         # 32 KB. By columns: gather 32 KB of lhs, exchange 4 KB of the result.
-        (PRODUCT, FEW_TOKENS, {"m": EIGHT}, {"k": EIGHT}, {"m": EIGHT}, {"k": EIGHT}),
-        (PRODUCT, FEW_TOKENS, {"m": EIGHT}, {"n": EIGHT}, {"m": EIGHT}, {"n": EIGHT}),
+        (PRODUCT, FEW_TOKENS, {"m": ALL}, {"k": ALL}, {"m": ALL}, {"k": ALL}),
+        (PRODUCT, FEW_TOKENS, {"m": ALL}, {"n": ALL}, {"m": ALL}, {"n": ALL}),
         # Tensor parallel, column then row.
-        (PRODUCT, MANY_TOKENS, {}, {"n": EIGHT}, {"n": EIGHT}, {"n": EIGHT}),
-        (PRODUCT, FEW_TOKENS, {"k": EIGHT}, {"k": EIGHT}, {}, {"k": EIGHT}),
+        (PRODUCT, MANY_TOKENS, {}, {"n": ALL}, {"n": ALL}, {"n": ALL}),
+        (PRODUCT, FEW_TOKENS, {"k": ALL}, {"k": ALL}, {}, {"k": ALL}),
         # Whole operands are cut for free, to share the work of a split result.
-        (PRODUCT, MANY_TOKENS, {}, {}, {"m": EIGHT}, {"m": EIGHT}),
+        (PRODUCT, MANY_TOKENS, {}, {}, {"m": ALL}, {"m": ALL}),
         # Nothing is split, nothing will be.
         (PRODUCT, MANY_TOKENS, {}, {}, {}, {}),
     ],
@@ -109,24 +109,24 @@ def test_a_wide_sum_is_left_where_gathering_is_cheaper():
     # k is split, but the result of 1 MB is larger than both operands, 16 KB together:
     # gather those, and share the work by the split that the result has.
     sizes = {"m": 512, "k": 4, "n": 512}
-    chosen = split_of(PRODUCT, sizes, {"k": EIGHT}, {"k": EIGHT}, {"m": EIGHT})
-    assert chosen == {"m": (EIGHT,)}
+    chosen = split_of(PRODUCT, sizes, {"k": ALL}, {"k": ALL}, {"m": ALL})
+    assert chosen == {"m": (ALL,)}
 
 
 def test_work_that_all_devices_would_repeat_counts_as_bytes():
     # To compute the result where it is needed whole, every device would do all of 1
     # GFLOP; a split of m gathers 64 KB instead.
     sizes = {"m": 128, "k": 32768, "n": 128}
-    chosen = split_of(PRODUCT, sizes, {"m": EIGHT}, {}, {})
-    assert chosen == {"m": (EIGHT,)}
+    chosen = split_of(PRODUCT, sizes, {"m": ALL}, {}, {})
+    assert chosen == {"m": (ALL,)}
 
 
 def test_bytes_are_those_of_the_types():
     # m is split in lhs, n in rhs, and the result is whole: the larger operand stays.
     sizes = {"m": 64, "k": 512, "n": 96}
-    given = {"m": EIGHT}, {"n": EIGHT}, {}
-    assert split_of(PRODUCT, sizes, *given, itemsizes=(4, 4, 4)) == {"n": (EIGHT,)}
-    assert split_of(PRODUCT, sizes, *given, itemsizes=(4, 2, 4)) == {"m": (EIGHT,)}
+    given = {"m": ALL}, {"n": ALL}, {}
+    assert split_of(PRODUCT, sizes, *given, itemsizes=(4, 4, 4)) == {"n": (ALL,)}
+    assert split_of(PRODUCT, sizes, *given, itemsizes=(4, 2, 4)) == {"m": (ALL,)}
 
 
 def test_no_axis_splits_two_labels_of_an_array(rng):
