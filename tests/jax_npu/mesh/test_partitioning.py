@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-
 # Most of the time is compilation.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -18,6 +17,7 @@ FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=t
         ("four_devices.py", 4),
         ("mixed_meshes.py", 4),
         ("eight_devices.py", 8),
+        ("odd_meshes.py", 8),
     ],
 )
 def test_products_on_several_devices_pass_their_own_tests(name, num_devices):
