@@ -19,13 +19,17 @@ def integers(rng, *shape):
 
 
 def assert_as_lax(run):
-    """Compares values and types of `run(jax_npu)` with those of `run(jax.numpy)`."""
+    """Compares jax_npu, and jax.numpy offloaded, with jax.numpy."""
+    stock = jax.tree.leaves(run(jnp))
     with jax_npu.backend("host"):
-        ours, stock = (jax.tree.leaves(run(module)) for module in (jax_npu, jnp))
+        ours = jax.tree.leaves(run(jax_npu))
+    with jax_npu.offload(backend="host"):
+        offloaded = jax.tree.leaves(run(jnp))
     assert len(ours) == len(stock) > 0
-    for a, b in zip(ours, stock):
-        assert jax.typeof(a) == jax.typeof(b)
-        np.testing.assert_array_equal(a, b)
+    for a, b, expected in zip(ours, offloaded, stock):
+        assert jax.typeof(a) == jax.typeof(b) == jax.typeof(expected)
+        np.testing.assert_array_equal(a, expected)
+        np.testing.assert_array_equal(b, expected)
 
 
 def value_and_gradients(product, *operands):
@@ -237,3 +241,66 @@ def test_vmap_with_spmd_axis_name_is_right_beside_another_axis(rng):
 
     with jax.set_mesh(mesh):
         assert_as_lax(run)
+
+
+@pytest.fixture
+def explicit_mesh():
+    mesh = jax.make_mesh((2, 4), ("x", "y"), axis_types=(EXPLICIT,) * 2)
+    with jax.set_mesh(mesh):
+        yield mesh
+
+
+@pytest.mark.parametrize(
+    ("contracted", "out"),
+    [
+        ("x", P("y", None, unreduced={"x"})),
+        ("y", P(None, None, unreduced={"y"})),
+        (("x", "y"), P(None, None, unreduced={"x", "y"})),
+    ],
+    ids=str,
+)
+def test_partial_sums_and_their_gradients_are_those_of_lax(
+    rng, explicit_mesh, contracted, out
+):
+    lhs = jax.device_put(integers(rng, 8, 16), P(None, contracted))
+    rhs = jax.device_put(integers(rng, 16, 8), P(contracted))
+
+    def run(module):
+        def product(lhs, rhs):
+            partial_sums = module.matmul(lhs, rhs, out_sharding=out)
+            return reshard(partial_sums, P("x"))
+
+        return value_and_gradients(product, lhs, rhs)
+
+    assert_as_lax(run)
+
+
+@pytest.mark.parametrize("parts", [P("x"), P("x", "y")], ids=str)
+def test_the_gradient_of_a_reduced_weight_is_that_of_lax(rng, explicit_mesh, parts):
+    x = jax.device_put(integers(rng, 8, 16), parts)
+    split = parts[1] if len(parts) > 1 else None
+    weight = jax.device_put(integers(rng, 16, 8), P(split, None, reduced={"x"}))
+
+    def run(module):
+        def loss(weight):
+            return (module.matmul(x, weight, out_sharding=P("x", None)) ** 2).sum()
+
+        return reshard(jax.jit(jax.grad(loss))(weight), P())
+
+    assert_as_lax(run)
+
+
+def test_fsdp_in_a_shard_map_is_that_of_lax(rng, explicit_mesh):
+    x, weight = (
+        jax.device_put(integers(rng, *shape), P("x")) for shape in ((8, 16), (16, 8))
+    )
+
+    def run(module):
+        def local(x, weight):
+            whole = lax.all_gather(weight, "x", axis=0, tiled=True, to="reduced")
+            return module.matmul(x, whole)
+
+        mapped = jax.shard_map(local, in_specs=P("x"), out_specs=P("x"))
+        return value_and_gradients(mapped, x, weight)
+
+    assert_as_lax(run)
