@@ -12,9 +12,10 @@ from jaxlib.mlir.dialects import sdy, stablehlo
 
 from jax_npu.contraction import Spec, label_sizes
 from jax_npu.jax_private import mesh_axes
-from jax_npu.lowering import cost_analysis, partitioner
+from jax_npu.lowering import cost_analysis
 from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
-from jax_npu.lowering.typed_split import split_by_types
+from jax_npu.lowering.mesh import partitioner
+from jax_npu.lowering.mesh.typed_split import split_by_types
 
 
 def lower_contraction(

@@ -10,7 +10,7 @@ from jax import P
 from jax.sharding import AbstractMesh, NamedSharding
 
 from jax_npu.jax_private import HloSharding, hlo_tiling
-from jax_npu.lowering.device_axes import (
+from jax_npu.lowering.mesh.device_axes import (
     DeviceAxis,
     common_axes,
     in_axes,

@@ -13,8 +13,8 @@ import math
 import pytest
 
 from jax_npu.contraction import Spec
-from jax_npu.lowering.device_axes import DeviceAxis
-from jax_npu.lowering.split import Arrays, best_split, summed_axes, tilings
+from jax_npu.lowering.mesh.device_axes import DeviceAxis
+from jax_npu.lowering.mesh.split import Arrays, best_split, summed_axes, tilings
 
 ALL = DeviceAxis(1, 8)
 ROWS, COLUMNS = DeviceAxis(4, 2), DeviceAxis(1, 4)  # of a mesh of 2 x 4 devices

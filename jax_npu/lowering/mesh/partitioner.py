@@ -29,7 +29,7 @@ from jax_npu.lowering.call import (
     params_of,
     same_call,
 )
-from jax_npu.lowering.device_axes import (
+from jax_npu.lowering.mesh.device_axes import (
     DeviceAxis,
     Tiling,
     common_axes,
@@ -37,7 +37,7 @@ from jax_npu.lowering.device_axes import (
     tiling_of,
     to_hlo_sharding,
 )
-from jax_npu.lowering.split import Arrays, Parts, best_split, summed_axes, tilings
+from jax_npu.lowering.mesh.split import Arrays, Parts, best_split, summed_axes, tilings
 
 
 @dataclasses.dataclass(frozen=True)
