@@ -14,6 +14,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_of
 from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
+from jax_npu.lowering.small_products import small_go_to_xla, xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
 
 if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
@@ -127,13 +128,15 @@ def _product(eqn: JaxprEqn) -> Product | None:
     if eqn.primitive is gemm_p:
         shapes = (_aval(v).shape for v in eqn.invars)
         sizes = contraction_axes(eqn.params["spec"], *shapes).sizes
-        return Product(*sizes, *_dtypes(eqn), eqn.params["backend"])
+        where = _unless_small(sizes, eqn.params["backend"], "")
+        return Product(*sizes, *_dtypes(eqn), *where)
     if eqn.primitive is lax.dot_general_p:
         lhs, rhs = map(_aval, eqn.invars)
         numbers = eqn.params["dimension_numbers"]
         spec = spec_from_dimension_numbers(numbers, lhs.ndim, rhs.ndim)
         sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
-        return Product(*sizes, *_dtypes(eqn), *_backend_and_reason(eqn))
+        where = _unless_small(sizes, *_backend_and_reason(eqn))
+        return Product(*sizes, *_dtypes(eqn), *where)
     if eqn.primitive is lax.conv_general_dilated_p:
         return _convolution(eqn)
     if eqn.primitive.name == "ragged_dot_general":
@@ -151,6 +154,14 @@ def _backend_and_reason(eqn: JaxprEqn) -> tuple[str, str]:
     lhs, rhs, out = map(_aval, (*eqn.invars[:2], *eqn.outvars))
     reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
     return ("xla", reason) if reason else (choice.backend, "")
+
+
+def _unless_small(
+    sizes: tuple[int, int, int, int], backend: str, reason: str
+) -> tuple[str, str]:
+    if backend == "host" and small_go_to_xla() and xla_is_faster(*sizes):
+        return "xla", "smaller than a call"
+    return backend, reason
 
 
 def _convolution(eqn: JaxprEqn) -> Product:

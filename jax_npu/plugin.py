@@ -36,12 +36,12 @@ def initialize() -> None:
 
 
 def _partition(*arguments: Any) -> Any:
-    from jax_npu.lowering.partitioner import partition
+    from jax_npu.lowering.mesh.partitioner import partition
 
     return partition(*arguments)
 
 
 def _infer_sharding(*arguments: Any) -> Any:
-    from jax_npu.lowering.partitioner import infer_sharding
+    from jax_npu.lowering.mesh.partitioner import infer_sharding
 
     return infer_sharding(*arguments)

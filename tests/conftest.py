@@ -15,10 +15,13 @@ import pytest
 
 import jax_npu
 from jax_npu.runtime import extension
-from jax_npu.runtime.environment import HOST_ISA
+from jax_npu.runtime.environment import HOST_ISA, SMALL_PRODUCTS
 from jax_npu.runtime.target import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
+
+# Most tests have small products, and it is the call that they test.
+os.environ.setdefault(SMALL_PRODUCTS.name, "call")
 
 BACKENDS = ("xla", "host", "sim")
 if chosen := os.environ.get("JAX_NPU_BACKEND"):

@@ -55,7 +55,7 @@ constexpr auto kGemmHost = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
                                 DecodeOperand(rhs, false, axes, parts)};
     const Result result = DecodeResult(out);
     if (out->element_count() > 0) {
-      HostGemm(Expand(axes), parts, operands[0], operands[1], result, LoopOn(pool));
+      HostGemm(axes, parts, operands[0], operands[1], result, LoopOn(pool));
     }
     call.End();
     JAX_NPU_CALL_ENDS();

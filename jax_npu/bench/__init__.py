@@ -1,7 +1,7 @@
 """Tools to measure side by side, for benchmarks of ours and of others.
 
-What is exported here is public; `gemm.py` and `dispatch.py` are the benchmarks of
-`jax-npu bench`, which use it, as `gpt2-flax bench` does.
+What is exported here is public; `gemm.py`, `dispatch.py` and `sweep.py` are the
+benchmarks of `jax-npu bench`, which use it, as `gpt2-flax bench` does.
 """
 
 from jax_npu.bench.chart import (

@@ -10,7 +10,6 @@ timed. Operands that fit the caches stay in them between calls; in training they
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import jax_npu
 from jax_npu.bench.chart import require_matplotlib
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table, draw
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
+from jax_npu.bench.in_place import Product, in_place, seconds_per_call, warm_up
 from jax_npu.bench.peak import PeakMeter
 from jax_npu.bench.side_by_side import (
     in_turn,
@@ -41,8 +41,6 @@ MIN_SAMPLE_SECONDS = 0.02  # a sample is as many calls as fill this time
 # Calls before a sample: Linux takes this long to spread threads that slept over cores.
 MIN_WARMUP_SECONDS = 0.05
 SEED = 0
-
-Product = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def measure(
 ) -> CaseResult:
     """One product on each of the contenders in turn, after calls that compile it."""
     lhs, rhs = _operands(case, dtype)
-    products = [_in_place(_product(case, name), lhs, rhs) for name in names]
+    products = [in_place(_product(case, name), lhs, rhs) for name in names]
     num_calls = _num_calls(products[0])
 
     def sampler(call: Callable[[], None]) -> Callable[[], Sample]:
@@ -161,49 +159,21 @@ def _product(case: GemmCase, name: str) -> Product:
     return rounded if name == XLA_BF16 else product
 
 
-def _in_place(product: Product, lhs: jax.Array, rhs: jax.Array) -> Callable[[], None]:
-    """A call that computes the product into the memory of the call before."""
-
-    def into(_: jax.Array, lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return product(lhs, rhs)
-
-    jitted = jax.jit(into, donate_argnums=0, keep_unused=True)
-    shape = jax.eval_shape(product, lhs, rhs)
-    out = jnp.zeros(shape.shape, shape.dtype)
-
-    def call() -> None:
-        nonlocal out
-        out = jitted(out, lhs, rhs)
-        out.block_until_ready()
-
-    call()
-    return call
-
-
 def _num_calls(call: Callable[[], None]) -> int:
     seconds = _sample(call, 1).seconds
     return max(1, round(MIN_SAMPLE_SECONDS / seconds))
 
 
-def _warm_up(call: Callable[[], None]) -> None:
-    end = time.perf_counter() + MIN_WARMUP_SECONDS
-    while time.perf_counter() < end:
-        call()
-
-
 def _sample(call: Callable[[], None], num_calls: int) -> Sample:
-    _warm_up(call)
+    warm_up(call, MIN_WARMUP_SECONDS)
     before = jax_npu.counters()
-    start = time.perf_counter()
-    for _ in range(num_calls):
-        call()
-    seconds = time.perf_counter() - start
-    return Sample(seconds / num_calls, jax_npu.counters() - before)
+    seconds = seconds_per_call(call, num_calls)
+    return Sample(seconds, jax_npu.counters() - before)
 
 
 def profile(path: Path, cases: Sequence[GemmCase], name: str, dtype: Any) -> None:
     """One call of each product; those of a stock dot leave no trace."""
-    calls = [_in_place(_product(c, name), *_operands(c, dtype)) for c in cases]
+    calls = [in_place(_product(c, name), *_operands(c, dtype)) for c in cases]
     with jax_npu.trace_calls(path):
         for call in calls:
             call()

@@ -4,6 +4,7 @@ from typing import Any
 
 from jax_npu.bench.dispatch import add_dispatch_bench
 from jax_npu.bench.gemm import add_gemm_bench
+from jax_npu.bench.sweep import add_sweep_bench
 
 
 def add_bench_command(commands: Any) -> None:
@@ -11,3 +12,4 @@ def add_bench_command(commands: Any) -> None:
     parsers = parser.add_subparsers(required=True, metavar="WHAT")
     add_gemm_bench(parsers)
     add_dispatch_bench(parsers)
+    add_sweep_bench(parsers)

@@ -10,6 +10,7 @@ from jax_npu.contraction import Spec, contraction_axes, out_shape
 from jax_npu.lowering.attributes import Attributes, npu_attributes, product_attributes
 from jax_npu.lowering.packing import pack_constants
 from jax_npu.lowering.settings import Settings
+from jax_npu.lowering.small_products import is_left_to_xla, stock_product
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from jax_npu.runtime.target import DRIVERS
@@ -55,6 +56,8 @@ def gemm_call(
 ) -> jax.Array:
     """The contraction `spec` of lhs and rhs, as a call of `xdna_gemm_<backend>`.
 
+    On the host, a product that costs less than its call is a stock dot.
+
     Args:
       constant: whether lhs and whether rhs stays the same over a loop around the call.
         On the host, a call of its own packs such an operand.
@@ -70,6 +73,8 @@ def gemm_call(
         )
     if backend in DRIVERS and 0 in sizes:
         return jnp.zeros(result.shape, result.dtype)  # the array has nothing to do
+    if backend == "host" and is_left_to_xla(lhs, rhs, spec):
+        return stock_product(lhs, rhs, spec=spec, out_dtype=out_dtype, passes=passes)
     target = gemm_target(backend)
     extension.register(target)
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)

@@ -68,14 +68,20 @@ def _lower_dot_general(
 def _without_transposition(
     value: Any, aval: jax.core.ShapedArray, labels: str
 ) -> tuple[Any, jax.core.ShapedArray, str]:
-    """What an operand is the transposition of, if it is of anything."""
+    """What an operand is the transposition of, if it is of anything.
+
+    Not so while it changes nothing: it may be one that has yet to be turned around.
+    """
     transposition = _operation(value, "stablehlo.transpose")
     if transposition is None or aval.sharding.mesh.explicit_axes:
         return value, aval, labels
-    source = transposition.operands[0]
-    dims = np.argsort(list(transposition.attributes["permutation"]))
+    permutation = list(transposition.attributes["permutation"])
+    if permutation == sorted(permutation):
+        return value, aval, labels
+    dims = np.argsort(permutation)
     shape = tuple(aval.shape[d] for d in dims)
-    return source, aval.update(shape=shape), "".join(labels[d] for d in dims)
+    labels = "".join(labels[d] for d in dims)
+    return transposition.operands[0], aval.update(shape=shape), labels
 
 
 def _reorderable(product: Any) -> Any:

@@ -22,7 +22,7 @@ def pack_constants(
     if constant not in ((True, False), (False, True)):
         return lhs, rhs
     batch, m, k, n = contraction_axes(spec, lhs.shape, rhs.shape).sizes
-    if batch != 1 or min(m, n) <= _skinny_rows() or k == 0:
+    if batch != 1 or min(m, n) <= _few_rows() or k == 0:
         return lhs, rhs
 
     extension.register(TARGET)
@@ -34,9 +34,9 @@ def pack_constants(
     return (packed, rhs) if is_lhs else (lhs, packed)
 
 
-def _skinny_rows() -> int:
+def _few_rows() -> int:
     """The most rows, or columns, of products that read the other operand in place."""
-    function = extension.load().jax_npu_skinny_rows
+    function = extension.load().jax_npu_few_rows
     function.restype = ctypes.c_int64
     return int(function())
 

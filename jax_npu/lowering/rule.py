@@ -12,9 +12,10 @@ from jaxlib.mlir.dialects import sdy, stablehlo
 
 from jax_npu.contraction import Spec, label_sizes
 from jax_npu.jax_private import mesh_axes
-from jax_npu.lowering import partitioner
+from jax_npu.lowering import cost_analysis
 from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
-from jax_npu.lowering.typed_split import split_by_types
+from jax_npu.lowering.mesh import partitioner
+from jax_npu.lowering.mesh.typed_split import split_by_types
 
 
 def lower_contraction(
@@ -27,6 +28,7 @@ def lower_contraction(
       lhs, rhs: MLIR values of the types `ctx.avals_in`.
       params: as `gemm_call` takes them.
     """
+    cost_analysis.install()
     (out,) = ctx.avals_out
     local_call = functools.partial(gemm_call, **params)
     mesh = mesh_axes(ctx)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
+from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import ad, batching, mlir, xla
 from jax.typing import DTypeLike
 
@@ -25,6 +26,7 @@ from jax_npu.contraction import (
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.rule import lower_contraction
 from jax_npu.lowering.settings import current_settings
+from jax_npu.primitive.as_lax import product_of_lax
 from jax_npu.primitive.tool_rules import register_for_imported_tools
 
 Constant = tuple[bool, bool]  # lhs, rhs: the same in every iteration of a loop
@@ -177,9 +179,16 @@ def _lower(
     return [lower_contraction(ctx, lhs, rhs, **params)]
 
 
+def _lower_by_lax(ctx: Any, lhs: Any, rhs: Any, **params: Any) -> list[Any]:
+    product = functools.partial(product_of_lax, **params)
+    (result,) = mlir.lower_fun(product, multiple_results=False)(ctx, lhs, rhs)
+    return [lower_with_sharding_in_types(ctx, result, *ctx.avals_out)]
+
+
 gemm_p = Primitive("xdna_gemm")
 gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
 gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.fancy_primitive_batchers[gemm_p] = _batch
 mlir.register_lowering(gemm_p, _lower, platform="cpu")
+mlir.register_lowering(gemm_p, _lower_by_lax)  # on other platforms

@@ -12,11 +12,8 @@ import jax
 from jax import lax
 from jax.core import ShapedArray
 
-from jax_npu.contraction import (
-    Spec,
-    contraction_axes,
-    dimension_numbers_from_spec,
-)
+from jax_npu.contraction import Spec, contraction_axes
+from jax_npu.primitive.as_lax import product_of_lax
 
 
 def register_for_imported_tools(primitive: Any) -> None:
@@ -68,7 +65,7 @@ def _register_for_sparsify(primitive: Any) -> None:
     def rule(environment: Any, *values: Any, spec: Spec, **params: Any) -> Any:
         operands = transform.spvalues_to_arrays(environment, values)
         if any(isinstance(operand, JAXSparse) for operand in operands):
-            product = functools.partial(_product_of_lax, spec=spec, **params)
+            product = functools.partial(product_of_lax, spec=spec, **params)
             result = sparsify(product)(*operands)
         else:
             result = primitive.bind(*operands, spec=spec, **params)
@@ -76,17 +73,6 @@ def _register_for_sparsify(primitive: Any) -> None:
 
     transform.sparse_rules_bcoo[primitive] = rule
     transform.sparse_rules_bcsr[primitive] = rule
-
-
-def _product_of_lax(
-    lhs: jax.Array, rhs: jax.Array, *, spec: Spec, out_dtype: Any, **_: Any
-) -> jax.Array:
-    numbers = dimension_numbers_from_spec(spec)
-    product = lax.dot_general(lhs, rhs, numbers, preferred_element_type=out_dtype)
-    batch = [c for c in spec.lhs if c in spec.rhs and c in spec.out]
-    order = "".join(batch) + "".join(c for c in spec.lhs if c not in spec.rhs)
-    order += "".join(c for c in spec.rhs if c not in spec.lhs)
-    return lax.transpose(product, [order.index(c) for c in spec.out])
 
 
 def _register_for_roofline(primitive: Any) -> None:

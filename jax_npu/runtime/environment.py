@@ -106,6 +106,15 @@ HOST_ISA = Variable(
     },
     reader="xla_ffi/base/environment.h",
 )
+SMALL_PRODUCTS = Variable(
+    "JAX_NPU_SMALL_PRODUCTS",
+    "how backend host computes a product that takes less time than a call",
+    default="xla",
+    choices={
+        "xla": "as XLA's dot of operands rounded to bf16",
+        "call": "as any other product, so that it is counted",
+    },
+)
 LIBRARY_DIR = Variable(
     "JAX_NPU_LIBRARY_DIR",
     "folder to load the compiled libraries from, such as a build with sanitizers",

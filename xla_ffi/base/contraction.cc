@@ -29,17 +29,23 @@ int64_t SizeOf(const Loops& loops) {
 
 Group Expand(const Loops& loops) {
   return {ExpandFor(loops, &Axis::lhs), ExpandFor(loops, &Axis::rhs),
-          ExpandFor(loops, &Axis::out)};
+          ExpandFor(loops, &Axis::out), loops};
 }
 
 Contraction Expand(const Axes& axes) {
   return {Expand(axes.batch), Expand(axes.m), Expand(axes.k), Expand(axes.n)};
 }
 
+Axes LoopsOf(const Contraction& contraction) {
+  return {contraction.batch.loops, contraction.m.loops, contraction.k.loops,
+          contraction.n.loops};
+}
+
 Contraction SwapOperands(Contraction contraction) {
   for (Group* group :
        {&contraction.batch, &contraction.m, &contraction.k, &contraction.n}) {
     std::swap(group->lhs, group->rhs);
+    for (Axis& axis : group->loops) std::swap(axis.lhs, axis.rhs);
   }
   std::swap(contraction.m, contraction.n);
   return contraction;

@@ -42,6 +42,7 @@ using Offsets = std::vector<int64_t>;
 
 struct Group {
   Offsets lhs, rhs, out;
+  Loops loops;
   int64_t size() const { return static_cast<int64_t>(lhs.size()); }
 };
 
@@ -52,6 +53,9 @@ struct Contraction {
 // Expands loops into offsets.
 Group Expand(const Loops& loops);
 Contraction Expand(const Axes& axes);
+
+// The loops that were expanded.
+Axes LoopsOf(const Contraction& contraction);
 
 // The products that are summed, as (part of lhs, part of rhs): see Strip::part. Each
 // pair is one pass over k, so that higher precision is only a longer contraction.

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "xla_ffi/base/counters.h"
 #include "xla_ffi/base/dtype.h"
+#include "xla_ffi/host/in_place/in_place.h"
 #include "xla_ffi/host/isa/instruction_set.h"
 #include "xla_ffi/host/operand.h"
 #include "xla_ffi/host/result_area.h"
@@ -13,13 +13,11 @@
 
 namespace jax_npu {
 namespace {
-#include "xla_ffi/base/bf16.inc"
 
 // With fewer multiply-adds another thread costs more than it saves.
 constexpr int64_t kMinParallelWork = 1 << 20;
 // The same bound for a matrix that is read once, in elements.
 constexpr int64_t kMinParallelElements = 1 << 17;
-constexpr int64_t kSkinnyColumns = 64;  // a thread takes a multiple of this
 
 bool LieTogether(const Offsets& offsets) {
   return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
@@ -72,10 +70,6 @@ class HostProduct {
         {At(out_.data, out_.dtype, contraction_.batch.out[entry]), out_.dtype},
         contraction_.m.out.data(),
         contraction_.n.out.data()};
-    const bool is_packed = lhs.dtype == DType::kPacked || rhs.dtype == DType::kPacked;
-    if (m_ <= kSkinnyRows && parts_.size() == 1 && !is_packed) {
-      return MultiplySkinny(lhs, rhs, target, parallel);
-    }
     if (out_.dtype == DType::kF32 || NumPasses(kernels_, k_, parts_) == 1) {
       return MultiplyByTiles(kernels_, lhs, rhs, parts_, target, parallel);
     }
@@ -100,52 +94,6 @@ class HostProduct {
     });
   }
 
-  // For few rows: rhs is read once, where it lies, and rounded in registers.
-  void MultiplySkinny(const Matrix& lhs, const Matrix& rhs, const Target& target,
-                      const ParallelLoop& parallel) const {
-    static thread_local Scratch scratch;
-    float* rows = scratch.Reserve<float>(kSkinnyRows * k_);
-    RoundRows(lhs, rows);
-    // Four items for each thread, of whole vectors.
-    const int64_t columns_per_item =
-        DivideUp(DivideUp(n_, 4 * parallel.num_threads), kSkinnyColumns) *
-        kSkinnyColumns;
-    parallel(DivideUp(n_, columns_per_item), [&](int64_t item) {
-      static thread_local Scratch sums;
-      const Stopwatch stopwatch(TheCounters().multiply_ns);
-      const int64_t first = item * columns_per_item;
-      const int64_t num_columns = std::min(columns_per_item, n_ - first);
-      float* c = sums.Reserve<float>(kSkinnyRows * num_columns);  // (m, columns)
-      kernels_.multiply_skinny({rows,
-                                static_cast<int>(m_),
-                                {rhs.data, rhs.dtype, rhs.rows->data() + first,
-                                 num_columns, rhs.ks->data(), k_, 0},
-                                c});
-      Store(target, {0, m_, first, num_columns}, c, num_columns, false, kernels_);
-    });
-    Count(TheCounters().converted_bytes, n_ * k_ * NumBytes(rhs.dtype));
-  }
-
-  // Writes lhs as f32 (kSkinnyRows, k), rounded to bf16, with zeros from row m on.
-  void RoundRows(const Matrix& lhs, float* rows) const {
-    const auto round = [&](const auto* data) {
-      for (int64_t m = 0; m < kSkinnyRows; ++m, rows += k_) {
-        for (int64_t k = 0; k < k_; ++k) {
-          rows[k] = m < m_ ? FromBits(RoundToBf16(
-                                 LoadBits(data + (*lhs.rows)[m] + (*lhs.ks)[k])))
-                           : 0.0f;
-        }
-      }
-    };
-    if (lhs.dtype == DType::kF32) {
-      round(static_cast<const float*>(lhs.data));
-    } else {
-      round(static_cast<const uint16_t*>(lhs.data));
-    }
-    const int64_t read_and_written = NumBytes(lhs.dtype) + sizeof(float);
-    Count(TheCounters().packed_bytes, m_ * k_ * read_and_written);
-  }
-
   template <typename T>
   static T* At(T* data, DType dtype, int64_t element) {
     using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
@@ -160,23 +108,18 @@ class HostProduct {
   const int64_t m_, n_, k_;
 };
 
-// A dimension of the result.
-struct Extent {
-  int64_t size;
-  bool lies_together;
-};
-
-// Whether to compute Cᵀ = Bᵀ Aᵀ: kernels write rows of the result, and have a fast path
-// for few rows but none for few columns.
-bool IsBetterSwapped(const Extent& m, const Extent& n) {
-  if (m.size <= kSkinnyRows || n.size <= kSkinnyRows) return n.size < m.size;
-  return m.lies_together && !n.lies_together;
+// Whether to compute Cᵀ = Bᵀ Aᵀ: kernels write rows of the result.
+bool IsBetterSwapped(const Loops& m, const Loops& n) {
+  return LieTogether(m, &Axis::out) && !LieTogether(n, &Axis::out);
 }
 
-Extent ExtentOf(const Group& group) { return {group.size(), LieTogether(group.out)}; }
-
-Extent ExtentOf(const Loops& loops) {
-  return {SizeOf(loops), LieTogether(loops, &Axis::out)};
+void MultiplyPacked(const Contraction& contraction, const PartPairs& parts, Operand lhs,
+                    Operand rhs, Result out, const ParallelLoop& parallel) {
+  if (IsBetterSwapped(contraction.m.loops, contraction.n.loops)) {
+    const Contraction swapped = SwapOperands(contraction);
+    return HostProduct(swapped, SwapOperands(parts), rhs, lhs, out).Run(parallel);
+  }
+  HostProduct(contraction, parts, lhs, rhs, out).Run(parallel);
 }
 
 }  // namespace
@@ -190,17 +133,20 @@ void PackOperand(const Axes& axes, bool is_lhs, Operand operand, uint32_t* packe
   const Group rows = Expand(is_lhs ? axes.m : axes.n), ks = Expand(axes.k);
   const Matrix matrix = {operand.data, operand.dtype, is_lhs ? &rows.lhs : &rows.rhs,
                          is_lhs ? &ks.lhs : &ks.rhs};
-  const bool is_swapped = IsBetterSwapped(ExtentOf(axes.m), ExtentOf(axes.n));
-  PackMatrix(SelectHostKernels(), matrix, is_lhs != is_swapped, packed, parallel);
+  PackMatrix(SelectHostKernels(), matrix, is_lhs != IsBetterSwapped(axes.m, axes.n),
+             packed, parallel);
 }
 
 void HostGemm(const Contraction& contraction, const PartPairs& parts, Operand lhs,
               Operand rhs, Result out, const ParallelLoop& parallel) {
-  if (IsBetterSwapped(ExtentOf(contraction.m), ExtentOf(contraction.n))) {
-    const Contraction swapped = SwapOperands(contraction);
-    return HostProduct(swapped, SwapOperands(parts), rhs, lhs, out).Run(parallel);
-  }
-  HostProduct(contraction, parts, lhs, rhs, out).Run(parallel);
+  if (MultiplyInPlace(LoopsOf(contraction), parts, lhs, rhs, out, parallel)) return;
+  MultiplyPacked(contraction, parts, lhs, rhs, out, parallel);
+}
+
+void HostGemm(const Axes& axes, const PartPairs& parts, Operand lhs, Operand rhs,
+              Result out, const ParallelLoop& parallel) {
+  if (MultiplyInPlace(axes, parts, lhs, rhs, out, parallel)) return;
+  MultiplyPacked(Expand(axes), parts, lhs, rhs, out, parallel);
 }
 
 }  // namespace jax_npu

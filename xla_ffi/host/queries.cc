@@ -29,6 +29,6 @@ int64_t jax_npu_packed_words(int64_t num_rows, int64_t num_k) {
 
 // Products with at most so many rows, or columns, read the other operand where it lies,
 // so it must not be packed.
-int64_t jax_npu_skinny_rows() { return jax_npu::kSkinnyRows; }
+int64_t jax_npu_few_rows() { return jax_npu::kFewRows; }
 }
 #pragma GCC visibility pop

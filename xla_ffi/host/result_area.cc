@@ -1,5 +1,6 @@
 #include "xla_ffi/host/result_area.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "xla_ffi/base/counters.h"
@@ -20,8 +21,13 @@ float* F32(const Target& target) { return static_cast<float*>(target.out.data); 
 void StoreF32(const Target& target, const Area& area, const float* values, int64_t ldc,
               bool accumulate) {
   const int64_t* columns = target.columns + area.column;
+  const bool together = !accumulate && LieTogether(columns, area.num_columns);
   for (int64_t i = 0; i < area.num_rows; ++i, values += ldc) {
     float* row = F32(target) + target.rows[area.row + i];
+    if (together) {
+      std::copy_n(values, area.num_columns, row + columns[0]);
+      continue;
+    }
     for (int64_t j = 0; j < area.num_columns; ++j) {
       float& to = row[columns[j]];
       to = accumulate ? to + values[j] : values[j];

@@ -139,6 +139,7 @@ class Pass {
                    chunk_.num_words,
                    lhs_panels,
                    rhs_panels,
+                   static_cast<int>(area.num_rows),
                    nullptr,
                    0,
                    accumulate_,

@@ -14,6 +14,7 @@ import jax_npu
 from jax_npu.bench import chart, dispatch, gemm, peak
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
+from jax_npu.bench.in_place import in_place
 from jax_npu.bench.other_load import OtherLoad, load_warning
 from jax_npu.bench.side_by_side import in_turn, spread, times_as_fast, wide_console
 from jax_npu.commands import command_line
@@ -72,7 +73,7 @@ def test_a_product_is_written_over_the_one_before():
     case = GemmCase("given", 64, 64, 64)
     with jax_npu.backend("host"):
         operands = gemm._operands(case, jnp.float32)
-        call = gemm._in_place(gemm._product(case, "host"), *operands)
+        call = in_place(gemm._product(case, "host"), *operands)
         cells = dict(zip(call.__code__.co_freevars, call.__closure__))
         places = {cells["out"].cell_contents.unsafe_buffer_pointer()}
         for _ in range(3):

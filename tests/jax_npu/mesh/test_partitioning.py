@@ -1,4 +1,4 @@
-"""Products over several devices, in processes that have four of them."""
+"""Products over several devices, in processes that have four or eight of them."""
 
 import os
 import subprocess
@@ -7,10 +7,23 @@ from pathlib import Path
 
 import pytest
 
+# Most of the time is compilation.
+FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
-@pytest.mark.parametrize("name", ["four_devices.py", "mixed_meshes.py"])
-def test_products_on_four_devices_pass_their_own_tests(name):
-    flags = "--xla_force_host_platform_device_count=4"
+
+@pytest.mark.parametrize(
+    ("name", "num_devices"),
+    [
+        ("four_devices.py", 4),
+        ("mixed_meshes.py", 4),
+        ("eight_devices.py", 8),
+        ("odd_meshes.py", 8),
+    ],
+)
+def test_products_on_several_devices_pass_their_own_tests(name, num_devices):
+    flags = f"--xla_force_host_platform_device_count={num_devices}"
+    if num_devices == 8:
+        flags = f"{flags} {FAST}"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", Path(__file__).parent / name],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": flags},

@@ -243,6 +243,19 @@ def test_a_product_that_is_also_read_transposed_is_computed_once(
     assert relative_error(out, program(*operands)) < BF16_TOLERANCE
 
 
+def test_a_product_that_another_reads_before_it_is_transposed_is_computed_once(
+    custom_call_backend, operands
+):
+    def program(w, x):
+        product = x @ w
+        return product @ w.T, product.T @ product, product.T
+
+    text = compiled_text(jax_npu.offload(program), *operands)
+    assert num_calls(text) == 3
+    out = jax.jit(jax_npu.offload(program))(*operands)
+    assert relative_error(out, program(*operands)) < BF16_TOLERANCE
+
+
 def test_what_is_traced_is_stock(custom_call_backend, operands):
     stock = jax.make_jaxpr(gradient(attention))(*operands)
     offloaded = jax.make_jaxpr(jax_npu.offload(gradient(attention)))(*operands)

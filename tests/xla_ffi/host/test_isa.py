@@ -65,8 +65,9 @@ def test_every_orientation_and_dtype_is_right(isa, check, subscripts, dtypes):
     check(subscripts, {"m": 29, "k": 37, "n": 101}, dtypes)
 
 
+@pytest.mark.parametrize("m", [1, 5, 32])
 @pytest.mark.parametrize("subscripts", ORIENTATIONS)
-def test_values_round_to_the_nearest_bf16_and_nan_stays_nan(isa, subscripts):
+def test_values_round_to_the_nearest_bf16_and_nan_stays_nan(isa, subscripts, m):
     words = [
         0x7F800001,  # the NaN that is nearest to infinity
         0xFF80FFFF,
@@ -81,14 +82,14 @@ def test_values_round_to_the_nearest_bf16_and_nan_stays_nan(isa, subscripts):
     ]
     values = np.resize(np.array(words, np.uint32).view(F32), 96)
     rhs = np.where(np.eye(96, dtype=bool), values, np.float32(0))
-    lhs = np.ones((32, 96), F32)
+    lhs = np.ones((m, 96), F32)
     first, second = subscripts.split("->")[0].split(",")
     product = jax_npu.einsum(
         subscripts, lhs if first == "mk" else lhs.T, rhs if second == "kn" else rhs.T
     )
     with np.errstate(invalid="ignore"):  # NaN is cast
         expected = values.astype(jnp.bfloat16).astype(F32)
-    np.testing.assert_array_equal(product, np.tile(expected, (32, 1)))
+    np.testing.assert_array_equal(product, np.tile(expected, (m, 1)))
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16])

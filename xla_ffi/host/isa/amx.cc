@@ -13,8 +13,11 @@ namespace {
 #include "xla_ffi/host/isa/pack.inc"
 #include "xla_ffi/host/isa/pack_pairs.inc"
 #include "xla_ffi/host/isa/tile.inc"
-// uses the vectors of tile.inc
-#include "xla_ffi/host/isa/skinny.inc"
+// use the vectors of tile.inc
+#include "xla_ffi/host/isa/in_registers.inc"
+// use the values of in_registers.inc
+#include "xla_ffi/host/isa/batches.inc"
+#include "xla_ffi/host/isa/rows.inc"
 
 // Four of the eight tile registers hold sums, two lhs and two rhs.
 constexpr int kMaxPanels = 2;
@@ -126,6 +129,7 @@ int64_t Spin(int64_t num_iterations) {
 }  // namespace
 
 const HostKernels kAmxKernels = {"amx",
+                                 /*num_lanes=*/16,
                                  kMaxPanels,
                                  kMaxPanels,
                                  /*k_per_word=*/2,
@@ -136,7 +140,10 @@ const HostKernels kAmxKernels = {"amx",
                                  &Multiply,
                                  &Enter,
                                  &Leave,
-                                 &MultiplySkinny<16>,
+                                 &MultiplyRows<16>,
+                                 &MultiplyDots<16>,
+                                 &MultiplySmall<16>,
+                                 &WidenRun<16>,
                                  &RoundRun,
                                  &Spin};
 

@@ -11,8 +11,11 @@ namespace {
 #include "xla_ffi/host/isa/pack.inc"
 #include "xla_ffi/host/isa/pack_pairs.inc"
 #include "xla_ffi/host/isa/tile.inc"
-// uses the vectors of tile.inc
-#include "xla_ffi/host/isa/skinny.inc"
+// use the vectors of tile.inc
+#include "xla_ffi/host/isa/in_registers.inc"
+// use the values of in_registers.inc
+#include "xla_ffi/host/isa/batches.inc"
+#include "xla_ffi/host/isa/rows.inc"
 
 // A register tile has 8 rows by 3 panels: 24 of the 32 registers are sums.
 constexpr int kRows = 8, kMaxPanels = 3;
@@ -64,7 +67,9 @@ void MultiplyPairs(const TileJob& job) {
   if constexpr (num_panels > 1) {
     if (job.num_rhs_panels < num_panels) return MultiplyPairs<num_panels - 1>(job);
   }
-  for (int row = 0; row < kPanel; row += kRows) PairTile<num_panels>(job, row);
+  for (int row = 0; row < kPanel && row < job.num_rows; row += kRows) {
+    PairTile<num_panels>(job, row);
+  }
 }
 
 // Makes stores past the caches visible to other threads.
@@ -92,6 +97,7 @@ int64_t SpinPairs(int64_t num_iterations) {
 }  // namespace
 
 const HostKernels kAvx512Bf16Kernels = {"avx512bf16",
+                                        /*num_lanes=*/16,
                                         /*lhs_panels=*/1,
                                         kMaxPanels,
                                         /*k_per_word=*/2,
@@ -102,7 +108,10 @@ const HostKernels kAvx512Bf16Kernels = {"avx512bf16",
                                         &MultiplyPairs<>,
                                         /*enter=*/nullptr,
                                         &Leave,
-                                        &MultiplySkinny<16>,
+                                        &MultiplyRows<16>,
+                                        &MultiplyDots<16>,
+                                        &MultiplySmall<16>,
+                                        &WidenRun<16>,
                                         &RoundRun,
                                         &SpinPairs};
 

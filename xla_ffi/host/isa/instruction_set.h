@@ -31,28 +31,59 @@ struct Strip {
 
 // A tile of the result, panels of lhs by panels of rhs:
 //   c (rows, columns) = or += lhs (k, rows)ᵀ rhs (k, columns).
-// All of its rows and columns are written, those that pad a panel too.
+// Columns that pad a panel are written too, and so may rows be.
 struct TileJob {
   const uint32_t *lhs, *rhs;
   int64_t panel_words;  // words from one panel to the next
   int64_t num_words;    // words of a packed row
   int num_lhs_panels, num_rhs_panels;
-  float* c;  // row-major
+  int num_rows;  // of the result; the others, which pad, need not be written
+  float* c;      // row-major
   int64_t ldc;
   bool accumulate;
   bool past_caches;  // store c past the caches if possible; it lies on whole lines
 };
 
+// The most rows of a RowsJob. Python asks for it with jax_npu_few_rows.
+constexpr int kFewRows = 8;
+
 // Few rows of lhs by many columns of rhs, which is read where it lies:
-//   c (num_rows, columns) = lhs (num_rows, k) rhs (k, columns).
-struct SkinnyJob {
-  const float* lhs;  // (kSkinnyRows, k), rounded to bf16, zero from num_rows on
+//   c (num_rows, columns) = or += lhs (num_rows, k) rhs (k, columns).
+// Element (k, column) of rhs lies k k_stride + column column_stride elements from its
+// beginning; one of the strides is 1, and k_stride is if there is one column.
+struct RowsJob {
+  const float* lhs;    // rounded already; rows from num_rows to 1, 2, 4 or 8 exist too
+  int64_t lhs_stride;  // from row to row, at least k; zeros up to a multiple of kPanel
   int num_rows;
-  Strip rhs;  // its rows are the columns of the result
-  float* c;   // (num_rows, rhs.num_rows)
+  const void* rhs;
+  const void* rhs_end;  // nothing from here on may be read
+  DType dtype;          // of rhs
+  bool exact;           // multiplies f32 as it is, not rounded to bf16
+  int64_t k_stride, column_stride, num_k, num_columns;
+  float* const* c;  // rows, as many as lhs has
+  bool accumulate;
 };
-// The most rows of such a job. Python asks for it with jax_npu_skinny_rows.
-constexpr int kSkinnyRows = 8;
+
+// c[i] = lhs[i] rhs[i], each a dot product of vectors that are read where they lie.
+// Either both strides along k are 1 or those from dot to dot.
+struct DotsJob {
+  const void *lhs, *rhs;
+  const void *lhs_end, *rhs_end;  // nothing from here on may be read
+  DType lhs_dtype, rhs_dtype;
+  bool exact;  // multiplies f32 as it is, not rounded to bf16
+  int64_t lhs_k_stride, rhs_k_stride, lhs_stride, rhs_stride, num_k, num_dots;
+  float* c;
+};
+
+// c[e] (m, n) = lhs[e] (m, k) rhs[e] (k, n) for entries e, of values that are rounded
+// already. Columns are neighbours in memory. Rows of rhs and of c are read and written
+// in pairs of vectors, so c_m is n only if those are one pair, else a multiple of it.
+struct SmallJob {
+  int64_t num_entries, m, k, n;
+  const float *lhs, *rhs;
+  float* c;
+  int64_t lhs_entry, lhs_m, lhs_k, rhs_entry, rhs_k, c_entry, c_m;  // strides
+};
 
 // The bf16 that stands for a value: one of its parts.
 struct Bf16Choice {
@@ -63,6 +94,7 @@ struct Bf16Choice {
 // The inner loops of one instruction set.
 struct HostKernels {
   const char* name;
+  int num_lanes;               // f32 in a vector
   int lhs_panels, rhs_panels;  // the largest tile, in panels
   int k_per_word;
   int word_multiple;  // packed rows are padded with zeros to a multiple of this
@@ -74,7 +106,11 @@ struct HostKernels {
   // Called on each thread before and after multiply and spin, unless null.
   void (*enter)();
   void (*leave)();
-  void (*multiply_skinny)(const SkinnyJob&);
+  void (*multiply_rows)(const RowsJob&);
+  void (*multiply_dots)(const DotsJob&);
+  void (*multiply_small)(const SmallJob&);
+  // Widens neighbours in memory to f32, rounded to bf16 unless `exact`.
+  void (*widen)(DType dtype, bool exact, const void* from, int64_t size, float* to);
   // Rounds values that are neighbours in memory to bf16.
   void (*round)(DType dtype, const Bf16Choice& choice, const void* from, int64_t size,
                 uint16_t* to);

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from jax_npu.contraction import Spec
-from jax_npu.lowering.device_axes import DeviceAxis, Tiling
+from jax_npu.lowering.mesh.device_axes import DeviceAxis, Tiling
 
 Parts = dict[str, tuple[DeviceAxis, ...]]  # the axes that split a label
 

@@ -10,6 +10,7 @@ one name. The partitioner therefore asks about products of single devices too, i
 `shard_map`; they stay as they are.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -28,7 +29,7 @@ from jax_npu.lowering.call import (
     params_of,
     same_call,
 )
-from jax_npu.lowering.device_axes import (
+from jax_npu.lowering.mesh.device_axes import (
     DeviceAxis,
     Tiling,
     common_axes,
@@ -36,7 +37,7 @@ from jax_npu.lowering.device_axes import (
     tiling_of,
     to_hlo_sharding,
 )
-from jax_npu.lowering.split import Arrays, Parts, best_split, summed_axes, tilings
+from jax_npu.lowering.mesh.split import Arrays, Parts, best_split, summed_axes, tilings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +120,24 @@ def _arrays(
     sizes = label_sizes(spec, *(shape.dimensions() for shape in shapes))
     lhs_bytes, rhs_bytes = (shape.numpy_dtype().itemsize for shape in shapes)
     itemsizes = (lhs_bytes, rhs_bytes, jnp.dtype(call.out_dtype).itemsize)
-    num_devices = math.prod(call.free_axes())
-    tilings = [_tiling(s, len(term)) for s, term in zip(shardings, spec)]
-    axes = common_axes(num_devices, tilings, call.boundaries())
+    num_bytes = [
+        itemsize * math.prod(sizes[label] for label in term)
+        for itemsize, term in zip(itemsizes, spec)
+    ]
+    num_devices, boundaries = math.prod(call.free_axes()), call.boundaries()
+    axes = common_axes(num_devices, [], boundaries)
+    tilings: list[Tiling] = [((),) * len(term) for term in spec]
+    for i in sorted(range(3), key=lambda i: -num_bytes[i]):
+        if shardings[i] is None:
+            continue
+        # Arrays of a 2 x 3 and of a 3 x 2 mesh have no common axes: the smaller one
+        # counts as whole, so that XLA gathers it.
+        with contextlib.suppress(ValueError):
+            tiling = tiling_of(shardings[i], len(spec[i]))
+            axes = common_axes(num_devices, [*tilings, tiling], boundaries)
+            tilings[i] = tiling
     lhs, rhs, out = (in_axes(tiling, axes) for tiling in tilings)
     return axes, Arrays(spec, sizes, itemsizes, (lhs, rhs, out))
-
-
-def _tiling(sharding: Any, ndim: int) -> Tiling:
-    return ((),) * ndim if sharding is None else tiling_of(sharding, ndim)
 
 
 def _mesh(

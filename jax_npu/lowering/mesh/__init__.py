@@ -1,0 +1,1 @@
+"""Products over several devices: how they are split, and the program of each device."""
