@@ -14,8 +14,9 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_of
 from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
-from jax_npu.lowering.small_products import small_go_to_xla, xla_is_faster
+from jax_npu.lowering.small_products import xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
+from jax_npu.runtime.environment import SMALL_PRODUCTS
 
 if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
     from rich.table import Table
@@ -159,7 +160,8 @@ def _backend_and_reason(eqn: JaxprEqn) -> tuple[str, str]:
 def _unless_small(
     sizes: tuple[int, int, int, int], backend: str, reason: str
 ) -> tuple[str, str]:
-    if backend == "host" and small_go_to_xla() and xla_is_faster(*sizes):
+    may_be_small = backend == "host" and SMALL_PRODUCTS.choose() == "xla"
+    if may_be_small and xla_is_faster(*sizes):
         return "xla", "smaller than a call"
     return backend, reason
 

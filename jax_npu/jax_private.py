@@ -1,33 +1,79 @@
 """Every private name of jax that the package uses, with what would replace it.
 
-All are there in jax 0.10.2, the oldest version that the package supports. When an
-update of jax moves one, this is the file to change.
+All are there in jax 0.10.2 and 0.12. Names are imported one by one, and what jax keeps
+in attributes is read by functions that are `guarded`: if an update of jax moves one,
+the error says which versions are supported, and this is the file to change.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
-from jax._src import config
-from jax._src.core import extend_axis_env_nd, trace_ctx
-from jax._src.hashable_array import HashableArray
-from jax._src.interpreters import mlir
-from jax._src.lax.lax import dot_general
-from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
-from jax._src.util import cache
-from jaxlib import xla_client
+from jax.interpreters import mlir
+
+
+def supported(package: str) -> str:
+    """What jax-npu requires of jax or jaxlib, as pip takes it: "jax<0.13,>=0.10.2"."""
+    required = importlib.metadata.requires("jax-npu") or []
+    return next(one for one in required if one.rstrip("<>=.,0123456789") == package)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Context manager and decorator: a private name that has moved is an ImportError.
+
+    Raises:
+      ImportError: with jax's version, those that are supported, and the way out.
+    """
+    try:
+        yield
+    except (AttributeError, ImportError) as error:
+        if isinstance(error, _MovedError):
+            raise
+        raise _MovedError(
+            f"jax-npu needs {supported('jax')}, got jax {jax.__version__}, which lacks "
+            f"a private name ({error}); pip install '{supported('jax')}'"
+        ) from error
+
+
+class _MovedError(ImportError):
+    """A name of jax that is not where it was."""
+
+
+with guarded():
+    from jax._src.config import xla_metadata_context_manager
+    from jax._src.core import extend_axis_env_nd, trace_ctx
+    from jax._src.hashable_array import HashableArray
+    from jax._src.interpreters.mlir import (
+        _lowerings,
+        _platform_specific_lowerings,
+        build_mlir_module_helper,
+        lower_per_platform,
+        module_to_bytecode,
+    )
+    from jax._src.interpreters.partial_eval import DynamicJaxprTrace
+    from jax._src.lax.lax import dot_general
+    from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
+    from jax._src.util import cache
+    from jaxlib.xla_client import (
+        HloSharding,
+        OpSharding,
+        register_custom_call_partitioner,
+    )
 
 if TYPE_CHECKING:  # takes ten milliseconds to import
     from jax.extend.core import Primitive
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# XLA's own sharding, which knows devices and no mesh.
-HloSharding: Any = xla_client.HloSharding
+__all__ = ["HloSharding"]  # XLA's own sharding, which knows devices and no mesh
 
 
+@guarded()
 def hlo_tiling(
     tiles: Sequence[int],
     copies: int,
@@ -43,7 +89,7 @@ def hlo_tiling(
       axis_order: the axes as dimensions use them, then those of the copies.
     """
     last = (copies,) if copies > 1 else ()
-    kinds = (xla_client.OpSharding.Type.REPLICATED,) if copies > 1 else ()
+    kinds = (OpSharding.Type.REPLICATED,) if copies > 1 else ()
     return HloSharding.iota_tile((*tiles, *last), axis_sizes, axis_order, kinds)
 
 
@@ -57,7 +103,7 @@ def register_partitioner(
     `custom_partitioning` would replace it, if it put no pointer into the program: a
     program with one cannot be exported, nor found in a persistent cache.
     """
-    xla_client.register_custom_call_partitioner(
+    register_custom_call_partitioner(
         target, lambda sharding, *_: sharding, partition, infer
     )
 
@@ -77,17 +123,18 @@ def program_on_mesh(
     no_mesh = jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ()))
     with no_mesh, extend_axis_env_nd(mesh.items()):
         jaxpr = jax.make_jaxpr(function)(*avals)
-        module = mlir.build_mlir_module_helper(
+        module = build_mlir_module_helper(
             jaxpr,
             name="xdna_gemm",
             platforms=("cpu",),
             backend=None,
             axis_context=context,
         )
-    program: bytes = mlir.module_to_bytecode(module)
+    program: bytes = module_to_bytecode(module)
     return program
 
 
+@guarded()
 def mesh_axes(lowering_context: Any) -> list[tuple[int, bool]]:
     """Size of each axis of devices, and whether a `shard_map` has split it already.
 
@@ -111,6 +158,7 @@ def hashable(array: np.ndarray) -> Any:
     return HashableArray(array)
 
 
+@guarded()
 def current_trace() -> Any:
     """The innermost of the traces that are under way.
 
@@ -125,6 +173,7 @@ def outer_trace(trace: Any) -> Any:
     return getattr(trace, "parent_trace", None)
 
 
+@guarded()
 def trace_of(operand: Any) -> Any:
     """The trace that made an operand; None for a concrete array."""
     return getattr(operand, "_trace", None)
@@ -135,7 +184,7 @@ def is_staging(trace: Any) -> bool:
 
     The others, for derivatives and vmap, wrap the values of the trace around them.
     """
-    return hasattr(trace, "frame") or not hasattr(trace, "parent_trace")
+    return isinstance(trace, DynamicJaxprTrace) or not hasattr(trace, "parent_trace")
 
 
 def value_in_outer_trace(tracer: Any) -> Any:
@@ -143,38 +192,46 @@ def value_in_outer_trace(tracer: Any) -> Any:
     return tracer.primal if hasattr(tracer, "primal") else getattr(tracer, "val", None)
 
 
+@guarded()
 def traced_for(trace: Any) -> str | None:
     """The transformation for which a trace writes a jaxpr, such as "scan body"."""
-    debug_info = getattr(getattr(trace, "frame", None), "debug_info", None)
-    return getattr(debug_info, "traced_for", None)
+    if not isinstance(trace, DynamicJaxprTrace):
+        return None
+    name: str = trace.frame.debug_info.traced_for
+    return name
 
 
+@guarded()
 def current_metadata() -> dict[str, Any] | None:
     """The XLA metadata of what is traced now.
 
     `jax.experimental.xla_metadata` sets it and has no way to ask for it.
     """
-    metadata = config.xla_metadata_context_manager.value
+    metadata = xla_metadata_context_manager.value
     return None if metadata is None else metadata.val
 
 
+@guarded()
 def metadata_of(eqn: Any) -> dict[str, Any] | None:
     """The XLA metadata under which an equation was traced."""
     metadata: dict[str, Any] | None = eqn.ctx.xla_metadata
     return metadata
 
 
+@guarded()
 def name_scopes(eqn: Any) -> str:
     """The name scopes of an equation, within the function that jax traced."""
     return str(eqn.source_info.name_stack)
 
 
+@guarded()
 def metadata_being_lowered(lowering_context: Any) -> dict[str, Any] | None:
     """The XLA metadata under which the equation of a lowering rule was traced."""
     context = lowering_context.jaxpr_eqn_ctx
     return None if context is None else context.xla_metadata
 
 
+@guarded()
 def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
     """Has jax lower a primitive for the CPU by `rule(stock, context, ...)`.
 
@@ -182,10 +239,10 @@ def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
     asks for each equation, not once for all that look alike, so a rule sees where its
     operands come from. A public way to wrap a rule of jax's own would replace it.
     """
-    default = mlir._lowerings[primitive].rule
+    default = _lowerings[primitive].rule
     rules = {
         platform: entries.pop(primitive).rule
-        for platform, entries in mlir._platform_specific_lowerings.items()
+        for platform, entries in _platform_specific_lowerings.items()
         if primitive in entries
     }
 
@@ -198,7 +255,7 @@ def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
                 return rule(stock, context, *operands, **params)
             return stock(context, *operands, **params)
         on_cpu = functools.partial(rule, rules.get("cpu", default))
-        return mlir.lower_per_platform(
+        return lower_per_platform(
             context.replace(avals_out=list(context.avals_out)),
             primitive.name,
             rules | {"cpu": on_cpu},
@@ -211,6 +268,7 @@ def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
     mlir.register_lowering(primitive, lower, cacheable=False)
 
 
+@guarded()
 def name_stack(lowering_context: Any) -> str:
     """The name scopes of an equation, as `jax.named_scope` and modules set them."""
     return str(lowering_context.name_stack)
@@ -239,6 +297,7 @@ def check_for_nan(primitive: "Primitive") -> None:
 
     A public way to register an error check would replace it.
     """
-    from jax._src.checkify import error_checks, nan_error_check
+    with guarded():
+        from jax._src.checkify import error_checks, nan_error_check
 
     error_checks[primitive] = functools.partial(nan_error_check, primitive)

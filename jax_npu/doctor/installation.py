@@ -1,6 +1,5 @@
 """What this installation of jax-npu can do: its libraries, its design, XLA's FFI."""
 
-import importlib.metadata
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import jaxlib
 from jaxlib.version import __version__ as jaxlib_version
 
 from jax_npu.doctor.remedies import REINSTALL
+from jax_npu.jax_private import supported
 from jax_npu.products import matmul
 from jax_npu.runtime import designs, extension
 from jax_npu.runtime.environment import CHECK, DESIGN, HOST_ISA
@@ -85,6 +85,7 @@ def _part(get: Callable[[], str]) -> Part:
 def _product() -> Part:
     """Computes a product through XLA, the only proof that it accepts our FFI."""
     version = f"jaxlib {jaxlib_version}, FFI {_ffi_version()}"
+    another = f"pip install '{supported('jaxlib')}'"
     try:
         extension.load()
     except OSError as error:
@@ -94,10 +95,10 @@ def _product() -> Part:
             product = float(matmul(jnp.ones(2), jnp.ones(2), backend="host"))
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        return Part(problem=f"{version}: {reason}", remedy=_supported_jaxlib())
+        return Part(problem=f"{version}: {reason}", remedy=another)
     if product != 2.0:
         problem = f"{version}: 1 + 1 gave {product}"
-        return Part(problem=problem, remedy=_supported_jaxlib())
+        return Part(problem=problem, remedy=another)
     return Part(f"{version}, a product ran")
 
 
@@ -124,9 +125,3 @@ def _ffi_version() -> str:
     header = Path(jaxlib.__file__).parent / "include/xla/ffi/api/c_api.h"
     pattern = r"#define XLA_FFI_API_(?:MAJOR|MINOR) (\d+)"
     return ".".join(re.findall(pattern, text(header) or "")) or "unknown"
-
-
-def _supported_jaxlib() -> str:
-    required = importlib.metadata.requires("jax-npu") or []
-    bounds = next(one for one in required if one.startswith("jaxlib"))
-    return f"pip install '{bounds}'"

@@ -73,7 +73,7 @@ def gemm_call(
         )
     if backend in DRIVERS and 0 in sizes:
         return jnp.zeros(result.shape, result.dtype)  # the array has nothing to do
-    if backend == "host" and is_left_to_xla(lhs, rhs, spec):
+    if settings.small_products == "xla" and is_left_to_xla(lhs, rhs, spec):
         return stock_product(lhs, rhs, spec=spec, out_dtype=out_dtype, passes=passes)
     target = gemm_target(backend)
     extension.register(target)

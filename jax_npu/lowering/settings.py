@@ -13,7 +13,14 @@ compute two known products first, and `health.cc` decides what follows a wrong r
 import functools
 from typing import NamedTuple
 
-from jax_npu.runtime.environment import CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, STRICT
+from jax_npu.runtime.environment import (
+    CHECK,
+    DEVICE,
+    HOST_ISA,
+    SIM_ARITHMETIC,
+    SMALL_PRODUCTS,
+    STRICT,
+)
 from jax_npu.runtime.extension import host_isa
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
 from xdna.arithmetics import ARITHMETICS
@@ -28,6 +35,7 @@ class Settings(NamedTuple):
       check: the results to check, as `$JAX_NPU_CHECK` has it.
       strict: whether a wrong result is an error; else the host computes it again.
       host_isa: the host's instruction set, for which operands are packed.
+      small_products: `xla` or `call`, of the host; see `small_products.py`.
     """
 
     device: str = ""
@@ -35,6 +43,7 @@ class Settings(NamedTuple):
     check: str = ""
     strict: bool = False
     host_isa: str = ""
+    small_products: str = ""
 
 
 def current_settings(backend: str) -> Settings:
@@ -43,7 +52,7 @@ def current_settings(backend: str) -> Settings:
     Raises:
       ValueError: for a value that a variable does not have.
     """
-    variables = (CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, STRICT)
+    variables = (CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT)
     return _settings(backend, *(variable.get() for variable in variables))
 
 
@@ -51,7 +60,7 @@ def current_settings(backend: str) -> Settings:
 def _settings(backend: str, *environment: str) -> Settings:
     """The same, asked again when a variable changes: the chip is read off sysfs."""
     if backend == "host":
-        return Settings(host_isa=host_isa())
+        return Settings(host_isa=host_isa(), small_products=SMALL_PRODUCTS.choose())
     if backend not in DRIVERS:
         return Settings()
     device = npu_device(backend)

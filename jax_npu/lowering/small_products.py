@@ -16,7 +16,6 @@ from jax_npu.contraction import (
     out_shape,
 )
 from jax_npu.lowering.offload_choice import Choice
-from jax_npu.runtime.environment import SMALL_PRODUCTS
 
 # Multiply-adds up to which XLA took 0.7 to 0.95 times the time of a call, both
 # as a program and in a chain: measured on two cores of an AMD EPYC (Zen 4). From twice
@@ -39,18 +38,11 @@ def xla_is_faster(batch: int, m: int, k: int, n: int) -> bool:
     return size <= MAX_MULTIPLY_ADDS
 
 
-def small_go_to_xla() -> bool:
-    """Whether `$JAX_NPU_SMALL_PRODUCTS` asks for no call of every product."""
-    return SMALL_PRODUCTS.choose() != "call"
-
-
 def is_left_to_xla(lhs: jax.Array, rhs: jax.Array, spec: Spec) -> bool:
-    """The same, where `JAX_NPU_SMALL_PRODUCTS` does not ask for a call.
+    """The same, of a product whose sizes are numbers.
 
     On a mesh, stock operations would ask for the sharding of the result.
     """
-    if not small_go_to_xla():
-        return False
     if any(map(jax.export.is_symbolic_dim, (*lhs.shape, *rhs.shape))):
         return False
     if not xla_is_faster(*contraction_axes(spec, lhs.shape, rhs.shape).sizes):
@@ -70,7 +62,7 @@ def stock_product(
     if all(sizes[c] == 1 for c in spec.lhs if c not in spec.out):
         return _outer_product(lhs, rhs, spec).astype(out_dtype)
     numbers = dimension_numbers_from_spec(spec)
-    with Choice("xla").mark():  # not to be offloaded again
+    with Choice.now("xla").mark():  # not to be offloaded again
         product = lax.dot_general(
             lhs,
             rhs,
