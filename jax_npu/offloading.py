@@ -68,10 +68,10 @@ def offload(
     Args:
       function: any function that jax can trace, jitted or not.
       backend: as in `jax_npu.backend`, which decides where it is None.
-      precision: for products that have none of their own: as lax takes it, or a mapping
-        from name scopes (`"loss"`, `"layer_0/attention"`) to such, of which the first
-        that fits decides; the scope `""` fits all. By default one product in bf16,
-        which scientific programs do not bear: `"highest"` is as exact as f32.
+      precision: for products that have none but jax's default: as lax takes it, or a
+        mapping from name scopes (`"loss"`, `"layer_0/attention"`) to such, of which the
+        first that fits decides; the scope `""` fits all. By default one product in
+        bf16, which scientific programs do not bear: `"highest"` is as exact as f32.
 
     Raises:
       ValueError: for a backend that cannot run here, or a name that is no precision.

@@ -154,8 +154,11 @@ def why_left_to_lax(
 
 
 def passes_of(choice: Choice, precision: Any, name_stack: str) -> int:
-    """1, 3, 6 or 9 bf16 products, of a product with that precision at that scope."""
-    if precision is None:
+    """1, 3, 6 or 9 bf16 products, of a product with that precision at that scope.
+
+    jax's default precision is none of the product's own.
+    """
+    if precision in (None, (Precision.DEFAULT, Precision.DEFAULT)):
         precision = choice.precision_at(name_stack)
         if isinstance(precision, Precision):
             precision = (precision, precision)
