@@ -197,8 +197,8 @@ def traced_for(trace: Any) -> str | None:
     """The transformation for which a trace writes a jaxpr, such as "scan body"."""
     if not isinstance(trace, DynamicJaxprTrace):
         return None
-    name: str = trace.frame.debug_info.traced_for
-    return name
+    debug_info = trace.frame.debug_info
+    return None if debug_info is None else debug_info.traced_for
 
 
 @guarded()
