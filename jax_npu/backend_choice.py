@@ -67,8 +67,8 @@ def resolve_backend(name: str | None = None) -> str:
     """The backend that a GEMM traced now runs on: never `"auto"`.
 
     The first of these that is set decides: `name`, the innermost `backend(...)`,
-    `$JAX_NPU_BACKEND`, `"auto"`. The environment is read at trace time and is no part
-    of jit's cache: set it before the first trace.
+    `$JAX_NPU_BACKEND`, `"auto"`. The environment is read at trace time, so the next
+    trace follows it; a function that jit has traced already does not.
 
     Raises:
       ValueError: if there is no such backend or it cannot run here.
