@@ -11,7 +11,7 @@ export JAX_NPU_XRT_TREE ?= $(CURDIR)/build/xrt
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install finetune test test-slow test-sanitized lint format clean
+.PHONY: help install finetune test test-slow test-sanitized wheel lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test-slow: $(INSTALLED) ## Run the long tests
 test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, undefined and thread sanitizers
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
+
+wheel: $(INSTALLED) ## Build one wheel for every Python and jax, in build/wheels
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
 
 lint: .venv/.lint ## Check style, types, and who imports whom
 	$(BIN)/ruff check
