@@ -15,9 +15,9 @@ from jax_npu.lowering.device_axes import DeviceAxis, Tiling
 
 Parts = dict[str, tuple[DeviceAxis, ...]]  # the axes that split a label
 
-# Operations that take as long as one byte takes between devices: both are within a
-# factor of a few on the machines that we know, and choices are further apart.
-_OPERATIONS_PER_BYTE = 32
+# Operations that take as long as one byte takes between devices. It is 100 on a CPU
+# with AMX and 1000 on accelerators, but what all devices repeat costs energy, too.
+_OPERATIONS_PER_BYTE = 64
 
 
 class Arrays(NamedTuple):
@@ -50,6 +50,27 @@ def summed_axes(spec: Spec, parts: Parts) -> tuple[DeviceAxis, ...]:
     """The axes over which partial results are summed."""
     contracted = (label for label in spec.lhs if label not in spec.out)
     return tuple(axis for label in contracted for axis in parts.get(label, ()))
+
+
+def scattered_axes(arrays: Arrays, parts: Parts) -> Parts:
+    """The axes by which a device keeps its share of a sum alone, for labels of out.
+
+    XLA:CPU writes no reduce-scatter of its own: it sums all, then cuts.
+    """
+    summed = set(summed_axes(arrays.spec, parts))
+    scattered: Parts = {}
+    for label, wanted in arrays.parts(2).items():
+        have = parts.get(label, ())
+        more = wanted[len(have) :]
+        is_even = arrays.sizes[label] % _num_devices([wanted]) == 0
+        if more and wanted[: len(have)] == have and summed.issuperset(more) and is_even:
+            scattered[label] = more
+    return scattered
+
+
+def with_axes(parts: Parts, more: Parts) -> Parts:
+    """The same split, with labels split further by the axes in `more`."""
+    return {label: axes + more.get(label, ()) for label, axes in parts.items()}
 
 
 def _splits(arrays: Arrays) -> Iterator[Parts]:

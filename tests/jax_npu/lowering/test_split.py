@@ -14,7 +14,13 @@ import pytest
 
 from jax_npu.contraction import Spec
 from jax_npu.lowering.device_axes import DeviceAxis
-from jax_npu.lowering.split import Arrays, best_split, summed_axes, tilings
+from jax_npu.lowering.split import (
+    Arrays,
+    best_split,
+    scattered_axes,
+    summed_axes,
+    tilings,
+)
 
 ALL = DeviceAxis(1, 8)
 ROWS, COLUMNS = DeviceAxis(4, 2), DeviceAxis(1, 4)  # of a mesh of 2 x 4 devices
@@ -147,3 +153,25 @@ def test_no_axis_splits_two_labels_of_an_array(rng):
             assert len(tiling) == len(term)
             assert math.prod(a.size for axes in tiling for a in axes) <= 8
         assert set(summed_axes(spec, chosen)) == set(chosen.get("k", ()))
+
+
+@pytest.mark.parametrize(
+    ("m", "out", "scattered"),
+    [
+        (64, {}, {}),  # the result is whole: all-reduce
+        (64, {"m": (ROWS, COLUMNS)}, {"m": (ROWS, COLUMNS)}),
+        (64, {"m": (COLUMNS,)}, {"m": (COLUMNS,)}),
+        (64, {"m": (ROWS,), "n": (COLUMNS,)}, {"m": (ROWS,), "n": (COLUMNS,)}),
+        # Eight devices do not divide 60: all-reduce, then cut.
+        (60, {"m": (ROWS, COLUMNS)}, {}),
+    ],
+    ids=str,
+)
+def test_a_sum_is_scattered_where_the_result_is_split_by_its_axes(m, out, scattered):
+    parts = {"k": (ROWS, COLUMNS)}
+    tilings_of = tuple(
+        tuple(have.get(label, ()) for label in term)
+        for term, have in zip(GRADIENT, (parts, parts, out))
+    )
+    arrays = Arrays(GRADIENT, {"k": 4096, "m": m, "n": 64}, F32, tilings_of)
+    assert scattered_axes(arrays, parts) == scattered
