@@ -37,7 +37,15 @@ from jax_npu.lowering.mesh.device_axes import (
     tiling_of,
     to_hlo_sharding,
 )
-from jax_npu.lowering.mesh.split import Arrays, Parts, best_split, summed_axes, tilings
+from jax_npu.lowering.mesh.split import (
+    Arrays,
+    Parts,
+    best_split,
+    scattered_axes,
+    summed_axes,
+    tilings,
+    with_axes,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,13 +94,16 @@ def partition(
     call = SplitCall.from_config(config)
     axes, arrays = _arrays(call, shapes, [*shardings, out_sharding])
     parts = best_split(arrays)
-    shardings = [to_hlo_sharding(t, axes) for t in tilings(arrays.spec, parts)]
+    scattered = scattered_axes(arrays, parts)
+    lhs, rhs, _ = tilings(arrays.spec, parts)
+    *_, out = tilings(arrays.spec, with_axes(parts, scattered))
+    shardings = [to_hlo_sharding(tiling, axes) for tiling in (lhs, rhs, out)]
     local = [
         jax.ShapeDtypeStruct(sharding.tile(shape).dimensions(), shape.numpy_dtype())
         for sharding, shape in zip(shardings, shapes)
     ]
     names, mesh = _mesh(call, axes)
-    function = functools.partial(_local_product, call, arrays, parts, names)
+    function = functools.partial(_local_product, call, arrays, parts, scattered, names)
     return program_on_mesh(function, local, mesh), shardings[:2], shardings[2]
 
 
@@ -162,6 +173,7 @@ def _local_product(
     call: SplitCall,
     arrays: Arrays,
     parts: Parts,
+    scattered: Parts,
     names: dict[DeviceAxis, str],
     lhs: jax.Array,
     rhs: jax.Array,
@@ -180,10 +192,17 @@ def _local_product(
             lhs = _cut(lhs, spec.lhs.index(label), size, split)
             rhs = _cut(rhs, spec.rhs.index(label), size, split)
     product = functools.partial(gemm_call, lhs, rhs, **call.params)
-    summed = tuple(names[axis] for axis in summed_axes(spec, parts))
+    summed = summed_axes(spec, parts)
     if not summed:
         return product(out_dtype=jnp.dtype(call.out_dtype))
-    total: jax.Array = jax.lax.psum(product(out_dtype=jnp.float32), summed)
+    total = product(out_dtype=jnp.float32)
+    for label, axes in scattered.items():
+        over, dim = tuple(names[axis] for axis in axes), spec.out.index(label)
+        total = jax.lax.psum_scatter(total, over, scatter_dimension=dim, tiled=True)
+    done = {axis for axes in scattered.values() for axis in axes}
+    left = tuple(names[axis] for axis in summed if axis not in done)
+    if left:
+        total = jax.lax.psum(total, left)
     return total.astype(call.out_dtype)
 
 

@@ -15,9 +15,9 @@ from jax_npu.lowering.mesh.device_axes import DeviceAxis, Tiling
 
 Parts = dict[str, tuple[DeviceAxis, ...]]  # the axes that split a label
 
-# Operations that take as long as one byte takes between devices: both are within a
-# factor of a few on the machines that we know, and choices are further apart.
-_OPERATIONS_PER_BYTE = 32
+# Operations that take as long as one byte takes between devices. It is 100 on a CPU
+# with AMX and 1000 on accelerators, but what all devices repeat costs energy, too.
+_OPERATIONS_PER_BYTE = 64
 
 
 class Arrays(NamedTuple):
@@ -52,6 +52,27 @@ def summed_axes(spec: Spec, parts: Parts) -> tuple[DeviceAxis, ...]:
     return tuple(axis for label in contracted for axis in parts.get(label, ()))
 
 
+def scattered_axes(arrays: Arrays, parts: Parts) -> Parts:
+    """The axes by which a device keeps its share of a sum alone, for labels of out.
+
+    XLA:CPU writes no reduce-scatter of its own: it sums all, then cuts.
+    """
+    summed = set(summed_axes(arrays.spec, parts))
+    scattered: Parts = {}
+    for label, wanted in arrays.parts(2).items():
+        have = parts.get(label, ())
+        more = wanted[len(have) :]
+        is_even = arrays.sizes[label] % _num_devices([wanted]) == 0
+        if more and wanted[: len(have)] == have and summed.issuperset(more) and is_even:
+            scattered[label] = more
+    return scattered
+
+
+def with_axes(parts: Parts, more: Parts) -> Parts:
+    """The same split, with labels split further by the axes in `more`."""
+    return {label: axes + more.get(label, ()) for label, axes in parts.items()}
+
+
 def _splits(arrays: Arrays) -> Iterator[Parts]:
     sources = [arrays.parts(term) for term in range(3)]
     users: dict[DeviceAxis, list[str | None]] = {}
@@ -61,14 +82,29 @@ def _splits(arrays: Arrays) -> Iterator[Parts]:
                 labels = users.setdefault(axis, [])
                 if label not in labels:
                     labels.append(label)
-    for labels in users.values():
-        labels.append(None)
+    for axis, labels in users.items():
+        summed = _summed_label(arrays, axis)
+        users[axis] = [summed] if summed else [*labels, None]
     for choice in itertools.product(*users.values()):
         chosen = dict(zip(users, choice))
         yield {
             label: _in_order(label, [a for a in users if chosen[a] == label], sources)
             for label in dict.fromkeys(arrays.spec.lhs + arrays.spec.rhs)
         }
+
+
+def _summed_label(arrays: Arrays, axis: DeviceAxis) -> str | None:
+    """The contracted label that an axis splits in both operands.
+
+    It stays: gathering activations would be the way out, and each device would do all
+    of the work.
+    """
+    lhs, rhs = arrays.parts(0), arrays.parts(1)
+    for label in arrays.spec.lhs:
+        is_contracted = label not in arrays.spec.out
+        if is_contracted and axis in lhs[label] and axis in rhs[label]:
+            return label
+    return None
 
 
 def _in_order(

@@ -14,7 +14,13 @@ import pytest
 
 from jax_npu.contraction import Spec
 from jax_npu.lowering.mesh.device_axes import DeviceAxis
-from jax_npu.lowering.mesh.split import Arrays, best_split, summed_axes, tilings
+from jax_npu.lowering.mesh.split import (
+    Arrays,
+    best_split,
+    scattered_axes,
+    summed_axes,
+    tilings,
+)
 
 ALL = DeviceAxis(1, 8)
 ROWS, COLUMNS = DeviceAxis(4, 2), DeviceAxis(1, 4)  # of a mesh of 2 x 4 devices
@@ -86,8 +92,8 @@ def test_the_cheapest_split_over_one_axis_is_chosen(spec, sizes, lhs, rhs, out, 
         (64, {"m": ROWS}, {"n": COLUMNS}, {"m": ROWS, "n": COLUMNS}, "mn"),
         # By rows: all-reduce of 2 x 512 KB, or gather 4 MB of lhs.
         (512, {"m": ROWS, "k": COLUMNS}, {"k": COLUMNS}, {"m": ROWS}, "mk"),
-        # The same with a short k: gather 512 KB of lhs, and compute everything.
-        (64, {"m": ROWS, "k": COLUMNS}, {"k": COLUMNS}, {"m": ROWS}, "m"),
+        # The same with a short k, which lhs and rhs are split along: as XLA, sum.
+        (64, {"m": ROWS, "k": COLUMNS}, {"k": COLUMNS}, {"m": ROWS}, "mk"),
         # FSDP over one axis, tensor parallel over the other: 4 KB are gathered.
         (64, {"m": ROWS}, {"k": ROWS, "n": COLUMNS}, {"m": ROWS, "n": COLUMNS}, "mn"),
     ],
@@ -105,12 +111,13 @@ def test_two_axes_of_one_dimension_keep_their_order():
     assert chosen == {"m": both}
 
 
-def test_a_wide_sum_is_left_where_gathering_is_cheaper():
-    # k is split, but the result of 1 MB is larger than both operands, 16 KB together:
-    # gather those, and share the work by the split that the result has.
+def test_a_sum_that_both_operands_are_split_along_stays():
+    # Gathering 16 KB of operands would be less than reducing 1 MB, and would have every
+    # device do the work of the others: with activations as operands, that is a gather
+    # that stock jax does not do.
     sizes = {"m": 512, "k": 4, "n": 512}
     chosen = split_of(PRODUCT, sizes, {"k": ALL}, {"k": ALL}, {"m": ALL})
-    assert chosen == {"m": (ALL,)}
+    assert chosen == {"k": (ALL,)}
 
 
 def test_work_that_all_devices_would_repeat_counts_as_bytes():
@@ -147,3 +154,25 @@ def test_no_axis_splits_two_labels_of_an_array(rng):
             assert len(tiling) == len(term)
             assert math.prod(a.size for axes in tiling for a in axes) <= 8
         assert set(summed_axes(spec, chosen)) == set(chosen.get("k", ()))
+
+
+@pytest.mark.parametrize(
+    ("m", "out", "scattered"),
+    [
+        (64, {}, {}),  # the result is whole: all-reduce
+        (64, {"m": (ROWS, COLUMNS)}, {"m": (ROWS, COLUMNS)}),
+        (64, {"m": (COLUMNS,)}, {"m": (COLUMNS,)}),
+        (64, {"m": (ROWS,), "n": (COLUMNS,)}, {"m": (ROWS,), "n": (COLUMNS,)}),
+        # Eight devices do not divide 60: all-reduce, then cut.
+        (60, {"m": (ROWS, COLUMNS)}, {}),
+    ],
+    ids=str,
+)
+def test_a_sum_is_scattered_where_the_result_is_split_by_its_axes(m, out, scattered):
+    parts = {"k": (ROWS, COLUMNS)}
+    tilings_of = tuple(
+        tuple(have.get(label, ()) for label in term)
+        for term, have in zip(GRADIENT, (parts, parts, out))
+    )
+    arrays = Arrays(GRADIENT, {"k": 4096, "m": m, "n": 64}, F32, tilings_of)
+    assert scattered_axes(arrays, parts) == scattered
