@@ -72,7 +72,11 @@ class Explanation:
             table.add_column(name, justify="right")
         table.add_column("types")
         table.add_column("backend")
-        table.add_column("why xla")
+        reasons = sorted({row.reason for row in self.rows if row.reason})
+        if len(reasons) > 1:
+            table.add_column("why xla")
+        elif reasons:  # leaves room for numbers
+            table.caption = f"on xla: {reasons[0]}"
         for row in self.rows:
             table.add_row(
                 *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
@@ -80,7 +84,7 @@ class Explanation:
                 f"{row.share:.1%}",
                 f"{_short(row.lhs)} x {_short(row.rhs)} -> {_short(row.out)}",
                 row.backend,
-                row.reason,
+                *([row.reason] if len(reasons) > 1 else []),
             )
         return table
 

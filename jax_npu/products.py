@@ -172,9 +172,8 @@ def _run(
     product: Callable[..., jax.Array], lhs: ArrayLike, rhs: ArrayLike, **options: Any
 ) -> jax.Array:
     """`product(lhs, rhs, ...)`, compiled where nothing is traced around the call."""
-    if nothing_is_traced():
-        return _compiled(product)(lhs, rhs, **options)
-    return product(jnp.asarray(lhs), jnp.asarray(rhs), **options)
+    lhs, rhs = (x if isinstance(x, jax.Array) else jnp.asarray(x) for x in (lhs, rhs))
+    return (_compiled(product) if nothing_is_traced() else product)(lhs, rhs, **options)
 
 
 @functools.cache

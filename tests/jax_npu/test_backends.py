@@ -230,4 +230,8 @@ def test_the_package_has_a_version_and_only_its_own_policies():
     names = {}
     exec("from jax_npu.checkpoint_policies import *", names)
     names.pop("__builtins__")
-    assert sorted(names) == ["dots_saveable", "dots_with_no_batch_dims_saveable"]
+    assert sorted(names) == [
+        "dots_saveable",
+        "dots_with_no_batch_dims_saveable",
+        "offload_dot_with_no_batch_dims",
+    ]
