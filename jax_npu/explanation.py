@@ -13,7 +13,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_of
-from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
+from jax_npu.lowering.offload_choice import choice_for
 from jax_npu.lowering.small_products import small_go_to_xla, xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
 
@@ -150,14 +150,10 @@ def _product(eqn: JaxprEqn) -> Product | None:
 
 def _backend_and_reason(eqn: JaxprEqn) -> tuple[str, str]:
     """Where a product of lax runs and, if that is lax, why."""
-    choice = choice_in(metadata_of(eqn))
-    if choice is None:
-        return "xla", "not offloaded"
-    if choice.backend == "xla":
-        return "xla", "backend xla"
     lhs, rhs, out = map(_aval, (*eqn.invars[:2], *eqn.outvars))
-    reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
-    return ("xla", reason) if reason else (choice.backend, "")
+    precision = eqn.params["precision"]
+    choice, reason = choice_for(metadata_of(eqn), lhs, rhs, out, precision)
+    return (choice.backend if choice else "xla"), reason
 
 
 def _unless_small(
