@@ -17,7 +17,7 @@ from jax.extend import core
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from jax_npu.jax_private import metadata_of, name_scopes
-from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
+from jax_npu.lowering.offload_choice import choice_for, passes_of
 from jax_npu.primitive.gemm import gemm_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
@@ -90,14 +90,10 @@ def _rounds_operands(eqn: JaxprEqn) -> bool:
         return bool(eqn.params["passes"] == 1)
     if eqn.primitive is not lax.dot_general_p:
         return False
-    choice = choice_in(metadata_of(eqn))
-    if choice is None or choice.backend == "xla":
-        return False
     precision = eqn.params["precision"]
     lhs, rhs, out = (cast(Any, v.aval) for v in (*eqn.invars, *eqn.outvars))
-    if why_left_to_lax(lhs, rhs, out, precision):
-        return False
-    return passes_of(choice, precision, name_scopes(eqn)) == 1
+    choice, _ = choice_for(metadata_of(eqn), lhs, rhs, out, precision)
+    return choice is not None and passes_of(choice, precision, name_scopes(eqn)) == 1
 
 
 def _is_elementwise(variable: Any, made_by: dict[Any, JaxprEqn]) -> bool:

@@ -13,7 +13,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_of
-from jax_npu.lowering.offload_choice import choice_in, why_left_to_lax
+from jax_npu.lowering.offload_choice import choice_for
 from jax_npu.lowering.small_products import xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
 from jax_npu.runtime.environment import SMALL_PRODUCTS
@@ -73,7 +73,11 @@ class Explanation:
             table.add_column(name, justify="right")
         table.add_column("types")
         table.add_column("backend")
-        table.add_column("why xla")
+        reasons = sorted({row.reason for row in self.rows if row.reason})
+        if len(reasons) > 1:
+            table.add_column("why xla")
+        elif reasons:  # leaves room for numbers
+            table.caption = f"on xla: {reasons[0]}"
         for row in self.rows:
             table.add_row(
                 *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
@@ -81,7 +85,7 @@ class Explanation:
                 f"{row.share:.1%}",
                 f"{_short(row.lhs)} x {_short(row.rhs)} -> {_short(row.out)}",
                 row.backend,
-                row.reason,
+                *([row.reason] if len(reasons) > 1 else []),
             )
         return table
 
@@ -147,14 +151,10 @@ def _product(eqn: JaxprEqn) -> Product | None:
 
 def _backend_and_reason(eqn: JaxprEqn) -> tuple[str, str]:
     """Where a product of lax runs and, if that is lax, why."""
-    choice = choice_in(metadata_of(eqn))
-    if choice is None:
-        return "xla", "not offloaded"
-    if choice.backend == "xla":
-        return "xla", "backend xla"
     lhs, rhs, out = map(_aval, (*eqn.invars[:2], *eqn.outvars))
-    reason = why_left_to_lax(lhs, rhs, out, eqn.params["precision"])
-    return ("xla", reason) if reason else (choice.backend, "")
+    precision = eqn.params["precision"]
+    choice, reason = choice_for(metadata_of(eqn), lhs, rhs, out, precision)
+    return (choice.backend if choice else "xla"), reason
 
 
 def _unless_small(

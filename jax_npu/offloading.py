@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar, overload
 
 from jax.lax import PrecisionLike
@@ -23,17 +23,16 @@ class Offload(AbstractContextManager[None]):
             resolve_backend(backend)
         self._backend = backend
         self._scopes = scopes(precision)
-        self._entered: list[ExitStack] = []
+        self._entered: list[AbstractContextManager[None]] = []
 
     def __enter__(self) -> None:
         dot_general.install()
-        stack = ExitStack()
-        choice = Choice.now(resolve_backend(self._backend), self._scopes)
-        stack.enter_context(choice.mark())
-        self._entered.append(stack)
+        mark = Choice.now(resolve_backend(self._backend), self._scopes).mark()
+        mark.__enter__()
+        self._entered.append(mark)
 
     def __exit__(self, *error: Any) -> None:
-        self._entered.pop().close()
+        self._entered.pop().__exit__(*error)
 
     def __call__(self, function: Function) -> Function:
         @functools.wraps(function)

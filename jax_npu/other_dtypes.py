@@ -42,9 +42,8 @@ def is_left_to_lax(preferred: DTypeLike | None, *operands: Any) -> bool:
 
 
 def _dtype(operand: Any) -> np.dtype:
-    if isinstance(operand, jax.Array):
-        return operand.dtype
-    return np.dtype(jnp.result_type(operand))
+    array = operand if isinstance(operand, jax.Array) else jnp.asarray(operand)
+    return array.dtype
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from jax_npu.jax_private import (
     nothing_is_traced,
 )
 from jax_npu.other_dtypes import is_left_to_lax
+from jax_npu.lowering.settings import Settings, current_settings
 from jax_npu.precision import num_passes
 from jax_npu.primitive.gemm import gemm
 
@@ -172,13 +173,17 @@ def _run(
     product: Callable[..., jax.Array], lhs: ArrayLike, rhs: ArrayLike, **options: Any
 ) -> jax.Array:
     """`product(lhs, rhs, ...)`, compiled where nothing is traced around the call."""
+    lhs, rhs = (x if isinstance(x, jax.Array) else jnp.asarray(x) for x in (lhs, rhs))
     if nothing_is_traced():
-        return _compiled(product)(lhs, rhs, **options)
-    return product(jnp.asarray(lhs), jnp.asarray(rhs), **options)
+        product = _compiled(product, current_settings(options["backend"]))
+    return product(lhs, rhs, **options)
 
 
 @functools.cache
-def _compiled(product: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+def _compiled(
+    product: Callable[..., jax.Array], _: Settings
+) -> Callable[..., jax.Array]:
+    """The product for one state of the environment, which jit does not know."""
     names = ("dimension_numbers", "spec", "backend", *_options(None, None, None))
     compiled: Callable[..., jax.Array] = jax.jit(product, static_argnames=names)
     return compiled

@@ -18,9 +18,13 @@ import rich
 from rich.table import Table
 
 import jax_npu
+from jax_npu.bench.arguments import (
+    STOCK,
+    backend_against_stock,
+    require_at_least_1,
+)
 from jax_npu.bench.side_by_side import Spread, in_turn, machine_facts, spread, versions
 
-STOCK = "xla"
 SEED = 0
 
 
@@ -35,13 +39,8 @@ def add_dispatch_bench(parsers: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    for name in ("size", "length", "repeats"):
-        if getattr(arguments, name) < 1:
-            given = getattr(arguments, name)
-            raise ValueError(f"--{name} must be at least 1, got {given}")
-    backend = jax_npu.resolve_backend(arguments.backend)
-    if backend == STOCK:
-        raise ValueError(f"--backend must be another than {STOCK}, which it is against")
+    require_at_least_1(arguments, "size", "length", "repeats")
+    backend = backend_against_stock(arguments.backend)
     size, length = arguments.size, arguments.length
     measured, stock = measure(backend, size, length, arguments.repeats)
     difference = spread([a - b for a, b in zip(measured, stock)])

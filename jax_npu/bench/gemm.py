@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_npu
+from jax_npu.bench.arguments import require_at_least_1
 from jax_npu.bench.chart import require_matplotlib
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table, draw
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
@@ -74,8 +75,7 @@ def add_gemm_bench(parsers: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    if arguments.repeats < 1:
-        raise ValueError(f"--repeats must be at least 1, got {arguments.repeats}")
+    require_at_least_1(arguments, "repeats")
     require_folder_of(arguments.chart, arguments.profile)
     if arguments.chart:
         require_matplotlib()

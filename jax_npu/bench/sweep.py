@@ -23,6 +23,11 @@ import numpy as np
 from rich.table import Table
 
 import jax_npu
+from jax_npu.bench.arguments import (
+    STOCK,
+    backend_against_stock,
+    require_at_least_1,
+)
 from jax_npu.bench.in_place import in_place, seconds_per_call, warm_up
 from jax_npu.bench.side_by_side import (
     geometric_mean,
@@ -33,7 +38,6 @@ from jax_npu.bench.side_by_side import (
     wide_console,
 )
 
-STOCK = "xla"
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 ORDERS = ("mk,kn", "mk,nk", "km,kn", "km,nk")
 MAX_SIZE = 4096
@@ -88,15 +92,10 @@ def add_sweep_bench(parsers: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    for name in ("products", "repeats", "worst"):
-        if getattr(arguments, name) < 1:
-            given = getattr(arguments, name)
-            raise ValueError(f"--{name} must be at least 1, got {given}")
+    require_at_least_1(arguments, "products", "repeats", "worst")
     if arguments.max_mb <= 0:
         raise ValueError(f"--max-mb must be more than 0, got {arguments.max_mb}")
-    backend = jax_npu.resolve_backend(arguments.backend)
-    if backend == STOCK:
-        raise ValueError(f"--backend must be another than {STOCK}, which it is against")
+    backend = backend_against_stock(arguments.backend)
     cases = draw_cases(arguments.products, arguments.seed, arguments.max_mb * 1e6)
     results = [measure(case, backend, arguments.repeats) for case in cases]
     results.sort(key=lambda result: result.times_the_stock_time, reverse=True)

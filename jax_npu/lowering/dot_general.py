@@ -17,7 +17,7 @@ from jaxlib.mlir.dialects import stablehlo
 
 from jax_npu.contraction import Spec, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_being_lowered, name_stack, replace_lowering
-from jax_npu.lowering.offload_choice import choice_in, passes_of, why_left_to_lax
+from jax_npu.lowering.offload_choice import choice_for, passes_of
 from jax_npu.lowering.rule import lower_contraction, product_of
 
 _DTYPES = {"f32": np.dtype("float32"), "bf16": jax.numpy.dtype("bfloat16")}
@@ -43,10 +43,10 @@ def _lower_dot_general(
     precision: Any,
     **params: Any,
 ) -> Any:
-    choice = choice_in(metadata_being_lowered(ctx))
+    metadata = metadata_being_lowered(ctx)
     (lhs_aval, rhs_aval), (out_aval,) = ctx.avals_in, ctx.avals_out
-    left = why_left_to_lax(lhs_aval, rhs_aval, out_aval, precision)
-    if choice is None or choice.backend == "xla" or left:
+    choice, _ = choice_for(metadata, lhs_aval, rhs_aval, out_aval, precision)
+    if choice is None:
         params |= {"dimension_numbers": dimension_numbers, "precision": precision}
         return stock(ctx, lhs, rhs, **params)
     spec = spec_from_dimension_numbers(dimension_numbers, lhs_aval.ndim, rhs_aval.ndim)

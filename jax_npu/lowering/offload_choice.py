@@ -135,7 +135,24 @@ def _precision_named(name: str) -> Any:
     )
 
 
-def why_left_to_lax(
+def choice_for(
+    metadata: Mapping[str, Any] | None,
+    lhs: jax.core.ShapedArray,
+    rhs: jax.core.ShapedArray,
+    out: jax.core.ShapedArray,
+    precision: Any,
+) -> tuple[Choice | None, str]:
+    """The choice for a product of lax, or None and the reason why lax keeps it."""
+    choice = choice_in(metadata)
+    if choice is None:
+        return None, "not offloaded"
+    if choice.backend == "xla":
+        return None, "backend xla"
+    reason = _why_left_to_lax(lhs, rhs, out, precision)
+    return (None, reason) if reason else (choice, "")
+
+
+def _why_left_to_lax(
     lhs: jax.core.ShapedArray,
     rhs: jax.core.ShapedArray,
     out: jax.core.ShapedArray,

@@ -3,8 +3,10 @@
 import functools
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Unpack
 
+import jax
 from jax.extend.mlir import lower_with_sharding_in_types
 from jax.interpreters import mlir
 from jaxlib.mlir import ir
@@ -30,21 +32,28 @@ def lower_contraction(
     """
     cost_analysis.install()
     (out,) = ctx.avals_out
-    local_call = functools.partial(gemm_call, **params)
     mesh = mesh_axes(ctx)
-    if out.sharding.spec.unreduced:
-        call = split_by_types(local_call, params["spec"], ctx.avals_in[0], out)
-    elif math.prod(size for size, is_split in mesh if not is_split) == 1:
-        call = functools.partial(local_call, out_dtype=out.dtype)
+    is_whole = math.prod(size for size, is_split in mesh if not is_split) == 1
+    if out.sharding.spec.unreduced or is_whole:
+        result = _local_call(ctx, lhs, rhs, params)
     else:
         config = partitioner.SplitCall(params, out.dtype.name, mesh)
         result = _call_on_devices(ctx, lhs, rhs, config)
-        _note(result, params)
-        # The partitioner follows this constraint, not the type.
-        return lower_with_sharding_in_types(ctx, result, out)
-    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
     _note(result, params)
+    # XLA's partitioner follows this constraint, not the type.
     return lower_with_sharding_in_types(ctx, result, out)
+
+
+def _local_call(ctx: Any, lhs: Any, rhs: Any, params: GemmParams) -> Any:
+    """The product where each device's is written out: it has its own operands."""
+    (out,) = ctx.avals_out
+    call: Callable[..., jax.Array] = functools.partial(gemm_call, **params)
+    if out.sharding.spec.unreduced:
+        call = split_by_types(call, params["spec"], ctx.avals_in[0], out)
+    else:
+        call = functools.partial(call, out_dtype=out.dtype)
+    (result,) = mlir.lower_fun(call, multiple_results=False)(ctx, lhs, rhs)
+    return result
 
 
 _NOTE, _KEY = "mhlo.frontend_attributes", "jax_npu_product"

@@ -11,11 +11,11 @@ from jax.typing import DTypeLike
 from jax_npu.contraction import (
     Spec,
     contraction_axes,
-    dimension_numbers_from_spec,
     label_sizes,
     out_shape,
 )
 from jax_npu.lowering.offload_choice import Choice
+from jax_npu.lowering.ordered_dot import ordered_dot
 
 # Multiply-adds up to which XLA took 0.7 to 0.95 times the time of a call, both
 # as a program and in a chain: measured on two cores of an AMD EPYC (Zen 4). From twice
@@ -39,7 +39,7 @@ def xla_is_faster(batch: int, m: int, k: int, n: int) -> bool:
 
 
 def is_left_to_xla(lhs: jax.Array, rhs: jax.Array, spec: Spec) -> bool:
-    """The same, of a product whose sizes are numbers.
+    """Whether XLA computes a product of known sizes faster than a call.
 
     On a mesh, stock operations would ask for the sharding of the result.
     """
@@ -61,22 +61,15 @@ def stock_product(
     sizes = label_sizes(spec, lhs.shape, rhs.shape)
     if all(sizes[c] == 1 for c in spec.lhs if c not in spec.out):
         return _outer_product(lhs, rhs, spec).astype(out_dtype)
-    numbers = dimension_numbers_from_spec(spec)
     with Choice.now("xla").mark():  # not to be offloaded again
-        product = lax.dot_general(
+        product = ordered_dot(
             lhs,
             rhs,
-            numbers,
+            spec,
             precision=lax.Precision.HIGHEST,
             preferred_element_type=jnp.float32,
         )
-    _, (lhs_batch, _) = numbers
-    labels = (
-        "".join(spec.lhs[d] for d in lhs_batch)
-        + "".join(c for c in spec.lhs if c not in spec.rhs)
-        + "".join(c for c in spec.rhs if c not in spec.lhs)
-    )
-    return lax.transpose(product, [labels.index(c) for c in spec.out]).astype(out_dtype)
+    return product.astype(out_dtype)
 
 
 def _as_f32(x: jax.Array, rounded: bool) -> jax.Array:

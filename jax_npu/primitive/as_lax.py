@@ -6,7 +6,8 @@ import jax
 from jax import lax
 from jax.typing import DTypeLike
 
-from jax_npu.contraction import Spec, dimension_numbers_from_spec
+from jax_npu.contraction import Spec
+from jax_npu.lowering.ordered_dot import ordered_dot
 
 _PRECISIONS = {1: None, 3: lax.Precision.HIGH}  # of a number of passes; others: HIGHEST
 
@@ -21,15 +22,10 @@ def product_of_lax(
     **_: Any,
 ) -> jax.Array:
     """The contraction `spec` by `lax.dot_general`, at least as precise."""
-    product = lax.dot_general(
+    return ordered_dot(
         lhs,
         rhs,
-        dimension_numbers_from_spec(spec),
+        spec,
         precision=_PRECISIONS.get(passes, lax.Precision.HIGHEST),
         preferred_element_type=out_dtype,
     )
-    batch = "".join(c for c in spec.lhs if c in spec.rhs and c in spec.out)
-    rows = "".join(c for c in spec.lhs if c not in spec.rhs)
-    columns = "".join(c for c in spec.rhs if c not in spec.lhs)
-    order = batch + rows + columns
-    return lax.transpose(product, [order.index(c) for c in spec.out])

@@ -158,3 +158,31 @@ def test_it_prints_sizes_calls_share_types_and_backend(backend):
         backend,
     ):
         assert word in text
+
+
+def test_what_stays_with_lax_is_listed_with_its_reason(custom_call_backend):
+    def program(x, image):
+        kernel = jnp.ones((3, 3, 4, 8))
+        numbers = ("NHWC", "HWIO", "NHWC")
+        convolved = jax.lax.conv_general_dilated(
+            image, kernel, (1, 1), "SAME", dimension_numbers=numbers
+        )
+        half = x.astype(jnp.float16)
+        return convolved, half @ half.T, x @ x.T
+
+    image = jnp.ones((2, 10, 10, 4))
+    explanation = jax_npu.explain(jax_npu.offload(program), X, image)
+    found = {(row.m, row.k, row.n, row.backend, row.reason) for row in explanation.rows}
+    assert found == {
+        (200, 36, 8, "xla", "convolution"),
+        (6, 4, 6, "xla", "dtype float16"),
+        (6, 4, 6, custom_call_backend, ""),
+    }
+    offloaded = 2 * 6 * 4 * 6
+    total = 2 * offloaded + 2 * 200 * 36 * 8
+    assert explanation.offloaded == pytest.approx(offloaded / total)
+    printed = io.StringIO()
+    Console(file=printed, width=140).print(explanation)
+    assert "convolution" in printed.getvalue()
+    stock = jax_npu.explain(program, X, image)
+    assert {row.reason for row in stock.rows} == {"convolution", "not offloaded"}

@@ -16,12 +16,6 @@ namespace {
 
 // With fewer multiply-adds another thread costs more than it saves.
 constexpr int64_t kMinParallelWork = 1 << 20;
-// The same bound for a matrix that is read once, in elements.
-constexpr int64_t kMinParallelElements = 1 << 17;
-
-bool LieTogether(const Offsets& offsets) {
-  return offsets.size() > 1 && offsets[1] - offsets[0] == 1;
-}
 
 // C = A B for every entry of the batch: (m, n) = (m, k) (k, n).
 class HostProduct {

@@ -34,6 +34,9 @@ struct ParallelLoop {
 
 inline const ParallelLoop kSerialLoop = {1, nullptr};
 
+// Shorter loops over memory are not worth another thread, in elements.
+constexpr int64_t kMinParallelElements = 1 << 17;
+
 // The number of words that PackOperand writes for a lhs (num_rows, num_k), or for a rhs
 // (num_k, num_rows).
 int64_t PackedOperandWords(int64_t num_rows, int64_t num_k);

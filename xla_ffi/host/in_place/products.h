@@ -8,8 +8,6 @@
 
 namespace jax_npu {
 
-// Shorter loops over memory are not worth another thread, in elements.
-constexpr int64_t kMinParallelElements = 1 << 17;
 // For each thread, so that all end at about the same time.
 constexpr int64_t kItemsPerThread = 4;
 
