@@ -139,6 +139,10 @@ class VirtualXrt:
         if error := self.library.jax_npu_sim_set_faults(spec.encode()):
             raise ValueError(error.decode())
 
+    def forget_health(self):
+        """Forgets the results that were wrong, and the shapes that were checked."""
+        extension.load().jax_npu_forget_health()
+
     @property
     def faults(self):
         """How often each fault happened since the faults were set."""
@@ -176,13 +180,13 @@ def virtual_xrt():
         pytest.skip("sim is not under test")
     xrt = VirtualXrt()
     xrt.set_faults("")
-    extension.load().jax_npu_forget_health()
+    xrt.forget_health()
     make_a_tested_context()
     xrt.set_faults("")
-    extension.load().jax_npu_forget_health()
+    xrt.forget_health()
     yield xrt
     xrt.set_faults("")
-    extension.load().jax_npu_forget_health()
+    xrt.forget_health()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ _COLLECTIVE = re.compile(rf" = (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\((.*)"
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]<=")
+# Of newer versions: replica_groups=mesh['d'=2,'t'=4] {'d'}
+_MESH = re.compile(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}")
 
 
 class Collective(NamedTuple):
@@ -70,4 +72,7 @@ def _group_size(rest, num_devices):
         return listed[1].count(",") + 1
     if iota := _IOTA.search(rest):
         return int(iota[1])
+    if mesh := _MESH.search(rest):
+        sizes = {n: int(s) for n, s in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
+        return math.prod(sizes[name] for name in re.findall(r"'(\w+)'", mesh[2]))
     return num_devices

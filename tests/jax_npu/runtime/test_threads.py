@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu.runtime import extension
 from jax_npu.runtime.designs import gemm_array
 from jax_npu.runtime.npu_events import npu_events
 from xdna.dialect.text import print_module
@@ -158,7 +157,7 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
             else:
                 np.testing.assert_array_equal(result, a @ b)
             # Otherwise the NPU would be unhealthy, and nothing would run on it.
-            extension.load().jax_npu_forget_health()
+            virtual_xrt.forget_health()
         return num_given_up
 
     faults = "run/13,error/17,wrong/19,no-memory/50,no-context/7"
