@@ -174,6 +174,13 @@ def make_a_tested_context():
         multiply(np.ones((2, 2), np.float32)).block_until_ready()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_what_was_traced():
+    """A process that keeps thousands of programs traces and compiles the next slower."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def virtual_xrt():
     if "sim" not in BACKENDS:

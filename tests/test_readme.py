@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 SECTION = README.split("### On several devices")[1].split("\n## ")[0]
@@ -43,6 +44,7 @@ def trainings(programs, num_devices):
     return [(row[:-1], row[-1]) for row in rows]
 
 
+@pytest.mark.slow
 def test_training_on_four_devices_is_that_of_one_and_fsdp_divides_the_state():
     data_parallel, fsdp = BLOCKS
     ((losses, num_bytes),) = trainings([data_parallel], 1)

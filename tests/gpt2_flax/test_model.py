@@ -97,7 +97,7 @@ def test_attention_in_blocks_of_queries_is_attention(
     def loss_and_gradient():
         logits = logits_function(config, jax_npu.dot_general)
         loss = partial(token_loss, tokens=tokens, logits=logits)
-        return jax.tree.leaves(jax.value_and_grad(loss)(params))
+        return jax.tree.leaves(jax.jit(jax.value_and_grad(loss))(params))
 
     whole = loss_and_gradient()
     monkeypatch.setattr(model, "QUERIES", 5)  # does not divide the 17 tokens

@@ -57,7 +57,7 @@ def test_custom_call_and_xla_reach_the_same_loss(train_run, out, custom_call_bac
     last = {}
     for name in (custom_call_backend, "xla"):
         flags = ("--backend", name, "--lr", 0.01, "--overwrite")
-        assert train_run("--steps", 40, "--embed-dim", 32, *flags) == 0
+        assert train_run("--steps", 20, "--embed-dim", 32, *flags) == 0
         last[name] = run.read_metrics(out)[-1]["val_loss"]
     assert last[custom_call_backend] != last["xla"]
     assert last[custom_call_backend] == pytest.approx(last["xla"], rel=LOSS_PARITY)

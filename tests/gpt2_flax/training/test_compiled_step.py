@@ -23,11 +23,14 @@ WRITES, WRITES_OF_EMBEDDING = 4, 5
 
 
 @pytest.fixture
-def compile_step(config, tokens):
+def compile_step(config, tokens, kept):
     """The HLO text of the step of a model that uses the given `dot_general`."""
 
     def compile_with(dot_general, config=config):
-        return compiled(config, tokens, initial_state, dot_general).as_text()
+        key = (jax_npu.resolve_backend(), config, dot_general)
+        if key not in kept:
+            kept[key] = compiled(config, tokens, initial_state, dot_general).as_text()
+        return kept[key]
 
     return compile_with
 
