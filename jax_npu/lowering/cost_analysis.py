@@ -1,7 +1,8 @@
-"""The FLOPs of custom calls in jax's `cost_analysis()`.
+"""The costs of custom calls in jax's `cost_analysis()`.
 
-XLA does not know what a custom call costs and counts -1 for each. Whoever computes a
-utilisation divides by that, so compiled and lowered programs add those of our products.
+XLA does not know what a custom call costs and counts -1 of everything for each. Whoever
+computes a utilisation divides by that, so compiled and lowered programs add the FLOPs
+and bytes of our products.
 """
 
 import functools
@@ -12,14 +13,17 @@ from typing import Any
 
 import jax
 
-# A call in XLA's text: its result, its operands, and the labels of all three.
+# In XLA's text: an array, and one of our calls. That of one device ends with labels of
+# its arrays; that of several, yet to be split, has the sizes of a sharding rule.
+_ARRAY = re.compile(r"^\s*(?:ROOT )?%?(\S+) = (\w+)\[([\d,]*)\]", re.MULTILINE)
 _CALL = re.compile(
-    r"= (?P<out>\w+\[[\d,]*\])\S* custom-call\(.*"
-    r'custom_call_target="xdna_gemm_\w+", '
-    r"operand_layout_constraints=\{(?P<operands>[^=]*)\}, .*"
+    r"^\s*(?:ROOT )?%?(?P<out>\S+) = \S+ custom-call\((?P<operands>.*?)\), "
+    r'custom_call_target="xdna_gemm_\w+".*',
+    re.MULTILINE,
 )
-_SIZES = re.compile(r"\w+\[([\d,]*)\]")
+_RULE = re.compile(r"sdy\.op_sharding_rule<.*?\{(.*?)\}")
 _UNKNOWN = -1.0  # what XLA counts for a call
+_TIME = "optimal_seconds"  # by XLA's model of the CPU, which only calls bring in
 
 
 @functools.cache
@@ -37,24 +41,57 @@ def _wrap(stage: Any, as_text: Callable[[Any], str | None]) -> None:
         costs = stock(self)
         if not isinstance(costs, dict) or "flops" not in costs:
             return costs
-        flops = list(_flops(as_text(self) or ""))
-        added = sum(flops) - _UNKNOWN * len(flops)
-        return costs | {"flops": costs["flops"] + added}
+        products = list(_costs(as_text(self) or ""))
+        if not products:
+            return costs
+        added = {
+            name: costs.get(name, 0.0) + sum(p[name] - _UNKNOWN for p in products)
+            for name in products[0]
+        }
+        known = {k: v for k, v in costs.items() if k != _TIME or v >= 0}
+        return known | added
 
     stage.cost_analysis = cost_analysis
 
 
-def _flops(text: str) -> Iterator[int]:
-    """The FLOPs of each of our calls in a program."""
+def _costs(text: str) -> Iterator[dict[str, float]]:
+    """The costs of each of our calls in a program, by XLA's names."""
+    arrays = {
+        name: (dtype, [int(size) for size in sizes.split(",") if size])
+        for name, dtype, sizes in _ARRAY.findall(text)
+    }
     for call in _CALL.finditer(text):
-        sizes: dict[str, int] = {}
-        arrays = [*_SIZES.findall(call["operands"]), *_SIZES.findall(call["out"])]
-        for name, array in zip(("lhs", "rhs", "out"), arrays):
-            labels = _labels(call[0], name)
-            dimensions = array.split(",") if array else []
-            if len(labels) == len(dimensions):  # else it was packed into one
-                sizes |= zip(labels, map(int, dimensions))
-        yield 2 * math.prod(sizes.values())
+        names = [_name(operand) for operand in call["operands"].split(", ")[:2]]
+        lhs, rhs, out = (arrays[name] for name in (*names, call["out"]))
+        num_bytes = [_num_bytes(*array) for array in (lhs, rhs, out)]
+        yield {
+            "flops": 2 * _num_multiply_adds(call[0], (lhs[1], rhs[1], out[1])),
+            "bytes accessed": sum(num_bytes),
+            "bytes accessed0{}": num_bytes[0],
+            "bytes accessed1{}": num_bytes[1],
+            "bytes accessedout{}": num_bytes[2],
+        }
+
+
+def _name(operand: str) -> str:
+    """The name in "%name", "name" or "f32[2,3]{1,0} %name"."""
+    return operand.split(" ")[-1].lstrip("%")
+
+
+def _num_bytes(dtype: str, shape: list[int]) -> int:
+    bits = int(re.sub(r"\D", "", dtype))  # bf16, f32; u32 where it was packed
+    return math.prod(shape) * bits // 8
+
+
+def _num_multiply_adds(call: str, shapes: tuple[list[int], ...]) -> int:
+    if rule := _RULE.search(call):
+        return math.prod(int(size) for size in re.findall(r"=(\d+)", rule[1]))
+    sizes: dict[str, int] = {}
+    for name, shape in zip(("lhs", "rhs", "out"), shapes):
+        labels = _labels(call, name)
+        if len(labels) == len(shape):  # else it was packed into one
+            sizes |= zip(labels, shape)
+    return math.prod(sizes.values())
 
 
 def _labels(call: str, name: str) -> list[str]:
