@@ -14,7 +14,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.lax import DotAlgorithmPreset, Precision
+from jax.lax import DotAlgorithm, DotAlgorithmPreset, Precision
 
 _PASSES_OF_PRECISION = {Precision.DEFAULT: 1, Precision.HIGH: 3, Precision.HIGHEST: 6}
 _PASSES_OF_ALGORITHM = {
@@ -40,7 +40,7 @@ def num_passes(precision: Any) -> int:
     """
     if precision is None:
         return 1
-    if isinstance(precision, tuple):
+    if _is_pair(precision):
         return max(_PASSES_OF_PRECISION[p] for p in precision)
     if precision not in _PASSES_OF_ALGORITHM:
         names = ", ".join(p.name for p in _PASSES_OF_ALGORITHM)
@@ -54,9 +54,12 @@ def num_passes(precision: Any) -> int:
 
 def is_sum_of_products(precision: Any) -> bool:
     """Whether `num_passes` has a number for it."""
-    if isinstance(precision, tuple) or precision is None:
-        return True
-    return precision in _PASSES_OF_ALGORITHM
+    return precision is None or _is_pair(precision) or precision in _PASSES_OF_ALGORITHM
+
+
+def _is_pair(precision: Any) -> bool:
+    """Whether it is a precision for each operand; a `DotAlgorithm` is a tuple too."""
+    return isinstance(precision, tuple) and not isinstance(precision, DotAlgorithm)
 
 
 def part_pairs(

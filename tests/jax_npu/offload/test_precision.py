@@ -1,5 +1,8 @@
 """The precision of offloaded products: given, by name scope, or jax's own setting."""
 
+import functools
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +105,15 @@ def test_the_setting_of_jax_decides_for_what_has_none(
     with jax.default_matmul_precision(name):
         assert error(jax_npu.offload(jnp.matmul), operands) < MAX_F32_ERROR
         assert error(jax_npu.matmul, operands) < MAX_F32_ERROR
+
+
+def test_an_algorithm_that_lax_refuses_is_refused_by_lax(custom_call_backend, operands):
+    precision = jax.lax.DotAlgorithm(*[np.float32] * 3, 1, 1, 1, False)
+    product = functools.partial(jnp.matmul, precision=precision)
+    with pytest.raises(ValueError, match="is not supported") as stock:
+        product(*operands)
+    with pytest.raises(ValueError, match=re.escape(str(stock.value))):
+        jax_npu.offload(product)(*operands)
 
 
 def test_a_name_that_is_no_precision_is_refused():
