@@ -292,6 +292,17 @@ def nothing_is_traced() -> bool:
     return bool(trace_ctx.is_top_level())
 
 
+def allow_in_exports(target: str) -> None:
+    """Has `jax.export` take a custom call like those of jax that stay what they are.
+
+    A public way to register a target's stability would replace it.
+    """
+    with guarded():
+        from jax._src.export._export import _CUSTOM_CALL_TARGETS_GUARANTEED_STABLE
+
+    _CUSTOM_CALL_TARGETS_GUARANTEED_STABLE.add(target)
+
+
 def check_for_nan(primitive: "Primitive") -> None:
     """Has `checkify` see a NaN in the results of a primitive.
 

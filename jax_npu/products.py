@@ -25,8 +25,8 @@ from jax_npu.jax_private import (
     dot_general_of_lax,
     nothing_is_traced,
 )
-from jax_npu.other_dtypes import is_left_to_lax
 from jax_npu.lowering.settings import Settings, current_settings
+from jax_npu.other_dtypes import is_left_to_lax
 from jax_npu.precision import num_passes
 from jax_npu.primitive.gemm import gemm
 

@@ -176,7 +176,7 @@ def make_a_tested_context():
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_what_was_traced():
-    """A process that keeps thousands of programs traces and compiles the next slower."""
+    """A process that keeps thousands of programs compiles the next one slower."""
     yield
     jax.clear_caches()
 

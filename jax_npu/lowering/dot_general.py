@@ -18,7 +18,12 @@ from jaxlib.mlir.dialects import stablehlo
 from jax_npu.contraction import Spec, spec_from_dimension_numbers
 from jax_npu.jax_private import metadata_being_lowered, name_stack, replace_lowering
 from jax_npu.lowering.offload_choice import choice_for, passes_of
-from jax_npu.lowering.rule import lower_contraction, product_of
+from jax_npu.lowering.rule import (
+    copy_notes,
+    is_symbolic_on_devices,
+    lower_contraction,
+    product_of,
+)
 
 _DTYPES = {"f32": np.dtype("float32"), "bf16": jax.numpy.dtype("bfloat16")}
 
@@ -46,7 +51,7 @@ def _lower_dot_general(
     metadata = metadata_being_lowered(ctx)
     (lhs_aval, rhs_aval), (out_aval,) = ctx.avals_in, ctx.avals_out
     choice, _ = choice_for(metadata, lhs_aval, rhs_aval, out_aval, precision)
-    if choice is None:
+    if choice is None or is_symbolic_on_devices(ctx):
         params |= {"dimension_numbers": dimension_numbers, "precision": precision}
         return stock(ctx, lhs, rhs, **params)
     spec = spec_from_dimension_numbers(dimension_numbers, lhs_aval.ndim, rhs_aval.ndim)
@@ -107,6 +112,10 @@ def _lower_transpose(stock: Any, ctx: Any, x: Any, *, permutation: Any) -> Any:
     product = call and product_of(call)
     if not product or list(kept.attributes["permutation"]) != sorted(permutation):
         return stock(ctx, x, permutation=permutation)
+    if not all(
+        value.type.has_static_shape for value in (*call.operands, *call.results)
+    ):
+        return stock(ctx, x, permutation=permutation)  # sizes are symbols of an export
     lhs, rhs = call.operands
     spec = product["spec"]
     product["spec"] = Spec(
@@ -115,6 +124,7 @@ def _lower_transpose(stock: Any, ctx: Any, x: Any, *, permutation: Any) -> Any:
     with ir.InsertionPoint(call):
         avals = (_aval(lhs), _aval(rhs))
         result = lower_contraction(ctx.replace(avals_in=avals), lhs, rhs, **product)
+    copy_notes(kept, result)
     kept.operands[0] = result
     kept.attributes["permutation"] = ir.DenseI64ArrayAttr.get(
         [int(d) for d in np.argsort(permutation)]

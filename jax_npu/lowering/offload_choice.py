@@ -159,6 +159,8 @@ def _why_left_to_lax(
     precision: Any,
 ) -> str | None:
     """The reason why a product is left to lax whatever was chosen, or None."""
+    if has_one_element(lhs) and has_one_element(rhs):
+        return "scalars"
     for aval in (lhs, rhs, out):
         if aval.dtype not in GEMM_DTYPES:
             return f"dtype {aval.dtype}"
@@ -168,6 +170,14 @@ def _why_left_to_lax(
     if sharding.spec.unreduced and sharding.mesh.auto_axes:
         return "unreduced result on a mesh with Auto axes"
     return None
+
+
+def has_one_element(aval: jax.core.ShapedArray) -> bool:
+    """Whether an array is a scalar, whatever its rank.
+
+    Products of such occur in reducers, where XLA takes no custom call.
+    """
+    return all(isinstance(size, int) and size == 1 for size in aval.shape)
 
 
 def passes_of(choice: Choice, precision: Any, name_stack: str) -> int:

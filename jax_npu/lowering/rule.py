@@ -13,11 +13,13 @@ from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import sdy, stablehlo
 
 from jax_npu.contraction import Spec, label_sizes
-from jax_npu.jax_private import mesh_axes
+from jax_npu.jax_private import allow_in_exports, mesh_axes
 from jax_npu.lowering import cost_analysis
 from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
 from jax_npu.lowering.mesh import partitioner
 from jax_npu.lowering.mesh.typed_split import split_by_types
+from jax_npu.lowering.offload_choice import has_one_element
+from jax_npu.lowering.small_products import stock_product
 
 
 def lower_contraction(
@@ -31,7 +33,10 @@ def lower_contraction(
       params: as `gemm_call` takes them.
     """
     cost_analysis.install()
+    allow_in_exports(gemm_target(params["backend"]))
     (out,) = ctx.avals_out
+    if all(map(has_one_element, ctx.avals_in)) or is_symbolic_on_devices(ctx):
+        return _stock_product(ctx, lhs, rhs, params)
     mesh = mesh_axes(ctx)
     is_whole = math.prod(size for size, is_split in mesh if not is_split) == 1
     if out.sharding.spec.unreduced or is_whole:
@@ -42,6 +47,30 @@ def lower_contraction(
     _note(result, params)
     # XLA's partitioner follows this constraint, not the type.
     return lower_with_sharding_in_types(ctx, result, out)
+
+
+def is_symbolic_on_devices(ctx: Any) -> bool:
+    """Whether sizes are symbols of an export, in a program of several devices.
+
+    When such a program is called, jax puts numbers in the place of symbols. It knows
+    the results of its own products, and not those of calls that are split.
+    """
+    shapes = [aval.shape for aval in (*ctx.avals_in, *ctx.avals_out)]
+    if not any(jax.export.is_symbolic_dim(size) for shape in shapes for size in shape):
+        return False
+    return math.prod(size for size, _ in mesh_axes(ctx)) > 1
+
+
+def _stock_product(ctx: Any, lhs: Any, rhs: Any, params: GemmParams) -> Any:
+    """The product by operations of jax's own."""
+    product = functools.partial(
+        stock_product,
+        spec=params["spec"],
+        out_dtype=ctx.avals_out[0].dtype,
+        passes=params["passes"],
+    )
+    (result,) = mlir.lower_fun(product, multiple_results=False)(ctx, lhs, rhs)
+    return result
 
 
 def _local_call(ctx: Any, lhs: Any, rhs: Any, params: GemmParams) -> Any:
@@ -61,10 +90,27 @@ _NOTE, _KEY = "mhlo.frontend_attributes", "jax_npu_product"
 
 def _note(result: Any, params: GemmParams) -> None:
     """Writes what a custom call computes beside it."""
+    _add_notes(result, {_KEY: ir.StringAttr.get(json.dumps(params))})
+
+
+def copy_notes(source: Any, result: Any) -> None:
+    """Gives a custom call the XLA metadata of another operation as well."""
+    if _NOTE in source.attributes:
+        _add_notes(result, _notes(source))
+
+
+def _add_notes(result: Any, notes: dict[str, ir.Attribute]) -> None:
     owner = result.owner
-    if not isinstance(owner, ir.Block) and owner.name == "stablehlo.custom_call":
-        notes: dict[str, ir.Attribute] = {_KEY: ir.StringAttr.get(json.dumps(params))}
-        owner.attributes[_NOTE] = ir.DictAttr.get(notes)
+    if isinstance(owner, ir.Block) or owner.name != "stablehlo.custom_call":
+        return
+    if _NOTE in owner.attributes:
+        notes = _notes(owner) | notes
+    owner.attributes[_NOTE] = ir.DictAttr.get(notes)
+
+
+def _notes(operation: Any) -> dict[str, ir.Attribute]:
+    notes = ir.DictAttr(operation.attributes[_NOTE])
+    return {notes[i].name: notes[i].attr for i in range(len(notes))}
 
 
 def product_of(call: Any) -> GemmParams | None:
@@ -88,12 +134,9 @@ def _call_on_devices(
         api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 2),
         backend_config=ir.StringAttr.get(config.to_config()),
     )
-    shapes = [aval.shape for aval in ctx.avals_in]
-    if all(isinstance(size, int) for shape in shapes for size in shape):  # no symbols
-        sizes = label_sizes(config.params["spec"], *shapes)
-        call.attributes["sdy.sharding_rule"] = _sharding_rule(
-            config.params["spec"], sizes
-        )
+    spec = config.params["spec"]
+    sizes = label_sizes(spec, *(aval.shape for aval in ctx.avals_in))
+    call.attributes["sdy.sharding_rule"] = _sharding_rule(spec, sizes)
     return call.result
 
 

@@ -18,9 +18,8 @@ def exported(function, backend, *shapes):
         jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), F32)
         for shape in shapes
     ]
-    allowed = export.DisabledSafetyCheck.custom_call(f"xdna_gemm_{backend}")
     with jax_npu.backend(backend):
-        return export.export(jax.jit(function), disabled_checks=[allowed])(*arguments)
+        return export.export(jax.jit(function))(*arguments)
 
 
 def operands(rng, *shapes):
@@ -53,6 +52,27 @@ def test_gradients_in_a_loop_take_any_batch(rng):
     w, xs = operands(rng, (20, 10), (3, 70, 20))
     expected = sum(2 * x.T @ (x @ w) for x in xs)
     np.testing.assert_allclose(program.call(w, xs), expected, rtol=2e-2, atol=1)
+
+
+@pytest.mark.parametrize("name", ["transposed", "gradient", "attention"])
+def test_offloaded_products_that_are_transposed_take_any_batch(rng, name):
+    def attention(x, y):
+        scores = jnp.einsum("btc,bsc->bts", x[None], y.T[None])
+        return jnp.einsum("bts,bsc->tbc", scores, y.T[None])
+
+    functions = {
+        "transposed": lambda x, y: (x @ y).T,
+        "gradient": jax.grad(lambda x, y: ((x @ y) ** 2).sum(), (0, 1)),
+        "attention": attention,
+    }
+    program = exported(jax_npu.offload(functions[name]), "host", "b, 4", "4, 5")
+    num_calls = {"transposed": 1, "gradient": 3, "attention": 2}[name]
+    assert program.mlir_module().count("@xdna_gemm_host") == num_calls
+    for b in (1, 7):
+        x, y = operands(rng, (b, 4), (4, 5))
+        actual, expected = program.call(x, y), functions[name](x, y)
+        for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+            np.testing.assert_allclose(a, e, rtol=2e-2, atol=1)
 
 
 @pytest.mark.skipif(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 
 import jax_npu
 
@@ -304,15 +305,38 @@ def test_other_platforms_get_stock_products(custom_call_backend, operands):
 
 
 def test_exported_programs_for_two_platforms_hold_both(custom_call_backend, operands):
-    name = f"xdna_gemm_{custom_call_backend}"
-    allowed = [jax.export.DisabledSafetyCheck.custom_call(name)]
     exported = jax.export.export(
-        jax.jit(jax_npu.offload(gradient(attention))),
-        platforms=("cpu", "tpu"),
-        disabled_checks=allowed,
+        jax.jit(jax_npu.offload(gradient(attention))), platforms=("cpu", "tpu")
     )(*operands)
     out = exported.call(*operands)
     assert relative_error(out, gradient(attention)(*operands)) < BF16_TOLERANCE
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("is_called", [True, False], ids=["called", "offloaded"])
+def test_the_product_of_a_reducer_stays_with_xla(custom_call_backend, rank, is_called):
+    numbers = (((rank - 1,), (0,)), ((), ())) if rank else (((), ()), ((), ()))
+    dot_general = jax_npu.dot_general if is_called else jax.lax.dot_general
+
+    def multiply(a, b):
+        a, b = (jnp.reshape(x, (1,) * rank) for x in (a, b))
+        return dot_general(a, b, numbers).reshape(())
+
+    x = jnp.arange(1.0, 6.0)
+    reduced = jax_npu.offload(lambda x: jax.lax.reduce(x, 1.0, multiply, (0,)))
+    assert jax.jit(reduced)(x) == 120
+
+
+def test_metadata_of_a_transposed_product_stays(custom_call_backend):
+    def program(a, b):
+        with set_xla_metadata(note="mine"):
+            product = a @ b
+        return product.T
+
+    a, b = jnp.ones((3, 4)), jnp.ones((4, 5))
+    text = jax.jit(jax_npu.offload(program)).lower(a, b).as_text("hlo")
+    (call,) = [line for line in text.splitlines() if "xdna_gemm" in line]
+    assert 'note="mine"' in call
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", "bool", "complex64"])
