@@ -131,9 +131,11 @@ def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Product, int]]:
 def _product(eqn: JaxprEqn) -> Product | None:
     """The product that an equation is, if it is one."""
     if eqn.primitive is gemm_p:
-        shapes = (_aval(v).shape for v in eqn.invars)
+        shapes = [_aval(v).shape for v in eqn.invars]
         sizes = contraction_axes(eqn.params["spec"], *shapes).sizes
         where = _unless_small(sizes, eqn.params["backend"], "")
+        if not any(shapes):
+            where = "xla", "scalars"
         return Product(*sizes, *_dtypes(eqn), *where)
     if eqn.primitive is lax.dot_general_p:
         lhs, rhs = map(_aval, eqn.invars)

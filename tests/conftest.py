@@ -20,6 +20,12 @@ from jax_npu.runtime.target import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
+# XLA's own loops as LLVM first makes them: compiling takes most of the tests' time.
+FAST_TO_COMPILE = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+os.environ.setdefault("XLA_FLAGS", FAST_TO_COMPILE)  # XLA reads it when it starts
+
 # Most tests have small products, and it is the call that they test.
 os.environ.setdefault(SMALL_PRODUCTS.name, "call")
 

@@ -18,7 +18,6 @@ from jax_npu.lowering import cost_analysis
 from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
 from jax_npu.lowering.mesh import partitioner
 from jax_npu.lowering.mesh.typed_split import split_by_types
-from jax_npu.lowering.offload_choice import has_one_element
 from jax_npu.lowering.small_products import stock_product
 
 
@@ -35,7 +34,8 @@ def lower_contraction(
     cost_analysis.install()
     allow_in_exports(gemm_target(params["backend"]))
     (out,) = ctx.avals_out
-    if all(map(has_one_element, ctx.avals_in)) or is_symbolic_on_devices(ctx):
+    is_of_scalars = all(aval.ndim == 0 for aval in ctx.avals_in)
+    if is_of_scalars or is_symbolic_on_devices(ctx):
         return _stock_product(ctx, lhs, rhs, params)
     mesh = mesh_axes(ctx)
     is_whole = math.prod(size for size, is_split in mesh if not is_split) == 1
@@ -62,7 +62,10 @@ def is_symbolic_on_devices(ctx: Any) -> bool:
 
 
 def _stock_product(ctx: Any, lhs: Any, rhs: Any, params: GemmParams) -> Any:
-    """The product by operations of jax's own."""
+    """The product by operations of jax's own.
+
+    Scalars meet in the reducers of `lax.reduce`, where XLA takes no custom call.
+    """
     product = functools.partial(
         stock_product,
         spec=params["spec"],

@@ -21,9 +21,7 @@ FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=t
     ],
 )
 def test_products_on_several_devices_pass_their_own_tests(name, num_devices):
-    flags = f"--xla_force_host_platform_device_count={num_devices}"
-    if num_devices == 8:
-        flags = f"{flags} {FAST}"
+    flags = f"--xla_force_host_platform_device_count={num_devices} {FAST}"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", Path(__file__).parent / name],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": flags},

@@ -59,7 +59,7 @@ def check(rng, assert_contraction):
 @pytest.mark.parametrize("dtypes", DTYPES, ids=str)
 @pytest.mark.parametrize("subscripts", DOTS)
 def test_dots_are_right(isa, check, subscripts, dtypes):
-    for k in (1, 15, 16, 17, 64, 149):
+    for k in (1, 15, 16, 149):
         check(subscripts, {"a": 3, "b": 37, "h": 2, "k": k}, dtypes)
 
 
@@ -75,7 +75,7 @@ def test_dots_of_many_threads_are_right(isa, check, subscripts):
 @pytest.mark.parametrize("subscripts", ROWS)
 def test_few_rows_are_right(isa, check, subscripts, dtypes, out):
     sizes = {"a": 5, "b": 43, "h": 3, "k": 91, "n": 517}
-    for m in (1, 2, 3, 5, 8):
+    for m in (1, 3, 8):
         check(subscripts, {**sizes, "m": m}, dtypes, out)
 
 
@@ -102,7 +102,7 @@ def test_rows_of_a_batch_over_many_threads_are_right(isa, check):
 @pytest.mark.parametrize("dtypes", DTYPES, ids=str)
 @pytest.mark.parametrize("subscripts", BATCHES)
 def test_many_small_products_are_right(isa, check, subscripts, dtypes, out):
-    for m, k, n in [(3, 3, 3), (1, 2, 7), (5, 9, 16), (6, 7, 33), (18, 4, 64)]:
+    for m, k, n in [(3, 3, 3), (1, 2, 7), (5, 9, 16), (18, 4, 33)]:
         sizes = {"a": 2, "b": 41, "h": 2, "m": m, "k": k, "n": n}
         check(subscripts, sizes, dtypes, out)
 
