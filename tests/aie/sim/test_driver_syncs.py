@@ -34,7 +34,7 @@ SYNC = re.compile(
 FAULTS = ("", "timeout@1")
 
 
-COMPILE = ["g++", "-std=c++17", "-O1", "-I", ROOT]
+COMPILE = ["g++", "-std=c++17", "-O0", "-I", ROOT]
 # Flags of the host's products and packing, which are not under test here.
 FLAGS = {
     "avx2": ["-mavx2", "-mfma"],

@@ -181,15 +181,15 @@ def test_every_product_is_a_custom_call(custom_call_backend, transformed, operan
     assert num_calls(offloaded) > 0
 
 
-def test_results_are_those_of_lax(backend, transformed, operands):
+def test_results_are_those_of_lax(custom_call_backend, transformed, operands):
     out = jax.jit(jax_npu.offload(transformed))(*operands)
-    assert relative_error(out, transformed(*operands)) < BF16_TOLERANCE
+    assert relative_error(out, jax.jit(transformed)(*operands)) < BF16_TOLERANCE
 
 
 def test_with_highest_precision_results_are_f32(custom_call_backend, program, operands):
     offloaded = jax_npu.offload(program, precision="highest")
     with jax.default_matmul_precision("highest"):
-        expected = program(*operands)
+        expected = jax.jit(program)(*operands)
     assert relative_error(jax.jit(offloaded)(*operands), expected) < 1e-5
 
 

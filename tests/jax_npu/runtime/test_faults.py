@@ -198,7 +198,7 @@ def test_a_lost_device_is_an_error_that_names_the_way_to_get_it_back(run_python)
     assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr
 
 
-@pytest.mark.parametrize("call", [1, 2, 7, 15, 25, 32])
+@pytest.mark.parametrize("call", [1, 7, 15, 32])
 def test_after_a_process_was_killed_the_next_one_works(call, run_python):
     killed = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"kill@{call}")
     assert killed.returncode == -signal.SIGKILL

@@ -67,6 +67,7 @@ print(json.dumps({"results": results, "events": jax_npu.npu_events()}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["untouched@1+", "wrong@1+", "garbage/3"])
 @pytest.mark.parametrize("strict", ["0", "1"])
 def test_of_1000_products_none_is_wrong_after_the_first_mistake(

@@ -9,6 +9,8 @@ import jax_npu
 
 F32, BF16 = "float32", "bfloat16"
 DTYPES = [(F32, F32), (BF16, BF16), (F32, BF16), (BF16, F32)]
+# Of both operands, and of the result.
+TYPES = [*((pair, F32) for pair in DTYPES), ((F32, F32), BF16), ((BF16, BF16), BF16)]
 ORIENTATIONS = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->nm"]
 DOTS = ["k,k->", "bk,bk->b", "kb,kb->b", "bk,kb->b", "abk,bak->ab", "ahk,ahk->a"]
 ROWS = [
@@ -70,8 +72,7 @@ def test_dots_of_many_threads_are_right(isa, check, subscripts):
     check(subscripts, {**sizes, "k": int(MANY / per_k) + 29})
 
 
-@pytest.mark.parametrize("out", [F32, BF16])
-@pytest.mark.parametrize("dtypes", DTYPES, ids=str)
+@pytest.mark.parametrize(("dtypes", "out"), TYPES, ids=str)
 @pytest.mark.parametrize("subscripts", ROWS)
 def test_few_rows_are_right(isa, check, subscripts, dtypes, out):
     sizes = {"a": 5, "b": 43, "h": 3, "k": 91, "n": 517}
@@ -98,8 +99,7 @@ def test_rows_of_a_batch_over_many_threads_are_right(isa, check):
     check("bmk,bnk->bmn", {"b": 2, "m": 1, "k": 300, "n": 301})
 
 
-@pytest.mark.parametrize("out", [F32, BF16])
-@pytest.mark.parametrize("dtypes", DTYPES, ids=str)
+@pytest.mark.parametrize(("dtypes", "out"), TYPES, ids=str)
 @pytest.mark.parametrize("subscripts", BATCHES)
 def test_many_small_products_are_right(isa, check, subscripts, dtypes, out):
     for m, k, n in [(3, 3, 3), (1, 2, 7), (5, 9, 16), (18, 4, 33)]:

