@@ -292,15 +292,16 @@ def nothing_is_traced() -> bool:
     return bool(trace_ctx.is_top_level())
 
 
-def allow_in_exports(target: str) -> None:
-    """Has `jax.export` take a custom call like those of jax that stay what they are.
+@functools.cache
+def allow_in_exports(targets: tuple[str, ...]) -> None:
+    """Has `jax.export` take custom calls like those of jax that stay what they are.
 
     A public way to register a target's stability would replace it.
     """
     with guarded():
         from jax._src.export._export import _CUSTOM_CALL_TARGETS_GUARANTEED_STABLE
 
-    _CUSTOM_CALL_TARGETS_GUARANTEED_STABLE.add(target)
+    _CUSTOM_CALL_TARGETS_GUARANTEED_STABLE.update(targets)
 
 
 def check_for_nan(primitive: "Primitive") -> None:

@@ -19,6 +19,7 @@ from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
 from jax_npu.lowering.mesh import partitioner
 from jax_npu.lowering.mesh.typed_split import split_by_types
 from jax_npu.lowering.small_products import stock_product
+from jax_npu.runtime import extension
 
 
 def lower_contraction(
@@ -32,7 +33,7 @@ def lower_contraction(
       params: as `gemm_call` takes them.
     """
     cost_analysis.install()
-    allow_in_exports(gemm_target(params["backend"]))
+    allow_in_exports(extension.TARGETS)
     (out,) = ctx.avals_out
     is_of_scalars = all(aval.ndim == 0 for aval in ctx.avals_in)
     if is_of_scalars or is_symbolic_on_devices(ctx):

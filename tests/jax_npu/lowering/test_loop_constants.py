@@ -140,3 +140,12 @@ def test_few_rows_read_the_weights_where_they_lie(weights, batches):
         return lax.map(lambda x: jax_npu.matmul(x[:4], weights), xs)
 
     assert packs(decode, weights, batches(3)) == []
+
+
+def test_a_program_with_packed_operands_is_exported(weights, batches):
+    x = batches(2)
+    exported = jax.export.export(jax.jit(accumulated))(weights, x)
+    assert "xdna_pack_host" in exported.mlir_module()
+    np.testing.assert_array_equal(
+        exported.call(weights, x), jax.jit(accumulated)(weights, x)
+    )
