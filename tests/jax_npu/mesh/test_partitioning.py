@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-# Most of the time is compilation.
-FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
 
 @pytest.mark.parametrize(
     ("name", "num_devices"),
@@ -21,7 +18,8 @@ FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=t
     ],
 )
 def test_products_on_several_devices_pass_their_own_tests(name, num_devices):
-    flags = f"--xla_force_host_platform_device_count={num_devices} {FAST}"
+    devices = f"--xla_force_host_platform_device_count={num_devices}"
+    flags = f"{os.environ['XLA_FLAGS']} {devices}"
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", Path(__file__).parent / name],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "XLA_FLAGS": flags},
