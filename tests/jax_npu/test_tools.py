@@ -67,7 +67,7 @@ def test_roofline_counts_the_flops(matmul, square):
     assert result.unfused_hbm_bytes == 3 * 4 * 4 * 4
 
 
-# Of all, of operands 0 and 1, of results; XLA's names
+# XLA's names for all bytes, and for those of each operand and of the results.
 BYTES_ACCESSED = ["bytes accessed" + of for of in ("", "0{}", "1{}", "out{}")]
 
 

@@ -254,7 +254,7 @@ def test_a_program_of_symbolic_size_is_exported_and_called(rng, is_mapped):
     )
 
     def run(module):
-        # Of a sum of symbolic size in a shard_map, jax 0.12 itself ends in a crash.
+        # jax 0.12 itself crashes for an addition of symbolic size in a shard_map.
         product = module.matmul
         if is_mapped:
             specs = {"in_specs": (P("x"), P()), "out_specs": P("x")}

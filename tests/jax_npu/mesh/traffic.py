@@ -13,7 +13,7 @@ _COLLECTIVE = re.compile(rf" = (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\((.*)"
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]+)\}")
 _IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]<=")
-# Of newer versions: replica_groups=mesh['d'=2,'t'=4] {'d'}
+# As newer versions print it: replica_groups=mesh['d'=2,'t'=4] {'d'}
 _MESH = re.compile(r"replica_groups=mesh\[(.*?)\] \{(.*?)\}")
 
 

@@ -94,7 +94,7 @@ CASES = {
 def outcome(run, module):
     """The results as lists, or the first line of an error.
 
-    Of "for primitive dot_general" and the like, newer versions of jax name another.
+    The primitive that an error names last differs between versions of jax.
     """
     try:
         return [np.asarray(x).tolist() for x in jax.tree.leaves(run(module))]

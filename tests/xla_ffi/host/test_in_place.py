@@ -9,7 +9,7 @@ import jax_npu
 
 F32, BF16 = "float32", "bfloat16"
 DTYPES = [(F32, F32), (BF16, BF16), (F32, BF16), (BF16, F32)]
-# Of both operands, and of the result.
+# The types of both operands, and that of the result.
 TYPES = [*((pair, F32) for pair in DTYPES), ((F32, F32), BF16), ((BF16, BF16), BF16)]
 ORIENTATIONS = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->nm"]
 DOTS = ["k,k->", "bk,bk->b", "kb,kb->b", "bk,kb->b", "abk,bak->ab", "ahk,ahk->a"]
