@@ -93,14 +93,15 @@ NpuSim* npu_sim_open(const char* configuration, const char* arithmetic,
 void npu_sim_close(NpuSim* sim) { delete sim; }
 
 int npu_sim_run(NpuSim* sim, const uint32_t* words, int64_t num_words,
-                void* const* data, const int64_t* bytes, int num_arguments) {
+                void* const* data, const int64_t* bytes, int num_arguments,
+                int is_chained) {
   return Guarded<int>(-1, [&] {
     std::vector<jax_npu::sim::DeviceBuffer> arguments;
     for (int i = 0; i < num_arguments; ++i) {
       arguments.push_back(
           {static_cast<std::byte*>(data[i]), static_cast<size_t>(bytes[i])});
     }
-    sim->npu->Run(words, num_words, arguments);
+    sim->npu->Run(words, num_words, arguments, is_chained != 0);
     return 0;
   });
 }

@@ -37,9 +37,11 @@ JAX_NPU_SIM_EXPORT NpuSim* npu_sim_open(const char* configuration,
 JAX_NPU_SIM_EXPORT void npu_sim_close(NpuSim* sim);
 
 // Runs a stream to its end. `data` are the argument buffers, aligned to 4 bytes.
+// `is_chained`: the run follows another in one list.
 JAX_NPU_SIM_EXPORT int npu_sim_run(NpuSim* sim, const uint32_t* words,
                                    int64_t num_words, void* const* data,
-                                   const int64_t* bytes, int num_arguments);
+                                   const int64_t* bytes, int num_arguments,
+                                   int is_chained);
 JAX_NPU_SIM_EXPORT void npu_sim_reset(NpuSim* sim);
 
 // The report of the last run or of all runs, as JSON; valid until the next call with

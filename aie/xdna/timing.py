@@ -1,38 +1,78 @@
 """Times on an NPU: the parameters of the virtual NPU's time model.
 
+An array's own times are the same on every machine, in cycles; its clock, DDR and launch
+are a machine's (`machines.py`), and a kernel's are those of the compiler that made it.
 Each number has its source: AM020 for the tiles' DMA, measurements on silicon that
 others published, or an assumption. "Scaled" means npu1's time at npu2's clock, which is
-assumed. Two numbers are fitted to measured GEMMs, `KERNEL_EFFICIENCY` and
-`NPU1_LAUNCH_SECONDS`; `jax-npu calibrate` compares the model with them.
+assumed. Five numbers are fitted to measured GEMMs: the three below, and DDR's rate and
+the launch of `machines.py`. `jax-npu calibrate` compares the model with the GEMMs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdna.devices import WORD_BYTES, device
+from xdna.machine_choice import chosen_machine
+from xdna.machines import MACHINES, Machine
 
-NPU1_HZ = 1.024e9
-NPU2_HZ = 1.8e9
-SCALE = NPU2_HZ / NPU1_HZ
-# Fitted: the share of the device's exact multiply-accumulates a cycle that mlir-aie's
-# kernel reaches with the open compiler. The share published for npu1 is 0.377; the
-# clock of the measured GEMMs is not published, and at 1.024 GHz they need 0.40. Assumed
-# for npu2.
-KERNEL_EFFICIENCY = 0.40
-# Fitted: the host's part of submitting a run and waiting for it. With the controller's
-# launch and first sync an empty run takes 136 us; 150-170 us were published for two
-# machines.
-NPU1_LAUNCH_SECONDS = 100e-6
-# Lost between two runs of consecutive bytes in DDR: a rate of r becomes
-# r / (1 + overhead / run). On npu2, 62 GB/s in all become the published 37 with runs of
-# 128 bytes and 10 with runs of 16. Not measured on npu1.
-DDR_RUN_OVERHEAD_BYTES = 85.0
+SCALE = MACHINES["krackan-350"].clock_hz / 1.024e9
+# Fitted: the share of the device's multiply-accumulates a cycle that the open
+# compiler's inner loop reaches. With C's loads and stores, 64 x 64 x 64 with C in f32
+# then reaches 0.42 of the peak, and k slices of 512 reach 0.51, as was published.
+PEANO_INNER_EFFICIENCY = 0.52
+# Fitted: a shim begins a burst to DDR at most every so many cycles, all its channels of
+# a direction together. Bursts end at multiples of their longest size. npu1's rows with
+# runs of 112, 128 and 448 bytes and npu2's with runs of 128 bytes fit the same number.
+BURST_CYCLES = 40
+# Fitted: so many cycles more for a line of 64 bytes that a run covers only in part. The
+# only runs measured that do have 112 bytes.
+PARTIAL_LINE_CYCLES = 8
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """Cycles of C (m, n) += A (m, k) B (k, n) on one core: mkn * m k n + mn * m n.
+
+    `mn` holds for C in f32. C is loaded and stored once a call, so in bf16 it is half.
+    """
+
+    mkn: float
+    mn: float
+
+
+# Published for npu1 with the hand-scheduling compiler and C in bf16, on three tiles:
+# m n (0.118 + k / 128). The open compiler's own constant is not published, so it is
+# taken to be the same.
+F32_C_CYCLES = 2 * 0.118
+
+# By compiler: Peano is open, xchesscc schedules by hand.
+KERNELS: Mapping[str, Mapping[str, Mapping[str, KernelTime]]] = {
+    "npu1": {
+        "peano": {"exact": KernelTime(1 / (128 * PEANO_INNER_EFFICIENCY), F32_C_CYCLES)},
+        "xchesscc": {"exact": KernelTime(1 / 128, F32_C_CYCLES)},
+    },
+    "npu2": {
+        # bfp16: two numbers that fit published measurements of three tiles. exact:
+        # npu1's share of 32 multiply-accumulates a cycle, assumed.
+        "peano": {
+            "exact": KernelTime(1 / (32 * PEANO_INNER_EFFICIENCY), F32_C_CYCLES),
+            "bfp16": KernelTime(3.69e-3, 0.155),
+        },
+        # Published with C in bf16, on three tiles: m n (0.068..0.087 + k / 170).
+        "xchesscc": {
+            "exact": KernelTime(1 / 32, F32_C_CYCLES),
+            "bfp16": KernelTime(1 / 170, 2 * 0.0775),
+        },
+    },
+}
+COMPILERS = tuple(KERNELS["npu1"])
 
 
 @dataclass(frozen=True)
 class Timing:
     """Times in cycles of the array's clock, except where the name has another unit."""
 
-    clock_hz: float  # in the default power mode, published measurement
+    clock_hz: float
     # Streams and tile DMA: AM020; published measurement 3.99976 bytes a cycle on npu1.
     cycles_per_word: float  # a word has 4 bytes
     bd_setup: int  # AM020
@@ -61,18 +101,21 @@ class Timing:
     # add up to the 107-116 us of an empty dispatch, a published measurement.
     first_sync: int
     launch: int
-    # The host's part: npu1 fitted, npu2 published measurement of an empty kernel.
-    launch_seconds: float
-    # DDR, published measurements.
-    ddr_bytes_per_second: float  # all shims together, per direction or in all
+    # Instead of `launch`, and without the host's part, where a run follows another in
+    # one list: with the first sync 28 us at 1 GHz. That figure is hearsay among users
+    # of npu1, for which nobody gives a measurement; npu2 is assumed to be as fast.
+    chained_launch: int
+    launch_seconds: float  # the host's part: the machine's
+    # DDR: the machine's rate, and how shims reach it.
+    ddr_bytes_per_second: float
     ddr_directions_shared: bool  # whether reads and writes share that rate
-    ddr_run_overhead_bytes: float
+    burst_bytes: int  # the longest burst
+    burst_cycles: int  # fitted
+    partial_line_cycles: int  # fitted
     # Cores.
     core_instruction: int  # an instruction of the core's own program, assumed
     kernel_call: int  # assumed
-    # A kernel call on a tile (m, k, n) takes mkn * m k n + mn * m n cycles. bfp16: two
-    # numbers that fit published measurements of three tiles.
-    matmul_exact_mkn: float
+    matmul_exact_mkn: float  # `KernelTime`, by arithmetic
     matmul_exact_mn: float
     matmul_bfp16_mkn: float  # 0: the device has no bfp16
     matmul_bfp16_mn: float
@@ -81,31 +124,70 @@ class Timing:
     run_limit_seconds: float = 2.0  # the driver aborts a longer run, published
 
 
-def _cycles_per_word(name: str) -> float:
-    # a stream moves a word a cycle on npu1, two on npu2
-    return WORD_BYTES / device(name).stream_bytes_per_cycle
+def timing(
+    device_name: str, machine: Machine | None = None, compiler: str = "peano"
+) -> Timing:
+    """The times of a device in a machine.
 
+    A part of an NPU, such as "npu1_2col", has the times of the whole.
 
-def _exact_mkn(name: str) -> float:
-    return 1 / (device(name).bf16_macs_per_cycle * KERNEL_EFFICIENCY)
+    Args:
+      machine: by default the chosen one, see `chosen_machine`.
+      compiler: of the cores' kernels, one of `COMPILERS`.
 
-
-TIMINGS = {
-    "npu1": Timing(
-        clock_hz=NPU1_HZ,
-        cycles_per_word=_cycles_per_word("npu1"),
+    Raises:
+      ValueError: if there is no such device or compiler, or the machine's NPU is of
+        another generation.
+    """
+    machine = machine or chosen_machine(device_name)
+    generation = device(device_name).name.split("_")[0]
+    if machine.device != generation:
+        raise ValueError(
+            f"{machine.name} has an {machine.device}, and times of an {generation} are "
+            "asked for"
+        )
+    if compiler not in COMPILERS:
+        raise ValueError(
+            f"compiler must be one of {', '.join(COMPILERS)}, got {compiler!r}"
+        )
+    kernels = KERNELS[generation][compiler]
+    bfp16 = kernels.get("bfp16", KernelTime(0.0, 0.0))
+    return Timing(
+        **_ARRAYS[generation],
+        clock_hz=machine.clock_hz,
+        launch_seconds=machine.launch_seconds,
+        ddr_bytes_per_second=machine.ddr_bytes_per_second,
+        ddr_directions_shared=machine.ddr_directions_shared,
+        burst_bytes=64 << device(generation).burst_code,
+        burst_cycles=BURST_CYCLES,
+        partial_line_cycles=PARTIAL_LINE_CYCLES,
+        # a stream moves a word a cycle on npu1, two on npu2
+        cycles_per_word=WORD_BYTES / device(generation).stream_bytes_per_cycle,
         bd_setup=4,
         channel_start=2,
         bd_chain=2,
         lock=1,
         memtile_release=63,
         hop=4,
-        shim_mm2s_cycles_per_word=1.05,
-        shim_s2mm_cycles_per_word=1.0,
         shim_mm2s_first_task=1330,
         shim_s2mm_first_task=341,
         shim_mm2s_task=325,
         shim_s2mm_task=179,
+        core_instruction=1,
+        kernel_call=20,
+        matmul_exact_mkn=kernels["exact"].mkn,
+        matmul_exact_mn=kernels["exact"].mn,
+        matmul_bfp16_mkn=bfp16.mkn,
+        matmul_bfp16_mn=bfp16.mn,
+        zero_byte=1 / 32,
+        convert_element=1 / 8,
+    )
+
+
+_ARRAYS = {
+    "npu1": dict(
+        shim_mm2s_cycles_per_word=1.05,
+        shim_s2mm_cycles_per_word=1.0,
         write=100,
         lock_write=100,
         maskwrite=210,
@@ -115,65 +197,20 @@ TIMINGS = {
         sync=100,
         first_sync=8000,
         launch=28500,
-        launch_seconds=NPU1_LAUNCH_SECONDS,
-        ddr_bytes_per_second=27e9,
-        ddr_directions_shared=False,
-        ddr_run_overhead_bytes=0.0,
-        core_instruction=1,
-        kernel_call=20,
-        matmul_exact_mkn=_exact_mkn("npu1"),
-        matmul_exact_mn=0.0,
-        matmul_bfp16_mkn=0.0,
-        matmul_bfp16_mn=0.0,
-        zero_byte=1 / 32,
-        convert_element=1 / 8,
+        chained_launch=20000,
     ),
-    "npu2": Timing(
-        clock_hz=NPU2_HZ,
-        cycles_per_word=_cycles_per_word("npu2"),
-        bd_setup=4,
-        channel_start=2,
-        bd_chain=2,
-        lock=1,
-        memtile_release=63,
-        hop=4,
+    "npu2": dict(
         shim_mm2s_cycles_per_word=0.525,
         shim_s2mm_cycles_per_word=0.5,
-        shim_mm2s_first_task=1330,
-        shim_s2mm_first_task=341,
-        shim_mm2s_task=325,
-        shim_s2mm_task=179,
-        write=round(66e-9 * NPU2_HZ),
-        lock_write=round(0.2e-6 * NPU2_HZ),
+        write=round(66e-9 * 1.8e9),
+        lock_write=round(0.2e-6 * 1.8e9),
         maskwrite=round(210 * SCALE),
         blockwrite=round(100 * SCALE),
         blockwrite_word=round(13 * SCALE),
         patch=round(126 * SCALE),
-        sync=round(66e-9 * NPU2_HZ),
+        sync=round(66e-9 * 1.8e9),
         first_sync=20000,
         launch=70000,
-        launch_seconds=60e-6,
-        ddr_bytes_per_second=62e9,
-        ddr_directions_shared=True,
-        ddr_run_overhead_bytes=DDR_RUN_OVERHEAD_BYTES,
-        core_instruction=1,
-        kernel_call=20,
-        matmul_exact_mkn=_exact_mkn("npu2"),
-        matmul_exact_mn=0.0,
-        matmul_bfp16_mkn=3.69e-3,
-        matmul_bfp16_mn=0.155,
-        zero_byte=1 / 32,
-        convert_element=1 / 8,
+        chained_launch=30000,
     ),
 }
-
-
-def timing(device_name: str) -> Timing:
-    """The times of a device.
-
-    A part of an NPU, such as "npu1_2col", has the times of the whole.
-
-    Raises:
-      ValueError: if there is no such device.
-    """
-    return TIMINGS[device(device_name).name.split("_")[0]]

@@ -51,7 +51,7 @@ void Array::Reset() {
     if (tile.core) tile.core->Reset();
   }
   controller->is_done = true;
-  ddr_free[0] = ddr_free[1] = scheduler.now();
+  ddr.Reset(scheduler.now());
 }
 
 bool Array::Acquire(Lock& lock, int value, Agent& agent) {
@@ -99,7 +99,7 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
   run.clock_hz = times.clock_hz;
   run.arithmetic = total.arithmetic;
   for (Agent* agent : Agents()) agent->TakeUsage();
-  for (Cycles& busy : ddr_busy) busy = 0;
+  ddr.BeginRun();
   for (Tile& tile : tiles) {
     if (tile.limits != &limits.shim) continue;
     for (auto& channels : tile.channels) {
@@ -113,17 +113,17 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
 void Array::EndRun() {
   run.runs = 1;
   run.cycles = scheduler.now() - controller->start_time;
-  run.submission_seconds = times.launch_seconds;
+  run.submission_seconds = controller->is_chained ? 0 : times.launch_seconds;
   for (Agent* agent : Agents()) {
     const Usage usage = agent->TakeUsage();
     if (agent == controller.get()) run.controller_cycles = usage.busy;
     run.usage[agent->Name()] = usage;
   }
   if (times.ddr_directions_shared) {
-    run.usage["DDR"].busy = ddr_busy[0];
+    run.usage["DDR"].busy = ddr.busy(0);
   } else {
-    run.usage["DDR read"].busy = ddr_busy[kMm2s];
-    run.usage["DDR write"].busy = ddr_busy[kS2mm];
+    run.usage["DDR read"].busy = ddr.busy(kMm2s);
+    run.usage["DDR write"].busy = ddr.busy(kS2mm);
   }
   total.Add(run);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "aie/sim/engine/controller/controller.h"
+#include "aie/sim/engine/dma/ddr.h"
 #include "aie/sim/engine/dma/route.h"
 #include "aie/sim/engine/scheduler.h"
 #include "aie/sim/engine/tile.h"
@@ -50,9 +51,8 @@ struct Array {
   std::vector<std::unique_ptr<Route>> routes;
   std::unique_ptr<Controller> controller;
   std::vector<DeviceBuffer> arguments;
-  Cycles ddr_free[2] = {0, 0};  // when DDR has served all requests, by direction
-  Cycles ddr_busy[2] = {0, 0};  // by direction; shared directions count in the first
-  int64_t progress = 0;         // words moved, kernels called, operations executed
+  Ddr ddr;
+  int64_t progress = 0;  // words moved, kernels called, operations executed
   Report run, total;
   std::vector<uint32_t> transit;  // words on their way
 

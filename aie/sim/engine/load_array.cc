@@ -19,7 +19,8 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
     : configuration(std::move(from)),
       limits(configuration),
       times(configuration),
-      kernels(std::move(table)) {
+      kernels(std::move(table)),
+      ddr(times, limits.num_columns) {
   MakeTiles();
   LoadLocks();
   CheckBuffers();

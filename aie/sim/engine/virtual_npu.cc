@@ -17,9 +17,9 @@ struct VirtualNpu::State {
   Array array;
   bool is_broken = false;
 
-  void Run(const uint32_t* words, size_t num_words) {
+  void Run(const uint32_t* words, size_t num_words, bool is_chained) {
     Controller& controller = *array.controller;
-    controller.Start(words, num_words);
+    controller.Start(words, num_words, is_chained);
     const Cycles limit =
         controller.start_time +
         static_cast<Cycles>(array.times.run_limit_seconds * array.times.clock_hz);
@@ -50,7 +50,7 @@ VirtualNpu::VirtualNpu(Configuration configuration,
 VirtualNpu::~VirtualNpu() = default;
 
 void VirtualNpu::Run(const uint32_t* words, size_t num_words,
-                     const std::vector<DeviceBuffer>& arguments) {
+                     const std::vector<DeviceBuffer>& arguments, bool is_chained) {
   Array& array = state_->array;
   if (state_->is_broken) {
     throw Trap("the array is in an unknown state since its last trap; reset it");
@@ -61,7 +61,7 @@ void VirtualNpu::Run(const uint32_t* words, size_t num_words,
   }
   state_->is_broken = true;  // stays so if the run traps
   array.BeginRun(arguments);
-  state_->Run(words, num_words);
+  state_->Run(words, num_words, is_chained);
   array.EndRun();
   state_->is_broken = false;
 }

@@ -42,9 +42,9 @@ class VirtualNpu {
 
   // Executes a stream of `num_words` words with those buffer arguments, to its end.
   // The array's state outlives a run, as on silicon. After a Trap no run is possible
-  // until Reset.
+  // until Reset. A chained run follows another of one list, and begins sooner.
   void Run(const uint32_t* words, size_t num_words,
-           const std::vector<DeviceBuffer>& arguments);
+           const std::vector<DeviceBuffer>& arguments, bool is_chained = false);
 
   // Brings the array back to its state after loading. Counters stay.
   void Reset();

@@ -83,10 +83,13 @@ Times::Times(const Configuration& from) {
   sync = read["sync"];
   first_sync = read["first_sync"];
   launch = read["launch"];
+  chained_launch = read["chained_launch"];
   launch_seconds = read["launch_seconds"];
   ddr_cycles_per_byte = clock_hz / double{read["ddr_bytes_per_second"]};
-  ddr_run_overhead_bytes = read["ddr_run_overhead_bytes"];
   ddr_directions_shared = read["ddr_directions_shared"];
+  burst_bytes = read["burst_bytes"];
+  burst_cycles = read["burst_cycles"];
+  partial_line_cycles = read["partial_line_cycles"];
   core_instruction = read["core_instruction"];
   kernel_call = read["kernel_call"];
   run_limit_seconds = read["run_limit_seconds"];

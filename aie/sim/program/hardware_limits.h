@@ -46,10 +46,11 @@ struct Times {
   int64_t lock, memtile_release, hop;
   int64_t write, lock_write, maskwrite, blockwrite;
   double blockwrite_word;
-  int64_t patch, sync, first_sync, launch;
+  int64_t patch, sync, first_sync, launch, chained_launch;
   double launch_seconds;
-  double ddr_cycles_per_byte, ddr_run_overhead_bytes;
+  double ddr_cycles_per_byte;
   bool ddr_directions_shared;
+  int64_t burst_bytes, burst_cycles, partial_line_cycles;
   int64_t core_instruction, kernel_call;
   double run_limit_seconds;
 };

@@ -70,7 +70,7 @@ struct KernelTimes {
   }
 
   double matmul_mkn;       // for each multiply-accumulate
-  double matmul_mn;        // for each element of C
+  double matmul_mn;        // for each element of C in f32; in bf16 it takes half
   double zero_byte;        // for each byte
   double convert_element;  // for each element
 };
@@ -93,7 +93,8 @@ Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
   };
   kernel.cycles = [times, bf16_out](const Arguments& arguments) {
     const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
-    return Rounded(times.matmul_mn * m * n + times.matmul_mkn * m * k * n);
+    const double mn = bf16_out ? times.matmul_mn / 2 : times.matmul_mn;
+    return Rounded(mn * m * n + times.matmul_mkn * m * k * n);
   };
   kernel.macs = [bf16_out](const Arguments& arguments) {
     const auto [m, k, n] = MatmulSizes(arguments, bf16_out);

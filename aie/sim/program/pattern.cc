@@ -6,6 +6,8 @@
 namespace jax_npu::sim {
 namespace {
 
+constexpr int64_t kMaxAlignment = int64_t{1} << 20;
+
 // The same walk with fewer dimensions: those of size 1 are dropped, and two that make
 // one run, where stride_outer = size_inner stride_inner, are joined.
 std::vector<Dimension> Simplified(int64_t length, std::vector<Dimension> dimensions) {
@@ -48,14 +50,16 @@ bool IsDense(std::vector<Dimension> dimensions) {
 Pattern::Pattern(int64_t base, int64_t length, const std::vector<Dimension>& dimensions)
     : base_(base), length_(length) {
   const std::vector<Dimension> simple = Simplified(length, dimensions);
-  int64_t reach = 0, lowest = 0;
+  int64_t reach = 0, lowest = 0, places = base | kMaxAlignment;
   for (const Dimension& d : simple) {
     const int64_t span = (d.size - 1) * d.stride;
     (span < 0 ? lowest : reach) += span;
+    if (&d != &simple.back() && d.size > 1) places |= d.stride;
     padded_ |= d.before != 0 || d.after != 0;
   }
   begin_ = base + lowest;
   end_ = length == 0 ? begin_ : base + reach + 1;
+  alignment_ = places & -places;
   const Dimension& inner = simple.back();
   inner_before_ = inner.before;
   inner_size_ = inner.before + inner.size + inner.after;

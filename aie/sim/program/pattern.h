@@ -32,6 +32,8 @@ class Pattern {
   bool has_pads() const { return padded_; }
   // The longest run of words that lie in a row.
   int64_t run() const { return run_; }
+  // The largest power of two, up to 2^20, at multiples of which all runs begin.
+  int64_t alignment() const { return alignment_; }
 
   // Calls visit(word, n) for each run of n words in a row among the next `count` words,
   // in order. For pads, `word` is -1.
@@ -57,7 +59,7 @@ class Pattern {
   bool InPad() const;
   int64_t PadRun() const;
 
-  int64_t base_ = 0, length_ = 0, begin_ = 0, end_ = 0, run_ = 0;
+  int64_t base_ = 0, length_ = 0, begin_ = 0, end_ = 0, run_ = 0, alignment_ = 1;
   bool is_dense_ = true, padded_ = false;
   // The innermost level: its index, its size with pads, and where its elements begin
   // and end. `row_` is the word of its index 0.

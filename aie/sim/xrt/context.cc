@@ -139,16 +139,18 @@ void hw_context_impl::Work() {
 Progress hw_context_impl::Execute(const std::vector<Invocation>& runs) {
   Progress progress;
   for (const Invocation& run : runs) {
-    progress.state = Execute(run, progress.error);
+    progress.state = Execute(run, progress.num_completed > 0, progress.error);
     if (progress.state != ERT_CMD_STATE_COMPLETED) break;
     ++progress.num_completed;
   }
   return progress;
 }
 
-ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error) {
+ert_cmd_state hw_context_impl::Execute(const Invocation& run, bool is_chained,
+                                       std::string& error) {
   const auto [fault, random] = run.fate;
-  if (fault == Fault::kNone || is_broken_) return ExecuteFaultless(run, error);
+  if (fault == Fault::kNone || is_broken_)
+    return ExecuteFaultless(run, is_chained, error);
   jax_npu::sim::Happened(fault);
   bo_impl* output = run.data.empty() ? nullptr : run.data.back().get();
   switch (fault) {
@@ -160,7 +162,7 @@ ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error
     case Fault::kWrong: {
       std::vector<uint32_t> before;
       if (output != nullptr) before = WordsOf(*output);
-      const ert_cmd_state state = ExecuteFaultless(run, error);
+      const ert_cmd_state state = ExecuteFaultless(run, is_chained, error);
       if (state != ERT_CMD_STATE_COMPLETED || output == nullptr) return state;
       if (fault == Fault::kWrong) {
         SpoilAWord(*output, before, random);
@@ -181,7 +183,7 @@ ert_cmd_state hw_context_impl::Execute(const Invocation& run, std::string& error
   return fault == Fault::kTimeout ? ERT_CMD_STATE_TIMEOUT : ERT_CMD_STATE_ABORT;
 }
 
-ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run,
+ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run, bool is_chained,
                                                 std::string& error) {
   const bool checks = ChecksAreOn();
   const auto fail = [&](ert_cmd_state state, const std::string& what) {
@@ -208,7 +210,7 @@ ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run,
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   try {
     array_->Run(reinterpret_cast<const uint32_t*>(run.instructions->device()),
-                run.num_words, arguments);
+                run.num_words, arguments, is_chained);
   } catch (const std::exception& trap) {
     is_broken_ = true;
     return fail(ERT_CMD_STATE_TIMEOUT, trap.what());

@@ -65,8 +65,9 @@ class hw_context_impl {
  private:
   void Work();
   Progress Execute(const std::vector<Invocation>& runs);
-  ert_cmd_state Execute(const Invocation& run, std::string& error);
-  ert_cmd_state ExecuteFaultless(const Invocation& run, std::string& error);
+  ert_cmd_state Execute(const Invocation& run, bool is_chained, std::string& error);
+  ert_cmd_state ExecuteFaultless(const Invocation& run, bool is_chained,
+                                 std::string& error);
   void DrawFates(Command& command);
 
   const jax_npu::sim::ContextSlot slot_;

@@ -5,7 +5,7 @@ The seconds are a cautious estimate, because they decide how much one run may co
 
 from xdna.devices import WORD_BYTES
 from xdna.gemm.array import INPUT_BYTES, GemmArray
-from xdna.timing import DDR_RUN_OVERHEAD_BYTES, timing
+from xdna.timing import timing
 
 
 def block_bytes(array: GemmArray, padded_k: int) -> tuple[int, int, int]:
@@ -53,11 +53,4 @@ def _array_cycles(array: GemmArray, k_steps: int) -> float:
 
 
 def _ddr_seconds(array: GemmArray, k_steps: int) -> float:
-    # Consecutive bytes in DDR: a row of a tile of A, B and C. The overhead is charged
-    # for npu1 too, where nobody measured it, to keep the estimate cautious.
-    rows = (array.k * INPUT_BYTES, array.n * INPUT_BYTES, array.n * array.out_bytes)
-    ddr_bytes = sum(
-        num_bytes * (1 + DDR_RUN_OVERHEAD_BYTES / row)
-        for num_bytes, row in zip(block_bytes(array, k_steps * array.k), rows)
-    )
-    return ddr_bytes / timing(array.device_name).ddr_bytes_per_second
+    return sum(block_bytes(array, k_steps * array.k)) / 5e9

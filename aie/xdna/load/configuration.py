@@ -19,14 +19,20 @@ from xdna.load.core_calls import Kernels
 from xdna.load.core_lowering import core_lines
 from xdna.load.dma_lowering import dma_lines
 from xdna.load.parameters import parameters
+from xdna.timing import Timing
 
 Words = Sequence[object]  # a line
 
 
-def configuration(module: ModuleOp, is_placed: bool = True) -> str:
+def configuration(
+    module: ModuleOp, is_placed: bool = True, times: Timing | None = None
+) -> str:
     """The text of a design whose addresses, lock ids and BD ids are final.
 
     Cores may be in scf or in cf form; a runtime sequence is left out.
+
+    Args:
+      times: of the array; by default those of the chosen machine.
 
     Raises:
       ValueError: in one line, if the design breaks a limit of its device, or holds
@@ -45,13 +51,15 @@ def configuration(module: ModuleOp, is_placed: bool = True) -> str:
     _check_locks_wait(design)
     functions = [op for op in module.walk() if isinstance(op, FuncOp)]
     kernels = Kernels({op.sym_name.data: op for op in functions})
-    return "".join(" ".join(map(str, line)) + "\n" for line in _lines(design, kernels))
+    return "".join(" ".join(map(str, line)) + "\n" for line in _lines(design, kernels, times))
 
 
-def _lines(design: PlacedDesign, kernels: Kernels) -> Iterator[Words]:
+def _lines(
+    design: PlacedDesign, kernels: Kernels, times: Timing | None
+) -> Iterator[Words]:
     yield "jax-npu-configuration", 1
     yield "device", design.device.name
-    for name, value in parameters(design.device).items():
+    for name, value in parameters(design.device, times).items():
         yield "param", name, value
     yield from _buffer_lines(design)
     yield from _lock_lines(design)

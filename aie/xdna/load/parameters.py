@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from xdna import devices
 from xdna.devices import CORE, MEMTILE, SHIM, Device, TileKind
-from xdna.timing import timing
+from xdna.timing import Timing, timing
 
 # From this generation on, streams may write BDs of memtiles and cores; npu1 hangs.
 FIRST_GENERATION_WITH_RUNTIME_BDS = 4
@@ -25,11 +25,15 @@ DMA_FIELDS = (
 )
 
 
-def parameters(npu: Device) -> dict[str, float]:
-    """Every number of a device that the virtual NPU needs, by its name there."""
+def parameters(npu: Device, times: Timing | None = None) -> dict[str, float]:
+    """Every number of a device that the virtual NPU needs, by its name there.
+
+    Args:
+      times: by default those of the chosen machine.
+    """
     r, s, t = npu.mmul_shape
-    times = asdict(timing(npu.name))
-    times["ddr_directions_shared"] = int(times["ddr_directions_shared"])
+    values = asdict(times or timing(npu.name))
+    values["ddr_directions_shared"] = int(values["ddr_directions_shared"])
     return {
         "num_columns": npu.num_columns,
         "num_rows": npu.num_rows,
@@ -55,7 +59,7 @@ def parameters(npu: Device) -> dict[str, float]:
         **_of_tile(SHIM),
         **_of_tile(MEMTILE),
         **_of_tile(CORE),
-        **{f"time.{name}": value for name, value in times.items()},
+        **{f"time.{name}": value for name, value in values.items()},
     }
 
 

@@ -39,8 +39,8 @@ SIGNATURES = {
     # configuration, arithmetic, b_column_major, kernels, num_kernels
     "npu_sim_open": (POINTER, [TEXT, TEXT, INT, ctypes.POINTER(KernelInfo), INT]),
     "npu_sim_close": (None, [POINTER]),
-    # sim, words, num_words, data and bytes of each argument, num_arguments
-    "npu_sim_run": (INT, [POINTER, POINTER, INT64, POINTERS, INT64S, INT]),
+    # sim, words, num_words, data and bytes of each argument, num_arguments, is_chained
+    "npu_sim_run": (INT, [POINTER, POINTER, INT64, POINTERS, INT64S, INT, INT]),
     "npu_sim_reset": (None, [POINTER]),
     "npu_sim_report": (TEXT, [POINTER, INT]),  # sim, of_all_runs
     "npu_sim_start_trace": (None, [POINTER]),

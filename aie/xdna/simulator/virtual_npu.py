@@ -56,8 +56,16 @@ class VirtualNpu:
         if not self._sim:
             raise ValueError(self._error())
 
-    def run(self, words: ArrayLike, buffers: Sequence[np.ndarray]) -> Report:
+    def run(
+        self,
+        words: ArrayLike,
+        buffers: Sequence[np.ndarray],
+        is_chained: bool = False,
+    ) -> Report:
         """Executes a stream on its buffers, in place, and reports this run.
+
+        Args:
+          is_chained: the run follows another in one list, and begins sooner.
 
         Raises:
           Trap: if silicon would hang or return garbage, or if a kernel raises, whose
@@ -73,7 +81,13 @@ class VirtualNpu:
         )
         sizes = (ctypes.c_int64 * num_buffers)(*(buffer.nbytes for buffer in buffers))
         failed = self._library.npu_sim_run(
-            self._sim, stream.ctypes.data, stream.size, addresses, sizes, num_buffers
+            self._sim,
+            stream.ctypes.data,
+            stream.size,
+            addresses,
+            sizes,
+            num_buffers,
+            is_chained,
         )
         if failed:
             # KeyboardInterrupt and the like must reach the caller as they are.

@@ -66,7 +66,8 @@ uint32_t Controller::Word(size_t offset) const {
   return words_[word + offset];
 }
 
-void Controller::Start(const uint32_t* words, size_t num_words) {
+void Controller::Start(const uint32_t* words, size_t num_words, bool chained) {
+  is_chained = chained;
   words_ = words;
   num_words_ = num_words;
   word = 0;
@@ -77,7 +78,8 @@ void Controller::Start(const uint32_t* words, size_t num_words) {
   CheckHeader();
   array.run.instruction_words = num_words;
   StartWait(Wait::kLatency, "launch");
-  array.scheduler.In(array.times.launch, [this] {
+  const Times& times = array.times;
+  array.scheduler.In(is_chained ? times.chained_launch : times.launch, [this] {
     word = kHeaderWords;
     Next();
   });

@@ -22,11 +22,12 @@ struct Controller : Agent {
   std::string Name() const override { return "controller"; }
   void Granted() override {}  // it never waits for a lock
 
-  void Start(const uint32_t* words, size_t num_words);
+  // A chained run follows another of one list.
+  void Start(const uint32_t* words, size_t num_words, bool is_chained);
   // Called when a channel has sent a token.
   void TokenSent();
 
-  bool is_done = true;
+  bool is_done = true, is_chained = false;
   size_t word = 0;  // the first of the current operation
   Cycles start_time = 0;
   // The channels whose tokens a SYNC waits for: one number in a rectangle of tiles.

@@ -66,22 +66,6 @@ bool IsShim(const Array& array, const Channel& channel) {
   return channel.tile.limits == &array.limits.shim;
 }
 
-// The time at which DDR has served `num_words` for a shim's channel, after all earlier
-// requests. Each run of words in a row costs as much as `ddr_run_overhead_bytes` more.
-Cycles DdrDone(Array& array, const Channel& channel, int64_t num_words) {
-  const Times& times = array.times;
-  const double run_bytes = kWordBytes * channel.pattern.run();
-  const double bytes = kWordBytes * num_words;
-  const auto cycles = static_cast<Cycles>(
-      std::ceil(bytes * (1 + times.ddr_run_overhead_bytes / run_bytes) *
-                times.ddr_cycles_per_byte));
-  const int server = times.ddr_directions_shared ? 0 : channel.direction;
-  Cycles& free = array.ddr_free[server];
-  free = std::max(free, array.scheduler.now()) + cycles;
-  array.ddr_busy[server] += cycles;
-  return free;
-}
-
 }  // namespace
 
 void Route::TryMove(Array& array) {
@@ -99,16 +83,14 @@ void Route::TryMove(Array& array) {
   }
   const Cycles now = array.scheduler.now();
   Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
-  source->StartWork("moves");
-  if (IsShim(array, *source)) {
-    done = std::max(done, DdrDone(array, *source, num_words));
-  }
-  for (const End& end : ends) {
-    end.channel->StartWork("moves");
-    if (IsShim(array, *end.channel)) {
-      done = std::max(done, DdrDone(array, *end.channel, num_words));
-    }
-  }
+  const auto start = [&](Channel& channel) {
+    channel.StartWork("moves");
+    if (!IsShim(array, channel)) return;
+    done = std::max(done, array.ddr.Done(now, channel.tile.at.column, channel.direction,
+                                         channel.pattern, num_words));
+  };
+  start(*source);
+  for (const End& end : ends) start(*end.channel);
   is_moving = true;
   array.scheduler.In(done - now,
                      [this, &array, num_words] { Arrive(array, num_words); });
