@@ -3,18 +3,20 @@
 Core (column c, row r) computes tiles (m, n) of C = A B. A's row blocks enter at four
 columns and are broadcast along the core rows; B's column block c enters at column c
 and is broadcast down it; the cores of a column send C to its memtile, which writes it
-to DDR. Shapes differ only in the shims' transfers and in two parameters of every core.
+to DDR. Shapes differ only in the shims' transfers, in a few words for every core, and
+in locks of memtiles.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from xdna.devices import CONSTANTS_BYTES, CORE, MEMTILE, WORD_BYTES, Device, device
-
-# The stack of a core's GEMM program, as large as in mlir-aie's designs.
-STACK_BYTES = 0xD00
-ALIGNMENT_BYTES = 32  # a core's vector loads need it
+from xdna.gemm.memory import (
+    STACK_BYTES,
+    Buffer,
+    place_in_a_row,
+    place_in_core,
+)
 
 # The default (m, k, n) of one core, as in Rösti & Franz (arXiv 2504.03083). Two buffers
 # of C in f32 fit, and a training step is padded half as much as by 64 x 64 x 64.
@@ -24,7 +26,16 @@ ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
 INPUT_BYTES = ELEMENT_BYTES["bfloat16"]
 ACCUMULATOR_BYTES = ELEMENT_BYTES["float32"]
 
-# Positions of the words in a core's parameter buffer.
+# How A and B lie in DDR:
+# * rows: row-major matrices,
+# * packed_b: A in rows, B as the tiles (k, n) that a column takes, one after the other,
+# * tiles: square tiles of IMAGE_TILE, in blocks of 8 x 8, so that one image serves as A
+#   and as B, transposed or not.
+IMAGES = ("rows", "packed_b", "tiles")
+IMAGE_TILE = 32
+IMAGE_TILE_SIZE = IMAGE_TILE * IMAGE_TILE  # elements
+
+# The words of a core's parameter buffer, in rows and packed_b.
 NUM_TILES_PARAMETER = 0  # tiles of C that the core computes in a run
 NUM_K_STEPS_PARAMETER = 1  # k tiles that each of them sums
 NUM_PARAMETERS = 2
@@ -34,19 +45,28 @@ GO_LOCK = 6  # a core's lock: the host has written the parameters
 A_ARGUMENT, B_ARGUMENT, C_ARGUMENT = range(3)
 A_CHANNEL, B_CHANNEL, C_CHANNEL = 0, 1, 0  # MM2S, MM2S, S2MM
 
-
-@dataclass(frozen=True)
-class Buffer:
-    """A buffer in a tile's data memory."""
-
-    name: str
-    address: int
-    num_bytes: int
+# Slots of a memtile in `tiles`: of the operand that can stay there, and of another.
+RESIDENT_SLOTS = 12
+PASSING_SLOTS = 4
 
 
 @dataclass(frozen=True)
 class GemmArray:
-    """A device, the tile (m, k, n) of one core, and the type of C.
+    """A device, the tile (m, k, n) of one core, and how operands and sums are kept.
+
+    Args:
+      out: type of C in DDR.
+      b_column_major: B lies as (n, k); in `rows` alone.
+      images: how A and B lie in DDR, see `IMAGES`.
+      parts: parts of its rows in which a core takes a tile of A; in `tiles` alone.
+      c_buffers: buffers of C in a core, 1 or 2; 0 for two where banks hold them.
+      k_slice: k of the operands that a memtile takes into a slot, a multiple of k; 0
+        for k. In `rows`, rows of that length are runs in DDR.
+      resident: the operand, a or b, that can stay in the memtiles while the other
+        passes several times, or "" for none; in `tiles` alone.
+      sums: type in which C is kept between k tiles. bfloat16 is less exact than
+        everything that this project computes, and serves to be compared with
+        published designs; C is then bfloat16, too.
 
     Raises:
       ValueError: if the tile does not suit the kernels, or does not fit a core's or a
@@ -59,6 +79,12 @@ class GemmArray:
     n: int = TILE[2]
     out: str = "float32"
     b_column_major: bool = False  # B lies as (n, k)
+    images: str = "rows"
+    parts: int = 1
+    c_buffers: int = 0
+    k_slice: int = 0
+    resident: str = ""
+    sums: str = "float32"
 
     def __post_init__(self) -> None:
         if self.device.num_columns < self.num_rows:
@@ -66,18 +92,48 @@ class GemmArray:
                 f"the GEMM design needs {self.num_rows} columns, one for each block of "
                 f"A's rows; {self.device_name} has {self.device.num_columns}"
             )
-        if self.out not in ELEMENT_BYTES:
-            raise ValueError(
-                f"C must be {' or '.join(ELEMENT_BYTES)}, got {self.out!r}"
-            )
-        for name, multiple in (("m", 16), ("k", 8), ("n", 16)):
+        for what, value, known in (
+            ("C", self.out, tuple(ELEMENT_BYTES)),
+            ("sums", self.sums, tuple(ELEMENT_BYTES)),
+            ("images", self.images, IMAGES),
+            ("c_buffers", self.c_buffers, (0, 1, 2)),
+            ("resident", self.resident, ("", "a", "b")),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"{what} must be {' or '.join(map(str, known))}, got {value!r}"
+                )
+        multiples = (("m", 16), ("k", 8), ("n", 16))
+        if self.is_tiled:
+            multiples = (("m", IMAGE_TILE), ("k", IMAGE_TILE), ("n", IMAGE_TILE))
+        for name, multiple in multiples:
             size = getattr(self, name)
             if size < 1 or size % multiple:
                 raise ValueError(
                     f"the kernels need {name} to be a multiple of {multiple}, "
                     f"got {size}"
                 )
+        self._check_combination()
         _ = self.core_buffers, self.memtile_buffers  # raise where they do not fit
+
+    def _check_combination(self) -> None:
+        if self.k_slice < 0 or self.k_slice % self.k:
+            raise ValueError(
+                f"k_slice must be a multiple of k = {self.k}, got {self.k_slice}"
+            )
+        if self.resident and not self.is_tiled:
+            raise ValueError(f"an operand can be resident in tiles, not {self.images}")
+        if self.b_column_major and self.images != "rows":
+            raise ValueError(f"b_column_major is of rows, got {self.images}")
+        if self.sums == "bfloat16" and (self.out != "bfloat16" or self.is_tiled):
+            raise ValueError("sums in bfloat16 need C in bfloat16, and no tiles")
+        if self.parts < 1 or (self.parts > 1 and not self.is_tiled):
+            raise ValueError(f"parts must be 1, or more in tiles, got {self.parts}")
+        if self.parts > 1 and (self.parts % 2 or self.part_m != IMAGE_TILE):
+            raise ValueError(
+                f"m = {self.m} must have an even number of parts of {IMAGE_TILE} rows, "
+                f"got {self.parts} parts"
+            )
 
     @property
     def device(self) -> Device:
@@ -112,41 +168,79 @@ class GemmArray:
     def out_bytes(self) -> int:
         return ELEMENT_BYTES[self.out]
 
+    @property
+    def is_tiled(self) -> bool:
+        return self.images == "tiles"
+
+    @property
+    def part_m(self) -> int:
+        """Rows of A that a core takes at once."""
+        return self.m // self.parts
+
+    @property
+    def slice_k(self) -> int:
+        """k of one slot of a memtile."""
+        return self.k_slice or self.k
+
+    @property
+    def num_parameters(self) -> int:
+        return 1 if self.is_tiled else NUM_PARAMETERS
+
+    @property
+    def slots(self) -> dict[str, int]:
+        """Slots of A, of B and of C in a memtile."""
+        if not self.is_tiled:
+            return dict.fromkeys("abc", 2)
+        slots = {"a": PASSING_SLOTS, "b": PASSING_SLOTS, "c": 2}
+        return slots | ({self.resident: RESIDENT_SLOTS} if self.resident else {})
+
+    @property
+    def memtile_sends(self) -> dict[str, int]:
+        """The MM2S channels of a memtile, by what they send.
+
+        Even and odd channels have 24 BDs each, also those of S2MM: A has 0, B has 1, C
+        has one of 2-5 for each core. A resident operand fills half of one kind with its
+        slots.
+        """
+        return {
+            "": {"a": 0, "b": 1, "c": 2},
+            "a": {"a": 1, "b": 3, "c": 2},
+            "b": {"a": 2, "b": 0, "c": 1},
+        }[self.resident]
+
     @cached_property
     def core_buffers(self) -> dict[str, Buffer]:
-        """The data memory of every core, with two C buffers where banks hold them.
-
-        The end is left to the linker, which puts constants behind the last buffer.
-        """
+        """The data memory of every core."""
         one_c = self._core_sizes()
         two_c = one_c | {"c_1": one_c["c_0"]}
+        choices = {0: (two_c, one_c), 1: (one_c,), 2: (two_c,)}[self.c_buffers]
         # A buffer that crosses a border is in the way of two banks' accesses, so one C
         # buffer within a bank is better than two across.
         for bank_bytes in (CORE.memory_bytes // CORE.num_banks, CORE.memory_bytes):
-            for sizes in (two_c, one_c):
-                if (buffers := _place_in_banks(sizes, bank_bytes)) is not None:
+            for sizes in choices:
+                if (buffers := place_in_core(sizes, bank_bytes)) is not None:
                     return buffers
         left = CORE.memory_bytes - STACK_BYTES - CONSTANTS_BYTES
         raise ValueError(
             f"a core has {CORE.memory_bytes} bytes, of which the stack takes "
             f"{STACK_BYTES} and the kernels' constants {CONSTANTS_BYTES}; the buffers "
             f"of tile ({self.m}, {self.k}, {self.n}) with C in {self.out} need "
-            f"{sum(one_c.values())} of the {left} left and do not fit; take a smaller "
-            "tile"
+            f"{sum(choices[-1].values())} of the {left} left and do not fit; take a "
+            "smaller tile"
         )
 
     def _core_sizes(self) -> dict[str, int]:
         """Bytes of a core's buffers, with one for C."""
-        # A and B are double buffers: tiles (m, k) and (k, n).
+        # A and B are double buffers: parts (part_m, k) and tiles (k, n).
         sizes = {
-            "parameters": WORD_BYTES * NUM_PARAMETERS,
-            "a_0": self.m * self.k * INPUT_BYTES,
-            "a_1": self.m * self.k * INPUT_BYTES,
+            "parameters": WORD_BYTES * self.num_parameters,
+            "a_0": self.part_m * self.k * INPUT_BYTES,
+            "a_1": self.part_m * self.k * INPUT_BYTES,
             "b_0": self.k * self.n * INPUT_BYTES,
             "b_1": self.k * self.n * INPUT_BYTES,
             "c_0": self.m * self.n * self.out_bytes,
         }
-        if self.out != "float32":  # sums of all of k, converted once to C's type
+        if self.out != self.sums:  # sums of all of k, converted once to C's type
             sizes["accumulator"] = self.m * self.n * ACCUMULATOR_BYTES
         return sizes
 
@@ -157,57 +251,22 @@ class GemmArray:
     @cached_property
     def memtile_buffers(self) -> dict[str, Buffer]:
         """The data memory of every memtile; one without A leaves its place empty."""
-        # All are double buffers. C has the tiles of all cores of the column.
+        # C has the tiles of all cores of the column.
         sizes = {
-            "a": self.m * self.k * INPUT_BYTES,
-            "b": self.k * self.n * INPUT_BYTES,
+            "a": self.m * self.slice_k * INPUT_BYTES,
+            "b": self.slice_k * self.n * INPUT_BYTES,
             "c": self.block_m * self.n * self.out_bytes,
         }
-        buffers, address = {}, 0
-        for name, num_bytes in sizes.items():
-            for half in "01":
-                key = f"{name}_{half}"
-                buffers[key] = Buffer(key, address, num_bytes)
-                address = _align(address + num_bytes)
-        if address > MEMTILE.memory_bytes:
+        slots = {
+            f"{name}_{slot}": sizes[name]
+            for name, count in self.slots.items()
+            for slot in range(count)
+        }
+        buffers = place_in_a_row(slots)
+        needed = max(one.address + one.num_bytes for one in buffers.values())
+        if needed > MEMTILE.memory_bytes:
             raise ValueError(
                 f"a memtile has {MEMTILE.memory_bytes} bytes, the buffers of tile "
-                f"({self.m}, {self.k}, {self.n}) need {address}"
+                f"({self.m}, {self.k}, {self.n}) need {needed}"
             )
         return buffers
-
-
-def _align(address: int) -> int:
-    return -(-address // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-
-
-def _place_in_banks(sizes: dict[str, int], bank_bytes: int) -> dict[str, Buffer] | None:
-    """The buffers' places, or None if they do not fit.
-
-    From the largest to the smallest, each lies at the lowest address where it crosses
-    no border between banks. A buffer larger than a bank begins at a border.
-    """
-    placed = [Buffer("stack", 0, STACK_BYTES)]
-    for name, num_bytes in sorted(sizes.items(), key=lambda item: -item[1]):
-        address = _first_gap(placed, num_bytes, bank_bytes)
-        if address + num_bytes > CORE.memory_bytes - CONSTANTS_BYTES:
-            return None
-        placed.append(Buffer(name, address, num_bytes))
-    return {buffer.name: buffer for buffer in placed[1:]}
-
-
-def _first_gap(placed: Iterable[Buffer], num_bytes: int, bank_bytes: int) -> int:
-    address = 0
-    for buffer in sorted(placed, key=lambda buffer: buffer.address):
-        address = _within_bank(address, num_bytes, bank_bytes)
-        if address + num_bytes <= buffer.address:
-            return address
-        address = max(address, _align(buffer.address + buffer.num_bytes))
-    return _within_bank(address, num_bytes, bank_bytes)
-
-
-def _within_bank(address: int, num_bytes: int, bank_bytes: int) -> int:
-    # Bytes up to the next border. `address` is at least on the next one if they are
-    # too few, and stays where it is if it is on one.
-    room = bank_bytes - address % bank_bytes
-    return address if num_bytes <= room else address + room % bank_bytes

@@ -17,16 +17,6 @@ def block_bytes(array: GemmArray, padded_k: int) -> tuple[int, int, int]:
     )
 
 
-def image_bytes(
-    array: GemmArray, padded_k: int, grid: tuple[int, int, int]
-) -> tuple[int, int, int]:
-    """Bytes of the images of A, B and C in DDR, for a grid of blocks of C."""
-    batch, rows, columns = grid
-    a, b, c = block_bytes(array, padded_k)
-    # Blocks of one row share A, blocks of one column share B.
-    return batch * rows * a, batch * columns * b, batch * rows * columns * c
-
-
 def block_seconds(array: GemmArray, k_steps: int) -> float:
     """Seconds for one block of C: the slowest of cores, streams and DDR.
 

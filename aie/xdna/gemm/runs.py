@@ -1,10 +1,8 @@
-"""The runs of a GEMM: how its blocks of C are split into submissions, and into steps.
+"""The runs of a GEMM: how its blocks of C are split into submissions.
 
 A run is one submission: images of A, B and C in DDR and a stream of transfers. Its
 work is a grid of (batch entry, block row, block column), each point one (block_m,
-block_n) block of C over all of K. A *step* covers up to 64 grid points along one of
-the three dimensions with one transfer per shim channel, through the iteration of the
-buffer descriptor (BD).
+block_n) block of C over all of K.
 """
 
 import itertools
@@ -13,8 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdna.devices import MAX_ITERATIONS, SHIM, WORD_BYTES
-from xdna.gemm.array import INPUT_BYTES, GemmArray
-from xdna.gemm.costs import block_seconds, image_bytes
+from xdna.gemm.array import GemmArray
+from xdna.gemm.costs import block_seconds
+from xdna.gemm.images import ROW_MAJOR, Orders, images_of
+from xdna.gemm.parameters import FIELDS
+from xdna.gemm.steps import (
+    DIMENSIONS,
+    Grid,
+    Step,
+    group_size,
+    passing_steps,
+    resident_steps,
+)
 
 # The driver ends a run after 2 s; half of that leaves room for errors of the estimate.
 MAX_RUN_SECONDS = 1.0
@@ -25,21 +33,20 @@ MAX_STEPS = 1 << 12
 # A product that needs more runs than this is refused.
 MAX_RUNS = 1 << 18
 
-DIMENSIONS = ("batch", "m", "n")  # a grid's, in its order
-
-Grid = tuple[int, int, int]  # (batch, block rows, block columns)
-
 
 @dataclass(frozen=True)
 class Run:
     """One submission: the blocks of C at grid points from `start` to `start + grid`.
 
-    `along` is the dimension in which a step iterates.
+    `along` is the dimension in which a step iterates. With a resident operand, a or b,
+    groups of so many of its blocks stay in the memtiles.
     """
 
     start: Grid
     grid: Grid
     along: str
+    resident: str = ""
+    group: int = 0
 
     @property
     def num_tiles(self) -> int:
@@ -48,28 +55,36 @@ class Run:
 
     @property
     def num_steps(self) -> int:
+        if self.resident:
+            return sum(1 for _ in self.steps())
         length = self.grid[DIMENSIONS.index(self.along)]
         return self.num_tiles // length * -(-length // MAX_ITERATIONS)
 
-    def steps(self) -> Iterator[tuple[Grid, int]]:
-        """(first grid point, number of points along `along`) of each step, in order."""
-        axis = DIMENSIONS.index(self.along)
-        ranges = [range(size) for size in self.grid]
-        ranges[axis] = range(0, self.grid[axis], MAX_ITERATIONS)
-        for point in itertools.product(*ranges):
-            batch, row, column = point
-            left = self.grid[axis] - point[axis]
-            yield (batch, row, column), min(left, MAX_ITERATIONS)
+    def steps(self) -> Iterator[Step]:
+        if self.resident:
+            return resident_steps(self.grid, self.resident, self.group)
+        return passing_steps(self.grid, self.along)
+
+    def loads(self) -> tuple[int, int]:
+        """Block rows of A and block columns of B that the shims read, in all."""
+        loads = {"a": self.num_tiles, "b": self.num_tiles}
+        if self.resident:
+            loads[self.resident] = sum(
+                step.num_blocks for step in self.steps() if step.loads_resident
+            )
+        return loads["a"], loads["b"]
 
 
-def split_into_runs(array: GemmArray, blocks: Grid, k: int) -> Iterator[Run]:
+def split_into_runs(
+    array: GemmArray, blocks: Grid, k: int, orders: Orders = ROW_MAJOR
+) -> Iterator[Run]:
     """The runs that cover every block of C once.
 
     Raises:
       ValueError: if k is too long for a run of one block, or there are too many runs.
     """
-    k_steps = -(-k // array.k)
-    size = _largest_grid(array, blocks, k, k_steps)
+    k_steps = k_steps_of(array, k)
+    size = _largest_grid(array, orders, blocks, k, k_steps)
     num_runs = math.prod(-(-total // part) for total, part in zip(blocks, size))
     if num_runs > MAX_RUNS:
         raise ValueError(
@@ -81,34 +96,55 @@ def split_into_runs(array: GemmArray, blocks: Grid, k: int) -> Iterator[Run]:
         start = batch, rows, columns
         left = [total - first for total, first in zip(blocks, start)]
         grid = min(size[0], left[0]), min(size[1], left[1]), min(size[2], left[2])
-        along = _best_dimension(array, k_steps * array.k, grid)
+        along = _best_dimension(array, orders, k_steps * array.k, grid)
         assert along is not None  # the grid is no larger than one that fits
-        yield Run(start, grid, along)
+        yield _with_resident(array, orders, k_steps, Run(start, grid, along))
+
+
+def k_steps_of(array: GemmArray, k: int) -> int:
+    """k tiles that a core sums: those of k, padded to whole slices."""
+    return -(-k // array.slice_k) * (array.slice_k // array.k)
 
 
 def along_strides(
-    array: GemmArray, padded_k: int, grid: Grid, along: str
+    array: GemmArray, orders: Orders, padded_k: int, grid: Grid, along: str
 ) -> tuple[int, int, int]:
     """Elements of A, B and C from one grid point to the next along a dimension."""
-    _, rows, columns = grid
-    # Images: A (batch, m, k), B (batch, k, n) or (batch, n, k), C (batch, m, n).
-    m, n, k = rows * array.block_m, columns * array.block_n, padded_k
-    b_column_stride = array.block_n * (k if array.b_column_major else 1)
+    a, b, c = images_of(array, orders, padded_k, grid)
     return {
-        "batch": (m * k, k * n, m * n),
-        "m": (array.block_m * k, 0, array.block_m * n),
-        "n": (0, b_column_stride, array.block_n),
+        "batch": (a.batch_stride, b.batch_stride, c.batch_stride),
+        "m": (a.block_stride, 0, c.row_block_stride),
+        "n": (0, b.block_stride, c.block_stride),
     }[along]
 
 
-def _largest_grid(array: GemmArray, blocks: Grid, k: int, k_steps: int) -> Grid:
+def _with_resident(array: GemmArray, orders: Orders, k_steps: int, run: Run) -> Run:
+    """The run with an operand resident, where it can be and that saves traffic."""
+    group = group_size(array, k_steps)
+    if group == 0:
+        return run
+    kept, passing = (1, 2) if array.resident == "a" else (2, 1)
+    padded_k = k_steps * array.k
+    strides_fit = all(
+        length == 1 or _along_strides_fit(array, orders, padded_k, run.grid, along)
+        for along, length in (("m", run.grid[1]), ("n", run.grid[2]))
+    )
+    if run.grid[kept] % group or run.grid[passing] < 2 or not strides_fit:
+        return run
+    resident = Run(run.start, run.grid, run.along, array.resident, group)
+    return resident if resident.num_steps <= MAX_STEPS else run
+
+
+def _largest_grid(
+    array: GemmArray, orders: Orders, blocks: Grid, k: int, k_steps: int
+) -> Grid:
     size = blocks
-    while not _fits(array, k_steps, size):
+    while not _fits(array, orders, k_steps, size):
         axis = _dimension_to_halve(size)
         if size[axis] == 1:
             raise ValueError(
                 f"k = {k} is too long: one block of C needs A and B of "
-                f"{max(image_bytes(array, k_steps * array.k, size))} bytes, "
+                f"{_largest_image(array, orders, k_steps * array.k, size)} bytes, "
                 f"{block_seconds(array, k_steps):.2f} s, or a stride past the limit; "
                 "sum products over parts of k"
             )
@@ -126,24 +162,34 @@ def _dimension_to_halve(size: Grid) -> int:
     return 1 if size[1] >= size[2] else 2
 
 
-def _fits(array: GemmArray, k_steps: int, grid: Grid) -> bool:
+def _fits(array: GemmArray, orders: Orders, k_steps: int, grid: Grid) -> bool:
     padded_k = k_steps * array.k
-    if max(image_bytes(array, padded_k, grid)) > MAX_IMAGE_BYTES:
+    if _largest_image(array, orders, padded_k, grid) > MAX_IMAGE_BYTES:
         return False
     if math.prod(grid) * block_seconds(array, k_steps) > MAX_RUN_SECONDS:
         return False
-    along = _best_dimension(array, padded_k, grid)
-    if along is None or not _row_strides_fit(array, padded_k, grid):
+    if array.is_tiled:
+        limits = FIELDS["num_tiles"].largest, FIELDS["k_steps"].largest
+        if math.prod(grid) > limits[0] or k_steps > limits[1]:
+            return False
+    along = _best_dimension(array, orders, padded_k, grid)
+    if along is None or not _strides_fit(array, orders, padded_k, grid):
         return False
     return Run((0, 0, 0), grid, along).num_steps <= MAX_STEPS
 
 
-def _best_dimension(array: GemmArray, padded_k: int, grid: Grid) -> str | None:
+def _largest_image(array: GemmArray, orders: Orders, padded_k: int, grid: Grid) -> int:
+    return max(image.num_bytes for image in images_of(array, orders, padded_k, grid))
+
+
+def _best_dimension(
+    array: GemmArray, orders: Orders, padded_k: int, grid: Grid
+) -> str | None:
     """The dimension with the fewest steps among those whose strides a BD can hold."""
     possible = [
         along
         for along, length in zip(DIMENSIONS, grid)
-        if length == 1 or _along_strides_fit(array, padded_k, grid, along)
+        if length == 1 or _along_strides_fit(array, orders, padded_k, grid, along)
     ]
     return min(
         possible,
@@ -152,19 +198,25 @@ def _best_dimension(array: GemmArray, padded_k: int, grid: Grid) -> str | None:
     )
 
 
-def _along_strides_fit(array: GemmArray, padded_k: int, grid: Grid, along: str) -> bool:
-    strides = along_strides(array, padded_k, grid, along)
-    element_bytes = INPUT_BYTES, INPUT_BYTES, array.out_bytes
+def _along_strides_fit(
+    array: GemmArray, orders: Orders, padded_k: int, grid: Grid, along: str
+) -> bool:
+    strides = along_strides(array, orders, padded_k, grid, along)
+    images = images_of(array, orders, padded_k, grid)
     return all(
-        _stride_fits(stride * num_bytes)
-        for stride, num_bytes in zip(strides, element_bytes)
+        _stride_fits(stride * image.element_bytes)
+        for stride, image in zip(strides, images)
     )
 
 
-def _row_strides_fit(array: GemmArray, padded_k: int, grid: Grid) -> bool:
-    # A's rows, and B's where it is column-major, are k long; those of B and C are n.
-    row_bytes = grid[2] * array.block_n * max(INPUT_BYTES, array.out_bytes)
-    return _stride_fits(row_bytes) and _stride_fits(padded_k * INPUT_BYTES)
+def _strides_fit(array: GemmArray, orders: Orders, padded_k: int, grid: Grid) -> bool:
+    """Whether a BD can hold the strides within each block."""
+    return all(
+        _stride_fits(stride * image.element_bytes)
+        for image in images_of(array, orders, padded_k, grid)
+        for size, stride in zip(image.sizes, image.strides)
+        if size > 1
+    )
 
 
 def _stride_fits(num_bytes: int) -> bool:

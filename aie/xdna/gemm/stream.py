@@ -6,6 +6,7 @@ again. The first A and B go ahead of the cores' parameters: DDR is slow to start
 """
 
 import functools
+from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,21 +17,20 @@ from xdna.devices import (
     FIRST_CORE_ROW,
     LOCK_STRIDE_BYTES,
     SHIM_ROW,
-    WORD_BYTES,
+    Device,
 )
-from xdna.gemm import costs
-from xdna.gemm.array import (
-    A_CHANNEL,
-    B_CHANNEL,
-    C_CHANNEL,
-    GO_LOCK,
-    NUM_K_STEPS_PARAMETER,
-    NUM_TILES_PARAMETER,
-    GemmArray,
-)
+from xdna.gemm.array import A_CHANNEL, B_CHANNEL, C_CHANNEL, GO_LOCK, GemmArray
+from xdna.gemm.parameters import CoreParameters
+from xdna.gemm.resident import end_of_period, passes_over, starts_of_passes
 from xdna.gemm.runs import Run
+from xdna.gemm.steps import Step
 from xdna.gemm.tiling import Plan
-from xdna.gemm.transfers import STEPS_IN_FLIGHT, run_transfers
+from xdna.gemm.transfers import (
+    STEPS_IN_FLIGHT,
+    OperandTransfers,
+    passed_over_transfers,
+    run_transfers,
+)
 from xdna.stream.decoding import decode
 from xdna.stream.instructions import (
     Sync,
@@ -54,55 +54,119 @@ from xdna.stream.shim_bd import (
 class Schedule(NamedTuple):
     """The meaning of a run's words: the cores' parameters, the transfers as pushed."""
 
-    num_tiles: int
-    k_steps: int
+    parameters: CoreParameters
     transfers: tuple[ShimTransfer, ...]
 
 
 def run_words(plan: Plan, run: Run) -> np.ndarray:
     """The instruction words of one run, uint32, header included."""
-    device = plan.array.device
-    inputs, outputs = run_transfers(plan, run)
-    # A step's transfers in a row: (steps, words).
-    fill = transfer_words(device, inputs).reshape(run.num_steps, -1)
-    drain = transfer_words(device, outputs).reshape(run.num_steps, -1)
-    sync = np.array(operation_words(_sync(plan.array)), np.uint32)
-    parameters = _parameter_words(plan.array, run.num_tiles, plan.k_steps)
-    head = min(run.num_steps, STEPS_IN_FLIGHT)
-    waits = np.tile(sync, (run.num_steps - head, 1))
-    num_operations = (
-        NUM_OPERATIONS * np.size(inputs.bd_id)
-        + NUM_OPERATIONS_WITH_TOKEN * np.size(outputs.bd_id)
-        + len(parameters)
-        + run.num_steps  # syncs
-    )
-    return assemble(
-        device,
-        num_operations,
-        [
-            fill[0],
-            parameters,
-            drain[0],
-            np.hstack([fill[1:head], drain[1:head]]),
-            # From here on a step begins when the one `head` steps before it is done.
-            np.hstack([waits, fill[head:], drain[head:]]),
-            np.tile(sync, head),
-        ],
-    )
+    return _StreamWriter(plan, run).words()
+
+
+class _StreamWriter:
+    """Writes a run's operations, in their order, and counts them."""
+
+    def __init__(self, plan: Plan, run: Run):
+        self.plan, self.run, self.array = plan, run, plan.array
+        self.parts: list[np.ndarray] = []
+        self.num_operations = 0
+        self.in_flight: deque[Step] = deque()
+
+    def words(self) -> np.ndarray:
+        steps = list(self.run.steps())
+        a, b, c = run_transfers(self.plan, self.run, steps)
+        device = self.array.device
+        fills = zip(_by_step(device, a), _by_step(device, b))
+        drains = _by_step(device, c)
+        for index, (step, fill, drain) in enumerate(zip(steps, fills, drains)):
+            if index and step.loads_resident and self.run.resident:
+                self._finish_steps(0)  # the period before must have ended
+            self._finish_steps(STEPS_IN_FLIGHT - 1)
+            for words in fill:
+                self._add(words, NUM_OPERATIONS)
+            if index == 0:
+                self._add(_parameter_words(self.array, self._parameters()), 1)
+            self._add(drain, NUM_OPERATIONS_WITH_TOKEN)
+            self.in_flight.append(step)
+        self._finish_steps(0)
+        self._pass_over()
+        return assemble(device, self.num_operations, self.parts)
+
+    def _parameters(self) -> CoreParameters:
+        return parameters_of(self.plan, self.run)
+
+    def _add(self, words: np.ndarray, operations_each: int) -> None:
+        """Adds transfers or operations, one a row."""
+        self.parts.append(words.reshape(-1))
+        self.num_operations += operations_each * len(words)
+
+    def _finish_steps(self, left: int) -> None:
+        """Waits until no more than `left` steps are in flight."""
+        while len(self.in_flight) > left:
+            step = self.in_flight.popleft()
+            sync = Sync(0, SHIM_ROW, "S2MM", C_CHANNEL, self.array.num_columns)
+            self._wait(sync)
+            if step.further_passes:
+                self._add(starts_of_passes(self.array, step.further_passes), 1)
+            if step.ends_period and self.run.resident:
+                self._add(end_of_period(self.array), 1)
+
+    def _wait(self, sync: Sync) -> None:
+        self._add(np.array([operation_words(sync)], np.uint32), 1)
+
+    def _pass_over(self) -> None:
+        count = self._parameters().passed_over
+        if count == 0:
+            return
+        transfers = passed_over_transfers(self.plan, self.run, count)
+        words = transfer_words(self.array.device, transfers)
+        self._add(words, NUM_OPERATIONS_WITH_TOKEN)
+        channel = A_CHANNEL if self.array.resident == "a" else B_CHANNEL
+        for column in np.asarray(transfers.column).tolist():
+            self._wait(Sync(column, SHIM_ROW, "MM2S", channel))
+
+
+def _by_step(device: Device, operand: OperandTransfers) -> list[np.ndarray]:
+    """The words of each step's transfers, one a row; none where a step has none."""
+    words = transfer_words(device, operand.transfers)
+    num_steps = int(operand.has_transfers.sum())
+    of_step = iter(words.reshape(num_steps, -1, words.shape[-1]))
+    none = words[:0]
+    return [next(of_step) if has else none for has in operand.has_transfers]
+
+
+def parameters_of(plan: Plan, run: Run) -> CoreParameters:
+    """What the run tells every core."""
+    orders = 0
+    if plan.array.is_tiled:
+        orders = (plan.gemm.a_order == "km") | (plan.gemm.b_order == "nk") << 1
+    passed_over = passes_over(plan.array, run, plan.k_steps)
+    return CoreParameters(run.num_tiles, plan.k_steps, passed_over, orders)
 
 
 def schedule(plan: Plan, run: Run) -> Schedule:
     """The schedule that `run_words` encodes."""
-    fill, drain = run_transfers(plan, run)
-    fill_rows, drain_rows = (
-        np.array_split(np.arange(np.size(part.bd_id)), run.num_steps)
-        for part in (fill, drain)
-    )
+    steps = list(run.steps())
+    operands = run_transfers(plan, run, steps)
+    rows = [
+        iter(
+            np.array_split(
+                np.arange(np.size(one.transfers.bd_id)), one.has_transfers.sum()
+            )
+        )
+        for one in operands
+    ]
     transfers = []
-    for fill_step, drain_step in zip(fill_rows, drain_rows):
-        transfers += [_transfer(fill, row) for row in fill_step]
-        transfers += [_transfer(drain, row) for row in drain_step]
-    return Schedule(run.num_tiles, plan.k_steps, tuple(transfers))
+    for index in range(len(steps)):
+        for operand, of_step in zip(operands, rows):
+            if operand.has_transfers[index]:
+                moved = operand.transfers
+                transfers += [_transfer(moved, row) for row in next(of_step)]
+    parameters = parameters_of(plan, run)
+    if parameters.passed_over:
+        rest = passed_over_transfers(plan, run, parameters.passed_over)
+        transfers += [_transfer(rest, row) for row in range(np.size(rest.bd_id))]
+    return Schedule(parameters, tuple(transfers))
 
 
 def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
@@ -113,19 +177,19 @@ def decode_schedule(array: GemmArray, words: ArrayLike) -> Schedule:
     """
     _, stream = decode(words)
     writes = {op.address: op.value for _, op in stream if isinstance(op, Write)}
-    parameters = []
+    values: dict[int, int] = {}
     # Every core must get the same parameters.
-    for position in (NUM_TILES_PARAMETER, NUM_K_STEPS_PARAMETER):
-        addresses = _core_addresses(array, _parameter_offset(array, position))
-        values = {writes[address] for address in addresses if address in writes}
-        if len(values) != 1 or any(address not in writes for address in addresses):
+    for offset in CoreParameters(1, 1).words(array):
+        addresses = _core_addresses(array, offset)
+        written = {writes[address] for address in addresses if address in writes}
+        if len(written) != 1 or any(address not in writes for address in addresses):
             raise ValueError(
-                f"parameter {position} must be one number in every core, got {values}"
+                f"the parameter at {offset:#x} must be one number in every core, got "
+                f"{written}"
             )
-        parameters.append(values.pop())
-    num_tiles, k_steps = parameters
+        values[offset] = written.pop()
     transfers = tuple(transfer for _, transfer in transfers_of(stream))
-    return Schedule(num_tiles, k_steps, transfers)
+    return Schedule(CoreParameters.from_words(array, values), transfers)
 
 
 def fed_by(array: GemmArray) -> dict[tuple[int, int], list[tuple[int, int]]]:
@@ -139,17 +203,14 @@ def fed_by(array: GemmArray) -> dict[tuple[int, int], list[tuple[int, int]]]:
 
 def image_bytes(plan: Plan, run: Run) -> tuple[int, int, int]:
     """Bytes of A, B and C in DDR that a run addresses."""
-    return costs.image_bytes(plan.array, plan.padded_k, run.grid)
+    a, b, c = (image.num_bytes for image in plan.images(run))
+    return a, b, c
 
 
 def _transfer(transfers: ShimTransfers, row: int) -> ShimTransfer:
     values = (np.asarray(field)[row].tolist() for field in transfers)
     fields: list[Any] = [tuple(v) if isinstance(v, list) else v for v in values]
     return canonical(ShimTransfer(*fields))
-
-
-def _sync(array: GemmArray) -> Sync:
-    return Sync(0, SHIM_ROW, "S2MM", C_CHANNEL, num_columns=array.num_columns)
 
 
 @functools.lru_cache(maxsize=64)
@@ -161,19 +222,11 @@ def _core_addresses(array: GemmArray, offset: int) -> list[int]:
     ]
 
 
-def _parameter_offset(array: GemmArray, position: int) -> int:
-    return array.core_buffers["parameters"].address + WORD_BYTES * position
-
-
-def _parameter_words(array: GemmArray, num_tiles: int, k_steps: int) -> np.ndarray:
-    """Both parameters and then the "go" of every core, (writes, 6 words)."""
+def _parameter_words(array: GemmArray, parameters: CoreParameters) -> np.ndarray:
+    """The parameters and then the "go" of every core, (writes, 6 words)."""
     go = CORE.lock_address + LOCK_STRIDE_BYTES * GO_LOCK
     # The "go" last: a core reads the parameters as soon as it has it.
-    values = {
-        _parameter_offset(array, NUM_TILES_PARAMETER): num_tiles,
-        _parameter_offset(array, NUM_K_STEPS_PARAMETER): k_steps,
-        go: 1,
-    }
+    values = parameters.words(array) | {go: 1}
     return np.concatenate(
         [
             write_words(np.array(_core_addresses(array, offset)), value)

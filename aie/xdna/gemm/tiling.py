@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from xdna.gemm.array import GemmArray
 from xdna.gemm.costs import block_bytes, block_seconds
-from xdna.gemm.runs import Grid, Run, split_into_runs
+from xdna.gemm.images import Images, Orders, images_of
+from xdna.gemm.runs import Run, k_steps_of, split_into_runs
+from xdna.gemm.steps import Grid
 
 # A plan that multiplies at least this many times what was asked for carries a notice.
 NOTABLE_PADDING = 4.0
@@ -20,8 +22,8 @@ NOTABLE_PADDING = 4.0
 class Gemm:
     """`batch` products (m, k) x (k, n).
 
-    The orders say how A and B lie, outermost dimension first. Packing reads them by
-    stride, so they change neither the images in DDR nor the runs.
+    The orders say how A and B lie, outermost dimension first. Images in `tiles` lie so,
+    too. Packing of others reads by stride: the orders do not change them.
     """
 
     batch: int
@@ -84,8 +86,17 @@ class Plan:
     def ddr_bytes(self) -> dict[str, int]:
         """Bytes moved between DDR and the array, by operand of the array's GEMM."""
         a, b, c = block_bytes(self.array, self.padded_k)
-        points = math.prod(self.blocks)
-        return {"a": a * points, "b": b * points, "c": c * points}
+        loads = [run.loads() for run in self.runs]
+        num_a, num_b = (sum(one[i] for one in loads) for i in (0, 1))
+        return {"a": a * num_a, "b": b * num_b, "c": c * math.prod(self.blocks)}
+
+    @property
+    def orders(self) -> Orders:
+        """How A and B of the array's GEMM are stored."""
+        return self.gemm.a_order, self.gemm.b_order
+
+    def images(self, run: Run) -> Images:
+        return images_of(self.array, self.orders, self.padded_k, run.grid)
 
     @property
     def seconds(self) -> float:
@@ -138,8 +149,9 @@ def make_plan(
     swapped = math.prod(_blocks(array, turned)) < math.prod(_blocks(array, gemm))
     if swapped:
         gemm = turned
-    runs = split_into_runs(array, _blocks(array, gemm), gemm.k)
-    return Plan(array, gemm, swapped, -(-k // array.k), tuple(runs))
+    orders = gemm.a_order, gemm.b_order
+    runs = split_into_runs(array, _blocks(array, gemm), gemm.k, orders)
+    return Plan(array, gemm, swapped, k_steps_of(array, k), tuple(runs))
 
 
 def _blocks(array: GemmArray, gemm: Gemm) -> Grid:

@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from xdna.arithmetics import ARITHMETICS
-from xdna.gemm.array import C_ARGUMENT, ELEMENT_BYTES
+from xdna.gemm.array import C_ARGUMENT, ELEMENT_BYTES, IMAGE_TILE
 from xdna.gemm.runs import Run
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan
@@ -52,14 +52,38 @@ def submissions(plan: Plan, a: np.ndarray, b: np.ndarray) -> Iterator[Submission
         )
         # The image's sizes; what the operands do not fill is zeros.
         m, n = rows * array.block_m, columns * array.block_n
+        padded_a = _padded(a[batch, row], (batches, m, padded_k))
+        padded_b = _padded(b[batch, :, column], (batches, padded_k, n))
         images = [
-            _padded(a[batch, row], (batches, m, padded_k)),
-            _padded(b[batch, :, column], (batches, padded_k, n)),
+            *operand_images(plan, padded_a, padded_b),
             np.zeros((batches, m, n), OUT_DTYPES[array.out]),
         ]
-        if array.b_column_major:  # (batch, n, k)
-            images[1] = np.ascontiguousarray(images[1].swapaxes(1, 2))
         yield Submission(run, run_words(plan, run), images)
+
+
+def operand_images(plan: Plan, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+    """A (batch, m, k) and B (batch, k, n), padded, as they lie in DDR."""
+    array, (a_order, b_order) = plan.array, plan.orders
+    if array.is_tiled:
+        if a_order == "km":
+            a = a.swapaxes(1, 2)
+        if b_order == "nk":
+            b = b.swapaxes(1, 2)
+        return [_in_tiles(a), _in_tiles(b)]
+    if array.images == "packed_b":  # (batch, n / tile, k, tile)
+        batch, k, n = b.shape
+        b = b.reshape(batch, k, n // array.n, array.n).swapaxes(1, 2)
+    elif array.b_column_major:  # (batch, n, k)
+        b = b.swapaxes(1, 2)
+    return [a, np.ascontiguousarray(b)]
+
+
+def _in_tiles(x: np.ndarray) -> np.ndarray:
+    """(batch, rows, columns) as (batch, rows/32, columns/32, 4, 4, 8, 8)."""
+    batch, rows, columns = x.shape
+    side = IMAGE_TILE
+    x = x.reshape(batch, rows // side, side // 8, 8, columns // side, side // 8, 8)
+    return np.ascontiguousarray(x.transpose(0, 1, 4, 2, 5, 3, 6))
 
 
 def result(plan: Plan, finished: list[Submission]) -> np.ndarray:

@@ -122,7 +122,8 @@ void Channel::Granted() {
 }
 
 void Channel::Ready() {
-  if (const Tile* in = tile.bds[bd].memory_tile) BeginAccess(*in);
+  // What is read may be fetched at once; nothing is written before data comes.
+  if (direction == kMm2s) BeginAccess();
   is_ready = true;
   StartWait(Wait::kStream, "stream");
   if (words_left == 0) {  // an empty BD
@@ -132,7 +133,9 @@ void Channel::Ready() {
   }
 }
 
-void Channel::BeginAccess(const Tile& in) {
+void Channel::BeginAccess() {
+  if (tile.bds[bd].memory_tile == nullptr || access) return;
+  const Tile& in = *tile.bds[bd].memory_tile;
   TileMemory& memory = *in.memory;
   const int64_t begin = pattern.begin() * kWordBytes;
   const int64_t end = pattern.end() * kWordBytes;

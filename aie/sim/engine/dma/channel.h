@@ -37,6 +37,9 @@ struct Channel : Agent {
 
   // Traps if the queue is full.
   void Push(const Task& task);
+  // Called when the route begins to move words of the running BD: from now on nobody
+  // else may use its bytes.
+  void BeginAccess();
   // Called when the route has moved words; they reach an S2MM channel `latency` later.
   void Moved(int64_t num_words, Cycles latency);
   // Whether a queued or running task uses that BD.
@@ -70,7 +73,6 @@ struct Channel : Agent {
   void BeginBd(int id);
   void CheckPattern(const Bd& bd) const;
   void Ready();
-  void BeginAccess(const Tile& in);
   void EndBd(Cycles latency);
   void EndTask();
 

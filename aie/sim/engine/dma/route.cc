@@ -85,6 +85,7 @@ void Route::TryMove(Array& array) {
   Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
   const auto start = [&](Channel& channel) {
     channel.StartWork("moves");
+    channel.BeginAccess();
     if (!IsShim(array, channel)) return;
     done = std::max(done, array.ddr.Done(now, channel.tile.at.column, channel.direction,
                                          channel.pattern, num_words));

@@ -25,6 +25,8 @@ from xdna.dialect.aie import (
 class Transfer:
     """One BD: it waits for a lock, moves `length` elements, releases the other lock.
 
+    It takes `amount` from the one and adds it to the other.
+
     `dims` are (size, stride) in elements, outermost first; without them the transfer
     is linear.
     """
@@ -35,6 +37,7 @@ class Transfer:
     release: SSAValue
     offset: int = 0
     dims: Sequence[tuple[int, int]] | None = None
+    amount: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def dma_program(dma: Dma, channels: Sequence[Channel]) -> Region:
 
 
 def _transfer(transfer: Transfer, bd_id: int, next_bd_id: int) -> None:
-    UseLockOp(transfer.acquire, "AcquireGreaterEqual", 1)
+    UseLockOp(transfer.acquire, "AcquireGreaterEqual", transfer.amount)
     DmaBdOp(
         transfer.buffer,
         transfer.offset,
@@ -83,4 +86,4 @@ def _transfer(transfer: Transfer, bd_id: int, next_bd_id: int) -> None:
         bd_id=bd_id,
         next_bd_id=next_bd_id,
     )
-    UseLockOp(transfer.release, "Release", 1)
+    UseLockOp(transfer.release, "Release", transfer.amount)

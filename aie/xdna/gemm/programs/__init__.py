@@ -1,0 +1,1 @@
+"""The endless programs of the GEMM array: of cores, of memtiles, and of DMA."""
