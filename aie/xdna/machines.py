@@ -118,15 +118,15 @@ MACHINES = {
             name="hx370",
             device="npu2",
             clock_hz=1.8e9,
-            ddr_bytes_per_second=66e9,
+            ddr_bytes_per_second=70e9,
             ddr_directions_shared=True,
             launch_seconds=60e-6,
             cpu=Cpu("AMD Ryzen AI 9 HX 370", 12, 150.0, 80e9),
             power=Power(idle=15.0, npu_busy=24.2, cpu_busy=46.0),
             sources={
                 "clock_hz": "measured, 1.8 GHz",
-                "ddr_bytes_per_second": "assumed within npu2's measured 54-70 GB/s in "
-                "all: this machine has the faster memory (LPDDR5X-7500)",
+                "ddr_bytes_per_second": "assumed: the upper end of npu2's measured "
+                "54-70 GB/s in all, since its memory is the fastest (LPDDR5X-7500)",
                 "launch_seconds": "as krackan-350",
                 "cpu.gflops_per_core": _ASSUMED_CORE,
                 "cpu.memory_bytes_per_second": "assumed: two thirds of "

@@ -21,13 +21,13 @@ SCALE = MACHINES["krackan-350"].clock_hz / 1.024e9
 # compiler's inner loop reaches. With C's loads and stores, 64 x 64 x 64 with C in f32
 # then reaches 0.42 of the peak, and k slices of 512 reach 0.51, as was published.
 PEANO_INNER_EFFICIENCY = 0.52
-# Fitted: a shim begins a burst to DDR at most every so many cycles, all its channels of
-# a direction together. Bursts end at multiples of their longest size. npu1's rows with
-# runs of 112, 128 and 448 bytes and npu2's with runs of 128 bytes fit the same number.
-BURST_CYCLES = 40
+# Fitted: a shim begins a run of consecutive bytes in DDR at most every so many cycles,
+# all its channels of a direction together. npu1's rows with runs of 128 and 448 bytes
+# and npu2's with runs of 128 bytes fit the same number.
+RUN_CYCLES = 40
 # Fitted: so many cycles more for a line of 64 bytes that a run covers only in part. The
 # only runs measured that do have 112 bytes.
-PARTIAL_LINE_CYCLES = 8
+PARTIAL_LINE_CYCLES = 18
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ class Timing:
     # DDR: the machine's rate, and how shims reach it.
     ddr_bytes_per_second: float
     ddr_directions_shared: bool  # whether reads and writes share that rate
-    burst_bytes: int  # the longest burst
-    burst_cycles: int  # fitted
+    run_cycles: int  # fitted
     partial_line_cycles: int  # fitted
     # Cores.
     core_instruction: int  # an instruction of the core's own program, assumed
@@ -161,8 +160,7 @@ def timing(
         launch_seconds=machine.launch_seconds,
         ddr_bytes_per_second=machine.ddr_bytes_per_second,
         ddr_directions_shared=machine.ddr_directions_shared,
-        burst_bytes=64 << device(generation).burst_code,
-        burst_cycles=BURST_CYCLES,
+        run_cycles=RUN_CYCLES,
         partial_line_cycles=PARTIAL_LINE_CYCLES,
         # a stream moves a word a cycle on npu1, two on npu2
         cycles_per_word=WORD_BYTES / device(generation).stream_bytes_per_cycle,

@@ -87,8 +87,7 @@ Times::Times(const Configuration& from) {
   launch_seconds = read["launch_seconds"];
   ddr_cycles_per_byte = clock_hz / double{read["ddr_bytes_per_second"]};
   ddr_directions_shared = read["ddr_directions_shared"];
-  burst_bytes = read["burst_bytes"];
-  burst_cycles = read["burst_cycles"];
+  run_cycles = read["run_cycles"];
   partial_line_cycles = read["partial_line_cycles"];
   core_instruction = read["core_instruction"];
   kernel_call = read["kernel_call"];

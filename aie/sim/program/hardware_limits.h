@@ -50,7 +50,7 @@ struct Times {
   double launch_seconds;
   double ddr_cycles_per_byte;
   bool ddr_directions_shared;
-  int64_t burst_bytes, burst_cycles, partial_line_cycles;
+  int64_t run_cycles, partial_line_cycles;
   int64_t core_instruction, kernel_call;
   double run_limit_seconds;
 };

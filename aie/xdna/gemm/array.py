@@ -64,9 +64,12 @@ class GemmArray:
         for k. In `rows`, rows of that length are runs in DDR.
       resident: the operand, a or b, that can stay in the memtiles while the other
         passes several times, or "" for none; in `tiles` alone.
+      replays: times that a resident operand's slots are sent, fixed in the design, for
+        published designs that fix it; 1 leaves it to the stream.
       sums: type in which C is kept between k tiles. bfloat16 is less exact than
         everything that this project computes, and serves to be compared with
         published designs; C is then bfloat16, too.
+      stack_bytes: of a core's program.
 
     Raises:
       ValueError: if the tile does not suit the kernels, or does not fit a core's or a
@@ -84,7 +87,9 @@ class GemmArray:
     c_buffers: int = 0
     k_slice: int = 0
     resident: str = ""
+    replays: int = 1
     sums: str = "float32"
+    stack_bytes: int = STACK_BYTES
 
     def __post_init__(self) -> None:
         if self.device.num_columns < self.num_rows:
@@ -218,13 +223,15 @@ class GemmArray:
         # buffer within a bank is better than two across.
         for bank_bytes in (CORE.memory_bytes // CORE.num_banks, CORE.memory_bytes):
             for sizes in choices:
-                if (buffers := place_in_core(sizes, bank_bytes)) is not None:
+                if (
+                    buffers := place_in_core(sizes, bank_bytes, self.stack_bytes)
+                ) is not None:
                     return buffers
-        left = CORE.memory_bytes - STACK_BYTES - CONSTANTS_BYTES
+        left = CORE.memory_bytes - self.stack_bytes - CONSTANTS_BYTES
         raise ValueError(
             f"a core has {CORE.memory_bytes} bytes, of which the stack takes "
-            f"{STACK_BYTES} and the kernels' constants {CONSTANTS_BYTES}; the buffers "
-            f"of tile ({self.m}, {self.k}, {self.n}) with C in {self.out} need "
+            f"{self.stack_bytes} and the kernels' constants {CONSTANTS_BYTES}; the "
+            f"buffers of tile ({self.m}, {self.k}, {self.n}) with C in {self.out} need "
             f"{sum(choices[-1].values())} of the {left} left and do not fit; take a "
             "smaller tile"
         )

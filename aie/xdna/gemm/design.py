@@ -25,12 +25,12 @@ from xdna.dialect.aie import (
     TileOp,
 )
 from xdna.gemm.array import A_CHANNEL, B_CHANNEL, C_CHANNEL, GO_LOCK, GemmArray
-from xdna.gemm.memory import STACK_BYTES
 from xdna.gemm.programs.core import core_program
 from xdna.gemm.programs.dma import Channel, Transfer, dma_program
-from xdna.gemm.programs.memtile import FIRST_C_CHANNEL, add_memtile
+from xdna.gemm.programs.memtile import FIRST_C_CHANNEL, add_memtile, core_dims
 from xdna.gemm.programs.tile_parts import (
     ELEMENT_TYPES,
+    Dims,
     Values,
     locks_of,
     num_elements,
@@ -133,25 +133,37 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
     free = {"a": 2, "b": 2, "c": array.num_c_buffers}
     locks = locks_of(tile, free, f"core_{suffix}")
     locks["go"] = LockOp(tile, GO_LOCK, 0, f"go_{suffix}").result
+    arriving = {name: core_dims(array, name) for name in "ab"}
     channels = [
-        Channel("S2MM", A_CHANNEL, _halves(buffers, "a", locks, fills=True)),
-        Channel("S2MM", B_CHANNEL, _halves(buffers, "b", locks, fills=True)),
-        Channel("MM2S", C_CHANNEL, _halves(buffers, "c", locks)),
+        Channel("S2MM", A_CHANNEL, _fills(buffers, "a", locks, arriving["a"])),
+        Channel("S2MM", B_CHANNEL, _fills(buffers, "b", locks, arriving["b"])),
+        Channel("MM2S", C_CHANNEL, _sends(buffers, "c", locks)),
     ]
     MemOp(tile, dma_program(CORE.dma, channels))
     make_program = tiled_core_program if array.is_tiled else core_program
     program = make_program(array, buffers, locks)
-    CoreOp(tile, program, KERNELS_OBJECT, STACK_BYTES)
+    CoreOp(tile, program, KERNELS_OBJECT, array.stack_bytes)
 
 
-def _halves(
-    buffers: Values,
-    name: str,
-    locks: Values,
-    fills: bool = False,
+def _fills(
+    buffers: Values, name: str, locks: Values, dims: Dims | None
 ) -> list[Transfer]:
-    """The transfers that fill, or empty, the halves of a buffer in turn."""
+    """The transfers that fill the halves of a buffer in turn."""
     free, full = locks[f"{name}_free"], locks[f"{name}_full"]
-    acquire, release = (free, full) if fills else (full, free)
-    halves = [buffers[f"{name}_{i}"] for i in "01" if f"{name}_{i}" in buffers]
-    return [Transfer(half, num_elements(half), acquire, release) for half in halves]
+    return [
+        Transfer(half, num_elements(half), free, full, dims=dims)
+        for half in _halves(buffers, name)
+    ]
+
+
+def _sends(buffers: Values, name: str, locks: Values) -> list[Transfer]:
+    """The transfers that empty them."""
+    free, full = locks[f"{name}_free"], locks[f"{name}_full"]
+    return [
+        Transfer(half, num_elements(half), full, free)
+        for half in _halves(buffers, name)
+    ]
+
+
+def _halves(buffers: Values, name: str) -> list[SSAValue]:
+    return [buffers[f"{name}_{i}"] for i in "01" if f"{name}_{i}" in buffers]

@@ -29,7 +29,7 @@ def place_in_a_row(sizes: Mapping[str, int]) -> dict[str, Buffer]:
 
 
 def place_in_core(
-    sizes: Mapping[str, int], bank_bytes: int
+    sizes: Mapping[str, int], bank_bytes: int, stack_bytes: int
 ) -> dict[str, Buffer] | None:
     """The places of a core's buffers behind its stack, or None if they do not fit.
 
@@ -37,7 +37,7 @@ def place_in_core(
     largest to the smallest, each lies at the lowest address where it crosses no border
     between banks. A buffer larger than a bank begins at a border.
     """
-    placed = [Buffer("stack", 0, STACK_BYTES)]
+    placed = [Buffer("stack", 0, stack_bytes)]
     for name, num_bytes in sorted(sizes.items(), key=lambda item: -item[1]):
         address = _first_gap(placed, num_bytes, bank_bytes)
         if address + num_bytes > CORE.memory_bytes - CONSTANTS_BYTES:

@@ -37,7 +37,7 @@ def end_of_period(array: GemmArray) -> np.ndarray:
 
 def passes_over(array: GemmArray, run: Run, k_steps: int) -> int:
     """Slices that end a run without a resident operand at the ring's first slot."""
-    if not array.resident or run.resident:
+    if not array.resident or array.replays > 1 or run.resident:
         return 0
     used = run.num_tiles * k_steps * array.k // array.slice_k
     return -used % array.slots[array.resident]

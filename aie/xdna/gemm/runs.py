@@ -132,6 +132,13 @@ def _with_resident(array: GemmArray, orders: Orders, k_steps: int, run: Run) -> 
     if run.grid[kept] % group or run.grid[passing] < 2 or not strides_fit:
         return run
     resident = Run(run.start, run.grid, run.along, array.resident, group)
+    if array.replays > 1:
+        if run.grid[passing] != array.replays:
+            raise ValueError(
+                f"the design sends its resident operand {array.replays} times, and "
+                f"{run.grid[passing]} blocks pass by"
+            )
+        return resident
     return resident if resident.num_steps <= MAX_STEPS else run
 
 

@@ -71,6 +71,8 @@ class _StreamWriter:
         self.parts: list[np.ndarray] = []
         self.num_operations = 0
         self.in_flight: deque[Step] = deque()
+        # Whether the stream writes locks for a resident operand.
+        self.is_written = run.resident != "" and plan.array.replays == 1
 
     def words(self) -> np.ndarray:
         steps = list(self.run.steps())
@@ -79,7 +81,7 @@ class _StreamWriter:
         fills = zip(_by_step(device, a), _by_step(device, b))
         drains = _by_step(device, c)
         for index, (step, fill, drain) in enumerate(zip(steps, fills, drains)):
-            if index and step.loads_resident and self.run.resident:
+            if index and step.loads_resident and self.is_written:
                 self._finish_steps(0)  # the period before must have ended
             self._finish_steps(STEPS_IN_FLIGHT - 1)
             for words in fill:
@@ -106,9 +108,9 @@ class _StreamWriter:
             step = self.in_flight.popleft()
             sync = Sync(0, SHIM_ROW, "S2MM", C_CHANNEL, self.array.num_columns)
             self._wait(sync)
-            if step.further_passes:
+            if step.further_passes and self.is_written:
                 self._add(starts_of_passes(self.array, step.further_passes), 1)
-            if step.ends_period and self.run.resident:
+            if step.ends_period and self.is_written:
                 self._add(end_of_period(self.array), 1)
 
     def _wait(self, sync: Sync) -> None:

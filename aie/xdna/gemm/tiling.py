@@ -147,11 +147,18 @@ def make_plan(
     gemm = Gemm(batch, m, k, n, a_order, b_order)
     turned = gemm.swapped()
     swapped = math.prod(_blocks(array, turned)) < math.prod(_blocks(array, gemm))
-    if swapped:
-        gemm = turned
+    return plan_of(array, turned if swapped else gemm, swapped)
+
+
+def plan_of(array: GemmArray, gemm: Gemm, swapped: bool = False) -> Plan:
+    """The plan for a GEMM the way round that it is given.
+
+    Raises:
+      ValueError: if k is too long for one run.
+    """
     orders = gemm.a_order, gemm.b_order
     runs = split_into_runs(array, _blocks(array, gemm), gemm.k, orders)
-    return Plan(array, gemm, swapped, k_steps_of(array, k), tuple(runs))
+    return Plan(array, gemm, swapped, k_steps_of(array, gemm.k), tuple(runs))
 
 
 def _blocks(array: GemmArray, gemm: Gemm) -> Grid:

@@ -10,14 +10,14 @@ namespace {
 
 constexpr double kLineBytes = 64;
 
-// Pieces of `size` bytes, at multiples of it, that a run touches on average where it
-// begins at any multiple of `alignment` bytes. Sizes and alignments are powers of two.
-double Touched(double run_bytes, double alignment, double size) {
-  const double step = std::min(alignment, size);
-  return 1 + (step * std::ceil(run_bytes / step) - step) / size;
+// Lines that a run touches on average, where it begins at any multiple of `alignment`
+// bytes, a power of two.
+double TouchedLines(double run_bytes, double alignment) {
+  const double step = std::min(alignment, kLineBytes);
+  return 1 + (step * std::ceil(run_bytes / step) - step) / kLineBytes;
 }
 
-// Lines that such a run covers as a whole.
+// Lines that it covers as a whole.
 double WholeLines(double run_bytes, double alignment) {
   const double step = std::min(alignment, kLineBytes);
   return std::max(0.0, (step * std::floor(run_bytes / step) + step) / kLineBytes - 1);
@@ -33,16 +33,15 @@ Cycles Ddr::Done(Cycles now, int column, int direction, const Pattern& pattern,
   const double run_bytes = kWordBytes * std::min(pattern.run(), num_words);
   const double num_runs = kWordBytes * num_words / run_bytes;
   const double alignment = kWordBytes * pattern.alignment();
-  const double bursts = Touched(run_bytes, alignment, times_.burst_bytes);
-  const double lines = Touched(run_bytes, alignment, kLineBytes);
+  const double lines = TouchedLines(run_bytes, alignment);
   const double partial_lines = lines - WholeLines(run_bytes, alignment);
   const auto cycles_of = [](double cycles) {
     return static_cast<Cycles>(std::ceil(cycles));
   };
   Cycles& port = port_free_[2 * column + direction];
   port = std::max(port, now) +
-         cycles_of(num_runs * (bursts * times_.burst_cycles +
-                               partial_lines * times_.partial_line_cycles));
+         cycles_of(num_runs *
+                   (times_.run_cycles + partial_lines * times_.partial_line_cycles));
   const int server = times_.ddr_directions_shared ? 0 : direction;
   const Cycles moving =
       cycles_of(num_runs * lines * kLineBytes * times_.ddr_cycles_per_byte);

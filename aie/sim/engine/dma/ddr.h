@@ -1,8 +1,8 @@
 // The time that transfers between shims and DDR take.
 //
-// A shim cuts each run of bytes into bursts, which end at multiples of the longest one,
-// and begins one in a fixed time, all its channels of a direction together. DDR moves
-// whole lines, one after the other, for all shims.
+// A shim begins each run of consecutive bytes in a fixed time, all its channels of a
+// direction together, and lines that a run covers in part take longer. DDR moves whole
+// lines, one after the other, for all shims.
 
 #ifndef JAX_NPU_AIE_SIM_ENGINE_DMA_DDR_H_
 #define JAX_NPU_AIE_SIM_ENGINE_DMA_DDR_H_

@@ -20,11 +20,15 @@ from xdna.gemm.array import (
     GemmArray,
 )
 from xdna.gemm.programs.dma import Channel, Transfer, dma_program
-from xdna.gemm.programs.tile_parts import ELEMENT_TYPES, Values, locks_of, num_elements
+from xdna.gemm.programs.tile_parts import (
+    ELEMENT_TYPES,
+    Dims,
+    Values,
+    locks_of,
+    num_elements,
+)
 
 FIRST_C_CHANNEL = 2  # S2MM, one for each core of the column
-
-Dims = list[tuple[int, int]]
 
 
 def add_memtile(array: GemmArray, column: int, tile: SSAValue) -> None:
@@ -61,17 +65,12 @@ def _free_counts(array: GemmArray, operands: Sequence[str]) -> dict[str, int]:
     counts = {}
     if array.resident in operands:
         slots = range(array.slots[array.resident])
-        counts = {f"{array.resident}{slot}": 1 for slot in slots}
+        counts = {f"{array.resident}{slot}": array.replays for slot in slots}
     for operand in operands:
         if operand != array.resident:
-            counts[operand] = array.slots[operand] * _sends_per_slot(array)
+            counts[operand] = array.slots[operand]
     # Each core of the column fills its own part of C, so each part has its own locks.
     return counts | {f"c{row}": array.slots["c"] for row in range(array.num_rows)}
-
-
-def _sends_per_slot(array: GemmArray) -> int:
-    """Transfers that send a slot to the cores: from rows, one for each tile of k."""
-    return 1 if array.is_tiled else array.slice_k // array.k
 
 
 def _input_channels(
@@ -79,16 +78,16 @@ def _input_channels(
 ) -> list[Channel]:
     """A memtile's way of A or B: in from DDR, out to the cores."""
     fills, sends = [], []
-    count = _sends_per_slot(array)
+    dims = _send_dims(array, operand)
     for slot in range(array.slots[operand]):
         buffer = buffers[f"{operand}_{slot}"]
-        name = f"{operand}{slot}" if operand == array.resident else operand
-        free, full = locks[f"{name}_free"], locks[f"{name}_full"]
         size = num_elements(buffer)
-        fills.append(Transfer(buffer, size, free, full, amount=count))
-        for index in range(count):
-            offset, dims = _send_pattern(array, operand, index)
-            sends.append(Transfer(buffer, size // count, full, free, offset, dims))
+        is_resident = operand == array.resident
+        name = f"{operand}{slot}" if is_resident else operand
+        free, full = locks[f"{name}_free"], locks[f"{name}_full"]
+        amount = array.replays if is_resident else 1
+        fills.append(Transfer(buffer, size, free, full, amount=amount))
+        sends.append(Transfer(buffer, size, full, free, dims=dims))
     incoming = {"a": A_CHANNEL, "b": B_CHANNEL}[operand]
     return [
         Channel("S2MM", incoming, fills),
@@ -96,36 +95,51 @@ def _input_channels(
     ]
 
 
-def _send_pattern(
-    array: GemmArray, operand: str, index: int
-) -> tuple[int, Dims | None]:
-    """Offset and (size, stride)s of the transfer of k tile `index` of a slot.
+def _send_dims(array: GemmArray, operand: str) -> Dims | None:
+    """(size, stride)s in which a slot leaves for the cores.
 
-    Row-major slices become the L1 layouts of `matmul_bf16_f32`, blocks (r, s) of A and
-    (s, t) of B, the matrix instruction's. Slices of image tiles arrive as [k/32][m/32]
-    and stay so, but for parts of A's rows, which leave one after the other.
+    Row-major slices leave as blocks (r, s) of A and (s, t) of B, those of the matrix
+    instruction, in the order of the L1 layouts; `core_dims` does the rest where a slice
+    has several tiles of k. Slices of image tiles arrive as [k/32][m/32] and stay so,
+    but for parts of A's rows, which leave one after the other.
     """
     m, k, n, slice_k = array.m, array.k, array.n, array.slice_k
     if array.is_tiled:
         if operand == "b" or array.parts == 1:
-            return 0, None
+            return None
         per_k = k // IMAGE_TILE
         step = array.parts * IMAGE_TILE_SIZE  # from one 32 of k to the next
-        return 0, [
+        return [
             (slice_k // k, per_k * step),
             (array.parts, IMAGE_TILE_SIZE),
             (per_k, step),
             (IMAGE_TILE_SIZE, 1),
         ]
     r, s, t = array.device.mmul_shape
-    if operand == "a":  # (m, slice_k) to [m/r][k/s][r][s]
-        dims = [(m // r, r * slice_k), (k // s, s), (r, slice_k), (s, 1)]
-        return index * k, dims
-    if array.b_column_major:  # (n, slice_k) to [n/t][k/s][t][s]
-        dims = [(n // t, t * slice_k), (k // s, s), (t, slice_k), (s, 1)]
-        return index * k, dims
-    # (slice_k, n) to [k/s][n/t][s][t]
-    return index * k * n, [(k // s, s * n), (n // t, t), (s, n), (t, 1)]
+    if operand == "b" and not array.b_column_major:
+        # (slice_k, n) to [slice_k/s][n/t][s][t]
+        return [(slice_k // s, s * n), (n // t, t), (s, n), (t, 1)]
+    free, block = (m, r) if operand == "a" else (n, t)
+    if slice_k == k:  # (free, k) to [free/block][k/s][block][s]
+        return [(free // block, block * k), (k // s, s), (block, k), (s, 1)]
+    # (free, slice_k) to [slice_k/k][k/s][free][s]
+    return [(slice_k // k, k), (k // s, s), (free, slice_k), (s, 1)]
+
+
+def core_dims(array: GemmArray, operand: str) -> Dims | None:
+    """(size, stride)s in which a core stores a tile of A or B as it arrives."""
+    if array.is_tiled or array.slice_k == array.k:
+        return None
+    if operand == "b" and not array.b_column_major:
+        return None
+    r, s, t = array.device.mmul_shape
+    free, block = (array.m, r) if operand == "a" else (array.n, t)
+    # [k/s][free][s] to [free/block][k/s][block][s]
+    return [
+        (array.k // s, block * s),
+        (free // block, block * array.k),
+        (block * s, 1),
+    ]
 
 
 def _c_channels(array: GemmArray, buffers: Values, locks: Values) -> list[Channel]:

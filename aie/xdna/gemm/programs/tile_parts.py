@@ -10,6 +10,7 @@ from xdna.dialect.aie import LockOp
 ELEMENT_TYPES = {"bfloat16": bf16, "float32": f32}
 
 Values = Mapping[str, SSAValue]
+Dims = list[tuple[int, int]]  # (size, stride)s in elements, outermost first
 
 
 def locks_of(

@@ -1,0 +1,51 @@
+"""The kernels that a core of the GEMM array calls, and their times."""
+
+from typing import NamedTuple
+
+from xdna.gemm.array import ELEMENT_BYTES, GemmArray
+from xdna.timing import Timing
+
+SHORT_NAMES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class KernelCall(NamedTuple):
+    """A call, as the virtual NPU needs it.
+
+    Args:
+      accesses: for each argument r (read), w (written), b (both), or - for a number.
+      cycles: without the time to call it.
+    """
+
+    name: str
+    accesses: str
+    cycles: float
+    macs: int = 0
+
+
+def kernel_calls(
+    array: GemmArray, times: Timing, arithmetic: str = "exact"
+) -> list[KernelCall]:
+    """All kernels of a design: to clear sums, to multiply, perhaps to convert."""
+    sums = SHORT_NAMES[array.sums]
+    m, k, n = array.part_m, array.k, array.n
+    mkn, mn = {
+        "exact": (times.matmul_exact_mkn, times.matmul_exact_mn),
+        "bfp16": (times.matmul_bfp16_mkn, times.matmul_bfp16_mn),
+    }[arithmetic]
+    if array.sums == "bfloat16":  # half the bytes to load and store
+        mn /= 2
+    of_sums = ELEMENT_BYTES[array.sums]
+    zero = times.zero_byte * array.m * n * of_sums
+    calls = [
+        KernelCall(f"zero_{sums}", "w", zero),
+        KernelCall(
+            "matmul_tiles_bf16_f32" if array.is_tiled else f"matmul_bf16_{sums}",
+            "rrb--" if array.is_tiled else "rrb",
+            mkn * m * k * n + mn * m * n,
+            m * k * n,
+        ),
+    ]
+    if array.out != array.sums:
+        convert = times.convert_element * array.m * n
+        calls.append(KernelCall("convert_f32_bf16", "rw", convert))
+    return calls
