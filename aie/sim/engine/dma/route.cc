@@ -62,6 +62,9 @@ void Scatter(Array& array, Channel& end, int64_t num_words) {
   });
 }
 
+// Shims share DDR by turns, so a long BD must not keep it for itself.
+constexpr int64_t kDdrTurnWords = 2048;
+
 bool IsShim(const Array& array, const Channel& channel) {
   return channel.tile.limits == &array.limits.shim;
 }
@@ -80,6 +83,9 @@ void Route::TryMove(Array& array) {
     if (!end.channel->is_ready) return;
     num_words = std::min(num_words, end.channel->words_left);
     pace = std::max(pace, cycles_per_word(*end.channel));
+  }
+  if (IsShim(array, *source) || IsShim(array, *ends.front().channel)) {
+    num_words = std::min(num_words, kDdrTurnWords);
   }
   const Cycles now = array.scheduler.now();
   Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
