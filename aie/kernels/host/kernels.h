@@ -1,10 +1,10 @@
 // The kernels compiled for the host, which the virtual cores and the tests call.
 //
-// There is one table per instruction set. "reference" is matmul.cc itself over scalar
-// macs and defines the result: all others compute the same bits, except with kAieFast.
-// kAieFast adds in the order that suits the CPU, makes NaNs and infinities as f32 does,
-// and flushes denormals where AVX512-BF16's instructions do. Threads may call at the
-// same time.
+// There is one table per instruction set. "reference" is the kernels' sources over
+// scalar macs and defines the result: all others compute the same bits, except with
+// kAieFast. kAieFast adds in the order that suits the CPU, makes NaNs and infinities as
+// f32 does, and flushes denormals where AVX512-BF16's instructions do. Threads may call
+// at the same time.
 #pragma once
 
 enum AieArithmetic {
@@ -18,14 +18,17 @@ enum AieArithmetic {
 struct AieMatmul {
   int mmul_size;     // 4: mmul 4x8x4, 8: mmul 8x8x8
   int arithmetic;    // an AieArithmetic
-  unsigned m, k, n;  // multiples of 16, 8, 16
-  int b_col_major;
-  int bf16_out;  // C is bf16: every call loads it and rounds it again
+  unsigned m, k, n;  // multiples of 16, 8, 16; of 32 with in_tiles
+  int b_col_major;   // without in_tiles
+  int bf16_out;      // without in_tiles; every call loads C and rounds it again
+  int in_tiles;      // A and B lie as in matmul_tiles.cc, and C points to the part
+  int a_transposed, b_transposed;  // with in_tiles
 };
 
 struct AieKernels {
   const char* isa;
-  // C += A B in the layouts of matmul.cc. Returns null, or what is wrong with the call.
+  // C += A B in the layouts of matmul.cc or, with in_tiles, of matmul_tiles.cc. Returns
+  // null, or what is wrong with the call.
   const char* (*matmul)(const AieMatmul* call, const void* a, const void* b, void* c);
   // `size` counts elements and is a multiple of 16.
   void (*zero)(int is_bf16, unsigned size, void* c);

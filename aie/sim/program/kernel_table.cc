@@ -42,6 +42,31 @@ Sizes MatmulSizes(const Arguments& arguments, bool bf16_out) {
   return {m, k, n};
 }
 
+// The sizes of one call, of a part of C's rows. A and B lie in tiles, so that their
+// types only say how large they are.
+Sizes MatmulTilesSizes(const Arguments& arguments) {
+  const auto [m, k] = MatrixShape(arguments[0], "bf16");
+  const auto [b_rows, b_columns] = MatrixShape(arguments[1], "bf16");
+  const auto [rows, n] = MatrixShape(arguments[2], "f32");
+  if (m <= 0 || rows % m != 0 || b_rows * b_columns != k * n) {
+    throw std::invalid_argument("the kernel's operands do not fit each other");
+  }
+  return {m, k, n};
+}
+
+// The integer that the kernel takes here, in [0, end).
+int64_t Scalar(const KernelArgument& argument, const std::string& name, int64_t end) {
+  if (argument.type != nullptr) {
+    throw std::invalid_argument("the kernel takes an integer, " + name +
+                                ", and got a buffer");
+  }
+  if (argument.scalar < 0 || argument.scalar >= end) {
+    throw std::invalid_argument(name + " must be in 0 to " + std::to_string(end - 1) +
+                                ", got " + std::to_string(argument.scalar));
+  }
+  return argument.scalar;
+}
+
 AieArithmetic ArithmeticOf(const std::string& name, int generation) {
   if (name == "exact") return generation == kAie2p ? kAieSequential : kAieExact;
   if (name == "fast") return kAieFast;
@@ -75,30 +100,64 @@ struct KernelTimes {
   double convert_element;  // for each element
 };
 
+using SizesOf = std::function<Sizes(const Arguments&)>;
+
+// A kernel that multiplies, without its `run`.
+Kernel Product(const KernelTimes& times, const SizesOf& sizes_of,
+               bool bf16_out = false) {
+  Kernel kernel;
+  kernel.accesses = {Access::kRead, Access::kRead, Access::kReadWrite};
+  const double mn = bf16_out ? times.matmul_mn / 2 : times.matmul_mn;
+  kernel.cycles = [mn, mkn = times.matmul_mkn, sizes_of](const Arguments& arguments) {
+    const auto [m, k, n] = sizes_of(arguments);
+    return Rounded(mn * m * n + mkn * m * k * n);
+  };
+  kernel.macs = [sizes_of](const Arguments& arguments) {
+    const auto [m, k, n] = sizes_of(arguments);
+    return m * k * n;
+  };
+  return kernel;
+}
+
+void Multiply(const AieKernels& host, AieMatmul call, const Sizes& sizes,
+              const Arguments& arguments, void* c) {
+  call.m = sizes.m;
+  call.k = sizes.k;
+  call.n = sizes.n;
+  const char* error = host.matmul(&call, arguments[0].data, arguments[1].data, c);
+  if (error != nullptr) throw std::invalid_argument(error);
+}
+
 // C += A B; arguments A, B and C.
 Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
               bool bf16_out) {
   call.bf16_out = bf16_out;
-  Kernel kernel;
-  kernel.accesses = {Access::kRead, Access::kRead, Access::kReadWrite};
+  const SizesOf sizes_of = [bf16_out](const Arguments& arguments) {
+    return MatmulSizes(arguments, bf16_out);
+  };
+  Kernel kernel = Product(times, sizes_of, bf16_out);
+  kernel.run = [&host, call, sizes_of](const Arguments& arguments) {
+    Multiply(host, call, sizes_of(arguments), arguments, arguments[2].data);
+  };
+  return kernel;
+}
+
+// C += A B on a part of C's rows, with A and B in tiles; arguments A, B, C, the part's
+// number and the orders: bit 0 if A is transposed, bit 1 if B is.
+Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times) {
+  call.in_tiles = true;
+  Kernel kernel = Product(times, MatmulTilesSizes);
+  kernel.accesses.insert(kernel.accesses.end(), 2, Access::kNone);
   kernel.run = [&host, call](const Arguments& arguments) {
-    const Sizes sizes = MatmulSizes(arguments, call.bf16_out);
-    AieMatmul sized = call;
-    sized.m = sizes.m;
-    sized.k = sizes.k;
-    sized.n = sizes.n;
-    const char* error =
-        host.matmul(&sized, arguments[0].data, arguments[1].data, arguments[2].data);
-    if (error != nullptr) throw std::invalid_argument(error);
-  };
-  kernel.cycles = [times, bf16_out](const Arguments& arguments) {
-    const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
-    const double mn = bf16_out ? times.matmul_mn / 2 : times.matmul_mn;
-    return Rounded(mn * m * n + times.matmul_mkn * m * k * n);
-  };
-  kernel.macs = [bf16_out](const Arguments& arguments) {
-    const auto [m, k, n] = MatmulSizes(arguments, bf16_out);
-    return m * k * n;
+    const Sizes sizes = MatmulTilesSizes(arguments);
+    const int64_t rows = MatrixShape(arguments[2], "f32").first;
+    const int64_t part = Scalar(arguments[3], "the part", rows / sizes.m);
+    const int64_t orders = Scalar(arguments[4], "the orders", 4);
+    AieMatmul ordered = call;
+    ordered.a_transposed = orders & 1;
+    ordered.b_transposed = orders >> 1;
+    float* c = static_cast<float*>(arguments[2].data) + part * sizes.m * sizes.n;
+    Multiply(host, ordered, sizes, arguments, c);
   };
   return kernel;
 }
@@ -149,6 +208,7 @@ KernelTable BuiltInKernels(const Configuration& configuration,
   return {
       {"matmul_bf16_f32", Matmul(host, call, times, false)},
       {"matmul_bf16_bf16", Matmul(host, call, times, true)},
+      {"matmul_tiles_bf16_f32", MatmulTiles(host, call, times)},
       {"zero_f32", Zero(host, times, false)},
       {"zero_bf16", Zero(host, times, true)},
       {"convert_f32_bf16", Convert(host, times)},

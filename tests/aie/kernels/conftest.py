@@ -8,6 +8,8 @@ import pytest
 
 from jax_npu.runtime.extension import library_path
 
+from .layouts import aligned, in_tiles, tiled, untiled
+
 LIBRARY = "libaie_kernels.so"
 INSTRUCTION_SETS = ("avx512", "avx512bf16", "avx2", "portable", "reference")
 ARITHMETICS = ("exact", "sequential", "bfp16", "bfp16_floor", "fast")
@@ -25,6 +27,9 @@ class Call(ctypes.Structure):
             "n",
             "b_col_major",
             "bf16_out",
+            "in_tiles",
+            "a_transposed",
+            "b_transposed",
         )
     )
 
@@ -46,27 +51,6 @@ class Table(ctypes.Structure):
             "convert",
             ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_uint, *2 * [ctypes.c_void_p]),
         ),
-    )
-
-
-def aligned(x, offset_bytes=0):
-    """A flat copy on 64 bytes, or that far from it."""
-    memory = np.empty(x.nbytes + 128, np.uint8)
-    start = -memory.ctypes.data % 64 + offset_bytes
-    copy = memory[start : start + x.nbytes].view(x.dtype)
-    copy[...] = x.ravel()
-    return copy
-
-
-def tiled(x, rows, cols):
-    """A matrix as blocks of (rows, cols), in the order of a core's memory."""
-    m, n = x.shape
-    return x.reshape(m // rows, rows, n // cols, cols).transpose(0, 2, 1, 3)
-
-
-def untiled(x, m, n, rows, cols):
-    return (
-        x.reshape(m // rows, n // cols, rows, cols).transpose(0, 2, 1, 3).reshape(m, n)
     )
 
 
@@ -101,6 +85,24 @@ class Kernels:
         if error:
             raise ValueError(error.decode())
         return untiled(buffers[2], m, n, size, size)
+
+    def matmul_tiles(self, a, b, c, mmul_size=4, arithmetic="exact", orders=0, parts=1):
+        """c + a b in plain order, by one call of the kernel for each part of rows."""
+        (m, n), k = c.shape, b.shape[0]
+        a_transposed, b_transposed = orders & 1, orders >> 1
+        call = Call(mmul_size, ARITHMETICS.index(arithmetic), m // parts, k, n)
+        call.bf16_out, call.in_tiles = c.dtype == BF16, True
+        call.a_transposed, call.b_transposed = a_transposed, b_transposed
+        b_block = aligned(in_tiles(b, 0, not b_transposed))
+        c_block = aligned(tiled(c, mmul_size, mmul_size))
+        for part, rows in enumerate(np.split(a, parts)):
+            a_block = aligned(in_tiles(rows, 1, a_transposed))
+            of_part = c_block[part * len(rows) * n :]
+            buffers = (x.ctypes.data for x in (a_block, b_block, of_part))
+            error = self.run_matmul(call, *buffers)
+            if error:
+                raise ValueError(error.decode())
+        return untiled(c_block, m, n, mmul_size, mmul_size)
 
     def convert(self, x, conv_even):
         source, out = aligned(x), aligned(np.zeros(x.shape, BF16))

@@ -83,6 +83,15 @@ class vector {
   T* data() { return values_; }
   const T* data() const { return values_; }
 
+  // Part i of n / size parts.
+  template <unsigned size>
+  vector<T, size> extract(unsigned i) const {
+    static_assert(n % size == 0);
+    vector<T, size> part;
+    std::memcpy(part.data(), values_ + i * size, size * sizeof(T));
+    return part;
+  }
+
  private:
   alignas(64) T values_[n];
 };
@@ -113,6 +122,26 @@ inline vector<T, n> transpose(const vector<T, n>& v, unsigned rows, unsigned col
     for (unsigned j = 0; j < cols; ++j) to[j * rows + i] = v.get(i * cols + j);
   }
   return load_v<n>(to);
+}
+
+// The first, third, ... of v's runs of `step` elements.
+template <typename T, unsigned n>
+inline vector<T, n / 2> filter_even(const vector<T, n>& v, unsigned step = 1) {
+  vector<T, n / 2> chosen;
+  for (unsigned i = 0; i < n / 2; ++i) {
+    chosen.set(v.get(i / step * 2 * step + i % step), i);
+  }
+  return chosen;
+}
+
+// The second, fourth, ... of them.
+template <typename T, unsigned n>
+inline vector<T, n / 2> filter_odd(const vector<T, n>& v, unsigned step = 1) {
+  vector<T, n / 2> chosen;
+  for (unsigned i = 0; i < n / 2; ++i) {
+    chosen.set(v.get((i / step * 2 + 1) * step + i % step), i);
+  }
+  return chosen;
 }
 
 // n lanes of f32.

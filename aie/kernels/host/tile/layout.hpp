@@ -3,7 +3,7 @@
 //
 // The template argument rt is r and t, the rows and columns of a block of C (4 or 8);
 // the blocks of A are (rt, 8) and those of B (8, rt), or (rt, 8) where B is
-// column-major.
+// column-major. In tiles, all blocks of A and B are (8, 8).
 #pragma once
 
 #include "../kernels.h"
@@ -94,16 +94,21 @@ class Gatherer {
                std::size_t step) {
     const std::size_t m = call.m, n = call.n, padded = Padded(n), steps = call.k / 8;
     std::uint16_t* rows = a_.AtLeast(m * 8);
-    GatherRows<rt>(a, m, steps, step, rows);
     std::uint16_t* columns = b_.AtLeast(8 * padded);
     if (n != padded) {
       const std::size_t last = 8 * (padded - kStrip);
       std::memset(columns + last, 0, 8 * kStrip * sizeof *columns);
     }
-    if (call.b_col_major) {
-      GatherTransposed<rt>(b, n, steps, step, columns);
+    if (call.in_tiles) {
+      RowsOfTiles(a, m, step, call.a_transposed, rows);
+      ColumnsOfTiles(b, n, step, call.b_transposed, columns);
     } else {
-      GatherColumns<rt>(b, n, step, columns);
+      GatherRows<rt>(a, m, steps, step, rows);
+      if (call.b_col_major) {
+        GatherTransposed<rt>(b, n, steps, step, columns);
+      } else {
+        GatherColumns<rt>(b, n, step, columns);
+      }
     }
 
     Kind* a_kinds = a_kinds_.AtLeast(m);
@@ -152,6 +157,46 @@ class Gatherer {
       }
       Transpose(rows, columns + StripOffset<kStrip>(j), kStrip);
     }
+  }
+
+  // Calls visit(line, block) for each 8 lines, which are A's rows or B's columns, with
+  // their block of k in [8 step, 8 step + 8). Tiles are [k/32][lines/32][4][4][8][8];
+  // k are a tile's rows if `k_major`, else its columns.
+  template <typename Visit>
+  static void ForBlocks(const std::uint16_t* tiles, std::size_t lines, std::size_t step,
+                        bool k_major, Visit visit) {
+    const std::size_t k_stride = k_major ? 256 : 64, line_stride = k_major ? 64 : 256;
+    const std::uint16_t* block = tiles + step / 4 * lines * 32 + step % 4 * k_stride;
+    for (std::size_t line = 0; line < lines; line += 32, block += 1024) {
+      for (unsigned i = 0; i < 4; ++i) visit(line + 8 * i, block + i * line_stride);
+    }
+  }
+
+  // A in tiles to [m][8].
+  static void RowsOfTiles(const std::uint16_t* tiles, std::size_t m, std::size_t step,
+                          bool transposed, std::uint16_t* rows) {
+    ForBlocks(tiles, m, step, transposed, [=](std::size_t i, const auto* block) {
+      if (transposed) {
+        Transpose(block, rows + i * 8, 8);
+      } else {
+        std::memcpy(rows + i * 8, block, 128);
+      }
+    });
+  }
+
+  // B in tiles to (8, n) in strips.
+  static void ColumnsOfTiles(const std::uint16_t* tiles, std::size_t n,
+                             std::size_t step, bool transposed,
+                             std::uint16_t* columns) {
+    ForBlocks(tiles, n, step, !transposed, [=](std::size_t j, const auto* block) {
+      std::uint16_t* to = columns + StripOffset<kStrip>(j);
+      if (transposed) {
+        Transpose(block, to, kStrip);
+      } else {
+        for (unsigned k = 0; k < 8; ++k)
+          std::memcpy(to + k * kStrip, block + k * 8, 16);
+      }
+    });
   }
 
   Buffer<std::uint16_t> a_, b_;

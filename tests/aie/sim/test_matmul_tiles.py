@@ -1,0 +1,104 @@
+"""A core multiplies operands in tiles, a part of C's rows a call, in any order."""
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from xdna.devices import device
+from xdna.dialect.text import parse_module
+from xdna.load.configuration import configuration
+from xdna.simulator import Trap, VirtualNpu
+from xdna.stream.instructions import Sync, encode
+from xdna.stream.shim_bd import ShimTransfer, operations
+
+BF16 = ml_dtypes.bfloat16
+# Two parts of A (32, 32) times one B (32, 32), with C (64, 32) on one core.
+DESIGN = (Path(__file__).parent / "designs" / "matmul_tiles.mlir").read_text()
+WORDS = {
+    "ORDERS": "0",
+    "FIRST": "0",
+    "A_SHAPE": "32x32",
+    "B_SHAPE": "32x32",
+    "C_SHAPE": "64x32",
+}
+# Device, the virtual NPU's arithmetic, the model's name for it.
+ARITHMETICS = [
+    ("npu1", "exact", "exact"),
+    ("npu2", "exact", "sequential"),
+    ("npu2", "bfp16", "bfp16"),
+]
+
+
+def virtual_npu(name, arithmetic="exact", b_column_major=False, **words):
+    text = DESIGN.replace("DEVICE", name)
+    for word, value in (WORDS | words).items():
+        text = text.replace(word, value)
+    design = configuration(parse_module(text))
+    return VirtualNpu(design, arithmetic, b_column_major=b_column_major)
+
+
+def run(npu, name, buffers):
+    """Streams both parts of A, B, and C, each as it lies in DDR."""
+    transfers = [
+        ShimTransfer(
+            *(0, direction, channel, bd_id, argument, 0),
+            *((1, 1, 1, num_words), (0, 0, 0, 1), direction == "S2MM"),
+        )
+        for direction, channel, bd_id, argument, num_words in (
+            ("S2MM", 0, 0, 2, 2048),
+            ("MM2S", 0, 1, 0, 1024),
+            ("MM2S", 1, 2, 1, 512),
+        )
+    ]
+    parts = [part for one in transfers for part in operations(device(name), one)]
+    words = encode(device(name), [*parts, Sync(0, 0, "S2MM", 0)])
+    return npu.run(words, buffers)
+
+
+def image(x):
+    """A stored matrix of one 32x32 tile."""
+    return x.reshape(4, 8, 4, 8).transpose(0, 2, 1, 3)
+
+
+@pytest.mark.parametrize("b_column_major", [False, True])
+@pytest.mark.parametrize("orders", range(4))
+@pytest.mark.parametrize(("name", "arithmetic", "modelled"), ARITHMETICS)
+def test_parts_of_a_product_have_the_bits_of_the_model(
+    rng, model, assert_same_bits, name, arithmetic, modelled, orders, b_column_major
+):
+    a, b = (rng.standard_normal(s).astype(BF16) for s in ((64, 32), (32, 32)))
+    parts = [image(part.T if orders & 1 else part) for part in np.split(a, 2)]
+    b_image = image(b.T if orders & 2 else b)
+    tiles = [np.array(x, order="C") for x in (parts, b_image)]
+    size = 4 if name == "npu1" else 8
+    c = np.full((64 // size, 32 // size, size, size), np.nan, np.float32)
+    # How other kernels find their B must not matter here.
+    npu = virtual_npu(name, arithmetic, b_column_major, ORDERS=str(orders))
+    report = run(npu, name, [*tiles, c])
+    actual = c.transpose(0, 2, 1, 3).reshape(64, 32)
+    zeros = np.zeros((64, 32), np.float32)
+    assert_same_bits(actual, model(a, b, zeros, modelled))
+    assert (report.kernel_calls, report.macs) == (3, 64 * 32 * 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"FIRST": "1"}, "the part must be in 0 to 1, got 2"),
+        ({"FIRST": "-1"}, "the part must be in 0 to 1, got -1"),
+        ({"ORDERS": "4"}, "the orders must be in 0 to 3, got 4"),
+        ({"ORDERS": "-1"}, "the orders must be in 0 to 3, got -1"),
+        ({"C_SHAPE": "32x64"}, "operands do not fit each other"),
+        ({"A_SHAPE": "128x8"}, "operands do not fit each other"),
+    ],
+    ids=str,
+)
+def test_calls_that_the_kernel_cannot_serve_trap(words, message):
+    npu = virtual_npu("npu1", **words)
+    buffers = [np.zeros(2048, BF16), np.zeros(1024, BF16), np.zeros(2048, np.float32)]
+    with pytest.raises(
+        Trap, match=rf"\(0, 2\) calls matmul_tiles_bf16_f32: .*{message}"
+    ):
+        run(npu, "npu1", buffers)
