@@ -45,8 +45,9 @@ GO_LOCK = 6  # a core's lock: the host has written the parameters
 A_ARGUMENT, B_ARGUMENT, C_ARGUMENT = range(3)
 A_CHANNEL, B_CHANNEL, C_CHANNEL = 0, 1, 0  # MM2S, MM2S, S2MM
 
-# Slots of a memtile in `tiles`: of the operand that can stay there, and of another.
-RESIDENT_SLOTS = 12
+# Slots of a memtile in `tiles`: at most so many for the operand that can stay there,
+# since BDs are few, and those of another.
+MAX_RESIDENT_SLOTS = 12
 PASSING_SLOTS = 4
 
 
@@ -64,6 +65,8 @@ class GemmArray:
         for k. In `rows`, rows of that length are runs in DDR.
       resident: the operand, a or b, that can stay in the memtiles while the other
         passes several times, or "" for none; in `tiles` alone.
+      resident_slots: slices of it that a memtile holds. Those of one or more blocks
+        must fill them.
       replays: times that a resident operand's slots are sent, fixed in the design, for
         published designs that fix it; 1 leaves it to the stream.
       sums: type in which C is kept between k tiles. bfloat16 is less exact than
@@ -87,6 +90,7 @@ class GemmArray:
     c_buffers: int = 0
     k_slice: int = 0
     resident: str = ""
+    resident_slots: int = MAX_RESIDENT_SLOTS
     replays: int = 1
     sums: str = "float32"
     stack_bytes: int = STACK_BYTES
@@ -125,6 +129,11 @@ class GemmArray:
         if self.k_slice < 0 or self.k_slice % self.k:
             raise ValueError(
                 f"k_slice must be a multiple of k = {self.k}, got {self.k_slice}"
+            )
+        if not 1 <= self.resident_slots <= MAX_RESIDENT_SLOTS:
+            raise ValueError(
+                f"resident_slots must be 1 to {MAX_RESIDENT_SLOTS}, got "
+                f"{self.resident_slots}"
             )
         if self.resident and not self.is_tiled:
             raise ValueError(f"an operand can be resident in tiles, not {self.images}")
@@ -197,7 +206,7 @@ class GemmArray:
         if not self.is_tiled:
             return dict.fromkeys("abc", 2)
         slots = {"a": PASSING_SLOTS, "b": PASSING_SLOTS, "c": 2}
-        return slots | ({self.resident: RESIDENT_SLOTS} if self.resident else {})
+        return slots | ({self.resident: self.resident_slots} if self.resident else {})
 
     @property
     def memtile_sends(self) -> dict[str, int]:

@@ -144,8 +144,12 @@ class _Model:
     def _c_cycles(self) -> float:
         """C of a core on its way to the memtile."""
         array = self.array
-        return array.m * array.n * array.out_bytes / WORD_BYTES * (
-            self.times.cycles_per_word
+        return (
+            array.m
+            * array.n
+            * array.out_bytes
+            / WORD_BYTES
+            * (self.times.cycles_per_word)
         )
 
     # Streams: a word or two in a cycle on each.
@@ -256,6 +260,7 @@ class _Model:
         wait = drain + self._c_cycles() + locks
         again = wait + self._head_cycles()[0] + self._first_slot_cycles()
         return periods * wait + (periods - 1) * again
+
 
 class _Moved(NamedTuple):
     """What shims move of an operand.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from xdna.devices import device
-from xdna.gemm.array import RESIDENT_SLOTS, GemmArray
+from xdna.gemm.array import MAX_RESIDENT_SLOTS, GemmArray
 from xdna.gemm.tiling import Gemm, plan_of
 from xdna.machines import MACHINES, Machine
 from xdna.simulator.timed_run import TimedArray
@@ -82,7 +82,7 @@ def _flm_npu2(one: Measurement, _: re.Match[str]) -> Mapping[str, Any]:
         "images": "tiles",
         "parts": one.tile[0] // 32,
         "resident": "b",
-        "k_slice": 64 * max(-(-one.k // (64 * RESIDENT_SLOTS)), 1),
+        "k_slice": 64 * max(-(-one.k // (64 * MAX_RESIDENT_SLOTS)), 1),
         "replays": -(-one.m // (4 * one.tile[0])),
     }
 
