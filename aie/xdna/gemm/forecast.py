@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from xdna.devices import WORD_BYTES
-from xdna.gemm.array import INPUT_BYTES, GemmArray
+from xdna.gemm.array import INPUT_BYTES
 from xdna.gemm.images import OperandImage
 from xdna.gemm.kernel_calls import kernel_calls
 from xdna.gemm.parameters import CoreParameters
@@ -76,7 +76,8 @@ def _together(pace: Pace) -> float:
     virtual NPU.
     """
     longest = max(pace)
-    return longest * sum((one / longest) ** 12 for one in pace) ** (1 / 12)
+    powers = math.fsum((one / longest) ** 12 for one in pace)
+    return longest * math.pow(powers, 1 / 12)
 
 
 class _Model:
@@ -130,10 +131,9 @@ class _Model:
         )
         if "convert" in self.calls:
             tile += self.calls["convert"] + call
-        if array.num_c_buffers == 1:
-            # The next sums begin when C has left, or when they are converted into it.
-            if array.out == array.sums:
-                tile += self._c_cycles()
+        # The next sums begin when C has left, or when they are converted into it.
+        if array.num_c_buffers == 1 and array.out == array.sums:
+            tile += self._c_cycles()
         return tile
 
     def _step_cycles(self) -> float:

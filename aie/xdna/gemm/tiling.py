@@ -1,7 +1,7 @@
 """The plan of a GEMM of any size: its padding, its orientation, its runs.
 
 The array computes whole blocks of C. So a plan pads m, n and k, and computes
-Cᵀ = Bᵀ Aᵀ instead of C = A B where that needs fewer blocks.
+Cᵀ = Bᵀ Aᵀ instead of C = A B where that needs fewer blocks, or less traffic.
 """
 
 import functools
@@ -146,8 +146,13 @@ def make_plan(
             )
     gemm = Gemm(batch, m, k, n, a_order, b_order)
     turned = gemm.swapped()
-    swapped = math.prod(_blocks(array, turned)) < math.prod(_blocks(array, gemm))
-    return plan_of(array, turned if swapped else gemm, swapped)
+    num_blocks = [math.prod(_blocks(array, one)) for one in (gemm, turned)]
+    if not array.is_tiled or num_blocks[0] != num_blocks[1]:
+        swapped = num_blocks[1] < num_blocks[0]
+        return plan_of(array, turned if swapped else gemm, swapped)
+    plans = plan_of(array, gemm), plan_of(array, turned, swapped=True)
+    # the first, if both move as much: an operand may be resident in one of them
+    return min(plans, key=lambda plan: sum(plan.ddr_bytes.values()))
 
 
 def plan_of(array: GemmArray, gemm: Gemm, swapped: bool = False) -> Plan:

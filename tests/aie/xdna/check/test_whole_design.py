@@ -8,7 +8,7 @@ import pytest
 from xdna.check.whole_design import check_design, fullest_core
 from xdna.devices import device
 from xdna.dialect.text import parse_module
-from xdna.gemm import array as gemm_array
+from xdna.gemm import memory
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
 
@@ -255,7 +255,7 @@ def test_the_room_is_what_linker_scripts_of_the_real_tools_say(
     tile, out, left, name, monkeypatch
 ):
     """Lengths that mlir-aie wrote for layouts that reserve nothing."""
-    monkeypatch.setattr(gemm_array, "CONSTANTS_BYTES", 0)
+    monkeypatch.setattr(memory, "CONSTANTS_BYTES", 0)
     module = gemm_design(GemmArray(name, *tile, out))
     assert fullest_core(module) == ((0, 2), left)
     found = [str(violation) for violation in check_design(module)]

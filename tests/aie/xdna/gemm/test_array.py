@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xdna.devices import CONSTANTS_BYTES, CORE, DEVICES, MEMTILE, device
-from xdna.gemm import array as gemm_array
-from xdna.gemm.array import STACK_BYTES, GemmArray
+from xdna.gemm import memory
+from xdna.gemm.array import GemmArray
+from xdna.gemm.memory import STACK_BYTES
 
 BANK_BYTES = CORE.memory_bytes // CORE.num_banks
 TILES = [(64, 64, 64), (64, 64, 32), (32, 32, 32), (16, 8, 16), (96, 64, 32)]
@@ -157,7 +158,7 @@ def test_bf16_results_of_the_largest_tile_leave_room_across_banks(name, monkeypa
         if crosses_a_border(buffer.address, buffer.num_bytes)
     ]
     assert crossing == ["accumulator", "a_1", "b_1"]  # one for each border
-    monkeypatch.setattr(gemm_array, "CONSTANTS_BYTES", 0)
+    monkeypatch.setattr(memory, "CONSTANTS_BYTES", 0)
     assert left_bytes(GemmArray(name, 64, 64, 64, out="bfloat16")) == 0
 
 

@@ -63,7 +63,8 @@ def run_on_model(plan, run, a, b):
         assert transfer.direction == "MM2S"
         key = transfer.column, transfer.channel
         streams[key].append(image[addresses(transfer, 2)])
-    tiles, k_steps = planned.num_tiles, planned.k_steps
+    parameters = planned.parameters
+    tiles, k_steps = parameters.num_tiles, parameters.k_steps
     a_rows = [
         np.concatenate(streams[column, A_CHANNEL]).reshape(
             tiles, k_steps, array.m, array.k

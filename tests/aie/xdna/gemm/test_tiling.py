@@ -68,9 +68,9 @@ def test_steps_visit_every_block_of_a_run_once():
     for along in DIMENSIONS:
         run = Run((0, 0, 0), (2, 3, 130), along)
         points = []
-        for point, count in run.steps():
-            for i in range(count):
-                moved = list(point)
+        for step in run.steps():
+            for i in range(step.num_blocks):
+                moved = list(step.start)
                 moved[DIMENSIONS.index(along)] += i
                 points.append(tuple(moved))
         assert len(points) == len(set(points)) == run.num_tiles
