@@ -30,7 +30,9 @@ Ddr::Ddr(const Times& times, int num_columns)
 
 Cycles Ddr::Done(Cycles now, int column, int direction, const Pattern& pattern,
                  int64_t num_words) {
-  const double run_bytes = kWordBytes * std::min(pattern.run(), num_words);
+  // A request may begin and end within a run, whose bursts do not end there: it takes
+  // its share of them.
+  const double run_bytes = kWordBytes * pattern.run();
   const double num_runs = kWordBytes * num_words / run_bytes;
   const double alignment = kWordBytes * pattern.alignment();
   const double bursts = Touched(run_bytes, alignment, times_.burst_bytes);
