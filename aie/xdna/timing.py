@@ -10,6 +10,7 @@ the launch of `machines.py`. `jax-npu calibrate` compares the model with the GEM
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xdna.devices import WORD_BYTES, device
 from xdna.machine_choice import chosen_machine
@@ -48,7 +49,9 @@ F32_C_CYCLES = 2 * 0.118
 # By compiler: Peano is open, xchesscc schedules by hand.
 KERNELS: Mapping[str, Mapping[str, Mapping[str, KernelTime]]] = {
     "npu1": {
-        "peano": {"exact": KernelTime(1 / (128 * PEANO_INNER_EFFICIENCY), F32_C_CYCLES)},
+        "peano": {
+            "exact": KernelTime(1 / (128 * PEANO_INNER_EFFICIENCY), F32_C_CYCLES)
+        },
         "xchesscc": {"exact": KernelTime(1 / 128, F32_C_CYCLES)},
     },
     "npu2": {
@@ -184,33 +187,33 @@ def timing(
     )
 
 
-_ARRAYS = {
-    "npu1": dict(
-        shim_mm2s_cycles_per_word=1.05,
-        shim_s2mm_cycles_per_word=1.0,
-        write=100,
-        lock_write=100,
-        maskwrite=210,
-        blockwrite=100,
-        blockwrite_word=13,
-        patch=126,
-        sync=100,
-        first_sync=8000,
-        launch=28500,
-        chained_launch=20000,
-    ),
-    "npu2": dict(
-        shim_mm2s_cycles_per_word=0.525,
-        shim_s2mm_cycles_per_word=0.5,
-        write=round(66e-9 * 1.8e9),
-        lock_write=round(0.2e-6 * 1.8e9),
-        maskwrite=round(210 * SCALE),
-        blockwrite=round(100 * SCALE),
-        blockwrite_word=round(13 * SCALE),
-        patch=round(126 * SCALE),
-        sync=round(66e-9 * 1.8e9),
-        first_sync=20000,
-        launch=70000,
-        chained_launch=30000,
-    ),
+_ARRAYS: Mapping[str, Mapping[str, Any]] = {
+    "npu1": {
+        "shim_mm2s_cycles_per_word": 1.05,
+        "shim_s2mm_cycles_per_word": 1.0,
+        "write": 100,
+        "lock_write": 100,
+        "maskwrite": 210,
+        "blockwrite": 100,
+        "blockwrite_word": 13,
+        "patch": 126,
+        "sync": 100,
+        "first_sync": 8000,
+        "launch": 28500,
+        "chained_launch": 20000,
+    },
+    "npu2": {
+        "shim_mm2s_cycles_per_word": 0.525,
+        "shim_s2mm_cycles_per_word": 0.5,
+        "write": round(66e-9 * 1.8e9),
+        "lock_write": round(0.2e-6 * 1.8e9),
+        "maskwrite": round(210 * SCALE),
+        "blockwrite": round(100 * SCALE),
+        "blockwrite_word": round(13 * SCALE),
+        "patch": round(126 * SCALE),
+        "sync": round(66e-9 * 1.8e9),
+        "first_sync": 20000,
+        "launch": 70000,
+        "chained_launch": 30000,
+    },
 }

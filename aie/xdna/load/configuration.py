@@ -51,7 +51,9 @@ def configuration(
     _check_locks_wait(design)
     functions = [op for op in module.walk() if isinstance(op, FuncOp)]
     kernels = Kernels({op.sym_name.data: op for op in functions})
-    return "".join(" ".join(map(str, line)) + "\n" for line in _lines(design, kernels, times))
+    return "".join(
+        " ".join(map(str, line)) + "\n" for line in _lines(design, kernels, times)
+    )
 
 
 def _lines(
