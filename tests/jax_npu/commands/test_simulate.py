@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jax_npu.commands.command_line import main
-from jax_npu.commands.simulation_report import stalls
+from jax_npu.commands.simulation.simulation_report import stalls
 from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
 from xdna.simulator import Report, Usage
