@@ -16,9 +16,11 @@ from jax_npu.runtime.environment import (
     DEVICE,
     HOST_ISA,
     LIBRARY_DIR,
+    MACHINE,
     SIM_ARITHMETIC,
 )
 from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+from xdna.machine_choice import chosen_machine
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
@@ -141,9 +143,11 @@ def _sim() -> Backend:
         extension.library_path(DRIVERS["sim"])
         device = npu_device()
         arithmetic = npu_arithmetic("sim", device)
+        machine = chosen_machine(device).name
     except (OSError, ValueError) as error:
         return Backend("sim", False, str(error))
-    return Backend("sim", True, f"virtual {device}, {arithmetic} arithmetic")
+    detail = f"virtual {device} of {machine}, {arithmetic} arithmetic"
+    return Backend("sim", True, detail)
 
 
 def _host() -> Backend:
@@ -161,7 +165,7 @@ _BACKENDS = {"npu": _npu, "sim": _sim, "host": _host, "xla": _xla}
 CHOICES = (*_BACKENDS, "auto")
 _VARIABLES = {
     "npu": (LIBRARY_DIR, DEVICE, DESIGN),
-    "sim": (LIBRARY_DIR, DEVICE, SIM_ARITHMETIC),
+    "sim": (LIBRARY_DIR, DEVICE, MACHINE, SIM_ARITHMETIC),
     "host": (LIBRARY_DIR, HOST_ISA),
     "xla": (),
 }

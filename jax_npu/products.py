@@ -184,8 +184,13 @@ def _compiled(
     product: Callable[..., jax.Array], _: Settings
 ) -> Callable[..., jax.Array]:
     """The product for one state of the environment, which jit does not know."""
+
+    @functools.wraps(product)
+    def own(*operands: Any, **options: Any) -> jax.Array:
+        return product(*operands, **options)  # jit would find `product` again
+
     names = ("dimension_numbers", "spec", "backend", *_options(None, None, None))
-    compiled: Callable[..., jax.Array] = jax.jit(product, static_argnames=names)
+    compiled: Callable[..., jax.Array] = jax.jit(own, static_argnames=names)
     return compiled
 
 

@@ -10,6 +10,7 @@ out are those of the machine that it names as `base`:
 """
 
 import functools
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -96,23 +97,32 @@ def _read_machine(path: Path, _stamp: int) -> Machine:
         raise ValueError(f"machine {path} cannot be read: {error.strerror}") from None
     except ValueError as error:  # TOML and UTF-8
         raise ValueError(f"machine {path} is not TOML: {error}") from None
-    base = values.pop("base", None)
-    if base not in MACHINES:
+    name = values.pop("base", None)
+    base = MACHINES.get(name) if isinstance(name, str) else None
+    if base is None:
         raise ValueError(
             f"machine {path} must name a base, one of {', '.join(MACHINES)}, for the "
-            f"fields that it leaves out; got {base!r}"
+            f"fields that it leaves out; got {name!r}"
         )
-    if "device" in values and values["device"] != MACHINES[base].device:
+    if values.get("device", base.device) != base.device:
         raise ValueError(
-            f"machine {path} must have its base's device, {MACHINES[base].device}, "
-            f"got {values['device']!r}"
+            f"machine {path} must have its base's device, {base.device}, got "
+            f"{values['device']!r}"
         )
     try:
-        changed = _changed(MACHINES[base], {"name": path.stem} | values, "")
+        given = _checked_sources(values.pop("sources", {}))
+        changed = _changed(base, {"name": path.stem} | values, "")
     except ValueError as error:
         raise ValueError(f"machine {path}: {error}") from None
     assert isinstance(changed, Machine)
-    return changed
+    sources = {**base.sources, **given}
+    was, merged = _values(base), replace(base, sources=sources)
+    for field, value in _values(changed).items():
+        source = base.source(field)
+        # A source of the base says nothing about another value.
+        if source and value != was[field] and merged.source(field) == source:
+            sources[field] = f"given in {path.name}"
+    return replace(changed, sources=sources)
 
 
 def _changed(base: Any, values: Mapping[str, Any], prefix: str) -> Any:
@@ -125,19 +135,19 @@ def _changed(base: Any, values: Mapping[str, Any], prefix: str) -> Any:
                 f"no field {prefix}{name}; known are {', '.join(sorted(known))}"
             )
         old = getattr(base, name)
-        if isinstance(old, Cpu | Power) and isinstance(value, dict):
-            changes[name] = _changed(old, value, f"{prefix}{name}.")
-        elif isinstance(old, dict) and isinstance(value, dict):
-            changes[name] = {**old, **value}
-        else:
+        if not isinstance(old, Cpu | Power):
             changes[name] = _checked(f"{prefix}{name}", old, value)
+        elif isinstance(value, dict):
+            changes[name] = _changed(old, value, f"{prefix}{name}.")
+        else:
+            raise ValueError(f"{name} must be a table, [{name}], got {value!r}")
     return replace(base, **changes)
 
 
 def _checked(name: str, old: Any, value: Any) -> Any:
     if isinstance(old, str | bool):
         if type(value) is not type(old):
-            raise ValueError(f"{name} must be like {old!r}, got {value!r}")
+            raise ValueError(f"{name} must be like {_toml(old)}, got {value!r}")
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < float("inf"):
@@ -147,10 +157,35 @@ def _checked(name: str, old: Any, value: Any) -> Any:
     return int(value) if isinstance(old, int) else float(value)
 
 
+def _checked_sources(sources: Any) -> dict[str, str]:
+    if not isinstance(sources, dict):
+        raise ValueError(f"sources must be a table, [sources], got {sources!r}")
+    known = {*_values(next(iter(MACHINES.values()))), "cpu", "power"}
+    for name, source in sources.items():
+        if name not in known:
+            raise ValueError(f"sources has {name!r}, which is no field of a machine")
+        if not isinstance(source, str):
+            raise ValueError(f"the source of {name} must be text, got {source!r}")
+    return sources
+
+
+def _values(one: Machine) -> dict[str, Any]:
+    """What sources are of, by name; in a group it is one such as "cpu.cores"."""
+    values = asdict(one)
+    del values["name"], values["device"], values["sources"]
+    for group in "cpu", "power":
+        part = values.pop(group)
+        values |= {f"{group}.{name}": value for name, value in part.items()}
+    return values
+
+
 def profile_text(one: Machine) -> str:
     """A machine as the TOML that `read_machine` takes; its own name is the file's."""
-    base = one.name if one.name in MACHINES else DEFAULT_MACHINES[one.device]
-    lines = [f'base = "{base}"', f'device = "{one.device}"']
+    default = DEFAULT_MACHINES[one.device]
+    base = MACHINES.get(one.name, MACHINES[default])
+    if base.device != one.device:  # a user's file may have any name
+        base = MACHINES[default]
+    lines = [f'base = "{base.name}"', f'device = "{one.device}"']
     tables: dict[str, dict[str, Any]] = {}
     for name, value in asdict(one).items():
         if isinstance(value, dict):
@@ -158,11 +193,12 @@ def profile_text(one: Machine) -> str:
         elif name not in ("name", "device"):
             lines.append(f"{name} = {_toml(value)}")
     for name, table in tables.items():
-        lines += ["", f"[{name}]"]
-        for key, value in table.items():
+        known = {key: value for key, value in table.items() if value is not None}
+        if known:
+            lines += ["", f"[{name}]"]
+        for key, value in known.items():
             quoted = f'"{key}"' if "." in key else key
-            if value is not None:
-                lines.append(f"{quoted} = {_toml(value)}")
+            lines.append(f"{quoted} = {_toml(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -170,6 +206,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)
+        # JSON's escapes are among those of TOML, which escapes one character more.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)

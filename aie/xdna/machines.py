@@ -41,7 +41,12 @@ class Machine:
     launch_seconds: float  # the host's part of one run: submission and completion
     cpu: Cpu
     power: Power
+    # By a number's name, such as "cpu.cores", or by that of its group.
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def source(self, name: str) -> str:
+        """How the number is known, or "" if nobody says."""
+        return self.sources.get(name) or self.sources.get(name.split(".")[0], "")
 
 
 # Fitted, with those of `timing.py`: all five are compared with measured GEMMs by
@@ -50,6 +55,7 @@ NPU1_LAUNCH_SECONDS = 100e-6
 NPU1_SHARED_DDR_BYTES_PER_SECOND = 17.7e9
 
 _ZEN4_CORE = "host on two Zen 4 cores measured 260-340 GFLOP/s in all orders"
+_DATA_SHEET = "AMD's data sheet"
 _ASSUMED_CORE = "assumed: a Zen 4 core's, scaled by width and clock"
 
 MACHINES = {
@@ -70,6 +76,7 @@ MACHINES = {
                 "published GEMMs, about 15 measured in a micro-benchmark (DDR5-5600)",
                 "launch_seconds": "fitted; an empty run of 150-170 us was published "
                 "for two machines",
+                "cpu.cores": _DATA_SHEET,
                 "cpu.gflops_per_core": _ZEN4_CORE,
                 "cpu.memory_bytes_per_second": "assumed: two thirds of DDR5-5600's 90",
                 "power": "nobody has published watts of an npu1 under load",
@@ -88,6 +95,7 @@ MACHINES = {
                 "clock_hz": "measured, about 1.8 GHz",
                 "ddr_bytes_per_second": "measured, 26-28 GB/s a direction",
                 "launch_seconds": "as 7940hs",
+                "cpu.cores": _DATA_SHEET,
                 "cpu.gflops_per_core": _ZEN4_CORE,
                 "cpu.memory_bytes_per_second": "assumed: two thirds of DDR5-5200's 83",
                 "power": "nobody has published watts of an npu1 under load",
@@ -109,6 +117,7 @@ MACHINES = {
                 "micro-benchmark (DDR5-5600)",
                 "launch_seconds": "measured: 45-60 us for an empty kernel, 107-116 us "
                 "with the controller's part",
+                "cpu.cores": _DATA_SHEET,
                 "cpu.gflops_per_core": _ASSUMED_CORE,
                 "cpu.memory_bytes_per_second": "assumed: two thirds of DDR5-5600's 90",
                 "power": "not published for this machine; see hx370",
@@ -128,6 +137,7 @@ MACHINES = {
                 "ddr_bytes_per_second": "assumed: the upper end of npu2's measured "
                 "54-70 GB/s in all, since its memory is the fastest (LPDDR5X-7500)",
                 "launch_seconds": "as krackan-350",
+                "cpu.cores": _DATA_SHEET,
                 "cpu.gflops_per_core": _ASSUMED_CORE,
                 "cpu.memory_bytes_per_second": "assumed: two thirds of "
                 "LPDDR5X-7500's 120",

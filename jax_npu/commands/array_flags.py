@@ -7,9 +7,15 @@ from xdna.gemm.array import ELEMENT_BYTES, TILE, GemmArray
 from xdna.gemm.tiling import Plan, make_plan
 
 
-def add_array_flags(parser: argparse.ArgumentParser) -> None:
+def add_array_flags(
+    parser: argparse.ArgumentParser, device: str | None = "npu1"
+) -> None:
+    """`--device` and others; with None as its default, a machine may choose it."""
+    default = device or "the machine's, or npu1"
     parser.add_argument(
-        "--device", default="npu1", help=f"one of {', '.join(DEVICES)} (default: npu1)"
+        "--device",
+        default=device,
+        help=f"one of {', '.join(DEVICES)} (default: {default})",
     )
     add_tile_flag(parser, default=TILE)
     parser.add_argument(

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from jax_npu.runtime.designs import gemm_array
-from jax_npu.runtime.target import NPUS, npu_device
+from jax_npu.runtime.environment import DEVICE
+from jax_npu.runtime.target import NPUS
 from jax_npu.toolchain.build import build_commands, build_design
 from jax_npu.toolchain.compilers import locate, to_install
 from xdna.gemm.array import GemmArray
@@ -30,7 +31,7 @@ def add_build_command(commands: Any) -> None:
 
 
 def _build(arguments: argparse.Namespace) -> None:
-    device = arguments.device or npu_device()
+    device = arguments.device or DEVICE.choose()
     if device not in NPUS:
         raise ValueError(f"device must be one of {', '.join(NPUS)}, got {device!r}")
     array = gemm_array(device)

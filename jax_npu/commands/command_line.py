@@ -7,6 +7,7 @@ jax-npu insts --device npu1 -m 256 -k 768 -n 2304 -o insts.bin
 jax-npu disasm insts.bin
 jax-npu simulate --gemm 256 768 2304 --check
 jax-npu calibrate
+jax-npu machines 7940hs
 jax-npu build --device npu1
 jax-npu doctor
 jax-npu report
@@ -23,9 +24,10 @@ from jax_npu.commands.calibrate import add_calibrate_command
 from jax_npu.commands.design import add_check_command, add_design_command
 from jax_npu.commands.doctor import add_doctor_command
 from jax_npu.commands.instructions import add_disasm_command, add_insts_command
+from jax_npu.commands.machines import add_machines_command
 from jax_npu.commands.plan import add_plan_command
 from jax_npu.commands.report import add_report_command
-from jax_npu.commands.simulate import add_simulate_command
+from jax_npu.commands.simulation.simulate import add_simulate_command
 from xdna.simulator import Trap
 
 COMMANDS = (  # in the order of --help
@@ -36,6 +38,7 @@ COMMANDS = (  # in the order of --help
     add_disasm_command,
     add_simulate_command,
     add_calibrate_command,
+    add_machines_command,
     add_build_command,
     add_doctor_command,
     add_report_command,

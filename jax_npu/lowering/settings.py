@@ -22,7 +22,7 @@ from jax_npu.runtime.environment import (
     STRICT,
 )
 from jax_npu.runtime.extension import host_isa
-from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device, npu_machine
 from xdna.arithmetics import ARITHMETICS
 
 
@@ -36,6 +36,7 @@ class Settings(NamedTuple):
       strict: whether a wrong result is an error; else the host computes it again.
       host_isa: the host's instruction set, for which operands are packed.
       small_products: `xla` or `call`, of the host; see `small_products.py`.
+      machine: see `npu_machine`; jax lowers again for another one.
     """
 
     device: str = ""
@@ -44,6 +45,7 @@ class Settings(NamedTuple):
     strict: bool = False
     host_isa: str = ""
     small_products: str = ""
+    machine: str = ""
 
 
 def current_settings(backend: str) -> Settings:
@@ -53,11 +55,12 @@ def current_settings(backend: str) -> Settings:
       ValueError: for a value that a variable does not have.
     """
     variables = (CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT)
-    return _settings(backend, *(variable.get() for variable in variables))
+    values = (variable.get() for variable in variables)
+    return _settings(backend, npu_machine(backend), *values)
 
 
 @functools.lru_cache(maxsize=64)
-def _settings(backend: str, *environment: str) -> Settings:
+def _settings(backend: str, machine: str, *environment: str) -> Settings:
     """The same, asked again when a variable changes: the chip is read off sysfs."""
     if backend == "host":
         return Settings(host_isa=host_isa(), small_products=SMALL_PRODUCTS.choose())
@@ -65,7 +68,8 @@ def _settings(backend: str, *environment: str) -> Settings:
         return Settings()
     device = npu_device(backend)
     arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
-    return Settings(device, arithmetic, CHECK.choose(), STRICT.choose() == "1")
+    strict = STRICT.choose() == "1"
+    return Settings(device, arithmetic, CHECK.choose(), strict, machine=machine)
 
 
 def expected_arithmetic(arithmetic: str) -> str:

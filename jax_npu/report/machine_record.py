@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.designs import built_design
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text
 from xdna.gemm.artifact import read_artifact
+from xdna.machine_choice import profile_text
+from xdna.machines import DEFAULT_MACHINES, MACHINES
 
 PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
 # Model and firmware of the machine; its serial numbers are in files that are not read.
 DMI_FIELDS = "sys_vendor", "product_name", "bios_version", "bios_date"
+MEASURED = "measured by jax-npu report"
 NOT_PERSONAL = {"root", "localhost", "archlinux"}
 
 
 def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str, Any]:
-    """Versions, machine, environment, NPUs, and the design that backend `npu` loads."""
+    """Versions, machine, environment, NPUs; of backend `npu` its design and profile."""
     tools, machine = facts.software, facts.machine
     return {
         "versions": {
@@ -50,6 +53,7 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
         },
         "devices": [asdict(device) for device in devices()],
         "design": _design(facts) if backend == "npu" else None,
+        "profile": _profile(facts, root) if backend == "npu" else None,
     }
 
 
@@ -86,3 +90,27 @@ def _design(facts: Facts) -> dict[str, Any] | None:
         return asdict(read_artifact(built_design(npu.kind).parent, npu.kind))
     except (OSError, ValueError) as error:
         return {"problem": str(error)}
+
+
+def _profile(facts: Facts, root: Path) -> str | None:
+    """The machine as a profile, for `--machine`.
+
+    What is not read here is the base's. So is the launch: a product's time does not
+    tell the host's part of it from the NPU's.
+    """
+    npu = facts.machine.npu
+    if npu is None:
+        return None
+    base = MACHINES[DEFAULT_MACHINES[npu.kind]]
+    cores = field_of(root / CPU_FILE, "cpu cores")  # without a second thread's
+    read: dict[str, Any] = {"model": field_of(root / CPU_FILE, "model name")}
+    read["cores"] = int(cores) if cores and cores.isdecimal() else None
+    read = {name: value for name, value in read.items() if value}
+    sources = {f"cpu.{name}": MEASURED for name in read}
+    return profile_text(
+        replace(
+            base,
+            cpu=replace(base.cpu, **read),
+            sources={**base.sources, **sources},
+        )
+    )

@@ -8,6 +8,9 @@ from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
 from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import check_artifact, design_text
+from xdna.machine_choice import chosen_machine
+from xdna.machines import Machine
+from xdna.timing import timing
 
 
 @functools.cache
@@ -16,18 +19,22 @@ def gemm_array(device: str) -> GemmArray:
     return GemmArray(device)
 
 
-@functools.cache
 def design_key(backend: str, device: str) -> str:
     """A hash of the design that instructions for `backend` are made for now.
 
-    They write to fixed places in it, and no other design can run them.
+    They write to fixed places in it, and no other design can run them. That of `sim`
+    holds the times of the chosen machine, too.
     """
     if backend == "sim":
-        return _hash(_simulated(device))
-    return _hash(design_text(gemm_array(device)).encode())
+        return _hash(_simulated(device, chosen_machine(device)))
+    return _chips_design_key(device)
 
 
 @functools.cache
+def _chips_design_key(device: str) -> str:
+    return _hash(design_text(gemm_array(device)).encode())
+
+
 def simulated_design(device: str) -> Path:
     """The file with the design as the virtual NPU loads it, in the user's cache.
 
@@ -36,16 +43,17 @@ def simulated_design(device: str) -> Path:
     Raises:
       OSError: if the cache cannot be written.
     """
-    content = _simulated(device)
+    content = _simulated(device, chosen_machine(device))
     return write_once(cache_folder() / f"{device}-{_hash(content)}.cfg", content)
 
 
-@functools.cache
-def _simulated(device: str) -> bytes:
+@functools.lru_cache(maxsize=16)
+def _simulated(device: str, machine: Machine) -> bytes:
     from xdna.gemm.design import gemm_design
     from xdna.load.configuration import configuration
 
-    return configuration(gemm_design(gemm_array(device))).encode()
+    times = timing(device, machine)
+    return configuration(gemm_design(gemm_array(device)), times=times).encode()
 
 
 def _hash(content: bytes) -> str:

@@ -61,8 +61,15 @@ OFFLOAD = Variable(
 DEVICE = Variable(
     "JAX_NPU_DEVICE",
     "NPU generation that programs are lowered for",
-    default="the chip that is there, else npu1",
+    default="the chip that is there; for backend sim the machine's, else npu1",
     choices={"npu1": "XDNA, 4 columns", "npu2": "XDNA 2, 8 columns"},
+)
+MACHINE = Variable(
+    "JAX_NPU_MACHINE",
+    "machine that the times of backend sim and of commands hold for: a name that "
+    "`jax-npu machines` lists, or a .toml file",
+    default="7940hs for npu1, krackan-350 for npu2",
+    reader="aie/xdna/machine_choice.py",
 )
 DESIGN = Variable(
     "JAX_NPU_DESIGN",

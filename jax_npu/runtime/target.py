@@ -1,8 +1,11 @@
 """The NPU that a custom call is for: its driver, its generation, its arithmetic."""
 
-from jax_npu.runtime.environment import DEVICE, SIM_ARITHMETIC
+import hashlib
+
+from jax_npu.runtime.environment import DEVICE, MACHINE, SIM_ARITHMETIC
 from jax_npu.runtime.machine import chip
 from xdna.arithmetics import arithmetic_of_chip, arithmetics_of
+from xdna.machine_choice import machine, machines_device, profile_text
 
 NPUS = tuple(DEVICE.choices)  # there is a design for each
 # The backends whose custom call runs an NPU's instructions, with the library of their
@@ -13,23 +16,39 @@ DRIVERS = {"npu": "libnpu_xrt.so", "sim": "libnpu_sim.so"}
 def npu_device(backend: str = "sim") -> str:
     """The NPU that `backend` runs on; read when a program is lowered.
 
-    `$JAX_NPU_DEVICE`; or else, for backend `npu`, the chip that is there, and npu1 for
-    any other.
+    `$JAX_NPU_DEVICE`; or else, for backend `npu`, the chip that is there, for any other
+    the NPU of `$JAX_NPU_MACHINE`, and npu1 without either.
 
     Raises:
-      ValueError: if the variable names none, or not the chip that is there.
+      ValueError: if a variable names none, or `$JAX_NPU_DEVICE` not the chip that is
+        there or that of the machine.
     """
-    found = chip() if backend == "npu" else None
+    if backend == "npu":
+        found, which = chip(), "the chip here is"
+    else:
+        found, which = machines_device(), f"{MACHINE.name} has"
     if found is None:
         return DEVICE.choose()
     if not DEVICE.get():
         return found
     if found != (wanted := DEVICE.choose()):
         raise ValueError(
-            f"{DEVICE.name} is {wanted}, and the chip here is {found}; correct or "
-            "unset it"
+            f"{DEVICE.name} is {wanted}, and {which} {found}; correct or unset "
+            f"{'it' if backend == 'npu' else 'one of them'}"
         )
     return found
+
+
+def npu_machine(backend: str) -> str:
+    """What `$JAX_NPU_MACHINE` says, as a hash, for the backend whose times it decides.
+
+    Raises:
+      ValueError: if there is no such machine.
+    """
+    if backend != "sim" or not MACHINE.get():
+        return ""
+    profile = profile_text(machine(MACHINE.get()))
+    return hashlib.sha256(profile.encode()).hexdigest()[:16]
 
 
 def npu_arithmetic(backend: str, device: str) -> str:

@@ -58,11 +58,15 @@ OpenNpu Open(const FoundNpu& found) {
 }
 
 void RequireDesign(const std::string& wanted, const std::string& key,
-                   const std::string& device) {
+                   const std::string& backend, const std::string& device) {
   if (wanted == key) return;
-  throw std::runtime_error("the program was made for the design " + wanted + " of " +
-                           device + ", and this process runs " + key +
-                           "; make it again with the jax-npu that is installed here");
+  // A virtual NPU's design holds the times of a machine.
+  const bool is_virtual = backend == "sim";
+  throw std::runtime_error(
+      "the program was made for the design " + wanted + " of " + device +
+      ", and this process runs " + key +
+      "; make it again with the jax-npu that is installed here" +
+      (is_virtual ? ", and with the JAX_NPU_MACHINE of this process's first run" : ""));
 }
 
 }  // namespace
@@ -76,12 +80,12 @@ Driver& OpenDriver(const std::string& backend, const std::string& device,
     const std::lock_guard<std::mutex> lock(npus.mutex);
     const auto known = npus.of_device.find(name);
     if (known != npus.of_device.end()) {
-      RequireDesign(design_key, known->second.design_key, device);
+      RequireDesign(design_key, known->second.design_key, backend, device);
       return *known->second.driver;
     }
   }
   const std::unique_ptr<FoundNpu> found = Find(backend, device);
-  RequireDesign(design_key, found->design_key, device);
+  RequireDesign(design_key, found->design_key, backend, device);
   const OpenNpu opened = Open(*found);
   const std::lock_guard<std::mutex> lock(npus.mutex);
   return *npus.of_device.emplace(name, opened).first->second.driver;

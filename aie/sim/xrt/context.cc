@@ -149,8 +149,9 @@ Progress hw_context_impl::Execute(const std::vector<Invocation>& runs) {
 ert_cmd_state hw_context_impl::Execute(const Invocation& run, bool is_chained,
                                        std::string& error) {
   const auto [fault, random] = run.fate;
-  if (fault == Fault::kNone || is_broken_)
+  if (fault == Fault::kNone || is_broken_) {
     return ExecuteFaultless(run, is_chained, error);
+  }
   jax_npu::sim::Happened(fault);
   bo_impl* output = run.data.empty() ? nullptr : run.data.back().get();
   switch (fault) {

@@ -51,7 +51,7 @@ module {{
 """
 
 
-def loop(device_name, num_words):
+def loop(device_name, num_words, is_chained=False):
     """The report of a run that copies `num_words` words; checks the copy."""
     npu = device(device_name)
     stream = []
@@ -66,7 +66,7 @@ def loop(device_name, num_words):
     target = np.zeros_like(source)
     text = LOOP.format(device=device_name, n=num_words)
     report = VirtualNpu(configuration(parse_module(text))).run(
-        encode(npu, stream), [source, target]
+        encode(npu, stream), [source, target], is_chained
     )
     np.testing.assert_array_equal(target, source)
     return report
@@ -114,3 +114,15 @@ def test_a_memtile_releases_its_lock_late():
     times = timing("npu2_1col")
     late = usage.stalls["free"] - 16384 * times.cycles_per_word
     assert late == pytest.approx(2 * times.memtile_release, abs=20)  # there and back
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_chained_run_begins_sooner_and_costs_the_host_nothing(name):
+    times, (first, chained) = timing(name), (loop(name, 64, way) for way in (0, 1))
+    assert first.submission_seconds == times.launch_seconds
+    assert chained.submission_seconds == 0
+    assert first.cycles - chained.cycles == times.launch - times.chained_launch
+    if name.startswith("npu1"):  # said of npu1: 28 us
+        launch = chained.usage["controller"].stalls["launch"]
+        seconds = (launch + times.first_sync) / 1e9
+        assert seconds == pytest.approx(28e-6, rel=1e-3)

@@ -26,6 +26,10 @@ from jax_npu.report.trial_products import (
     unchecked,
 )
 from jax_npu.runtime import extension
+from xdna.machine_choice import machine, profile_text
+from xdna.machines import MACHINES
+
+from .. import machines
 
 
 def report(path, *arguments):
@@ -261,6 +265,36 @@ def facts_of(user, distribution):
         user=replace(facts.user, name=user),
         machine=replace(facts.machine, distribution=(distribution, "46")),
     )
+
+
+@pytest.mark.parametrize(
+    ("chip", "base"), [(machines.NPU1, "7940hs"), (machines.NPU2, "krackan-350")]
+)
+def test_a_chips_report_has_its_machine_as_a_profile(chip, base, tmp_path):
+    root = machines.fine(tmp_path / "root", chip)
+    cpuinfo = "model name\t: AMD Ryzen 7 7840U\ncpu cores\t: 6\n"
+    machines.write(root, "proc/cpuinfo", cpuinfo)
+    facts = read_facts(root)
+    record = machine_record.describe_machine(facts, "npu", root)
+    path = tmp_path / "mine.toml"
+    path.write_text(record["profile"])
+    mine = machine(str(path))
+    assert (mine.cpu.model, mine.cpu.cores) == ("AMD Ryzen 7 7840U", 6)
+    for name in "cpu.model", "cpu.cores":
+        assert mine.source(name) == "measured by jax-npu report"
+    cpu = MACHINES[base].cpu
+    same = replace(
+        mine, name=base, cpu=replace(mine.cpu, model=cpu.model, cores=cpu.cores)
+    )
+    assert same == MACHINES[base]
+    assert mine.source("launch_seconds") == MACHINES[base].source("launch_seconds")
+    assert machine_record.describe_machine(facts, "sim", root)["profile"] is None
+
+
+def test_what_a_chips_machine_does_not_say_is_the_bases(tmp_path):
+    root = machines.fine(tmp_path / "root", machines.NPU1)  # names no model
+    record = machine_record.describe_machine(read_facts(root), "npu", root)
+    assert record["profile"] == profile_text(MACHINES["7940hs"])
 
 
 def test_a_report_with_nan_is_json(no_stages, tmp_path, monkeypatch):

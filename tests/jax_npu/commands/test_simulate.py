@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jax_npu.commands.command_line import main
-from jax_npu.commands.simulation_report import stalls
+from jax_npu.commands.simulation.simulation_report import stalls
 from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
 from xdna.simulator import Report, Usage
@@ -150,6 +150,7 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
         (["--out", "y.npy:float32:99999x99999"], "4 GB or more"),
         (["--out", "y.npy:words:4"], "a dtype must be"),
         (["--device", "npu2", *IN], "is for npu1_1col, not for npu2"),
+        (["--machine", "hx370"], "machine hx370 has an npu2, and times of an npu1"),
         (["--kernels", "none.py"], "none.py is not a Python file"),
         (["--kernels", "empty.py"], "empty.py must define KERNELS"),
         (["--arithmetic", "bfp16"], "arithmetic bfp16 is npu2's"),

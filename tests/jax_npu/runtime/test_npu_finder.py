@@ -28,11 +28,9 @@ def test_a_device_finds_its_design_and_the_driver_of_its_backend(an_npu1):
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
 def test_the_virtual_npu_is_any_device(device, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    designs.simulated_design.cache_clear()
     library, design, key = find_npu("sim", device)
     assert library.name == "libnpu_sim.so"
     assert design == tmp_path / "jax-npu" / f"{device}-{key}.cfg"
-    designs.simulated_design.cache_clear()
 
 
 def test_a_program_for_another_chip_is_refused(an_npu1):

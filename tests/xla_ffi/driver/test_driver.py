@@ -293,15 +293,21 @@ def product():
 
 @needs_sim
 @pytest.mark.parametrize(
-    ("device", "arithmetic"),
-    [("npu1", "exact"), ("npu1", "fast"), ("npu2", "exact"), ("npu2", "bfp16")],
+    ("device", "machine", "arithmetic"),
+    [
+        ("npu1", "7940hs", "exact"),
+        ("npu1", "7940hs", "fast"),
+        ("npu2", "krackan-350", "exact"),
+        ("npu2", "krackan-350", "bfp16"),
+    ],
 )
 def test_device_and_arithmetic_are_those_of_the_environment(
-    device, arithmetic, run_python
+    device, machine, arithmetic, run_python
 ):
     program = f"""{PRODUCT}
 entry = jax_npu.backends()["sim"]
-assert entry.detail == "virtual {device}, {arithmetic} arithmetic", entry
+detail = "virtual {device} of {machine}, {arithmetic} arithmetic"
+assert entry.detail == detail, entry
 product()
 print(library.jax_npu_sim_report().decode())
 """
@@ -312,10 +318,51 @@ print(library.jax_npu_sim_report().decode())
     assert report["runs"] == 2  # one of them the self-test
 
 
+@needs_sim
+def test_the_machine_of_the_environment_has_its_npu_and_its_times(run_python, tmp_path):
+    path = tmp_path / "slow.toml"
+    path.write_text('base = "hx370"\nclock_hz = 1.2e9\n')
+    report = "print(library.jax_npu_sim_report().decode())"
+    for name, device, clock in (
+        ("8700g", "npu1", 1.8e9),
+        ("hx370", "npu2", 1.8e9),
+        (str(path), "npu2", 1.2e9),
+    ):
+        program = f"{PRODUCT}\nproduct()\n{report}"
+        done = run_python(program, JAX_NPU_MACHINE=name)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["device"], found["clock_hz"]) == (device, clock)
+
+
+@needs_sim
+def test_another_machine_after_the_first_run_is_an_error(run_python):
+    program = f"""{PRODUCT}
+import os
+product()
+os.environ["JAX_NPU_MACHINE"] = "8700g"
+try:
+    product()
+except Exception as error:
+    assert "with the JAX_NPU_MACHINE of this process's first run" in str(error), error
+else:
+    raise AssertionError("the machine changed unnoticed")
+os.environ["JAX_NPU_MACHINE"] = "7940hs"
+product()
+"""
+    done = run_python(program)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"JAX_NPU_DEVICE": "npu3"}, "JAX_NPU_DEVICE must be one of npu1, npu2, got"),
+        ({"JAX_NPU_MACHINE": "z1"}, "machine must be one of 7940hs, 8700g,"),
+        (
+            {"JAX_NPU_MACHINE": "hx370", "JAX_NPU_DEVICE": "npu1"},
+            "JAX_NPU_DEVICE is npu1, and JAX_NPU_MACHINE has npu2; correct or unset",
+        ),
         (
             {"JAX_NPU_SIM_ARITHMETIC": "bfp16"},
             "JAX_NPU_SIM_ARITHMETIC must be one of exact, fast, got 'bfp16'",

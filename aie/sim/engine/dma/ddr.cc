@@ -30,7 +30,8 @@ Ddr::Ddr(const Times& times, int num_columns)
 
 Cycles Ddr::Done(Cycles now, int column, int direction, const Pattern& pattern,
                  int64_t num_words) {
-  const double run_bytes = kWordBytes * std::min(pattern.run(), num_words);
+  // A request may begin and end within a run: it takes its share of what the run costs.
+  const double run_bytes = kWordBytes * pattern.run();
   const double num_runs = kWordBytes * num_words / run_bytes;
   const double alignment = kWordBytes * pattern.alignment();
   const double lines = TouchedLines(run_bytes, alignment);

@@ -1,0 +1,102 @@
+"""`jax-npu simulate`: a design and a stream, or one of our GEMMs, on the virtual NPU.
+
+    jax-npu simulate design.mlir insts.bin --in a.npy --out c.npy:float32:64x64
+    jax-npu simulate --gemm 256 768 2304 --check
+
+The buffers of a design are the stream's arguments, in the order of --in and --out on
+the command line.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jax_npu.commands.array_flags import add_tile_flag
+from jax_npu.commands.machine_flags import add_compiler_flag, add_machine_flags
+from jax_npu.commands.simulation.simulate_design import simulate_design
+from jax_npu.commands.simulation.simulate_gemm import simulate_gemm
+from xdna.arithmetics import ARITHMETICS
+from xdna.gemm.array import ELEMENT_BYTES
+
+GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat")
+DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
+
+
+def add_simulate_command(commands: Any) -> None:
+    parser = commands.add_parser("simulate", help="run a design on the virtual NPU")
+    _add_design_flags(parser)
+    _add_gemm_flags(parser)
+    parser.add_argument(
+        "--device", help="default: the design's, or the machine's, or npu1"
+    )
+    add_machine_flags(parser)
+    add_compiler_flag(parser)
+    parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
+    parser.add_argument(
+        "--b-column-major",
+        "--b-col-major",
+        action="store_true",
+        help="matmuls take B as (n, k)",
+    )
+    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.set_defaults(command=_simulate)
+
+
+def _add_design_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("design", type=Path, nargs="?", help="MLIR, fully placed")
+    parser.add_argument("words", type=Path, nargs="?", help="its instruction words")
+    for flag, metavar in ("--in", "A.npy[:DTYPE]"), ("--out", "C.npy:DTYPE:SIZES"):
+        parser.add_argument(
+            flag,
+            dest="buffers",
+            action="append",
+            type=partial(_buffer, flag),
+            metavar=metavar,
+            help="the stream's next argument",
+        )
+    parser.add_argument(
+        "--kernels", type=Path, help="Python file with KERNELS, a list of Kernel"
+    )
+
+
+def _buffer(flag: str, text: str) -> tuple[str, str]:
+    """A buffer's flag and value: the order of --in and --out is the stream's."""
+    return flag, text
+
+
+def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
+    parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
+    add_tile_flag(parser, default=None)
+    parser.add_argument(
+        "--c-type",
+        "--out-dtype",
+        choices=list(ELEMENT_BYTES),
+        help="type of the GEMM's result (default: float32)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare the GEMM with NumPy"
+    )
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        help="run the GEMM this many times, and print the simulator's speed",
+    )
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    is_gemm = arguments.gemm is not None
+    for name in DESIGN_FLAGS if is_gemm else GEMM_FLAGS:
+        if getattr(arguments, name) not in (None, False):
+            other = "a design" if is_gemm else "a GEMM"
+            raise ValueError(
+                f"{name.replace('_', '-')} belongs to {other}; leave it out here"
+            )
+    if is_gemm:
+        simulate_gemm(arguments)
+    elif arguments.words is None:
+        raise ValueError("simulate needs a design and its words, or --gemm M K N")
+    else:
+        simulate_design(arguments)

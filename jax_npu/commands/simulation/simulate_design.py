@@ -1,0 +1,67 @@
+"""A design and its stream on the virtual NPU, with the user's kernels and buffers."""
+
+import argparse
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from xdsl.dialects.builtin import ModuleOp
+
+from jax_npu.commands.input_output import (
+    empty_array,
+    read_array,
+    read_design,
+    read_words,
+    write_array,
+)
+from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
+from xdna.dialect.aie import DeviceOp
+from xdna.load.configuration import configuration
+from xdna.simulator import Kernel, VirtualNpu
+
+
+def simulate_design(arguments: argparse.Namespace) -> None:
+    module = read_design(arguments.design)
+    device = _device_of(module, arguments.design)
+    if arguments.device not in (None, device):
+        raise ValueError(
+            f"{arguments.design} is for {device}, not for {arguments.device}; leave "
+            "--device out, or give the design for it"
+        )
+    words = read_words(arguments.words)
+    target = TimedFor.of(arguments, device)
+    outputs, buffers = [], []
+    for flag, spec in arguments.buffers or []:
+        if flag == "--out":
+            outputs.append(empty_array(spec))
+        buffers.append(outputs[-1][1] if flag == "--out" else read_array(spec))
+    npu = VirtualNpu(
+        configuration(module, times=target.times),
+        arguments.arithmetic,
+        arguments.b_column_major,
+        _kernels(arguments.kernels) if arguments.kernels else (),
+    )
+    report = run(npu, [(words, buffers)], arguments.trace)
+    for path, array in outputs:
+        write_array(path, array)
+    print_report(report, target, {}, str(arguments.design), arguments.json)
+
+
+def _device_of(module: ModuleOp, path: Path) -> str:
+    names = [op.device_name for op in module.walk() if isinstance(op, DeviceOp)]
+    if len(names) != 1:
+        raise ValueError(f"{path} must have one aie.device, got {len(names)}")
+    return names[0]
+
+
+def _kernels(path: Path) -> list[Kernel]:
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise ValueError(f"{path} is not a Python file with KERNELS")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    kernels = getattr(module, "KERNELS", None)
+    if not isinstance(kernels, list | tuple) or not all(
+        isinstance(kernel, Kernel) for kernel in kernels
+    ):
+        raise ValueError(f"{path} must define KERNELS, a list of xdna.simulator.Kernel")
+    return list(kernels)
