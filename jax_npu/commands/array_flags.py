@@ -1,9 +1,16 @@
 """Flags that several commands share: the array's, and the sizes of a GEMM."""
 
 import argparse
+from typing import Any
 
 from xdna.devices import DEVICES
-from xdna.gemm.array import ELEMENT_BYTES, TILE, GemmArray
+from xdna.gemm.array import (
+    ELEMENT_BYTES,
+    IMAGES,
+    MAX_RESIDENT_SLOTS,
+    TILE,
+    GemmArray,
+)
 from xdna.gemm.tiling import Plan, make_plan
 
 
@@ -27,6 +34,53 @@ def add_array_flags(
     parser.add_argument(
         "--b-column-major", action="store_true", help="B is stored as (n, k)"
     )
+    add_image_flags(parser)
+
+
+def add_image_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags for how operands lie in DDR, in memtiles and in cores."""
+    parser.add_argument(
+        "--images",
+        choices=IMAGES,
+        default="rows",
+        help="how operands lie in DDR (default: rows)",
+    )
+    parser.add_argument(
+        "--parts",
+        type=int,
+        default=1,
+        help="parts of a tile's rows of A, with --images tiles (default: 1)",
+    )
+    parser.add_argument(
+        "--c-buffers",
+        type=int,
+        default=0,
+        help="buffers of C in a core, 1 or 2 (default: 2 if they fit)",
+    )
+    parser.add_argument(
+        "--k-slice",
+        type=int,
+        default=0,
+        help="k that a memtile takes at once (default: the tile's)",
+    )
+    parser.add_argument(
+        "--resident",
+        choices=("a", "b"),
+        default="",
+        help="operand that can stay in the memtiles, with --images tiles",
+    )
+    parser.add_argument(
+        "--resident-slots",
+        type=int,
+        default=MAX_RESIDENT_SLOTS,
+        help=f"its slices in a memtile (default: {MAX_RESIDENT_SLOTS})",
+    )
+
+
+def image_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of `GemmArray` that `add_image_flags` gives."""
+    names = ("images", "parts", "c_buffers", "k_slice", "resident", "resident_slots")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def add_tile_flag(
@@ -58,7 +112,13 @@ def add_size_flags(parser: argparse.ArgumentParser) -> None:
 def array_of(arguments: argparse.Namespace) -> GemmArray:
     m, k, n = arguments.tile
     return GemmArray(
-        arguments.device, m, k, n, arguments.c_type, arguments.b_column_major
+        arguments.device,
+        m,
+        k,
+        n,
+        arguments.c_type,
+        arguments.b_column_major,
+        **image_fields(arguments),
     )
 
 

@@ -21,7 +21,7 @@ import sys
 from jax_npu.commands.bench import add_bench_command
 from jax_npu.commands.build import add_build_command
 from jax_npu.commands.calibrate import add_calibrate_command
-from jax_npu.commands.design import add_check_command, add_design_command
+from jax_npu.commands.designs.design import add_check_command, add_design_command
 from jax_npu.commands.doctor import add_doctor_command
 from jax_npu.commands.instructions import add_disasm_command, add_insts_command
 from jax_npu.commands.machines import add_machines_command

@@ -12,7 +12,6 @@ from xdna.machine_choice import (
 from xdna.machines import MACHINES, Machine
 from xdna.timing import COMPILERS
 
-RUNS_OF_A_LIST = 24  # that the driver submits at once: kMaxRuns of driver/driver.h
 LARGEST_GHZ, LEAST_HZ = 100.0, 1e6  # a clock is in GHz up to here, in Hz from there on
 
 

@@ -3,9 +3,15 @@
 The seconds are a cautious estimate, because they decide how much one run may contain.
 """
 
+from xdna.arithmetics import arithmetic_of_chip
 from xdna.devices import WORD_BYTES
 from xdna.gemm.array import INPUT_BYTES, GemmArray
-from xdna.timing import timing
+from xdna.machines import DEFAULT_MACHINES, MACHINES
+from xdna.timing import Timing, timing
+
+# Short runs of bytes on the slowest machine: four shims at 800 MHz, each 64 bytes in 40
+# cycles (`timing.RUN_CYCLES`).
+CAUTIOUS_DDR_BYTES_PER_SECOND = 5e9
 
 
 def block_bytes(array: GemmArray, padded_k: int) -> tuple[int, int, int]:
@@ -28,11 +34,37 @@ def block_seconds(array: GemmArray, k_steps: int) -> float:
     )
 
 
+def cores_seconds(array: GemmArray, k_steps: int) -> float:
+    """Seconds of the cores for one block of C, on the device's default machine.
+
+    In the arithmetic of the chip.
+    """
+    arithmetic = arithmetic_of_chip(array.device_name)
+    return k_steps * _multiply_cycles(array, arithmetic) / _times(array).clock_hz
+
+
+def ddr_seconds(array: GemmArray, num_bytes: int) -> float:
+    """Seconds of DDR for so many bytes, on the device's default machine."""
+    return num_bytes / _times(array).ddr_bytes_per_second
+
+
+def _times(array: GemmArray) -> Timing:
+    # Streams must be the same on every machine.
+    generation = array.device_name.split("_")[0]
+    return timing(array.device_name, MACHINES[DEFAULT_MACHINES[generation]])
+
+
+def _multiply_cycles(array: GemmArray, arithmetic: str = "exact") -> float:
+    """Cycles for C (m, n) += A (m, k) B (k, n) on one core."""
+    times, (m, k, n) = _times(array), (array.m, array.k, array.n)
+    if arithmetic == "bfp16":
+        return times.matmul_bfp16_mkn * m * k * n + times.matmul_bfp16_mn * m * n
+    return times.matmul_exact_mkn * m * k * n + times.matmul_exact_mn * m * n
+
+
 def _array_cycles(array: GemmArray, k_steps: int) -> float:
     m, k, n = array.m, array.k, array.n
-    times = timing(array.device_name)
-    # cycles for C (m, n) += A (m, k) B (k, n) on one core
-    multiply = times.matmul_exact_mkn * m * k * n + times.matmul_exact_mn * m * n
+    times, multiply = _times(array), _multiply_cycles(array)
     bytes_per_cycle = WORD_BYTES / times.cycles_per_word
     # A core takes a tile of A and one of B in each k step. A column's C, (block_m, n),
     # leaves through one stream, once.
@@ -43,4 +75,5 @@ def _array_cycles(array: GemmArray, k_steps: int) -> float:
 
 
 def _ddr_seconds(array: GemmArray, k_steps: int) -> float:
-    return sum(block_bytes(array, k_steps * array.k)) / 5e9
+    num_bytes = sum(block_bytes(array, k_steps * array.k))
+    return num_bytes / CAUTIOUS_DDR_BYTES_PER_SECOND

@@ -15,7 +15,7 @@ from xdna.gemm.images import OperandImage
 from xdna.gemm.kernel_calls import kernel_calls
 from xdna.gemm.parameters import CoreParameters
 from xdna.gemm.resident import memtile_columns, passes_over
-from xdna.gemm.runs import Run
+from xdna.gemm.runs import RUNS_OF_A_LIST, Run
 from xdna.gemm.tiling import Plan
 from xdna.timing import Timing
 
@@ -58,9 +58,11 @@ class Forecast:
 
 
 def forecast(plan: Plan, times: Timing, arithmetic: str = "exact") -> Forecast:
-    """The forecast of a plan; runs after the first are chained."""
+    """The forecast of a plan; all runs but the first of a list are chained."""
     model = _Model(plan, times, arithmetic)
-    launches = sum(model.launch(index > 0) for index in range(len(plan.runs)))
+    launches = sum(
+        model.launch(index % RUNS_OF_A_LIST > 0) for index in range(len(plan.runs))
+    )
     paces = [model.pace(run) for run in plan.runs]
     return Forecast(
         launches=launches,
@@ -256,7 +258,7 @@ class _Model:
         # written, and the next period begins with empty memtiles.
         slots = array.slots[array.resident] * len(memtile_columns(array))
         locks = slots * self.times.lock_write
-        periods = sum(step.ends_period for step in run.steps())
+        periods = run.num_periods
         wait = drain + self._c_cycles() + locks
         again = wait + self._head_cycles()[0] + self._first_slot_cycles()
         return periods * wait + (periods - 1) * again

@@ -30,6 +30,8 @@ MAX_RUN_SECONDS = 1.0
 MAX_IMAGE_BYTES = 1 << 30
 # A bound on the instructions of a run: the controller reads them from the same DDR.
 MAX_STEPS = 1 << 12
+# The driver submits up to so many runs at once: kMaxRuns of xla_ffi/driver/driver.h.
+RUNS_OF_A_LIST = 24
 # A product that needs more runs than this is refused.
 MAX_RUNS = 1 << 18
 
@@ -65,6 +67,13 @@ class Run:
             return resident_steps(self.grid, self.resident, self.group)
         return passing_steps(self.grid, self.along)
 
+    @property
+    def num_periods(self) -> int:
+        """Times that a resident operand is loaded; 0 without one."""
+        if not self.resident:
+            return 0
+        return sum(step.ends_period for step in self.steps())
+
     def loads(self) -> tuple[int, int]:
         """Block rows of A and block columns of B that the shims read, in all."""
         loads = {"a": self.num_tiles, "b": self.num_tiles}
@@ -76,9 +85,16 @@ class Run:
 
 
 def split_into_runs(
-    array: GemmArray, blocks: Grid, k: int, orders: Orders = ROW_MAJOR
+    array: GemmArray,
+    blocks: Grid,
+    k: int,
+    orders: Orders = ROW_MAJOR,
+    may_stay: bool = True,
 ) -> Iterator[Run]:
     """The runs that cover every block of C once.
+
+    Args:
+      may_stay: whether an operand may be resident.
 
     Raises:
       ValueError: if k is too long for a run of one block, or there are too many runs.
@@ -98,7 +114,8 @@ def split_into_runs(
         grid = min(size[0], left[0]), min(size[1], left[1]), min(size[2], left[2])
         along = _best_dimension(array, orders, k_steps * array.k, grid)
         assert along is not None  # the grid is no larger than one that fits
-        yield _with_resident(array, orders, k_steps, Run(start, grid, along))
+        run = Run(start, grid, along)
+        yield _with_resident(array, orders, k_steps, run) if may_stay else run
 
 
 def k_steps_of(array: GemmArray, k: int) -> int:

@@ -67,8 +67,9 @@ def resident_steps(grid: Grid, resident: str, group: int) -> Iterator[Step]:
 
     for batch in range(grid[0]):
         for first in range(0, grid[kept_axis], group):
-            for begin in range(0, grid[passing_axis], MAX_LOCK_VALUE + 1):
-                passes = min(grid[passing_axis] - begin, MAX_LOCK_VALUE + 1)
+            # A slot's lock counts the passes of a period.
+            for begin in range(0, grid[passing_axis], MAX_LOCK_VALUE):
+                passes = min(grid[passing_axis] - begin, MAX_LOCK_VALUE)
                 further = passes - 1
                 yield Step(
                     at(batch, first, begin), group, kept, True, further, further == 0

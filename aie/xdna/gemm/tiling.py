@@ -9,11 +9,15 @@ import math
 from dataclasses import dataclass
 
 from xdna.gemm.array import GemmArray
-from xdna.gemm.costs import block_bytes, block_seconds
+from xdna.gemm.costs import block_bytes, cores_seconds, ddr_seconds
 from xdna.gemm.images import Images, Orders, images_of
 from xdna.gemm.runs import Run, k_steps_of, split_into_runs
 from xdna.gemm.steps import Grid
 
+# Plans whose times differ by no more are as fast as one another.
+SAME_TIME = 1.03
+# What a period of a resident operand costs: a block of C on its way to DDR, and locks.
+PERIOD_SECONDS = 15e-6
 # A plan that multiplies at least this many times what was asked for carries a notice.
 NOTABLE_PADDING = 4.0
 
@@ -99,11 +103,6 @@ class Plan:
         return images_of(self.array, self.orders, self.padded_k, run.grid)
 
     @property
-    def seconds(self) -> float:
-        """A cautious estimate of the time on the array, without launches."""
-        return math.prod(self.blocks) * block_seconds(self.array, self.k_steps)
-
-    @property
     def notices(self) -> list[str]:
         """Notices for the user of this plan."""
         if self.padding < NOTABLE_PADDING:
@@ -147,23 +146,44 @@ def make_plan(
     gemm = Gemm(batch, m, k, n, a_order, b_order)
     turned = gemm.swapped()
     num_blocks = [math.prod(_blocks(array, one)) for one in (gemm, turned)]
-    if not array.is_tiled or num_blocks[0] != num_blocks[1]:
+    if not array.resident:
         swapped = num_blocks[1] < num_blocks[0]
         return plan_of(array, turned if swapped else gemm, swapped)
-    plans = plan_of(array, gemm), plan_of(array, turned, swapped=True)
-    # the first, if both move as much: an operand may be resident in one of them
-    return min(plans, key=lambda plan: sum(plan.ddr_bytes.values()))
+    plans = [
+        plan_of(array, one, one is turned, may_stay)
+        for one, number in zip((gemm, turned), num_blocks)
+        if number == min(num_blocks)
+        for may_stay in (False, True)
+    ]
+    # The least traffic of those that take about as long as the fastest.
+    seconds = [_rough_seconds(plan) for plan in plans]
+    fast = [p for p, s in zip(plans, seconds) if s <= SAME_TIME * min(seconds)]
+    return min(fast, key=lambda plan: sum(plan.ddr_bytes.values()))
 
 
-def plan_of(array: GemmArray, gemm: Gemm, swapped: bool = False) -> Plan:
+def plan_of(
+    array: GemmArray, gemm: Gemm, swapped: bool = False, may_stay: bool = True
+) -> Plan:
     """The plan for a GEMM the way round that it is given.
+
+    Args:
+      may_stay: whether an operand may be resident.
 
     Raises:
       ValueError: if k is too long for one run.
     """
     orders = gemm.a_order, gemm.b_order
-    runs = split_into_runs(array, _blocks(array, gemm), gemm.k, orders)
+    blocks = _blocks(array, gemm)
+    runs = split_into_runs(array, blocks, gemm.k, orders, may_stay)
     return Plan(array, gemm, swapped, k_steps_of(array, gemm.k), tuple(runs))
+
+
+def _rough_seconds(plan: Plan) -> float:
+    """The time of a plan's blocks, roughly: cores or DDR, and waits of periods."""
+    blocks = math.prod(plan.blocks) * cores_seconds(plan.array, plan.k_steps)
+    ddr = ddr_seconds(plan.array, sum(plan.ddr_bytes.values()))
+    periods = sum(run.num_periods for run in plan.runs)
+    return max(blocks, ddr) + periods * PERIOD_SECONDS
 
 
 def _blocks(array: GemmArray, gemm: Gemm) -> Grid:

@@ -9,6 +9,7 @@ import numpy as np
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.kernel_calls import kernel_calls
+from xdna.gemm.runs import RUNS_OF_A_LIST
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan
 from xdna.load.configuration import configuration
@@ -42,13 +43,15 @@ class TimedArray:
         self._npu = VirtualNpu(text, "fast", kernels=kernels)
 
     def reports(self, plan: Plan) -> list[Report]:
-        """Of each run of a plan of the same array; further ones are chained."""
+        """Of each run of a plan of the same array, chained as the driver does."""
         reports = []
         for index, run in enumerate(plan.runs):
             sizes = [image.num_bytes for image in plan.images(run)]
             buffers = [np.zeros(size, np.uint8) for size in sizes]
             words = run_words(plan, run)
-            reports.append(self._npu.run(words, buffers, is_chained=index > 0))
+            reports.append(
+                self._npu.run(words, buffers, is_chained=index % RUNS_OF_A_LIST > 0)
+            )
         return reports
 
     def seconds(self, plan: Plan) -> float:

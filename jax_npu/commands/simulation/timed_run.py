@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import rich
 
-from jax_npu.commands.machine_flags import RUNS_OF_A_LIST, machine_of
+from jax_npu.commands.machine_flags import machine_of
 from jax_npu.commands.simulation.simulation_report import report_record, report_table
 from jax_npu.files import write_file
+from xdna.gemm.runs import RUNS_OF_A_LIST
 from xdna.machines import Machine
 from xdna.simulator import Report, VirtualNpu
 from xdna.timing import Timing, timing

@@ -1,19 +1,29 @@
-"""`jax-npu design` and `jax-npu check`: the array's design as MLIR."""
+"""`jax-npu design` and `jax-npu check`: the array's design as MLIR.
+
+With `--search`, `jax-npu design` looks for the design that suits a workload best.
+"""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from jax_npu.commands.array_flags import add_array_flags, array_of
+from jax_npu.commands.designs.search import (
+    add_search_flags,
+    print_search,
+    refuse_search_flags,
+)
 from jax_npu.commands.input_output import read_design
+from jax_npu.commands.machine_flags import device_of
 from jax_npu.files import write_file
 
 
 def add_design_command(commands: Any) -> None:
     design = commands.add_parser("design", help="write the array's design as MLIR")
-    add_array_flags(design)
+    add_array_flags(design, device=None)
     design.add_argument("--generic", action="store_true", help="MLIR's generic form")
     design.add_argument("-o", "--out", type=Path, help="file (default: stdout)")
+    add_search_flags(design)
     design.set_defaults(command=_design)
 
 
@@ -24,6 +34,11 @@ def add_check_command(commands: Any) -> None:
 
 
 def _design(arguments: argparse.Namespace) -> None:
+    arguments.device = device_of(arguments)
+    if arguments.search:
+        print_search(arguments)
+        return
+    refuse_search_flags(arguments)
     from xdna.dialect.text import print_module
     from xdna.gemm.design import gemm_design
 
