@@ -103,10 +103,10 @@ class _Model:
         fills, parameters = self._head_cycles()
         first = fills + self._first_slot_cycles()
         drain = self._drain_cycles(run)
-        stalls = self._stall_cycles(run, drain)
+        stalls, ddr_stalls = self._stall_cycles(run, drain)
         inside = max(first, fills + parameters) + drain + self._c_cycles() + stalls
         # DDR and shims are at work from the first fill to the last drain.
-        outside = fills + self._step_cycles() + self._c_cycles() + 0.8 * stalls
+        outside = fills + self._step_cycles() + self._c_cycles() + ddr_stalls
         # No wait for a token ends before the first one's own time.
         words = 2 * fills + parameters + times.first_sync
         rest = self._passed_over_cycles(run)
@@ -249,19 +249,20 @@ class _Model:
             last.line_bytes / times.ddr_bytes_per_second * times.clock_hz,
         )
 
-    def _stall_cycles(self, run: Run, drain: float) -> float:
-        """What cores wait for where an operand is resident."""
+    def _stall_cycles(self, run: Run, drain: float) -> tuple[float, float]:
+        """What cores wait for where an operand is resident, and DDR without work."""
         array = self.array
         if not run.resident or array.replays > 1:
-            return 0.0
-        # The first pass of a period is waited for, and its end; each time locks are
-        # written, and the next period begins with empty memtiles.
+            return 0.0, 0.0
+        # C of a period's first pass and of its last is waited for, and then locks are
+        # written. The next period begins with empty memtiles.
         slots = array.slots[array.resident] * len(memtile_columns(array))
-        locks = slots * self.times.lock_write
-        periods = run.num_periods
-        wait = drain + self._c_cycles() + locks
-        again = wait + self._head_cycles()[0] + self._first_slot_cycles()
-        return periods * wait + (periods - 1) * again
+        locks, periods = slots * self.times.lock_write, run.num_periods
+        waits = 2 * periods - 1
+        quiet = waits * self._c_cycles() + 2 * periods * locks
+        quiet += (periods - 1) * self._head_cycles()[0]
+        busy = waits * drain + (periods - 1) * self._first_slot_cycles()
+        return quiet + busy, quiet
 
 
 class _Moved(NamedTuple):

@@ -15,13 +15,33 @@ from typing import Any
 from xdna.devices import device
 from xdna.gemm.array import MAX_RESIDENT_SLOTS, GemmArray
 from xdna.gemm.tiling import Gemm, plan_of
-from xdna.machines import MACHINES, Machine
+from xdna.machines import (
+    MACHINES,
+    NPU1_LAUNCH_SECONDS,
+    NPU1_SHARED_DDR_BYTES_PER_SECOND,
+    Machine,
+)
 from xdna.simulator.timed_run import TimedArray
-from xdna.timing import Timing, timing
+from xdna.timing import (
+    PARTIAL_LINE_CYCLES,
+    PEANO_INNER_EFFICIENCY,
+    RUN_CYCLES,
+    Timing,
+    timing,
+)
 
 MEASURED = Path(__file__).parents[1] / "measured_gemms.csv"
 OUT_TYPES = {"bf16": "bfloat16", "f32": "float32"}
 NO_COMPUTE = "compute removed"
+
+# The numbers that are fitted to the table, and no others.
+FITTED = {
+    "PEANO_INNER_EFFICIENCY": PEANO_INNER_EFFICIENCY,
+    "RUN_CYCLES": RUN_CYCLES,
+    "PARTIAL_LINE_CYCLES": PARTIAL_LINE_CYCLES,
+    "NPU1_LAUNCH_SECONDS": NPU1_LAUNCH_SECONDS,
+    "NPU1_SHARED_DDR_BYTES_PER_SECOND": NPU1_SHARED_DDR_BYTES_PER_SECOND,
+}
 
 
 @dataclass(frozen=True)
@@ -120,6 +140,14 @@ class Comparison:
     measurement: Measurement
     microseconds: float | None = None
     reason: str = ""
+    machine: str = ""  # that it was simulated on
+
+    @property
+    def short_name(self) -> str:
+        """The design's name without remarks in parentheses, but for its k_mt."""
+        name = re.sub(r" \(.*?\)$", "", self.measurement.design)
+        k_mt = re.search(r"k_mt \d+", self.measurement.design)
+        return f"{name}, {k_mt[0]}" if k_mt and k_mt[0] not in name else name
 
     @property
     def error(self) -> float | None:
@@ -181,7 +209,7 @@ def compare(one: Measurement, machine: Machine | None = None) -> Comparison:
         return Comparison(one, reason=str(error))
     arithmetic = "bfp16" if times.matmul_bfp16_mkn else "exact"
     seconds = TimedArray(array, times, arithmetic).seconds(plan)
-    return Comparison(one, seconds * 1e6)
+    return Comparison(one, seconds * 1e6, machine=machine.name)
 
 
 def machine_of(one: Measurement) -> Machine:

@@ -138,24 +138,24 @@ def test_one_channel_of_the_8700g_is_as_fast_as_published():
     assert found == pytest.approx(6.9e9, rel=0.01)
 
 
-def test_both_channels_of_a_shim_share_its_bursts():
+def test_both_channels_of_a_shim_begin_runs_in_turn():
     one, both = (
         rate(NPU1, channels, 128, 8192) for channels in ([(0, 0)], [(0, 0), (0, 1)])
     )
     assert one == pytest.approx(both, rel=0.02)
 
 
-def test_what_lies_askew_takes_more_bursts_and_lines():
+def test_what_lies_askew_takes_more_lines():
     askew = rate(NPU1, [(0, 0)], 128, 8192 + 4)
     assert askew < 0.7 * rate(NPU1, [(0, 0)], 128, 8192)
 
 
-def test_a_run_takes_the_same_bursts_in_any_pieces():
-    """Pieces of 100 bytes, which end in the middle of bursts, are no slower."""
+def test_a_run_takes_as_long_in_any_pieces():
+    """Pieces of 100 bytes, which end within lines, each take their share of it."""
     whole, pieces = (
         rate_of_one_run(replace(NPU1, clock_hz=1e9), piece) for piece in (6400, 100)
     )
-    assert pieces == pytest.approx(whole, rel=0.05)
+    assert pieces == pytest.approx(whole, rel=0.1)
 
 
 def rate_of_one_run(machine, piece_bytes):
