@@ -12,8 +12,8 @@ from typing import NamedTuple
 from xdna.devices import WORD_BYTES
 from xdna.gemm.array import INPUT_BYTES
 from xdna.gemm.images import OperandImage
-from xdna.gemm.kernel_calls import kernel_calls
 from xdna.gemm.parameters import CoreParameters
+from xdna.gemm.programs.kernel_calls import kernel_calls
 from xdna.gemm.resident import memtile_columns, passes_over
 from xdna.gemm.runs import RUNS_OF_A_LIST, Run
 from xdna.gemm.tiling import Plan

@@ -8,7 +8,7 @@ import numpy as np
 
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
-from xdna.gemm.kernel_calls import kernel_calls
+from xdna.gemm.programs.kernel_calls import kernel_calls
 from xdna.gemm.runs import RUNS_OF_A_LIST
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan

@@ -187,6 +187,8 @@ def write_roofline(path: Path, found: Found) -> None:
 
 
 def _draw_roofline(axes: Any, found: Found) -> None:
+    from matplotlib.ticker import LogLocator
+
     array, times = found.winner.array, found.times
     cores = array.num_columns * array.num_rows
     is_bfp16 = found.arithmetic == "bfp16"
@@ -224,7 +226,7 @@ def _draw_roofline(axes: Any, found: Found) -> None:
     axes.annotate(
         f"DDR: {rate * 1e3:.3g} GB/s",
         (low * 1.1, low * 1.1 * rate),
-        xytext=(6, -4),
+        xytext=(-6, 10),
         textcoords="offset points",
         fontsize=8,
     )
@@ -235,8 +237,9 @@ def _draw_roofline(axes: Any, found: Found) -> None:
         ylabel="TFLOP/s, launch included",
     )
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -82,7 +82,7 @@ def test_random_gemms_in_a_row_are_right(name, orders):
 
 
 def test_a_resident_operand_is_read_once():
-    sizes = 1, 256, 768, 1536
+    sizes = 1, 256, 768, 2304
     read = {}
     for resident in ("", "a"):
         array = GemmArray("npu1", **NPU1, resident=resident)
@@ -91,8 +91,8 @@ def test_a_resident_operand_is_read_once():
         assert found == {resident}
         _, m, k, n = sizes
         assert plan.ddr_bytes["b"] == k * n * 2
-        assert plan.ddr_bytes["a"] == m * k * 2 * (1 if resident else 6)
-    assert read["a"] == 2 * (256 * 768 + 768 * 1536)
+        assert plan.ddr_bytes["a"] == m * k * 2 * (1 if resident else 9)
+    assert read["a"] == 2 * (256 * 768 + 768 * 2304)
 
 
 def without(words, part):
@@ -122,10 +122,10 @@ def test_free_locks_that_are_not_set_back_let_the_next_run_overwrite_slots():
 def test_passes_that_are_not_started_are_a_deadlock():
     array = GemmArray("npu1", **NPU1, resident="a")
     npu = VirtualNpu(configuration(gemm_design(array)))
-    plan = make_plan(array, 1, 256, 768, 768)
+    plan = make_plan(array, 1, 256, 768, 2304)
     (one,) = submissions(plan, *random_operands(plan))
     with pytest.raises(Trap, match="deadlock"):
-        npu.run(without(one.words, starts_of_passes(array, 2)), one.buffers)
+        npu.run(without(one.words, starts_of_passes(array, 8)), one.buffers)
 
 
 ROWS = {

@@ -7,7 +7,7 @@ import pytest
 
 from jax_npu.commands.command_line import main
 from xdna.gemm.array import GemmArray
-from xdna.gemm.kernel_calls import kernel_calls
+from xdna.gemm.programs.kernel_calls import kernel_calls
 from xdna.machines import MACHINES
 from xdna.simulator import VirtualNpu
 from xdna.simulator.calibration import (

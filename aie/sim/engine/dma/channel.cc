@@ -69,6 +69,11 @@ void Channel::BeginTask() {
   }
   bd = queue.front().bd;
   repeats_left = queue.front().repeats;
+  if (direction == kMm2s && route != nullptr) {
+    for (const Route::End& end : route->ends) {
+      if (end.channel->is_ready) end.channel->BeginAccess();
+    }
+  }
   array.scheduler.In(delay + times.bd_setup, [this] { BeginBd(queue.front().bd); });
 }
 
@@ -122,8 +127,11 @@ void Channel::Granted() {
 }
 
 void Channel::Ready() {
-  // What is read may be fetched at once; nothing is written before data comes.
-  if (direction == kMm2s) BeginAccess();
+  // What is read may be fetched at once, and what is written may be from now on, unless
+  // nothing is on its way.
+  if (direction == kMm2s || route == nullptr || !route->source->queue.empty()) {
+    BeginAccess();
+  }
   is_ready = true;
   StartWait(Wait::kStream, "stream");
   if (words_left == 0) {  // an empty BD

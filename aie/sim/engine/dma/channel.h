@@ -37,8 +37,7 @@ struct Channel : Agent {
 
   // Traps if the queue is full.
   void Push(const Task& task);
-  // Called when the route begins to move words of the running BD: from now on nobody
-  // else may use its bytes.
+  // From now on nobody else may use the bytes of the running BD.
   void BeginAccess();
   // Called when the route has moved words; they reach an S2MM channel `latency` later.
   void Moved(int64_t num_words, Cycles latency);
