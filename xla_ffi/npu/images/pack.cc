@@ -20,8 +20,19 @@ struct Stretch {
   int64_t size;
 };
 
-std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
+int64_t CountStretches(const int64_t* offsets, int64_t size) {
+  int64_t gaps = 0;  // first whether there are any, in a loop of vectors
+  for (int64_t i = 1; i < size; ++i) gaps |= offsets[i] - offsets[i - 1] - 1;
+  int64_t count = size > 0;
+  if (gaps == 0) return count;
+  for (int64_t i = 1; i < size; ++i) count += offsets[i] != offsets[i - 1] + 1;
+  return count;
+}
+
+std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size, int64_t count) {
   std::vector<Stretch> stretches;
+  stretches.reserve(count);
+  if (count == 1) return {{0, offsets[0], size}};
   for (int64_t i = 0; i < size; ++i) {
     if (i > 0 && offsets[i] == offsets[i - 1] + 1) {
       ++stretches.back().size;
@@ -35,12 +46,15 @@ std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
 // The direction in which a matrix is followed through memory: the one that is broken
 // into fewer stretches over the whole matrix.
 struct Order {
-  explicit Order(const Places& places)
-      : down(StretchesOf(places.rows, places.num_rows)),
-        across(StretchesOf(places.columns, places.num_columns)),
-        goes_down(down.size() * places.num_columns < across.size() * places.num_rows) {}
-  std::vector<Stretch> down, across;
+  explicit Order(const Places& places) {
+    const int64_t down = CountStretches(places.rows, places.num_rows);
+    const int64_t across = CountStretches(places.columns, places.num_columns);
+    goes_down = down * places.num_columns < across * places.num_rows;
+    stretches = goes_down ? StretchesOf(places.rows, places.num_rows, down)
+                          : StretchesOf(places.columns, places.num_columns, across);
+  }
   bool goes_down;
+  std::vector<Stretch> stretches;  // of rows or of columns
 };
 
 // Calls f(first row, its offset, number of rows, first column, number of columns).
@@ -67,7 +81,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.down, places.num_columns,
+    ForEachTile(order.stretches, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   uint16_t tile[kTile][kTile];  // (columns, rows)
@@ -81,7 +95,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
     return;
   }
   for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
-    for (const Stretch& stretch : order.across) {
+    for (const Stretch& stretch : order.stretches) {
       round(dtype, choice, at(places.rows[row] + stretch.offset), stretch.size,
             image + stretch.first);
     }
@@ -101,7 +115,7 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.down, places.num_columns,
+    ForEachTile(order.stretches, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   float tile[kTile][kTile];  // (columns, rows)
@@ -114,7 +128,7 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
     return;
   }
   for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
-    for (const Stretch& stretch : order.across) {
+    for (const Stretch& stretch : order.stretches) {
       store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
     }
   }
