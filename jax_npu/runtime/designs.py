@@ -13,7 +13,9 @@ from xdna.gemm.artifact import check_artifact, design_text
 @functools.cache
 def gemm_array(device: str) -> GemmArray:
     """The design that runs every GEMM on that device."""
-    return GemmArray(device)
+    if device == "npu2":
+        return GemmArray(device, 64, 64, 96, images="tiles", parts=2)
+    return GemmArray(device, 64, 64, 64, images="tiles", parts=2, resident="a")
 
 
 @functools.cache
