@@ -55,6 +55,16 @@ class Axes(NamedTuple):
         batch, m, k, n = (math.prod(axis.size for axis in axes) for axes in self)
         return batch, m, k, n
 
+    @property
+    def orders(self) -> tuple[str, str]:
+        """How lhs and rhs lie, outermost first: mk or km, kn or nk.
+
+        The last letter has neighbours in memory, unless only the batch has.
+        """
+        lhs_is_km = any(axis.lhs == 1 for axis in self.m)
+        rhs_is_nk = any(axis.rhs == 1 for axis in self.k)
+        return "km" if lhs_is_km else "mk", "nk" if rhs_is_nk else "kn"
+
 
 def spec_from_dimension_numbers(
     dimension_numbers: DimensionNumbers, lhs_ndim: int, rhs_ndim: int

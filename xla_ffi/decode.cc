@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kNumParts = 3;  // bf16 parts of an f32
 // Longer matrices take too long to multiply on the host, as a self-test does.
-constexpr int64_t kMaxSelfTestSize = 1024;
+constexpr int64_t kMaxSelfTestSize = 2048;
 
 Numbers AsNumbers(Int64s numbers) { return {numbers.begin(), numbers.size()}; }
 
@@ -50,6 +50,7 @@ void RequireNoBatch(const Axes& axes) {
 // The test runs two products as a batch: see RunSelfTest.
 SelfTest DecodeSelfTest(const PlanAttributes& attributes, NpuArithmetic expected) {
   const NpuPlan plan = DecodePlan(attributes);
+  RequireWholeTiles(plan);
   const int64_t* grid = plan.runs[0].grid;
   if (plan.runs.size() != 1 || grid[0] != 2) {
     throw std::invalid_argument("a self-test is one run with a batch of two");
@@ -62,7 +63,7 @@ SelfTest DecodeSelfTest(const PlanAttributes& attributes, NpuArithmetic expected
                                 std::to_string(number));
   }
   const ImageSizes sizes = {grid[1] * plan.block_m, plan.padded_k,
-                            grid[2] * plan.block_n, plan.b_column_major};
+                            grid[2] * plan.block_n, plan.a, plan.b};
   if (sizes.m > kMaxSelfTestSize || sizes.n > kMaxSelfTestSize) {
     throw std::invalid_argument("a self-test is of matrices up to " +
                                 std::to_string(kMaxSelfTestSize) + " rows");
@@ -146,6 +147,12 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
         "a plan needs runs, each with three numbers of run_starts and of run_grids and "
         "one of run_num_words");
   }
+  if (attributes.image_tile != 0 && attributes.image_tile != kImageTile) {
+    throw std::invalid_argument("image_tile must be 0 or " +
+                                std::to_string(kImageTile) + ", got " +
+                                std::to_string(attributes.image_tile));
+  }
+  const bool is_tiled = attributes.image_tile != 0;
   auto num_left = static_cast<int64_t>(attributes.words.size());
   for (const int64_t count : counts) {
     // Stays negative: no count of words is 0 or less.
@@ -160,8 +167,13 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
     std::copy_n(grids.begin() + 3 * i, 3, runs[i].grid);
     runs[i].num_words = counts[i];
   }
-  return {attributes.block_m,        attributes.block_n, attributes.padded_k,
-          attributes.b_column_major, attributes.swapped, std::move(runs)};
+  return {attributes.block_m,
+          attributes.block_n,
+          attributes.padded_k,
+          {attributes.a_k_is_rows, is_tiled},
+          {attributes.b_k_is_rows, is_tiled},
+          attributes.swapped,
+          std::move(runs)};
 }
 
 CheckPolicy DecodeCheck(const NpuAttributes& attributes) {

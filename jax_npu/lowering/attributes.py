@@ -48,13 +48,22 @@ def plan_attributes(plan: "Plan", words: Sequence[np.ndarray]) -> Attributes:
     Args:
       words: the instructions of each of the plan's runs.
     """
+    from xdna.gemm.array import IMAGE_TILE
+
     array = plan.array
     assert array.out == "float32"  # what xla_ffi/npu unpacks
+    a_order, b_order = "mk", "nk" if array.b_column_major else "kn"
+    if array.is_tiled:  # the images lie as the operands do
+        a_order, b_order = plan.orders
+    else:
+        assert array.images == "rows"  # what xla_ffi/npu packs
     return {
         "block_m": np.int64(array.block_m),
         "block_n": np.int64(array.block_n),
         "padded_k": np.int64(plan.padded_k),
-        "b_column_major": array.b_column_major,
+        "image_tile": np.int64(IMAGE_TILE if array.is_tiled else 0),
+        "a_k_is_rows": a_order == "km",
+        "b_k_is_rows": b_order == "kn",
         "swapped": plan.swapped,
         # (batch, block row, block column) of each run
         "run_starts": _int64s([run.start for run in plan.runs]),

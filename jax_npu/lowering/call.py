@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jax_npu.contraction import Spec, contraction_axes, out_shape
+from jax_npu.contraction import Axes, Spec, contraction_axes, out_shape
 from jax_npu.lowering.attributes import Attributes, npu_attributes, product_attributes
 from jax_npu.lowering.packing import pack_constants
 from jax_npu.lowering.settings import Settings
@@ -80,8 +80,8 @@ def gemm_call(
     pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
     attributes = product_attributes(spec, pairs)
     if backend in DRIVERS:
-        product_sizes = contraction_axes(spec, lhs.shape, rhs.shape).sizes
-        attributes |= _on_npu(product_sizes, len(pairs), backend, settings)
+        axes = contraction_axes(spec, lhs.shape, rhs.shape)
+        attributes |= _on_npu(axes, len(pairs), backend, settings)
     elif len(pairs) == 1 and not is_symbolic:
         lhs, rhs = pack_constants(lhs, rhs, spec, constant)
     out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, **attributes)
@@ -89,17 +89,17 @@ def gemm_call(
 
 
 def _on_npu(
-    sizes: tuple[int, int, int, int], num_passes: int, backend: str, settings: Settings
+    axes: Axes, num_passes: int, backend: str, settings: Settings
 ) -> Attributes:
     # The array's program takes 25 ms to import and is needed here alone.
     from jax_npu.lowering.plans import product_plan, self_test_plan
     from jax_npu.runtime.designs import design_key
 
     device = settings.device
-    batch, m, k, n = sizes
+    batch, m, k, n = axes.sizes
     return npu_attributes(
         # Several passes are one product with a longer k.
-        plan=product_plan(device, batch, m, num_passes * k, n),
+        plan=product_plan(device, batch, m, num_passes * k, n, *axes.orders),
         self_test=self_test_plan(device),
         device=device,
         design_key=design_key(backend, device),

@@ -16,13 +16,25 @@ SELF_TEST_K_STEPS = 4
 
 
 @functools.lru_cache(maxsize=256)
-def product_plan(device: str, batch: int, m: int, k: int, n: int) -> Attributes:
+def product_plan(
+    device: str,
+    batch: int,
+    m: int,
+    k: int,
+    n: int,
+    a_order: str = "mk",
+    b_order: str = "kn",
+) -> Attributes:
     """The plan of `batch` products (m, k) x (k, n), as attributes.
+
+    Args:
+      a_order, b_order: how the operands lie; a design with images in tiles keeps them
+        so, and any other takes every order alike.
 
     Raises:
       ValueError: for a k too long for one run of the array.
     """
-    plan = make_plan(gemm_array(device), batch, m, k, n)
+    plan = make_plan(gemm_array(device), batch, m, k, n, a_order, b_order)
     return plan_attributes(plan, [run_words(plan, run) for run in plan.runs])
 
 

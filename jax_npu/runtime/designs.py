@@ -16,7 +16,9 @@ from xdna.timing import timing
 @functools.cache
 def gemm_array(device: str) -> GemmArray:
     """The design that runs every GEMM on that device."""
-    return GemmArray(device)
+    if device == "npu2":
+        return GemmArray(device, 64, 64, 96, images="tiles", parts=2)
+    return GemmArray(device, 64, 64, 64, images="tiles", parts=2, resident="a")
 
 
 def design_key(backend: str, device: str) -> str:

@@ -19,7 +19,7 @@ from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import MLIR_AIE, MLIR_FILE, XCLBIN_FILE, is_supported
 
 PEANO_VARIABLE = "PEANO_INSTALL_DIR"  # as in mlir-aie's own scripts
-KERNELS = ("convert.cc", "matmul.cc", "zero.cc")
+KERNELS = ("convert.cc", "matmul.cc", "matmul_tiles.cc", "zero.cc")
 KERNELS_SOURCE = "gemm_kernels.cc"  # includes them all
 KERNELS_OBJECT = "gemm_kernels.o"  # as the design names it
 WORK_FOLDER = "aiecc"
@@ -131,6 +131,8 @@ def to_install(missing: list[str]) -> str:
 def kernel_command(array: GemmArray, tools: Compilers) -> list[str]:
     """Compiles the kernels for one core tile, in the folder of the build."""
     macros = [f"DIM_M={array.m}", f"DIM_K={array.k}", f"DIM_N={array.n}"]
+    if array.is_tiled:
+        macros.append(f"DIM_PARTS={array.parts}")
     if array.b_column_major:
         macros.append("B_COL_MAJ")
     if array.device.mmul_shape == (8, 8, 8):

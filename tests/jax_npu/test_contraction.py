@@ -179,3 +179,26 @@ def test_an_implicit_result_is_in_alphabetical_order():
 def test_an_unused_label_is_in_no_term():
     spec = Spec("abd", "bce", "acde")
     assert unused_label(spec) not in "".join(spec)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "orders"),
+    [
+        ("mk,kn->mn", ("mk", "kn")),
+        ("km,nk->mn", ("km", "nk")),
+        ("bmk,bnk->bmn", ("mk", "nk")),
+        ("kbm,kbn->nbm", ("km", "kn")),
+        ("akm,kan->anm", ("km", "kn")),
+        ("mkl,lnk->mn", ("mk", "nk")),
+        ("kaml,lnk->mna", ("mk", "nk")),
+        ("mz,zn->mn", ("km", "kn")),  # z has size 1 and is nobody's neighbour
+        ("zk,kn->nz", ("mk", "kn")),
+        ("mkb,nkb->bmn", ("mk", "kn")),  # neither: the default
+        ("k,k->", ("mk", "nk")),
+    ],
+)
+def test_orders_are_those_of_the_innermost_dimensions(subscripts, orders):
+    sizes = dict(zip("abklmnz", (2, 3, 4, 5, 6, 7, 1)))
+    spec = Spec(*subscripts.replace("->", ",").split(","))
+    shapes = [[sizes[c] for c in term] for term in spec[:2]]
+    assert contraction_axes(spec, *shapes).orders == orders

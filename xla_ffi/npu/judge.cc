@@ -33,7 +33,7 @@ std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
       {reinterpret_cast<const uint16_t*>(buffers[kA]->data()),
        reinterpret_cast<const uint16_t*>(buffers[kB]->data()),
        reinterpret_cast<const float*>(buffers[kC]->data()), window.num_batches,
-       window.num_rows, padded_k, window.num_columns, request.plan.b_column_major},
+       window.num_rows, padded_k, window.num_columns, request.plan.a, request.plan.b},
       health.Rule(request.check.expected, padded_k), ++seed);
   if (mistake.empty()) {
     health.CountRight();

@@ -43,6 +43,16 @@ void MarkBlocks(const NpuRun& run, const int64_t (&blocks)[3],
 
 }  // namespace
 
+void RequireWholeTiles(const NpuPlan& plan) {
+  if (!plan.a.is_tiled && !plan.b.is_tiled) return;
+  for (const int64_t size : {plan.block_m, plan.block_n, plan.padded_k}) {
+    if (size % kImageTile == 0) continue;
+    Refuse("has blocks of " + std::to_string(plan.block_m) + " x " +
+           std::to_string(plan.block_n) + " and k = " + std::to_string(plan.padded_k) +
+           ", which are not tiles of " + std::to_string(kImageTile));
+  }
+}
+
 void RequireFits(const NpuPlan& plan, const GemmSizes& sizes) {
   if (!IsBlock(plan.block_m) || !IsBlock(plan.block_n)) {
     Refuse("has blocks of " + std::to_string(plan.block_m) + " x " +
@@ -55,6 +65,7 @@ void RequireFits(const NpuPlan& plan, const GemmSizes& sizes) {
     Refuse("pads k = " + std::to_string(sizes.k) + " to " +
            std::to_string(plan.padded_k));
   }
+  RequireWholeTiles(plan);
   const int64_t blocks[] = {sizes.batch, DivideUp(sizes.m, plan.block_m),
                             DivideUp(sizes.n, plan.block_n)};
   const int64_t num_blocks = blocks[0] * blocks[1] * blocks[2];

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "xla_ffi/npu/images/layout.h"
+
 namespace jax_npu {
 
 // One run of the array: a grid of blocks of C from `start` on, each (batch, row,
@@ -16,14 +18,15 @@ struct NpuRun {
 };
 
 // The blocks and the runs of a GEMM. A run with the grid (batch, rows, columns) has the
-// row-major images
+// images
 //   A (batch, rows * block_m, padded_k) in bf16,
 //   B (batch, padded_k, columns * block_n) in bf16,
 //   C (batch, rows * block_m, columns * block_n) in f32.
+// C is row-major, and A and B lie as `a` and `b` say.
 struct NpuPlan {
   int64_t block_m, block_n, padded_k;
-  bool b_column_major;  // B's image is (batch, columns * block_n, padded_k)
-  bool swapped;         // the array computes Cᵀ = Bᵀ Aᵀ
+  ImageLayout a, b;
+  bool swapped;  // the array computes Cᵀ = Bᵀ Aᵀ
   std::vector<NpuRun> runs;
 };
 
@@ -36,6 +39,9 @@ struct GemmSizes {
 // Bounds what a plan pads, so that the images of any plan take as much memory as their
 // operands do. No array has larger blocks or tiles.
 constexpr int64_t kMaxBlock = 4096;
+
+// Throws std::invalid_argument unless images in tiles consist of whole ones.
+void RequireWholeTiles(const NpuPlan& plan);
 
 // A plan is part of a program, which may come from anywhere. Throws
 // std::invalid_argument unless the runs compute each block of a GEMM of these sizes

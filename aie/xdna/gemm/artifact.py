@@ -23,7 +23,7 @@ from xdna.stream.decoding import decode
 from xdna.stream.instructions import Write, split_address
 
 MLIR_AIE = "1.3"  # the release whose text `print_module` writes
-FORMAT = 1  # version of the metadata
+FORMAT = 2  # version of the metadata
 MLIR_FILE = "design.mlir"
 XCLBIN_FILE = "gemm.xclbin"
 METADATA_FILE = "design.json"
@@ -39,6 +39,10 @@ class Artifact:
     tile: tuple[int, ...]  # m, k, n
     out: str  # type of C
     b_column_major: bool
+    images: str  # how A and B lie in DDR
+    parts: int  # of a core's rows of A
+    k_slice: int  # k of a memtile's slot
+    resident: str  # the operand that can stay in the memtiles
     mlir_sha256: str
     xclbin_sha256: str
     addresses: tuple[int, ...]  # in cores; every stream writes them
@@ -65,6 +69,10 @@ def describe(array: GemmArray, xclbin: bytes, versions: Mapping[str, str]) -> Ar
         tile=(array.m, array.k, array.n),
         out=array.out,
         b_column_major=array.b_column_major,
+        images=array.images,
+        parts=array.parts,
+        k_slice=array.slice_k,
+        resident=array.resident,
         mlir_sha256=_sha256(design_text(array).encode()),
         xclbin_sha256=_sha256(xclbin),
         addresses=written_addresses(array),
@@ -166,6 +174,10 @@ _DIFFERENCES = {
     "tile": "has tile {came}, and streams are made for {required}",
     "out": "has C in {came}, and streams are made for {required}",
     "b_column_major": "has b_column_major {came}, and streams are made for {required}",
+    "images": "takes A and B in {came}, and they are packed in {required}",
+    "parts": "takes A in {came} parts, and streams are made for {required}",
+    "k_slice": "has slots for {came} of k, and streams are made for {required}",
+    "resident": "keeps {came!r} in memtiles, and streams are made for {required!r}",
     "mlir_sha256": "was built by another version of jax-npu: the design has changed",
     "addresses": "has the cores' parameters at other addresses than streams write",
     "go_lock": "has lock {came} as the cores' go, and streams set {required}",
@@ -181,7 +193,8 @@ def _artifact(record: dict[str, Any]) -> Artifact:
         if not all(type(number) is int for number in values[name]):
             raise TypeError(name)
         values[name] = tuple(values[name])
-    for name in ("device", "out", "mlir_sha256", "xclbin_sha256"):
+    strings = "device", "out", "images", "resident", "mlir_sha256", "xclbin_sha256"
+    for name in strings:
         _typed(values, name, str)
     versions = _typed(values, "versions", dict)
     if not all(isinstance(version, str) for version in versions.values()):

@@ -42,8 +42,10 @@ struct Problem {
 jax_npu::NpuPlan ReadPlan(std::istream& file, std::vector<uint32_t>& words) {
   jax_npu::NpuPlan plan;
   size_t num_runs, num_words = 0;
-  file >> plan.block_m >> plan.block_n >> plan.padded_k >> plan.b_column_major >>
-      plan.swapped >> num_runs;
+  int64_t image_tile;
+  file >> plan.block_m >> plan.block_n >> plan.padded_k >> image_tile >>
+      plan.a.k_is_rows >> plan.b.k_is_rows >> plan.swapped >> num_runs;
+  plan.a.is_tiled = plan.b.is_tiled = image_tile != 0;
   for (size_t i = 0; i < num_runs; ++i) {
     jax_npu::NpuRun run;
     for (int64_t& x : run.start) file >> x;
@@ -66,11 +68,10 @@ Problem ReadProblem(const char* path) {
   const jax_npu::NpuPlan plan = ReadPlan(file, words);
   if (!file) throw std::runtime_error("the plan is not complete");
   const int64_t* grid = plan.runs.at(0).grid;
-  p.self_test = std::make_shared<const jax_npu::SelfTest>(
-      jax_npu::SelfTest{{grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n,
-                         plan.b_column_major},
-                        words,
-                        jax_npu::NpuArithmetic::kF32});
+  p.self_test = std::make_shared<const jax_npu::SelfTest>(jax_npu::SelfTest{
+      {grid[1] * plan.block_m, plan.padded_k, grid[2] * plan.block_n, plan.a, plan.b},
+      words,
+      jax_npu::NpuArithmetic::kF32});
   return p;
 }
 

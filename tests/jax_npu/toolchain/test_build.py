@@ -24,7 +24,7 @@ from jax_npu.runtime.designs import built_design, gemm_array
 from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
-from xdna.gemm.array import TILE
+from xdna.gemm.array import TILE, GemmArray
 from xdna.gemm.artifact import design_text, read_artifact
 
 ROOT = Path(__file__).parents[3]
@@ -585,14 +585,21 @@ def test_a_chosen_folder_is_taken_or_refused_by_name(tools, cache, monkeypatch):
         built_design("npu2")
 
 
-@pytest.mark.parametrize("device", ["npu1", "npu2"])
-def test_one_object_has_every_kernel_that_the_design_calls(device, tmp_path):
+TILED = [
+    GemmArray("npu1", 64, 64, 64, images="tiles", parts=2),
+    GemmArray("npu2", 64, 64, 96, images="tiles", parts=2),
+    GemmArray("npu2", 32, 64, 32, images="tiles"),
+]
+
+
+@pytest.mark.parametrize("array", [*map(gemm_array, ("npu1", "npu2")), *TILED], ids=str)
+def test_one_object_has_every_kernel_that_the_design_calls(array, tmp_path):
     """The kernels are compiled by g++ with their flags, and our aie_api."""
     for name, source in compilers.kernel_sources().items():
         (tmp_path / name).write_bytes(source)
     includes = [f'#include "{name}"\n' for name in compilers.KERNELS]
     (tmp_path / "gemm_kernels.cc").write_text("".join(includes))
-    command = compilers.kernel_command(gemm_array(device), compilers.PLACEHOLDERS)
+    command = compilers.kernel_command(array, compilers.PLACEHOLDERS)
     macros = [flag for flag in command if flag.startswith("-DDIM") or "MMUL" in flag]
     flags = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     include = ["-I", ROOT / "aie" / "kernels" / "host"]
@@ -602,7 +609,7 @@ def test_one_object_has_every_kernel_that_the_design_calls(device, tmp_path):
         check=True,
     )
     library = ctypes.CDLL(str(tmp_path / "kernels.so"))
-    called = re.findall(r"func\.call @(\w+)", design_text(gemm_array(device)))
+    called = re.findall(r"func\.call @(\w+)", design_text(array))
     assert called
     assert all(hasattr(library, name) for name in called)
 

@@ -133,6 +133,10 @@ def plan(**changes):
     return plans.product_plan("npu1", 1, 4, 4, 4) | changes
 
 
+def tiles(make, **changes):
+    return make(image_tile=np.int64(32), **changes)
+
+
 NO_WORDS = hashable(np.zeros(3, np.uint32))
 NO_RUNS = hashable(np.zeros(0, np.int64))
 
@@ -172,6 +176,26 @@ def two_run_self_test():
             "has blocks of 256 x 1099511627776",
         ),
         ({"plan": plan(padded_k=np.int64(3))}, "the plan pads k = 4 to 3"),
+        ({"plan": plan(image_tile=np.int64(16))}, "image_tile must be 0 or 32, got 16"),
+        (
+            {"plan": tiles(plan, block_n=np.int64(120))},
+            "has blocks of 256 x 120 and k = 64, which are not tiles of 32",
+        ),
+        (
+            {"plan": tiles(plan, block_m=np.int64(264))},
+            "has blocks of 264 x .*, which are not tiles of 32",
+        ),
+        (
+            {"plan": tiles(plan, padded_k=np.int64(72))},
+            "and k = 72, which are not tiles of 32",
+        ),
+        (
+            {
+                "check": "first",
+                "self_test": tiles(self_test, padded_k=np.int64(72)),
+            },
+            "and k = 72, which are not tiles of 32",
+        ),
         ({"plan": plan(padded_k=np.int64(1 << 40))}, "pads k = 4 to 1099511627776"),
         (
             {"plan": plan(run_grids=int64s(1, 2, 1))},
@@ -184,7 +208,7 @@ def two_run_self_test():
         ),
         (
             {"check": "first", "self_test": self_test(padded_k=np.int64(1 << 20))},
-            "a self-test has sizes from 1 to 1024, got 1048576",
+            "a self-test has sizes from 1 to 2048, got 1048576",
         ),
         ({"check": "perhaps"}, "check must be off, first, sample or always"),
         ({"arithmetic": "int8"}, "arithmetic must be f32 or bfp16, got int8"),

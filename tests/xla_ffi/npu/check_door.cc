@@ -7,18 +7,31 @@
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/self_test.h"
 
+namespace {
+
+// From 0 or 1 for A's and for B's k_is_rows, and for is_tiled of both.
+jax_npu::ImageLayout LayoutOfA(const int* layouts) {
+  return {layouts[0] != 0, layouts[2] != 0};
+}
+
+jax_npu::ImageLayout LayoutOfB(const int* layouts) {
+  return {layouts[1] != 0, layouts[2] != 0};
+}
+
+}  // namespace
+
 #pragma GCC visibility push(default)
 extern "C" {
 // Describes the mistake or returns ""; valid until the next call.
 const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
-                         const int64_t* sizes, int b_column_major,
+                         const int64_t* sizes, const int* layouts,
                          const char* arithmetic, int is_confirmed, uint64_t seed) {
   static std::string mistake;
-  mistake = jax_npu::FindMistake(
-      {a, b, c, sizes[0], sizes[1], sizes[2], sizes[3], b_column_major != 0},
-      jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic), is_confirmed != 0,
-                       sizes[2]),
-      seed);
+  mistake = jax_npu::FindMistake({a, b, c, sizes[0], sizes[1], sizes[2], sizes[3],
+                                  LayoutOfA(layouts), LayoutOfB(layouts)},
+                                 jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic),
+                                                  is_confirmed != 0, sizes[2]),
+                                 seed);
   return mistake.c_str();
 }
 
@@ -33,9 +46,11 @@ void decode_rows(int arithmetic, const uint16_t* rows, int64_t k, int64_t n,
   }
 }
 
-// Returns an operand of the known product 0 or 1: a (m, k) or b (k, n).
-const uint16_t* known_operand(int64_t m, int64_t k, int64_t n, int product, int is_b) {
-  const auto& known = jax_npu::KnownProducts({m, k, n, false})[product];
+// Returns the image of an operand of the known product 0 or 1: a (m, k) or b (k, n).
+const uint16_t* known_operand(int64_t m, int64_t k, int64_t n, const int* layouts,
+                              int product, int is_b) {
+  const auto& known = jax_npu::KnownProducts(
+      {m, k, n, LayoutOfA(layouts), LayoutOfB(layouts)})[product];
   return (is_b ? known.b : known.a).data();
 }
 
@@ -45,8 +60,9 @@ const char* judge_self_test(int64_t m, int64_t k, int64_t n, const char* arithme
                             const float* of_integers, const float* of_rounded,
                             const char** found) {
   static jax_npu::SelfTestResult result;
-  result = jax_npu::JudgeSelfTest(
-      {m, k, n, false}, jax_npu::ParseArithmetic(arithmetic), of_integers, of_rounded);
+  result = jax_npu::JudgeSelfTest({m, k, n, {false, false}, {true, false}},
+                                  jax_npu::ParseArithmetic(arithmetic), of_integers,
+                                  of_rounded);
   *found = jax_npu::NameOf(result.arithmetic);
   return result.mistake.c_str();
 }

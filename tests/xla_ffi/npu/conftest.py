@@ -15,6 +15,7 @@ def library(tmp_path_factory):
     path = tmp_path_factory.mktemp("check") / "libcheck.so"
     names = "arithmetic", "check", "decoded_rows", "known_products", "self_test"
     sources = [ROOT / f"xla_ffi/npu/verify/{name}.cc" for name in names]
+    sources.append(ROOT / "xla_ffi/npu/images/layout.cc")
     sources.append(ROOT / "tests/xla_ffi/npu/check_door.cc")
     flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
     subprocess.run(["g++", *flags, "-I", ROOT, *sources, "-o", path], check=True)

@@ -83,7 +83,20 @@ def expected_images(plan, run, a, b):
     long = plan.padded_k - a.shape[2]
     a = np.pad(a, ((0, 0), (0, 0), (0, long)))
     b = np.pad(b, ((0, 0), (0, long), (0, 0)))
-    return a, b.swapaxes(1, 2) if array.b_column_major else b
+    if not array.is_tiled:
+        return a, b.swapaxes(1, 2) if array.b_column_major else b
+    a_order, b_order = plan.orders
+    return (
+        in_tiles(a.swapaxes(1, 2) if a_order == "km" else a),
+        in_tiles(b.swapaxes(1, 2) if b_order == "nk" else b),
+    )
+
+
+def in_tiles(x):
+    """(batch, rows, columns) as (batch, rows/32, columns/32, 4, 4, 8, 8)."""
+    batch, rows, columns = x.shape
+    x = x.reshape(batch, rows // 32, 4, 8, columns // 32, 4, 8)
+    return np.einsum("zRrxCcy->zRCrcxy", x)
 
 
 def assert_same(actual, expected):

@@ -1,6 +1,7 @@
 """The check of results: it finds wrong ones, and raises no alarm for right ones."""
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 import jax_npu
+
+from .expected_images import in_tiles
 
 BATCH, M, K, N = 2, 64, 256, 192
 SEEDS = range(20)
@@ -25,19 +28,26 @@ def address(array):
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
+# Whether k is the rows of A's image and of B's, and whether both are in tiles.
+ROWS = (False, True, False)
+LAYOUTS = list(itertools.product([False, True], repeat=3))
+
+
 @pytest.fixture
 def find(library):
     """A function that describes the mistake in c = a (B, m, k) b (B, k, n), or ""."""
 
-    def find(a, b, c, seed=0, arithmetic="f32", column_major=False, is_confirmed=False):
+    def find(a, b, c, seed=0, arithmetic="f32", layout=ROWS, is_confirmed=False):
         (batch, m, k), n = a.shape, b.shape[2]
-        if column_major:
-            b = b.swapaxes(1, 2)
+        a_k_is_rows, b_k_is_rows, is_tiled = layout
+        a = a.swapaxes(1, 2) if a_k_is_rows else a
+        b = b if b_k_is_rows else b.swapaxes(1, 2)
+        a, b = (in_tiles(x) if is_tiled else x for x in (a, b))
         a, b = (np.ascontiguousarray(x, ml_dtypes.bfloat16) for x in (a, b))
         c = np.ascontiguousarray(c, np.float32)
         return library.find_mistake(
             *map(address, (a, b, c, np.array([batch, m, k, n], np.int64))),
-            int(column_major),
+            (ctypes.c_int * 3)(*layout),
             arithmetic.encode(),
             int(is_confirmed),
             ctypes.c_uint64(seed),
@@ -55,10 +65,20 @@ def operands(seed, batch=BATCH, m=M, k=K, n=N):
     return a, b, (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
 
 
-@pytest.mark.parametrize("column_major", [False, True])
-def test_a_right_product_passes(find, column_major):
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("arithmetic", ["f32", "bfp16"])
+def test_a_right_product_passes(find, arithmetic, layout):
     for seed in SEEDS:
-        assert find(*operands(seed), seed, column_major=column_major) == ""
+        assert find(*operands(seed), seed, arithmetic, layout) == ""
+
+
+def test_columns_are_read_in_chunks_of_any_layout(find):
+    a, b, c = operands(0, n=2080)
+    spoiled = c.copy()
+    spoiled[1, 60, 1100] *= 2
+    for layout in LAYOUTS:
+        assert find(a, b, c, layout=layout) == ""
+        assert "(60, 1100)" in find(a, b, spoiled, layout=layout)
 
 
 def with_wrong_tile(a, b, c):
@@ -115,13 +135,13 @@ SPOILS = [
 ]
 
 
-@pytest.mark.parametrize("column_major", [False, True])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("spoil", SPOILS)
-def test_a_wrong_product_is_found(find, spoil, column_major):
+def test_a_wrong_product_is_found(find, spoil, layout):
     for seed in SEEDS:
         a, b, c = operands(seed)
         spoil(a, b, c)
-        assert find(a, b, c, seed, column_major=column_major) != ""
+        assert find(a, b, c, seed, layout=layout) != ""
 
 
 # Not the transposed tile, most of whose elements are within the bound.
@@ -134,8 +154,8 @@ def test_block_floating_point_does_not_hide_a_wrong_product(find, spoil):
         assert find(a, b, c, seed, "bfp16") != ""
 
 
-@pytest.mark.parametrize("column_major", [False, True])
-def test_one_element_is_found_once_its_row_is_suspicious(find, column_major):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_element_is_found_once_its_row_is_suspicious(find, layout):
     """Four times the root mean square of what rounding does to the row's sum."""
     for seed in SEEDS:
         a, b, c = operands(seed)
@@ -147,9 +167,9 @@ def test_one_element_is_found_once_its_row_is_suspicious(find, column_major):
         for sign in (-1, 1):
             off = c.copy()
             off[1, row, column] += sign * 0.8 * bound
-            assert find(a, b, off, seed, column_major=column_major) == ""
+            assert find(a, b, off, seed, layout=layout) == ""
             off[1, row, column] += sign * 0.8 * bound
-            mistake = find(a, b, off, seed, column_major=column_major)
+            mistake = find(a, b, off, seed, layout=layout)
             assert f"({row}, {column})" in mistake
 
 
@@ -191,9 +211,12 @@ def test_an_infinity_spares_only_the_rows_that_it_reaches(find):
     assert "(6, 0)" in find(a, b, c)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("arithmetic", ["f32", "bfp16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -(2.0**127), 2.0**100])
-def test_a_bad_column_of_b_hides_no_mistake_in_the_others(find, bad, arithmetic):
+def test_a_bad_column_of_b_hides_no_mistake_in_the_others(
+    find, bad, arithmetic, layout
+):
     """Such columns come from masks of the smallest float, or from XLA's padding."""
     for seed in SEEDS:
         a, b, _ = operands(seed)
@@ -201,9 +224,9 @@ def test_a_bad_column_of_b_hides_no_mistake_in_the_others(find, bad, arithmetic)
         with np.errstate(invalid="ignore", over="ignore"):
             c = a @ b
         if arithmetic == "f32":
-            assert find(a, b, c, seed) == ""
+            assert find(a, b, c, seed, layout=layout) == ""
         c[0, 32:, 64:] = 0
-        assert find(a, b, c, seed, arithmetic) != ""
+        assert find(a, b, c, seed, arithmetic, layout) != ""
 
 
 def test_large_columns_of_b_are_checked_in_some_rows(find):

@@ -19,6 +19,9 @@ TILE_M, TILE_K, TILE_N = 64, 64, 32  # of a core
 CORE_STRIDE = 128  # columns between two tiles of one core
 ARITHMETICS = {"f32": 0, "bfp16": 1, "bfp16_floor": 2}  # NpuArithmetic
 
+# Images (m, k) and (k, n), row-major: whether k is A's and B's rows, whether in tiles.
+ROWS = (ctypes.c_int * 3)(False, True, False)
+
 # The rules of checks: (arithmetic, whether a self-test has confirmed it).
 RULES = {
     "f32": ("f32", True),
@@ -61,7 +64,7 @@ class Checks:
         c = np.ascontiguousarray(c, np.float32)
         found = self.library.find_mistake(
             *map(address, (a, b, c, sizes)),
-            0,
+            ROWS,
             arithmetic.encode(),
             int(is_confirmed),
             ctypes.c_uint64(seed),
@@ -73,7 +76,7 @@ class Checks:
         return [
             np.ctypeslib.as_array(
                 self.library.known_operand(
-                    *map(ctypes.c_int64, SELF_TEST), product, is_b
+                    *map(ctypes.c_int64, SELF_TEST), ROWS, product, is_b
                 ),
                 shape,
             ).view(BF16)

@@ -38,6 +38,11 @@ TARGET = "xdna_gemm_sim"
 BF16 = ml_dtypes.bfloat16
 F32 = np.float32
 TILE = (16, 8, 16)
+ARRAYS = {
+    "rows": GemmArray("npu1", *TILE),
+    "columns of B": GemmArray("npu1", *TILE, b_column_major=True),
+    "tiles": GemmArray("npu1", 32, 32, 32, images="tiles"),
+}
 
 # Both operands in every order, with and without a batch, and with several dimensions
 # where a product has one.
@@ -111,7 +116,8 @@ def run_recorded(recording_driver, tmp_path, rng, monkeypatch):
         axes = contraction_axes(spec, lhs.shape, rhs.shape)
         pairs = part_pairs(passes, lhs.dtype, rhs.dtype)
         batch, m, k, n = axes.sizes
-        plan = make_plan(array or GemmArray("npu1", *TILE), batch, m, k * len(pairs), n)
+        array = array or ARRAYS["rows"]
+        plan = make_plan(array, batch, m, k * len(pairs), n, *axes.orders)
         if split is not None:
             plan = replace(plan, runs=split(plan))
         images = []
@@ -200,19 +206,58 @@ def check(run_recorded, subscripts, lhs, rhs, out_dtype=F32, passes=1, **options
     "dtypes", [(F32, F32, F32), (BF16, BF16, BF16), (F32, BF16, F32)]
 )
 @pytest.mark.parametrize("subscripts", CONTRACTIONS)
-def test_images_hold_the_operands_in_any_order(run_recorded, rng, subscripts, dtypes):
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_images_hold_the_operands_in_any_order(
+    run_recorded, rng, images, subscripts, dtypes
+):
     terms = subscripts.split("->")[0].split(",")
     lhs, rhs = (operand(rng, term, t) for term, t in zip(terms, dtypes))
-    check(run_recorded, subscripts, lhs, rhs, dtypes[2])
+    check(run_recorded, subscripts, lhs, rhs, dtypes[2], array=ARRAYS[images])
+
+
+def transposed(plan):
+    """The plan's attributes for images that lie across the operands."""
+    return plan | {f"{name}_k_is_rows": not plan[f"{name}_k_is_rows"] for name in "ab"}
+
+
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->nm", "bmk,nbk->bmn"])
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_images_lie_as_the_plan_says_and_not_as_the_operands(
+    run_recorded, rng, images, subscripts
+):
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, F32) for term in terms)
+    array = ARRAYS[images]
+    _, plan, *straight, _ = run_recorded(subscripts, lhs, rhs, array=array)
+    _, _, *across, _ = run_recorded(
+        subscripts, lhs, rhs, array=array, change=transposed
+    )
+    assert len(plan.runs) == 1
+    padded, orders = plan.padded, plan.orders if array.is_tiled else ("mk", "kn")
+    for (one,), (other,), order in zip(straight, across, orders):
+        sizes = [getattr(padded, dimension) for dimension in order]
+        if array.is_tiled:
+            one, other = from_tiles(one, *sizes), from_tiles(other, *sizes[::-1])
+        one, other = one.reshape(-1, *sizes), other.reshape(-1, *sizes[::-1])
+        np.testing.assert_array_equal(other, one.swapaxes(1, 2))
+
+
+def from_tiles(image, rows, columns):
+    """(batch, rows, columns) of an image in tiles."""
+    x = image.reshape(-1, rows // 32, columns // 32, 4, 4, 8, 8)
+    return np.einsum("zRCrcxy->zRrxCcy", x).reshape(-1, rows, columns)
 
 
 @pytest.mark.parametrize("dtypes", [(F32, F32), (BF16, F32)])
 @pytest.mark.parametrize("passes", [3, 6, 9])
 @pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->nm", "mkl,lnk->mn"])
-def test_higher_precision_is_a_longer_k(run_recorded, rng, subscripts, passes, dtypes):
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_higher_precision_is_a_longer_k(
+    run_recorded, rng, images, subscripts, passes, dtypes
+):
     terms = subscripts.split("->")[0].split(",")
     lhs, rhs = (operand(rng, term, t) for term, t in zip(terms, dtypes))
-    check(run_recorded, subscripts, lhs, rhs, passes=passes)
+    check(run_recorded, subscripts, lhs, rhs, passes=passes, array=ARRAYS[images])
 
 
 def test_the_smallest_products_come_first_where_nothing_overflows(run_recorded, rng):
@@ -233,8 +278,7 @@ def test_the_smallest_products_come_first_where_nothing_overflows(run_recorded, 
 def test_b_can_lie_column_major(run_recorded, rng, subscripts):
     terms = subscripts.split("->")[0].split(",")
     lhs, rhs = (operand(rng, term, F32) for term in terms)
-    array = GemmArray("npu1", *TILE, b_column_major=True)
-    check(run_recorded, subscripts, lhs, rhs, array=array)
+    check(run_recorded, subscripts, lhs, rhs, array=ARRAYS["columns of B"])
 
 
 def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
@@ -259,11 +303,15 @@ def every_block(plan):
     return tuple(Run(point, (1, 1, 1), "m") for point in np.ndindex(*plan.blocks))
 
 
-@pytest.mark.parametrize("subscripts", ["bmk,bkn->bmn", "mbk,knb->nbm"])
-def test_a_product_of_several_runs_is_put_together(run_recorded, rng, subscripts):
+@pytest.mark.parametrize("subscripts", ["bmk,bkn->bmn", "mbk,knb->nbm", "mak,kn->amn"])
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_a_product_of_several_runs_is_put_together(
+    run_recorded, rng, images, subscripts
+):
     terms = subscripts.split("->")[0].split(",")
     lhs, rhs = (operand(rng, term, F32) for term in terms)
-    check(run_recorded, subscripts, lhs, rhs, split=every_block)
+    options = {"array": ARRAYS[images], "split": every_block}
+    check(run_recorded, subscripts, lhs, rhs, **options)
 
 
 @pytest.mark.parametrize("isa", ["avx512bf16", "avx512", "avx2", "portable"])
@@ -282,9 +330,12 @@ def test_every_instruction_set_rounds_alike(run_recorded, rng, monkeypatch, isa)
     )
 
 
-def test_a_large_image_is_packed_by_several_threads(run_recorded, rng):
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_a_large_image_is_packed_by_several_threads(run_recorded, rng, images):
     x = rng.standard_normal((700, 300)).astype(F32)
-    out, plan, (a,), (b,), (c,) = run_recorded("mk,nk->nm", x, x[:500])
+    out, plan, (a,), (b,), (c,) = run_recorded(
+        "mk,nk->nm", x, x[:500], array=ARRAYS[images]
+    )
     expected = expected_images(plan, plan.runs[0], x[None], x[:500].T[None])
     if plan.swapped:
         expected = expected_images(plan, plan.runs[0], x[None, :500], x.T[None])

@@ -44,7 +44,8 @@ def queue_main(build):
     names = "arithmetic", "check", "decoded_rows", "health"
     more = "known_products", "self_test"
     sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
-    return build("npu/queue_main", "base/npu_events.cc", "npu/queue.cc", *sources)
+    sources += ["base/npu_events.cc", "npu/images/layout.cc", "npu/queue.cc"]
+    return build("npu/queue_main", *sources)
 
 
 def run(program, *arguments):

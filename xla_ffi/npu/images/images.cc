@@ -9,7 +9,8 @@
 namespace jax_npu {
 namespace {
 
-constexpr int64_t kStripRows = 64;  // rows of an image that one item of work packs
+constexpr int64_t kStripRows = 64;      // rows of an image that one item of work packs
+constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 64 KB
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
@@ -33,54 +34,70 @@ const void* At(const void* data, DType dtype, int64_t element) {
   return static_cast<const char*>(data) + element * NumBytes(dtype);
 }
 
-void FillZero(uint16_t* image, int64_t num_rows, int64_t first, int64_t end,
-              int64_t stride) {
+void FillZero(uint16_t* image, int64_t num_rows, int64_t num_columns, int64_t stride) {
   for (int64_t row = 0; row < num_rows; ++row) {
-    std::fill(image + row * stride + first, image + row * stride + end, 0);
+    std::fill_n(image + row * stride, num_columns, 0);
   }
 }
 
-// Packs rows [first, end) of one batch entry's image (free, padded_k): the passes over
-// k lie side by side, followed by zeros.
-void PackAlongK(const ImageSource& source, const ImageWindow& window, const void* data,
-                int64_t first, int64_t end, uint16_t* image) {
-  const int64_t num_free = static_cast<int64_t>(source.free.size());
+// Where the rows of a part of one batch entry's image go: row-major, whatever the
+// layout of the image.
+struct RowsOut {
+  uint16_t* data;
+  int64_t stride;
+};
+
+// Packs a range of k, over all passes, and of the free dimension, counted from the
+// window's. The passes over k lie one after the other, followed by zeros.
+void PackRows(const ImageSource& source, const ImageWindow& window, const void* data,
+              Range k, Range free, RowsOut out) {
+  const bool k_is_rows = source.layout.k_is_rows;
+  const int64_t k_stride = k_is_rows ? out.stride : 1;
+  const int64_t free_stride = k_is_rows ? 1 : out.stride;
   const int64_t num_k = static_cast<int64_t>(source.k.size());
-  const int64_t left = num_free - window.first - first;
-  const int64_t num_rows = std::clamp<int64_t>(left, 0, end - first);
-  int64_t column = 0;  // pass * num_k
-  for (const Bf16Choice& part : source.parts) {
-    PackImage(
-        data, source.operand.dtype,
-        {source.free.data() + window.first + first, num_rows, source.k.data(), num_k},
-        part, image + column, window.padded_k);
-    column += num_k;
+  const int64_t num_passes = static_cast<int64_t>(source.parts.size());
+  const int64_t first_free = window.first + free.first;
+  // Those that are no padding.
+  const int64_t num_free = std::clamp<int64_t>(
+      static_cast<int64_t>(source.free.size()) - first_free, 0, free.size);
+  const auto zero = [&](Range k_range, int64_t from_free) {
+    uint16_t* first =
+        out.data + (k_range.first - k.first) * k_stride + from_free * free_stride;
+    const int64_t k_size = k_range.size, free_size = free.size - from_free;
+    FillZero(first, k_is_rows ? k_size : free_size, k_is_rows ? free_size : k_size,
+             out.stride);
+  };
+  const int64_t end = k.first + k.size;
+  int64_t place = k.first;  // pass * num_k + k
+  while (num_free > 0 && place < end && place / num_k < num_passes) {
+    const int64_t first_k = place % num_k;
+    const int64_t size = std::min(num_k - first_k, end - place);
+    const int64_t *k_places = source.k.data() + first_k,
+                  *free_places = source.free.data() + first_free;
+    PackImage(data, source.operand.dtype,
+              k_is_rows ? Places{k_places, size, free_places, num_free}
+                        : Places{free_places, num_free, k_places, size},
+              source.parts[place / num_k], out.data + (place - k.first) * k_stride,
+              out.stride);
+    place += size;
   }
-  // Columns past the last pass, and rows past the last of the operand.
-  FillZero(image, num_rows, column, window.padded_k, window.padded_k);
-  FillZero(image + num_rows * window.padded_k, end - first - num_rows, 0,
-           window.padded_k, window.padded_k);
+  zero({k.first, place - k.first}, num_free);  // past the operand's free indices
+  zero({place, end - place}, 0);               // past the last pass
 }
 
-// Packs rows [first, end) of one batch entry's image (padded_k, free): the passes over
-// k lie below each other, followed by rows of zeros.
-void PackAcrossK(const ImageSource& source, const ImageWindow& window, const void* data,
-                 int64_t first, int64_t end, uint16_t* image) {
-  const int64_t num_free = static_cast<int64_t>(source.free.size());
-  const int64_t num_k = static_cast<int64_t>(source.k.size());
-  const int64_t num_columns = std::min(num_free - window.first, window.size);
-  int64_t row = first;  // row = pass * num_k + k
-  while (row < end && row / num_k < static_cast<int64_t>(source.parts.size())) {
-    const int64_t k = row % num_k, num_rows = std::min(num_k - k, end - row);
-    PackImage(
-        data, source.operand.dtype,
-        {source.k.data() + k, num_rows, source.free.data() + window.first, num_columns},
-        source.parts[row / num_k], image, window.size);
-    FillZero(image, num_rows, num_columns, window.size, window.size);
-    image += num_rows * window.size;
-    row += num_rows;
+// Packs kImageTile rows of one batch entry's image in tiles, piece by piece, so that
+// the rows of a piece are still in the cache when they are put into tiles.
+void PackTiles(const ImageSource& source, const ImageWindow& window, const void* data,
+               int64_t first_row, int64_t num_columns, uint16_t* tiles) {
+  uint16_t rows[kImageTile * kPieceColumns];
+  for (int64_t first = 0; first < num_columns; first += kPieceColumns) {
+    const int64_t size = std::min(kPieceColumns, num_columns - first);
+    const Range of_rows = {first_row, kImageTile}, of_columns = {first, size};
+    const bool k_is_rows = source.layout.k_is_rows;
+    PackRows(source, window, data, k_is_rows ? of_rows : of_columns,
+             k_is_rows ? of_columns : of_rows, {rows, size});
+    PutInTiles({rows, size}, size, tiles + first * kImageTile);
   }
-  FillZero(image, end - row, 0, window.size, window.size);  // past the last pass
 }
 
 // Calls f(item) for every item, in parallel if the image is large enough.
@@ -95,20 +112,26 @@ void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel
 void PackOperandImage(const ImageSource& source, const ImageWindow& window,
                       uint16_t* image, const ParallelLoop& parallel) {
   Count(TheCounters().packed_bytes, PackedBytes(source, window));
-  const int64_t num_rows = source.k_is_rows ? window.padded_k : window.size;
-  const int64_t num_columns = source.k_is_rows ? window.size : window.padded_k;
-  const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
+  const bool k_is_rows = source.layout.k_is_rows;
+  const int64_t num_rows = k_is_rows ? window.padded_k : window.size;
+  const int64_t num_columns = k_is_rows ? window.size : window.padded_k;
+  const int64_t strip_rows = source.layout.is_tiled ? kImageTile : kStripRows;
+  const int64_t num_strips = (num_rows + strip_rows - 1) / strip_rows;
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {
             const Stopwatch stopwatch(TheCounters().pack_ns);
             const int64_t batch = item / num_strips;
-            const int64_t first = item % num_strips * kStripRows;
-            const int64_t end = std::min(first + kStripRows, num_rows);
+            const int64_t first = item % num_strips * strip_rows;
             const void* data = At(source.operand.data, source.operand.dtype,
                                   source.batch[window.first_batch + batch]);
             uint16_t* strip = image + (batch * num_rows + first) * num_columns;
-            (source.k_is_rows ? PackAcrossK : PackAlongK)(source, window, data, first,
-                                                          end, strip);
+            if (source.layout.is_tiled) {
+              return PackTiles(source, window, data, first, num_columns, strip);
+            }
+            const Range rows = {first, std::min(strip_rows, num_rows - first)};
+            const Range columns = {0, num_columns};
+            PackRows(source, window, data, k_is_rows ? rows : columns,
+                     k_is_rows ? columns : rows, {strip, num_columns});
           });
 }
 

@@ -1,5 +1,5 @@
-// The images of a GEMM's operands and result: row-major matrices, padded, that the NPU
-// reads and writes.
+// The images of a GEMM's operands and result: padded matrices that the NPU reads and
+// writes.
 
 #ifndef JAX_NPU_XLA_FFI_NPU_IMAGES_IMAGES_H_
 #define JAX_NPU_XLA_FFI_NPU_IMAGES_IMAGES_H_
@@ -12,20 +12,20 @@
 #include "xla_ffi/base/dtype.h"
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/host/isa/instruction_set.h"
+#include "xla_ffi/npu/images/layout.h"
 
 namespace jax_npu {
 
-// An operand of the array's GEMM, and the layout of its image: (free, k) or (k, free),
-// where the free dimension is m for A and n for B.
+// An operand of the array's GEMM, in any order, and the layout of its image.
 struct ImageSource {
   Operand operand;
   const Offsets &batch, &free, &k;
   std::vector<Bf16Choice> parts;  // one pass over k for each, one after the other
-  bool k_is_rows;                 // the image is (k, free)
+  ImageLayout layout;
 };
 
 // The part of an operand that a run needs: a range of the batch, a range of the free
-// dimension, and all of k.
+// dimension, and all of k. In tiles, sizes are multiples of kImageTile.
 struct ImageWindow {
   int64_t first_batch, num_batches;
   int64_t first, size;  // the range of the free dimension, with padding

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 #include <vector>
 
 #include "xla_ffi/base/dtype.h"
+#include "xla_ffi/npu/images/transposition.h"
 
 namespace jax_npu {
 namespace {
@@ -20,8 +20,19 @@ struct Stretch {
   int64_t size;
 };
 
-std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
+int64_t CountStretches(const int64_t* offsets, int64_t size) {
+  int64_t gaps = 0;  // first whether there are any, in a loop of vectors
+  for (int64_t i = 1; i < size; ++i) gaps |= offsets[i] - offsets[i - 1] - 1;
+  int64_t count = size > 0;
+  if (gaps == 0) return count;
+  for (int64_t i = 1; i < size; ++i) count += offsets[i] != offsets[i - 1] + 1;
+  return count;
+}
+
+std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size, int64_t count) {
   std::vector<Stretch> stretches;
+  stretches.reserve(count);
+  if (count == 1) return {{0, offsets[0], size}};
   for (int64_t i = 0; i < size; ++i) {
     if (i > 0 && offsets[i] == offsets[i - 1] + 1) {
       ++stretches.back().size;
@@ -35,12 +46,15 @@ std::vector<Stretch> StretchesOf(const int64_t* offsets, int64_t size) {
 // The direction in which a matrix is followed through memory: the one that is broken
 // into fewer stretches over the whole matrix.
 struct Order {
-  explicit Order(const Places& places)
-      : down(StretchesOf(places.rows, places.num_rows)),
-        across(StretchesOf(places.columns, places.num_columns)),
-        goes_down(down.size() * places.num_columns < across.size() * places.num_rows) {}
-  std::vector<Stretch> down, across;
+  explicit Order(const Places& places) {
+    const int64_t down = CountStretches(places.rows, places.num_rows);
+    const int64_t across = CountStretches(places.columns, places.num_columns);
+    goes_down = down * places.num_columns < across * places.num_rows;
+    stretches = goes_down ? StretchesOf(places.rows, places.num_rows, down)
+                          : StretchesOf(places.columns, places.num_columns, across);
+  }
   bool goes_down;
+  std::vector<Stretch> stretches;  // of rows or of columns
 };
 
 // Calls f(first row, its offset, number of rows, first column, number of columns).
@@ -57,62 +71,6 @@ void ForEachTile(const std::vector<Stretch>& down, int64_t num_columns,
   }
 }
 
-template <typename T>
-struct Lanes {
-  static constexpr int kNum = 16 / sizeof(T);
-  using Index = std::conditional_t<sizeof(T) == 2, int16_t, int32_t>;
-  typedef T Vector __attribute__((vector_size(16)));
-  typedef Index Mask __attribute__((vector_size(16)));
-};
-
-// Transposes a square as large as a vector is long, in log2(kNum) passes. Each pass
-// interleaves the rows of the upper half with those of the lower half, element by
-// element, as two packs of cards are riffled.
-template <typename T>
-void TransposeSquare(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
-  using Vector = typename Lanes<T>::Vector;
-  constexpr int kNum = Lanes<T>::kNum;
-  typename Lanes<T>::Mask low, high;
-  for (int i = 0; i < kNum; ++i) {
-    low[i] = i / 2 + i % 2 * kNum;
-    high[i] = low[i] + kNum / 2;
-  }
-  Vector rows[kNum], dealt[kNum];
-  for (int i = 0; i < kNum; ++i) {
-    std::memcpy(&rows[i], from + i * from_stride, sizeof(Vector));
-  }
-  for (int pass = 1; pass < kNum; pass *= 2) {
-    for (int i = 0; i < kNum / 2; ++i) {
-      dealt[2 * i] = __builtin_shuffle(rows[i], rows[i + kNum / 2], low);
-      dealt[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + kNum / 2], high);
-    }
-    std::copy(dealt, dealt + kNum, rows);
-  }
-  for (int i = 0; i < kNum; ++i) {
-    std::memcpy(to + i * to_stride, &rows[i], sizeof(Vector));
-  }
-}
-
-// to[j][i] = from[i][j]
-template <typename T>
-void Transpose(const T* from, int64_t from_stride, int64_t num_rows,
-               int64_t num_columns, T* to, int64_t to_stride) {
-  constexpr int64_t kNum = Lanes<T>::kNum;
-  const int64_t rows = num_rows / kNum * kNum, columns = num_columns / kNum * kNum;
-  for (int64_t j = 0; j < columns; j += kNum) {
-    for (int64_t i = 0; i < rows; i += kNum) {
-      TransposeSquare(from + i * from_stride + j, from_stride, to + j * to_stride + i,
-                      to_stride);
-    }
-  }
-  // The edges that no whole square covers.
-  for (int64_t j = 0; j < num_columns; ++j) {
-    for (int64_t i = j < columns ? rows : 0; i < num_rows; ++i) {
-      to[j * to_stride + i] = from[i * from_stride + j];
-    }
-  }
-}
-
 }  // namespace
 
 void PackImage(const void* data, DType dtype, const Places& places,
@@ -123,7 +81,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.down, places.num_columns,
+    ForEachTile(order.stretches, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   uint16_t tile[kTile][kTile];  // (columns, rows)
@@ -137,7 +95,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
     return;
   }
   for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
-    for (const Stretch& stretch : order.across) {
+    for (const Stretch& stretch : order.stretches) {
       round(dtype, choice, at(places.rows[row] + stretch.offset), stretch.size,
             image + stretch.first);
     }
@@ -157,7 +115,7 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.down, places.num_columns,
+    ForEachTile(order.stretches, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   float tile[kTile][kTile];  // (columns, rows)
@@ -170,7 +128,7 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
     return;
   }
   for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
-    for (const Stretch& stretch : order.across) {
+    for (const Stretch& stretch : order.stretches) {
       store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
     }
   }

@@ -97,17 +97,17 @@ struct Signs {
 // The largest magnitude in each column of B, as bits of bf16, whose order is that of
 // the values. NaN's bits are above infinity's.
 std::vector<uint16_t> LargestInColumns(const GemmImages& images, int64_t entry) {
-  const uint16_t* b = images.b + entry * images.k * images.n;
-  const int64_t num_rows = images.b_column_major ? images.n : images.k;
-  const int64_t num_columns = images.b_column_major ? images.k : images.n;
   std::vector<uint16_t> largest(images.n);
-  for (int64_t i = 0; i < num_rows; ++i) {
-    for (int64_t j = 0; j < num_columns; ++j) {
-      uint16_t& of_column = largest[images.b_column_major ? i : j];
-      const uint16_t magnitude = b[i * num_columns + j] & 0x7FFF;
-      of_column = std::max(of_column, magnitude);
+  ForBlocksOfB(images, entry, [&](Range k, Range columns, Rows rows) {
+    uint16_t* of_column = largest.data() + columns.first;
+    for (int64_t i = 0; i < k.size; ++i) {
+      const uint16_t* row = rows.data + i * rows.stride;
+      for (int64_t j = 0; j < columns.size; ++j) {
+        const uint16_t magnitude = row[j] & 0x7FFF;
+        of_column[j] = std::max(of_column[j], magnitude);
+      }
     }
-  }
+  });
   return largest;
 }
 
@@ -176,7 +176,7 @@ RowError ErrorOfRow(const RowOfA& a, const float* c_row, int64_t n,
 //   |c - sum a b| <= (rule.element + MaxSumError(k)) sum |a| |b| + flushed
 std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t row,
                              const CheckRule& rule) {
-  const RowOfA a = DecodeRowOfA(images, entry, row, rule);
+  const RowOfA a = DecodedRowsOfA(images, entry, rule).Row(row);
   std::vector<double> expected(images.n), mass(images.n), b_mass(images.n);
   ForRowsOfB(images, entry, rule, [&](const RowPart& b) {
     const double value = a.values[b.k], weight = a.weights[b.k];
@@ -212,9 +212,10 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
   const Projection of_b = Project(images, entry, rule, signs);
   double b_mass = 0;
   for (const double mass : of_b.masses) b_mass += mass;
+  DecodedRowsOfA rows_of_a(images, entry, rule);
   std::vector<std::pair<double, int64_t>> suspects;
   for (int64_t i = 0; i < images.m; ++i) {
-    const RowOfA a = DecodeRowOfA(images, entry, i, rule);
+    const RowOfA a = rows_of_a.Row(i);
     const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
                                     images.n, of_b, signs.values.data());
     if (!(row.mass < kMaxMass)) continue;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "xla_ffi/npu/images/layout.h"
 #include "xla_ffi/npu/verify/arithmetic.h"
 
 namespace jax_npu {
@@ -34,13 +35,16 @@ struct CheckRule {
 // explains no difference. If not, bfp16 may be off by its step.
 CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k);
 
-// The images of a run: a (batch, m, k) and b (batch, k, n), or (batch, n, k) if it is
-// column-major, in bf16; c (batch, m, n) in f32.
+// The images of a run: a (batch, m, k) and b (batch, k, n) in bf16, which lie as their
+// layouts say; c (batch, m, n) in f32, row-major.
 struct GemmImages {
   const uint16_t *a, *b;
   const float* c;
   int64_t batch, m, k, n;
-  bool b_column_major;
+  ImageLayout a_layout, b_layout;
+
+  OperandImage A(int64_t entry) const { return {a + entry * m * k, m, k, a_layout}; }
+  OperandImage B(int64_t entry) const { return {b + entry * k * n, n, k, b_layout}; }
 };
 
 // Fills c with a bit pattern that no product has: a NaN whose low bits are set.

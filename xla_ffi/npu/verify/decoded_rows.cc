@@ -17,16 +17,20 @@ void WeighRows(const float* values, int64_t count, int64_t n, bool by_block,
   for (int64_t i = 1; i < count; ++i) std::copy_n(weights, n, weights + i * n);
 }
 
-RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
-                    const CheckRule& rule) {
-  // (k,)
-  const uint16_t* a = images.a + (entry * images.m + row) * images.k;
-  RowOfA decoded{std::vector<float>(images.k), std::vector<float>(images.k), 0};
-  for (int64_t k = 0; k < images.k; k += kBfp16Block) {
-    const int64_t count = std::min(kBfp16Block, images.k - k);
+RowOfA DecodedRowsOfA::Row(int64_t row) {
+  const int64_t num_k = image_.num_k;
+  if (row < read_.first || row >= read_.first + read_.size) {
+    const int64_t first = row / kImageBlock * kImageBlock;
+    read_ = {first, std::min(kImageBlock, image_.num_free - first)};
+    rows_ = ReadAlongK(image_, read_, {0, num_k}, scratch_.data());
+  }
+  const uint16_t* a = rows_.data + (row - read_.first) * rows_.stride;  // (k,)
+  RowOfA decoded{std::vector<float>(num_k), std::vector<float>(num_k), 0};
+  for (int64_t k = 0; k < num_k; k += kBfp16Block) {
+    const int64_t count = std::min(kBfp16Block, num_k - k);
     float* values = decoded.values.data() + k;
-    DecodeRows(rule.arithmetic, a + k, 1, count, 1, values);
-    WeighRows(values, count, 1, rule.weighs_by_block, decoded.weights.data() + k);
+    DecodeRows(rule_.arithmetic, a + k, 1, count, 1, values);
+    WeighRows(values, count, 1, rule_.weighs_by_block, decoded.weights.data() + k);
   }
   for (const float weight : decoded.weights) decoded.mass += weight;
   return decoded;

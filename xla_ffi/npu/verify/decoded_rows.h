@@ -7,12 +7,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "xla_ffi/npu/images/layout.h"
 #include "xla_ffi/npu/verify/arithmetic.h"
 #include "xla_ffi/npu/verify/check.h"
 
 namespace jax_npu {
 
 constexpr int64_t kChunk = 1024;  // columns of B that are decoded at a time
+static_assert(kChunk % kImageBlock == 0 && kBfp16Block == kImageBlock,
+              "images in tiles are read in whole blocks");
 
 // Weights of values for the rounding error, both (count, n): each value's magnitude, or
 // with `by_block` the largest magnitude of its column, whose exponent all share.
@@ -25,8 +28,36 @@ struct RowOfA {
   double mass = 0;                     // sum of the weights
 };
 
-RowOfA DecodeRowOfA(const GemmImages& images, int64_t entry, int64_t row,
-                    const CheckRule& rule);
+// The rows of a batch entry's A, which are read from the image a few at a time.
+class DecodedRowsOfA {
+ public:
+  DecodedRowsOfA(const GemmImages& images, int64_t entry, const CheckRule& rule)
+      : image_(images.A(entry)), rule_(rule), scratch_(kImageBlock * images.k) {}
+
+  RowOfA Row(int64_t row);
+
+ private:
+  const OperandImage image_;
+  const CheckRule rule_;
+  std::vector<uint16_t> scratch_;
+  Range read_{0, 0};  // the rows in rows_
+  Rows rows_{nullptr, 0};
+};
+
+// Calls visit(Range of k, Range of columns, Rows) for every block along k of a batch
+// entry's B, chunk of columns by chunk of columns.
+template <typename Visit>
+void ForBlocksOfB(const GemmImages& images, int64_t entry, const Visit& visit) {
+  const OperandImage b = images.B(entry);
+  uint16_t scratch[kBfp16Block * kChunk];
+  for (int64_t first = 0; first < images.n; first += kChunk) {
+    const Range columns = {first, std::min(kChunk, images.n - first)};
+    for (int64_t first_k = 0; first_k < images.k; first_k += kBfp16Block) {
+      const Range k = {first_k, std::min(kBfp16Block, images.k - first_k)};
+      visit(k, columns, ReadAcrossK(b, k, columns, scratch));
+    }
+  }
+}
 
 // A part of a decoded row of B: columns [first, first + size) of row k.
 struct RowPart {
@@ -39,32 +70,16 @@ struct RowPart {
 template <typename Visit>
 void ForRowsOfB(const GemmImages& images, int64_t entry, const CheckRule& rule,
                 const Visit& visit) {
-  const int64_t num_k = images.k, num_n = images.n;
-  const uint16_t* b = images.b + entry * num_k * num_n;
-  uint16_t turned[kBfp16Block * kChunk];                              // (count, size)
-  float values[kBfp16Block * kChunk], weights[kBfp16Block * kChunk];  // likewise
-  for (int64_t first = 0; first < num_n; first += kChunk) {
-    const int64_t size = std::min(kChunk, num_n - first);
-    for (int64_t k = 0; k < num_k; k += kBfp16Block) {
-      const int64_t count = std::min(kBfp16Block, num_k - k);
-      const uint16_t* rows = b + k * num_n + first;
-      int64_t stride = num_n;
-      if (images.b_column_major) {
-        for (int64_t i = 0; i < count; ++i) {
-          for (int64_t j = 0; j < size; ++j) {
-            turned[i * size + j] = b[(first + j) * num_k + k + i];
-          }
-        }
-        rows = turned;
-        stride = size;
-      }
-      DecodeRows(rule.arithmetic, rows, stride, count, size, values);
-      WeighRows(values, count, size, rule.weighs_by_block, weights);
-      for (int64_t i = 0; i < count; ++i) {
-        visit(RowPart{k + i, first, size, values + i * size, weights + i * size});
-      }
+  float values[kBfp16Block * kChunk], weights[kBfp16Block * kChunk];  // (count, size)
+  ForBlocksOfB(images, entry, [&](Range k, Range columns, Rows rows) {
+    const int64_t size = columns.size;
+    DecodeRows(rule.arithmetic, rows.data, rows.stride, k.size, size, values);
+    WeighRows(values, k.size, size, rule.weighs_by_block, weights);
+    for (int64_t i = 0; i < k.size; ++i) {
+      visit(RowPart{k.first + i, columns.first, size, values + i * size,
+                    weights + i * size});
     }
-  }
+  });
 }
 
 }  // namespace jax_npu

@@ -18,16 +18,16 @@ constexpr uint64_t kLargestInteger = 7;
 using Images = std::vector<uint16_t>;
 using Matrix = std::vector<double>;
 
-// From (rows, columns) to (columns, rows).
-template <typename T>
-std::vector<T> Transposed(const std::vector<T>& matrix, int64_t rows, int64_t columns) {
-  std::vector<T> transposed(matrix.size());
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) {
-      transposed[j * rows + i] = matrix[i * columns + j];
+// The image of rows (k, free).
+Images ImageOf(const Images& rows, int64_t num_k, int64_t num_free,
+               const ImageLayout& layout) {
+  Images image(rows.size());
+  for (int64_t k = 0; k < num_k; ++k) {
+    for (int64_t free = 0; free < num_free; ++free) {
+      image[PlaceOf(layout, num_free, num_k, free, k)] = rows[k * num_free + free];
     }
   }
-  return transposed;
+  return image;
 }
 
 // Rows (k, n), decoded in blocks along k.
@@ -45,7 +45,7 @@ std::vector<float> Decoded(const Images& rows, int64_t k, int64_t n,
 // C (m, n) = A B, summed in double, from A as columns (k, m) and B as rows (k, n).
 Matrix Multiply(const ImageSizes& sizes, const Images& a_columns, const Images& b_rows,
                 NpuArithmetic arithmetic) {
-  const auto [m, k, n, b_column_major] = sizes;
+  const int64_t m = sizes.m, k = sizes.k, n = sizes.n;
   const auto a = Decoded(a_columns, k, m, arithmetic);
   const auto b = Decoded(b_rows, k, n, arithmetic);
   Matrix c(m * n);
@@ -69,8 +69,8 @@ KnownProduct MakeProduct(const ImageSizes& sizes, const RandomBf16& next,
   for (const NpuArithmetic arithmetic : arithmetics) {
     product.results[arithmetic] = Multiply(sizes, a_columns, b_rows, arithmetic);
   }
-  product.a = Transposed(a_columns, sizes.k, sizes.m);
-  product.b = sizes.b_column_major ? Transposed(b_rows, sizes.k, sizes.n) : b_rows;
+  product.a = ImageOf(a_columns, sizes.k, sizes.m, sizes.a);
+  product.b = ImageOf(b_rows, sizes.k, sizes.n, sizes.b);
   return product;
 }
 
@@ -99,8 +99,11 @@ std::vector<KnownProduct> MakeProducts(const ImageSizes& sizes) {
 }  // namespace
 
 bool operator<(const ImageSizes& a, const ImageSizes& b) {
-  return std::tie(a.m, a.k, a.n, a.b_column_major) <
-         std::tie(b.m, b.k, b.n, b.b_column_major);
+  const auto fields = [](const ImageSizes& sizes) {
+    return std::tie(sizes.m, sizes.k, sizes.n, sizes.a.k_is_rows, sizes.a.is_tiled,
+                    sizes.b.k_is_rows, sizes.b.is_tiled);
+  };
+  return fields(a) < fields(b);
 }
 
 bool IsNegative(int64_t row_or_column) { return row_or_column % 2 != 0; }

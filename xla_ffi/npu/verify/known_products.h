@@ -7,14 +7,15 @@
 #include <map>
 #include <vector>
 
+#include "xla_ffi/npu/images/layout.h"
 #include "xla_ffi/npu/verify/arithmetic.h"
 
 namespace jax_npu {
 
-// The sizes of a product's images: A (m, k), B (k, n) or column-major (n, k), C (m, n).
+// The sizes of a product's images A (m, k), B (k, n) and C (m, n), and how A and B lie.
 struct ImageSizes {
   int64_t m, k, n;
-  bool b_column_major;
+  ImageLayout a, b;
 };
 
 bool operator<(const ImageSizes& a, const ImageSizes& b);

@@ -141,7 +141,7 @@ SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const size_t num_products = products.size(),
                c_bytes = num_products * c_size * kF32Bytes;
 
-  // A (2, m, k), B (2, k, n) or (2, n, k), C (2, m, n)
+  // A (2, m, k), B (2, k, n), C (2, m, n)
   const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * kBf16Bytes);
   const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * kBf16Bytes);
   const auto c = driver.Allocate(2, c_bytes);

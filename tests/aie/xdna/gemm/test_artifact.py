@@ -21,6 +21,7 @@ from xdna.gemm.tiling import make_plan
 
 TILE = (64, 64, 32)
 ARRAY = GemmArray("npu1", *TILE)
+TILED = GemmArray("npu1", 64, 64, 64, images="tiles", parts=2, resident="a")
 VERSIONS = {"jax-npu": "0.1.0", "mlir-aie": "1.3.4", "peano": "clang version 21"}
 
 
@@ -76,8 +77,9 @@ def test_addresses_are_those_of_the_buffers_and_locks_in_the_design(device, tile
     assert written_addresses(array) == tuple(sorted(expected))
 
 
-def test_every_stream_writes_the_same_addresses(gpt2_shape):
-    plan = make_plan(ARRAY, 1, *gpt2_shape)
+@pytest.mark.parametrize("array", [ARRAY, TILED], ids=["rows", "tiles"])
+def test_every_stream_writes_the_same_addresses(array, gpt2_shape):
+    plan = make_plan(array, 1, *gpt2_shape)
     for run in plan.runs:
         words = run_words(plan, run).tolist()
         # A WRITE is 0, 0, address, 0, value, 24.
@@ -87,18 +89,22 @@ def test_every_stream_writes_the_same_addresses(gpt2_shape):
         ]  # fmt: skip
         written = {words[i + 2] for i in starts}
         in_cores = {address for address in written if address >> 20 & 0x1F >= 2}
-        assert in_cores == set(written_addresses(ARRAY))
+        assert in_cores == set(written_addresses(array))
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": 2}, "design.json has format 2, this version of jax-npu reads 1"),
+        ({"format": 1}, "design.json has format 1, this version of jax-npu reads 2"),
         ({"device": "npu2"}, "is a design for npu2, not for npu1"),
         ({"generation": 4}, "is for NPUs of generation 4, not 3"),
         ({"tile": [64, 64, 64]}, r"has tile \(64, 64, 64\), .* \(64, 64, 32\)"),
         ({"out": "bfloat16"}, "has C in bfloat16, .* float32"),
         ({"b_column_major": True}, "has b_column_major True"),
+        ({"images": "tiles"}, "takes A and B in tiles, .* packed in rows"),
+        ({"parts": 2}, "takes A in 2 parts, .* for 1"),
+        ({"k_slice": 128}, "has slots for 128 of k, .* for 64"),
+        ({"resident": "a"}, "keeps 'a' in memtiles, .* for ''"),
         ({"mlir_sha256": "0" * 64}, "was built by another version of jax-npu"),
         ({"addresses": [1024]}, "parameters at other addresses than streams write"),
         ({"go_lock": 7}, "has lock 7 as the cores' go, and streams set 6"),
@@ -126,8 +132,11 @@ def test_one_address_that_differs_is_refused(folder):
         GemmArray("npu1", 64, 64, 64),
         GemmArray("npu1", *TILE, out="bfloat16"),
         GemmArray("npu1", *TILE, b_column_major=True),
+        GemmArray("npu1", *TILE, images="tiles"),
+        GemmArray("npu1", *TILE, images="packed_b"),
+        GemmArray("npu1", *TILE, k_slice=128),
     ],
-    ids=["device", "tile", "out", "order"],
+    ids=["device", "tile", "out", "order", "tiles", "packed", "slice"],
 )
 def test_a_design_is_refused_for_every_other_array(array, folder):
     refusal(folder, array)
@@ -160,7 +169,7 @@ def test_metadata_that_are_none_are_refused(content, folder):
 def test_a_field_of_any_other_kind_is_refused(value, folder):
     record = json.loads((folder / "design.json").read_text())
     for name in record:
-        if name == "format" and value == 1:
+        if record[name] == value:
             continue
         change(folder, **{name: value})
         refusal(folder)
