@@ -1,7 +1,6 @@
 """Flags that several commands share: the array's, and the sizes of a GEMM."""
 
 import argparse
-from typing import Any
 
 from xdna.devices import DEVICES
 from xdna.gemm.array import (
@@ -10,8 +9,19 @@ from xdna.gemm.array import (
     MAX_RESIDENT_SLOTS,
     TILE,
     GemmArray,
+    default_array,
 )
 from xdna.gemm.tiling import Plan, make_plan
+
+# What `add_image_flags` adds: fields of `GemmArray`.
+IMAGE_FLAGS = (
+    "images",
+    "parts",
+    "c_buffers",
+    "k_slice",
+    "resident",
+    "resident_slots",
+)
 
 
 def add_array_flags(
@@ -24,7 +34,7 @@ def add_array_flags(
         default=device,
         help=f"one of {', '.join(DEVICES)} (default: {default})",
     )
-    add_tile_flag(parser, default=TILE)
+    add_tile_flag(parser)
     parser.add_argument(
         "--c-type",
         choices=list(ELEMENT_BYTES),
@@ -42,58 +52,43 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         choices=IMAGES,
-        default="rows",
-        help="how operands lie in DDR (default: rows)",
+        help="how operands lie in DDR (default: rows, where a design is described)",
     )
     parser.add_argument(
         "--parts",
         type=int,
-        default=1,
         help="parts of a tile's rows of A, with --images tiles (default: 1)",
     )
     parser.add_argument(
         "--c-buffers",
         type=int,
-        default=0,
         help="buffers of C in a core, 1 or 2 (default: 2 if they fit)",
     )
     parser.add_argument(
         "--k-slice",
         type=int,
-        default=0,
         help="k that a memtile takes at once (default: the tile's)",
     )
     parser.add_argument(
         "--resident",
         choices=("a", "b"),
-        default="",
         help="operand that can stay in the memtiles, with --images tiles",
     )
     parser.add_argument(
         "--resident-slots",
         type=int,
-        default=MAX_RESIDENT_SLOTS,
         help=f"its slices in a memtile (default: {MAX_RESIDENT_SLOTS})",
     )
 
 
-def image_fields(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The fields of `GemmArray` that `add_image_flags` gives."""
-    names = ("images", "parts", "c_buffers", "k_slice", "resident", "resident_slots")
-    return {name: getattr(arguments, name) for name in names}
-
-
-def add_tile_flag(
-    parser: argparse.ArgumentParser, default: tuple[int, int, int] | None
-) -> None:
-    """`--tile`; with None as the default, a command sees whether it was given."""
+def add_tile_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
         type=int,
         nargs=3,
         metavar=("M", "K", "N"),
-        default=default,
-        help=f"tile of one core (default: {' '.join(map(str, TILE))}, as in backends)",
+        help="tile of one core; with this or another flag of a design, the rest is "
+        f"{' '.join(map(str, TILE))} in rows (default: the design of the backends)",
     )
 
 
@@ -110,16 +105,14 @@ def add_size_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def array_of(arguments: argparse.Namespace) -> GemmArray:
-    m, k, n = arguments.tile
-    return GemmArray(
-        arguments.device,
-        m,
-        k,
-        n,
-        arguments.c_type,
-        arguments.b_column_major,
-        **image_fields(arguments),
-    )
+    """The design that the flags describe, or the one of the backends."""
+    values = {name: getattr(arguments, name) for name in IMAGE_FLAGS}
+    given = {name: value for name, value in values.items() if value is not None}
+    out = arguments.c_type or "float32"
+    if not given and arguments.tile is None and not arguments.b_column_major:
+        return default_array(arguments.device, out)
+    m, k, n = arguments.tile or TILE
+    return GemmArray(arguments.device, m, k, n, out, arguments.b_column_major, **given)
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
-from xdna.gemm.array import GemmArray
+from xdna.gemm.array import GemmArray, default_array
 from xdna.gemm.artifact import check_artifact, design_text
 from xdna.machine_choice import chosen_machine
 from xdna.machines import Machine
@@ -15,16 +15,8 @@ from xdna.timing import timing
 
 @functools.cache
 def gemm_array(device: str) -> GemmArray:
-    """The design that runs every GEMM on that device.
-
-    The best of `jax-npu design --search` for the training steps of GPT-2 124M, on the
-    device's default machine.
-    """
-    if device.startswith("npu2"):
-        return GemmArray(
-            device, 64, 64, 96, images="tiles", parts=2, resident="b", resident_slots=4
-        )
-    return GemmArray(device, 64, 64, 64, images="tiles", parts=2, resident="b")
+    """The design that runs every GEMM on that device."""
+    return default_array(device)
 
 
 def design_key(backend: str, device: str) -> str:

@@ -18,8 +18,7 @@ from xdna.gemm.memory import (
     place_in_core,
 )
 
-# The default (m, k, n) of one core, as in Rösti & Franz (arXiv 2504.03083). Two buffers
-# of C in f32 fit, and a training step is padded half as much as by 64 x 64 x 64.
+# The (m, k, n) of one core in Rösti & Franz (arXiv 2504.03083), for rows.
 TILE = (64, 64, 32)
 
 ELEMENT_BYTES = {"bfloat16": 2, "float32": 4}
@@ -286,3 +285,24 @@ class GemmArray:
                 f"({self.m}, {self.k}, {self.n}) need {needed}"
             )
         return buffers
+
+
+def default_array(device_name: str, out: str = "float32") -> GemmArray:
+    """The design that backends use, for C of type `out`.
+
+    The best of `jax-npu design --search` for the training steps of GPT-2 124M.
+    """
+    k, n, slots = 64, 64, 12
+    if device(device_name).name.startswith("npu2"):
+        k, n, slots = (64, 96, 4) if out == "float32" else (32, 96, 8)
+    return GemmArray(
+        device_name,
+        64,
+        k,
+        n,
+        out,
+        images="tiles",
+        parts=2,
+        resident="b",
+        resident_slots=slots,
+    )

@@ -12,14 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jax_npu.commands.array_flags import add_tile_flag
+from jax_npu.commands.array_flags import (
+    IMAGE_FLAGS,
+    add_image_flags,
+    add_tile_flag,
+)
 from jax_npu.commands.machine_flags import add_compiler_flag, add_machine_flags
 from jax_npu.commands.simulation.simulate_design import simulate_design
 from jax_npu.commands.simulation.simulate_gemm import simulate_gemm
 from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
 
-GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat")
+GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat", *IMAGE_FLAGS)
 DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
 
 
@@ -69,7 +73,8 @@ def _buffer(flag: str, text: str) -> tuple[str, str]:
 def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
     parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
-    add_tile_flag(parser, default=None)
+    add_tile_flag(parser)
+    add_image_flags(parser)
     parser.add_argument(
         "--c-type",
         "--out-dtype",

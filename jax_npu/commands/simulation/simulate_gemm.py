@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any
 
+from jax_npu.commands.array_flags import array_of
 from jax_npu.commands.machine_flags import device_of
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
-from xdna.gemm.array import TILE, GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
 from xdna.load.configuration import configuration
@@ -28,9 +28,8 @@ def simulate_gemm(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--batch and --repeat must be at least 1, got {batch}, {repeat}"
         )
-    m, k, n = arguments.tile or TILE
-    out = arguments.c_type or "float32"
-    array = GemmArray(device, m, k, n, out, arguments.b_column_major)
+    arguments.device = device
+    array = array_of(arguments)
     plan = make_plan(array, batch, *arguments.gemm)
     a, b = random_operands(plan)
     target = TimedFor.of(arguments, device)
