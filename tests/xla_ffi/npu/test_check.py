@@ -31,6 +31,7 @@ def address(array):
 # Whether k is the rows of A's image and of B's, and whether both are in tiles.
 ROWS = (False, True, False)
 LAYOUTS = list(itertools.product([False, True], repeat=3))
+SOME_LAYOUTS = [ROWS, (False, False, False), (True, False, True), (False, True, True)]
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ SPOILS = [
 ]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", SOME_LAYOUTS)
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_wrong_product_is_found(find, spoil, layout):
     for seed in SEEDS:
@@ -211,7 +212,7 @@ def test_an_infinity_spares_only_the_rows_that_it_reaches(find):
     assert "(6, 0)" in find(a, b, c)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", SOME_LAYOUTS)
 @pytest.mark.parametrize("arithmetic", ["f32", "bfp16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -(2.0**127), 2.0**100])
 def test_a_bad_column_of_b_hides_no_mistake_in_the_others(

@@ -344,3 +344,16 @@ def test_a_large_image_is_packed_by_several_threads(run_recorded, rng, images):
     image = c.reshape(plan.padded.m, plan.padded.n)
     expected = image[:500, :700] if plan.swapped else image[:700, :500].T
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "km,nk->mn"])
+@pytest.mark.parametrize("images", ["rows", "tiles"])
+def test_a_wide_image_is_packed_in_pieces(
+    run_recorded, rng, monkeypatch, images, subscripts, passes
+):
+    for label, size in {"m": 1100, "k": 1200, "n": 40}.items():
+        monkeypatch.setitem(SIZES, label, size)
+    terms = subscripts.split("->")[0].split(",")
+    lhs, rhs = (operand(rng, term, F32) for term in terms)
+    check(run_recorded, subscripts, lhs, rhs, passes=passes, array=ARRAYS[images])
