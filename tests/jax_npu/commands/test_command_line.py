@@ -56,6 +56,7 @@ def test_default_instructions_fit_the_design_that_build_and_the_backends_use(tmp
     path = tmp_path / "insts.bin"
     assert main(["insts", "--device", "npu1", *SIZES, "-o", str(path)]) == 0
     plan = make_plan(gemm_array("npu1"), 1, 256, 768, 2304)
+    assert plan.array.is_tiled
     assert np.array_equal(np.fromfile(path, "<u4"), run_words(plan, plan.runs[0]))
     design = tmp_path / "design.mlir"
     assert main(["design", "--device", "npu1", "-o", str(design)]) == 0
