@@ -24,7 +24,7 @@ from jax_npu.runtime.designs import built_design, gemm_array
 from jax_npu.toolchain import compilers
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
-from xdna.gemm.array import TILE, GemmArray
+from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import design_text, read_artifact
 
 ROOT = Path(__file__).parents[3]
@@ -60,7 +60,8 @@ KERNELS = {
         "-ffunction-sections",
         "-DDIM_M=64",
         "-DDIM_K=64",
-        "-DDIM_N=32",
+        "-DDIM_N=64",
+        "-DDIM_PARTS=2",
         "-I",
         "{mlir_aie}/include",
         "-c",
@@ -77,7 +78,8 @@ KERNELS = {
         "-ffunction-sections",
         "-DDIM_M=64",
         "-DDIM_K=64",
-        "-DDIM_N=32",
+        "-DDIM_N=96",
+        "-DDIM_PARTS=2",
         "-DMMUL_8X8X8",
         "-DAIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16",
         "-I",
@@ -245,7 +247,7 @@ def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     assert (folder / "design.mlir").read_text() == design_text(gemm_array(device))
     artifact = read_artifact(folder, device)
     assert artifact.device == device
-    assert artifact.tile == TILE
+    assert artifact.tile == {"npu1": (64, 64, 64), "npu2": (64, 64, 96)}[device]
     assert artifact.versions == {
         "jax-npu": metadata.version("jax-npu"),
         "mlir-aie": "1.3.4",
