@@ -9,7 +9,6 @@ import pytest
 
 from jax_npu.commands.command_line import main
 from jax_npu.runtime.designs import gemm_array
-from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import design_text
 from xdna.gemm.stream import decode_schedule, run_words, schedule
 from xdna.gemm.tiling import make_plan
@@ -44,7 +43,7 @@ def test_instructions_are_those_of_the_plan_and_disassemble(tmp_path, capsys):
     path = tmp_path / "insts.bin"
     assert main(["insts", "--device", "npu1", *SIZES, "-o", str(path)]) == 0
     words = np.fromfile(path, "<u4")
-    array = GemmArray("npu1")
+    array = gemm_array("npu1")
     plan = make_plan(array, 1, 256, 768, 2304)
     assert decode_schedule(array, words) == schedule(plan, plan.runs[0])
     capsys.readouterr()
