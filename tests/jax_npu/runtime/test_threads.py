@@ -173,5 +173,5 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
     assert virtual_xrt.num_contexts <= 1
     assert after[0] <= before[0] + 8  # the number of a context's idle buffers varies
     assert after[1] <= before[1] + 2
-    # Those 8 may be of a self-test, whose result takes 3 MB on npu2.
-    assert after[2] <= before[2] + (16 << 20) + 8 * (3 << 20)
+    # There may be a context now, and idle buffers of a self-test of 3 MB each on npu2.
+    assert after[2] <= before[2] + (64 << 20)
