@@ -22,7 +22,6 @@ from xdna.gemm.array import (
 )
 from xdna.gemm.programs.core_ops import (
     FOREVER,
-    Branch,
     Values,
     acquire,
     as_index,
@@ -35,6 +34,7 @@ from xdna.gemm.programs.core_ops import (
     parameter,
     release,
 )
+from xdna.gemm.programs.core_results import sums_as_c
 
 
 def core_program(array: GemmArray, buffers: Values, locks: Values) -> Region:
@@ -74,25 +74,7 @@ def _tile(
     def sum_products(c: SSAValue) -> list[SSAValue]:
         return _sum_products(array, buffers, locks, k_steps, ab_half, c)
 
-    def convert(c: SSAValue) -> list[SSAValue]:
-        call("convert_f32_bf16", buffers["accumulator"], c)
-        return []
-
-    def into_c(branch: Branch) -> list[SSAValue]:
-        """Runs the branch on the next C buffer, once that is free."""
-        acquire(locks["c_free"])
-        if array.num_c_buffers == 1:
-            results = branch(buffers["c_0"])
-        else:
-            results = by_half(c_half, lambda i: branch(buffers[f"c_{i}"]))
-        release(locks["c_full"])
-        return results
-
-    if array.out == array.sums:  # the sums are C
-        (ab_half,) = into_c(sum_products)
-    else:
-        (ab_half,) = sum_products(buffers["accumulator"])
-        into_c(convert)
+    (ab_half,) = sums_as_c(array, buffers, locks, c_half, sum_products)
     return [ab_half, other(c_half)]
 
 

@@ -12,7 +12,6 @@ from xdna.dialect.aie import UseLockOp
 FOREVER = 0xFFFFFFFF  # the longest loop that mlir-aie's compiler takes
 
 Values = Mapping[str, SSAValue]
-Branch = Callable[[SSAValue], list[SSAValue]]
 
 
 def first_half() -> SSAValue:

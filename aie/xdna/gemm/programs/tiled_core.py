@@ -23,7 +23,6 @@ from xdna.gemm.array import GemmArray
 from xdna.gemm.parameters import FIELDS
 from xdna.gemm.programs.core_ops import (
     FOREVER,
-    Branch,
     Values,
     acquire,
     as_index,
@@ -36,6 +35,7 @@ from xdna.gemm.programs.core_ops import (
     parameter,
     release,
 )
+from xdna.gemm.programs.core_results import sums_as_c
 
 Halves = list[SSAValue]  # whether the next A, B and C is the first of its two buffers
 
@@ -77,25 +77,7 @@ class _TiledCore:
             call("zero_f32", c)
             return loop(k_steps, [a, b], lambda h: self._step(c, orders, *h))
 
-        def convert(c: SSAValue) -> list[SSAValue]:
-            call("convert_f32_bf16", self.buffers["accumulator"], c)
-            return []
-
-        def into_c(branch: Branch) -> list[SSAValue]:
-            """Runs the branch on the next C buffer, once that is free."""
-            acquire(self.locks["c_free"])
-            if self.array.num_c_buffers == 1:
-                results = branch(self.buffers["c_0"])
-            else:
-                results = by_half(c_half, lambda i: branch(self.buffers[f"c_{i}"]))
-            release(self.locks["c_full"])
-            return results
-
-        if self.array.out == "float32":  # the sums are C
-            a, b = into_c(sum_products)
-        else:
-            a, b = sum_products(self.buffers["accumulator"])
-            into_c(convert)
+        a, b = sums_as_c(self.array, self.buffers, self.locks, c_half, sum_products)
         return [a, b, other(c_half)]
 
     def _step(
