@@ -123,8 +123,8 @@ class _StreamWriter:
         transfers = passed_over_transfers(self.plan, self.run, count)
         words = transfer_words(self.array.device, transfers)
         self._add(words, NUM_OPERATIONS_WITH_TOKEN)
-        channel = A_CHANNEL if self.array.resident == "a" else B_CHANNEL
-        for column in np.asarray(transfers.column).tolist():
+        places = np.stack([transfers.column, transfers.channel], axis=1)
+        for column, channel in places.tolist():
             self._wait(Sync(column, SHIM_ROW, "MM2S", channel))
 
 

@@ -16,6 +16,7 @@ from xdna.gemm.array import (
     B_CHANNEL,
     C_ARGUMENT,
     C_CHANNEL,
+    GemmArray,
 )
 from xdna.gemm.images import OperandImage
 from xdna.gemm.runs import Run, along_strides
@@ -45,17 +46,11 @@ def run_transfers(
     plan: Plan, run: Run, steps: list[Step]
 ) -> tuple[OperandTransfers, OperandTransfers, OperandTransfers]:
     """The transfers of A, of B and of C, step by step."""
-    array = plan.array
-    all_columns = tuple(range(array.num_columns))
-    operands = {
-        "a": _Operand(A_ARGUMENT, "MM2S", A_CHANNEL, array.a_columns),
-        "b": _Operand(B_ARGUMENT, "MM2S", B_CHANNEL, all_columns),
-        "c": _Operand(C_ARGUMENT, "S2MM", C_CHANNEL, all_columns),
-    }
+    operands = _operands(plan.array)
     batch, row, column = np.array([step.start for step in steps]).T
     counts = np.array([step.num_blocks for step in steps])
     along = {
-        name: along_strides(array, plan.orders, plan.padded_k, run.grid, name)
+        name: along_strides(plan.array, plan.orders, plan.padded_k, run.grid, name)
         for name in {step.along for step in steps}
     }
     strides = np.array([along[step.along] for step in steps])  # (steps, operands)
@@ -93,14 +88,9 @@ def passed_over_transfers(plan: Plan, run: Run, count: int) -> ShimTransfers:
     They read the operand's first tile again and again, and send a token: nothing else
     shows that they are done.
     """
-    array, images = plan.array, plan.images(run)
-    if array.resident == "a":
-        operand = _Operand(A_ARGUMENT, "MM2S", A_CHANNEL, array.a_columns)
-        image = images.a
-    else:
-        columns = tuple(range(array.num_columns))
-        operand = _Operand(B_ARGUMENT, "MM2S", B_CHANNEL, columns)
-        image = images.b
+    array = plan.array
+    operand = _operands(array)[array.resident]
+    image = plan.images(run)[operand.argument]
     k_tiles, free_tiles, size = image.sizes
     per_slice = k_tiles * array.slice_k // plan.padded_k
     one_slice = image._replace(sizes=(per_slice, free_tiles, size))
@@ -108,6 +98,15 @@ def passed_over_transfers(plan: Plan, run: Run, count: int) -> ShimTransfers:
     transfers = _transfers(operand, one_slice, zero, zero, one, zero)
     ids = np.full_like(transfers.bd_id, PASSED_OVER_BD)
     return transfers._replace(bd_id=ids, token=np.full(ids.shape, True))
+
+
+def _operands(array: GemmArray) -> dict[str, _Operand]:
+    all_columns = tuple(range(array.num_columns))
+    return {
+        "a": _Operand(A_ARGUMENT, "MM2S", A_CHANNEL, array.a_columns),
+        "b": _Operand(B_ARGUMENT, "MM2S", B_CHANNEL, all_columns),
+        "c": _Operand(C_ARGUMENT, "S2MM", C_CHANNEL, all_columns),
+    }
 
 
 def _transfers(
