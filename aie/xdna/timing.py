@@ -40,6 +40,9 @@ class KernelTime:
     mkn: float
     mn: float
 
+    def cycles(self, m: int, k: int, n: int) -> float:
+        return self.mkn * m * k * n + self.mn * m * n
+
 
 # Published for npu1 with the hand-scheduling compiler and C in bf16, on three tiles:
 # m n (0.118 + k / 128). The open compiler's own constant is not published, so it is
@@ -124,6 +127,13 @@ class Timing:
     zero_byte: float  # assumed: one store of 256 bits a cycle
     convert_element: float  # f32 to bf16, assumed
     run_limit_seconds: float = 2.0  # the driver aborts a longer run, published
+
+    def matmul(self, arithmetic: str) -> KernelTime:
+        """The kernel's time in an arithmetic, exact or bfp16."""
+        return {
+            "exact": KernelTime(self.matmul_exact_mkn, self.matmul_exact_mn),
+            "bfp16": KernelTime(self.matmul_bfp16_mkn, self.matmul_bfp16_mn),
+        }[arithmetic]
 
 
 def timing(

@@ -56,10 +56,7 @@ def _times(array: GemmArray) -> Timing:
 
 def _multiply_cycles(array: GemmArray, arithmetic: str = "exact") -> float:
     """Cycles for C (m, n) += A (m, k) B (k, n) on one core."""
-    times, (m, k, n) = _times(array), (array.m, array.k, array.n)
-    if arithmetic == "bfp16":
-        return times.matmul_bfp16_mkn * m * k * n + times.matmul_bfp16_mn * m * n
-    return times.matmul_exact_mkn * m * k * n + times.matmul_exact_mn * m * n
+    return _times(array).matmul(arithmetic).cycles(array.m, array.k, array.n)
 
 
 def _array_cycles(array: GemmArray, k_steps: int) -> float:

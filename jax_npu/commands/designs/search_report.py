@@ -122,7 +122,7 @@ def print_tables(found: Found) -> None:
         ours = found.winner.evaluations[name]
         theirs = found.paper.evaluations[name]
         launches = theirs.launch_seconds, ours.launch_seconds
-        rate = 2e-12 * sum(one.calls * one.gemm.macs for one in products) / winner
+        rate = flops(products) / 1e12 / winner
         compulsory = compulsory_bytes(products, found.winner.array.out_bytes)
         print(
             f"{name}, on the virtual NPU: {winner * 1e3:.1f} ms against "
@@ -191,8 +191,7 @@ def _draw_roofline(axes: Any, found: Found) -> None:
 
     array, times = found.winner.array, found.times
     cores = array.num_columns * array.num_rows
-    is_bfp16 = found.arithmetic == "bfp16"
-    mkn = times.matmul_bfp16_mkn if is_bfp16 else times.matmul_exact_mkn
+    mkn = times.matmul(found.arithmetic).mkn
     peak = 2e-12 * cores * times.clock_hz / mkn
     rate = times.ddr_bytes_per_second / 1e12
     points: list[float] = []

@@ -1,5 +1,6 @@
 """The kernels that a core of the GEMM array calls, and their times."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from xdna.gemm.array import ELEMENT_BYTES, GemmArray
@@ -28,12 +29,9 @@ def kernel_calls(
     """All kernels of a design: to clear sums, to multiply, perhaps to convert."""
     sums = SHORT_NAMES[array.sums]
     m, k, n = array.part_m, array.k, array.n
-    mkn, mn = {
-        "exact": (times.matmul_exact_mkn, times.matmul_exact_mn),
-        "bfp16": (times.matmul_bfp16_mkn, times.matmul_bfp16_mn),
-    }[arithmetic]
+    time = times.matmul(arithmetic)
     if array.sums == "bfloat16":  # half the bytes to load and store
-        mn /= 2
+        time = replace(time, mn=time.mn / 2)
     of_sums = ELEMENT_BYTES[array.sums]
     zero = times.zero_byte * array.m * n * of_sums
     calls = [
@@ -41,7 +39,7 @@ def kernel_calls(
         KernelCall(
             "matmul_tiles_bf16_f32" if array.is_tiled else f"matmul_bf16_{sums}",
             "rrb--" if array.is_tiled else "rrb",
-            mkn * m * k * n + mn * m * n,
+            time.cycles(m, k, n),
             m * k * n,
         ),
     ]
