@@ -15,7 +15,7 @@ from xdna.gemm.images import OperandImage
 from xdna.gemm.parameters import CoreParameters
 from xdna.gemm.programs.kernel_calls import kernel_calls
 from xdna.gemm.resident import memtile_columns, passes_over
-from xdna.gemm.runs import RUNS_OF_A_LIST, Run
+from xdna.gemm.runs import Run, is_chained
 from xdna.gemm.tiling import Plan
 from xdna.timing import Timing
 
@@ -60,9 +60,7 @@ class Forecast:
 def forecast(plan: Plan, times: Timing, arithmetic: str = "exact") -> Forecast:
     """The forecast of a plan; all runs but the first of a list are chained."""
     model = _Model(plan, times, arithmetic)
-    launches = sum(
-        model.launch(index % RUNS_OF_A_LIST > 0) for index in range(len(plan.runs))
-    )
+    launches = sum(model.launch(is_chained(i)) for i in range(len(plan.runs)))
     paces = [model.pace(run) for run in plan.runs]
     return Forecast(
         launches=launches,

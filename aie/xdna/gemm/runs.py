@@ -118,6 +118,11 @@ def split_into_runs(
         yield _with_resident(array, orders, k_steps, run) if may_stay else run
 
 
+def is_chained(index: int) -> bool:
+    """Whether run `index` of a product follows another in the driver's list."""
+    return index % RUNS_OF_A_LIST > 0
+
+
 def k_steps_of(array: GemmArray, k: int) -> int:
     """k tiles that a core sums: those of k, padded to whole slices."""
     return -(-k // array.slice_k) * (array.slice_k // array.k)

@@ -95,6 +95,10 @@ class Plan:
         return {"a": a * num_a, "b": b * num_b, "c": c * math.prod(self.blocks)}
 
     @property
+    def all_ddr_bytes(self) -> int:
+        return sum(self.ddr_bytes.values())
+
+    @property
     def orders(self) -> Orders:
         """How A and B of the array's GEMM are stored."""
         return self.gemm.a_order, self.gemm.b_order
@@ -158,7 +162,7 @@ def make_plan(
     # The least traffic of those that take about as long as the fastest.
     seconds = [_rough_seconds(plan) for plan in plans]
     fast = [p for p, s in zip(plans, seconds) if s <= SAME_TIME * min(seconds)]
-    return min(fast, key=lambda plan: sum(plan.ddr_bytes.values()))
+    return min(fast, key=lambda plan: plan.all_ddr_bytes)
 
 
 def plan_of(
@@ -181,7 +185,7 @@ def plan_of(
 def _rough_seconds(plan: Plan) -> float:
     """The time of a plan's blocks, roughly: cores or DDR, and waits of periods."""
     blocks = math.prod(plan.blocks) * cores_seconds(plan.array, plan.k_steps)
-    ddr = ddr_seconds(plan.array, sum(plan.ddr_bytes.values()))
+    ddr = ddr_seconds(plan.array, plan.all_ddr_bytes)
     periods = sum(run.num_periods for run in plan.runs)
     return max(blocks, ddr) + periods * PERIOD_SECONDS
 

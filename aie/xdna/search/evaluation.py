@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdna.gemm.array import GemmArray
+from xdna.gemm.array import INPUT_BYTES, GemmArray
 from xdna.gemm.forecast import Forecast, forecast
 from xdna.gemm.tiling import Plan, make_plan
 from xdna.search.workload import Product
 from xdna.simulator.timed_run import TimedArray
 from xdna.timing import Timing
-
-INPUT_BYTES = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Part:
 
     @property
     def ddr_bytes(self) -> int:
-        return self.product.calls * sum(self.plan.ddr_bytes.values())
+        return self.product.calls * self.plan.all_ddr_bytes
 
 
 @dataclass(frozen=True)
@@ -94,14 +92,9 @@ def compulsory_bytes(products: Sequence[Product], out_bytes: int) -> int:
     """Bytes of all operands and results, each moved once a call."""
     total = 0
     for product in products:
-        batch, m, k, n = (
-            product.gemm.batch,
-            product.gemm.m,
-            product.gemm.k,
-            product.gemm.n,
-        )
-        moved = INPUT_BYTES * (m * k + k * n) + out_bytes * m * n
-        total += product.calls * batch * moved
+        gemm = product.gemm
+        inputs = INPUT_BYTES * (gemm.m * gemm.k + gemm.k * gemm.n)
+        total += product.calls * gemm.batch * (inputs + out_bytes * gemm.m * gemm.n)
     return total
 
 

@@ -1,8 +1,8 @@
 """The GEMMs that a program needs, and how often: what a design is chosen for."""
 
 import csv
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from xdna.gemm.tiling import Gemm
@@ -48,29 +48,6 @@ def read_workload(path: Path) -> tuple[Product, ...]:
     if not products:
         raise ValueError(f"workload {path} has no rows")
     return tuple(products)
-
-
-def with_tokens(products: Iterable[Product], old: int, new: int) -> tuple[Product, ...]:
-    """The same program for another number of tokens a step.
-
-    Every size that equals `old` is taken to be the number of tokens.
-    """
-
-    def sized(size: int) -> int:
-        return new if size == old else size
-
-    return tuple(
-        replace(
-            one,
-            gemm=replace(
-                one.gemm,
-                m=sized(one.gemm.m),
-                k=sized(one.gemm.k),
-                n=sized(one.gemm.n),
-            ),
-        )
-        for one in products
-    )
 
 
 def gpt2_workload(

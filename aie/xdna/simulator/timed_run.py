@@ -9,7 +9,7 @@ import numpy as np
 from xdna.gemm.array import GemmArray
 from xdna.gemm.design import gemm_design
 from xdna.gemm.programs.kernel_calls import kernel_calls
-from xdna.gemm.runs import RUNS_OF_A_LIST
+from xdna.gemm.runs import is_chained
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan
 from xdna.load.configuration import configuration
@@ -49,9 +49,7 @@ class TimedArray:
             sizes = [image.num_bytes for image in plan.images(run)]
             buffers = [np.zeros(size, np.uint8) for size in sizes]
             words = run_words(plan, run)
-            reports.append(
-                self._npu.run(words, buffers, is_chained=index % RUNS_OF_A_LIST > 0)
-            )
+            reports.append(self._npu.run(words, buffers, is_chained(index)))
         return reports
 
     def seconds(self, plan: Plan) -> float:

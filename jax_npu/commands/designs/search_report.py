@@ -102,7 +102,7 @@ def _candidate_record(found: Found, candidate: Candidate) -> dict[str, Any]:
                         "calls": part.product.calls,
                         "seconds": part.forecast.seconds,
                         "bound": part.forecast.pace.bound,
-                        "ddr_bytes": sum(part.plan.ddr_bytes.values()),
+                        "ddr_bytes": part.plan.all_ddr_bytes,
                         "resident": part.plan.runs[0].resident,
                     }
                     for part in one.parts
@@ -204,7 +204,7 @@ def _draw_roofline(axes: Any, found: Found) -> None:
         for evaluation in candidate.evaluations.values():
             for part in evaluation.parts:
                 work = 2.0 * part.product.gemm.macs
-                intensities.append(work / sum(part.plan.ddr_bytes.values()))
+                intensities.append(work / part.plan.all_ddr_bytes)
                 speeds.append(work / 1e12 / part.forecast.seconds)
         axes.scatter(
             intensities, speeds, color=color, marker=marker, label=label, alpha=0.8

@@ -12,7 +12,7 @@ import rich
 from jax_npu.commands.machine_flags import machine_of
 from jax_npu.commands.simulation.simulation_report import report_record, report_table
 from jax_npu.files import write_file
-from xdna.gemm.runs import RUNS_OF_A_LIST
+from xdna.gemm.runs import is_chained
 from xdna.machines import Machine
 from xdna.simulator import Report, VirtualNpu
 from xdna.timing import Timing, timing
@@ -43,7 +43,7 @@ def run(
         npu.start_trace()
     try:
         for index, (words, buffers) in enumerate(runs):
-            npu.run(words, buffers, is_chained=index % RUNS_OF_A_LIST > 0)
+            npu.run(words, buffers, is_chained(index))
     finally:  # a trap's trace shows what led there
         if trace is not None:
             write_file(trace, npu.trace().encode())
