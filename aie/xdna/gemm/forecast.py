@@ -107,14 +107,14 @@ class _Model:
         outside = fills + self._step_cycles() + self._c_cycles() + ddr_stalls
         # No wait for a token ends before the first one's own time.
         words = 2 * fills + parameters + times.first_sync
-        rest = self._passed_over_cycles(run)
+        rest, moves = self._passed_over_cycles(run), self._moves(run)
         inside, outside, words = inside + rest, outside + rest, words + rest
         return Pace(
             controller=words / times.clock_hz,
             cores=(run.num_tiles * self._tile_cycles() + inside) / times.clock_hz,
             streams=(run.num_tiles * self._stream_cycles() + inside) / times.clock_hz,
-            shims=(self._shim_cycles(run) + outside) / times.clock_hz,
-            ddr=self._ddr_seconds(run) + outside / times.clock_hz,
+            shims=(self._shim_cycles(*moves) + outside) / times.clock_hz,
+            ddr=self._ddr_seconds(*moves) + outside / times.clock_hz,
         )
 
     # Cores.
@@ -163,9 +163,8 @@ class _Model:
 
     # Shims.
 
-    def _shim_cycles(self, run: Run) -> float:
+    def _shim_cycles(self, a: "_Moved", b: "_Moved", c: "_Moved") -> float:
         """The busiest shim: its channels, or the runs of bytes of a direction."""
-        a, b, c = self._moves(run)
         times, columns = self.times, self.array.num_columns
         read, write = times.shim_mm2s_cycles_per_word, times.shim_s2mm_cycles_per_word
         a_words = a.num_bytes / len(self.array.a_columns) / WORD_BYTES
@@ -178,8 +177,7 @@ class _Model:
             c.run_cycles / columns,
         )
 
-    def _ddr_seconds(self, run: Run) -> float:
-        a, b, c = self._moves(run)
+    def _ddr_seconds(self, a: "_Moved", b: "_Moved", c: "_Moved") -> float:
         reads, writes = a.line_bytes + b.line_bytes, c.line_bytes
         rate = self.times.ddr_bytes_per_second
         if self.times.ddr_directions_shared:
