@@ -1,17 +1,16 @@
-// matmul_tiles_bf16_f32: C += A B on one part of the rows of a core's tile of C, with A
-// and B stored in tiles, each of them as it is or transposed.
+// matmul_tiles_bf16_f32: C += A B on tiles of one core, with A and B stored in image
+// tiles, each of them as it is or transposed. matmul_first_tiles_bf16_f32: C = A B.
 //
-// A stored matrix X (rows, cols) lies in tiles of 32x32, and a tile in blocks of 8x8:
-// [rows/32][cols/32][4][4][8][8]. One image serves as either operand in either order;
-// only this kernel knows which. The tiles of a part of A (m, k) come as [k/32][m/32],
-// those of B (k, n) as [k/32][n/32]. A tile of A holds (m, k), or (k, m) if A is
-// transposed; a tile of B holds (k, n), or (n, k). C is that of matmul.cc,
-// [m/r][n/t][r][t] for all rows, so that the rows of a part are contiguous. So is the
+// A stored matrix X (rows, cols) lies in tiles of 16x16, and a tile in blocks of 8x8:
+// [rows/16][cols/16][2][2][8][8]. One image serves as either operand in either order;
+// only this kernel knows which. The tiles of A (m, k) come as [k/16][m/16], those of B
+// (k, n) as [k/16][n/16]. A tile of A holds (m, k), or (k, m) if A is transposed; a tile
+// of B holds (k, n), or (n, k). C is that of matmul.cc, [m/r][n/t][r][t], and so is the
 // order of the sums: blocks of 8 k, ascending. All begin on 32 bytes.
 //
-// DIM_M, DIM_K and DIM_N are the sizes of the core's tile, and DIM_PARTS is the number
-// of parts of DIM_M. Without them, only the template is compiled. With MMUL_8X8X8, the
-// matrix instruction has that shape instead of AIE2's own 4x8x4.
+// DIM_M, DIM_K and DIM_N are the sizes of a call. Without them, only the template is
+// compiled. With MMUL_8X8X8, the matrix instruction has that shape instead of AIE2's own
+// 4x8x4.
 #include <aie_api/aie.hpp>
 
 // Arrays of blocks stay in registers only if all loops over them are unrolled.
@@ -32,9 +31,9 @@ constexpr unsigned kOperands = 16 / Mmul::M;
 // lines. k are a tile's rows if it is `k_major`, else its columns.
 template <bool k_major>
 KERNEL_INLINE unsigned BlockOffset(unsigned line, unsigned step, unsigned lines) {
-  const unsigned tile = step / 4 * (lines / 32) + line / 4;
+  const unsigned tile = step / 2 * (lines / 16) + line / 2;
   const unsigned row = k_major ? step : line, col = k_major ? line : step;
-  return tile * 1024 + row % 4 * 256 + col % 4 * 64;
+  return tile * 256 + row % 2 * 128 + col % 2 * 64;
 }
 
 // The operands (r, 8) of 16 rows of A, from blocks of (m, k), or (k, m) if transposed.
@@ -78,10 +77,12 @@ KERNEL_INLINE void LoadColumns(
   }
 }
 
-// C += A B for m rows, with m, k and n multiples of 32. `Mmul` is an aie::mmul.
+// C += A B for m rows, or C = A B if `is_first`, with m, k and n multiples of 16. `Mmul`
+// is an aie::mmul.
 template <typename Mmul, bool a_transposed, bool b_transposed>
 inline void MatmulTiles(const bfloat16* __restrict a, const bfloat16* __restrict b,
-                        float* __restrict c, unsigned m, unsigned k, unsigned n) {
+                        float* __restrict c, unsigned m, unsigned k, unsigned n,
+                        bool is_first) {
   constexpr unsigned unroll = kOperands<Mmul>;
   const unsigned cols = n / Mmul::N;  // of C, in its blocks
 
@@ -94,8 +95,9 @@ inline void MatmulTiles(const bfloat16* __restrict a, const bfloat16* __restrict
       for (unsigned i = 0; i < unroll; ++i) {
         KERNEL_UNROLL
         for (unsigned j = 0; j < unroll; ++j) {
-          sums[i][j] =
-              Mmul(aie::load_v<Mmul::size_C>(c_block + (i * cols + j) * Mmul::size_C));
+          const float* block = c_block + (i * cols + j) * Mmul::size_C;
+          sums[i][j] = Mmul(is_first ? aie::zeros<float, Mmul::size_C>()
+                                     : aie::load_v<Mmul::size_C>(block));
         }
       }
 
@@ -123,30 +125,42 @@ inline void MatmulTiles(const bfloat16* __restrict a, const bfloat16* __restrict
   }
 }
 
-#if defined(DIM_M) && defined(DIM_K) && defined(DIM_N) && defined(DIM_PARTS)
-static_assert(DIM_M % (32 * DIM_PARTS) == 0 && DIM_K % 32 == 0 && DIM_N % 32 == 0,
-              "a part's rows, k and n must be multiples of 32");
+#if defined(DIM_M) && defined(DIM_K) && defined(DIM_N)
+static_assert(DIM_M % 16 == 0 && DIM_K % 16 == 0 && DIM_N % 16 == 0,
+              "m, k and n must be multiples of 16");
 
 // Bit 0 of `orders`: A is transposed; bit 1: B is.
-extern "C" void matmul_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
-                                      int32_t part, int32_t orders) {
+static void MultiplyTiles(const bfloat16* a, const bfloat16* b, float* c,
+                          int32_t orders, bool is_first) {
 #ifdef MMUL_8X8X8
   using Mmul = aie::mmul<8, 8, 8, bfloat16, bfloat16, accauto>;
 #else
   using Mmul = aie::mmul<4, 8, 4, bfloat16, bfloat16, accauto>;
 #endif
-  constexpr unsigned kRows = DIM_M / DIM_PARTS;
   ::aie::set_rounding(aie::rounding_mode::conv_even);
-  c += part * kRows * DIM_N;
   switch (orders) {
     case 0:
-      return MatmulTiles<Mmul, false, false>(a, b, c, kRows, DIM_K, DIM_N);
+      return MatmulTiles<Mmul, false, false>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
     case 1:
-      return MatmulTiles<Mmul, true, false>(a, b, c, kRows, DIM_K, DIM_N);
+      return MatmulTiles<Mmul, true, false>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
     case 2:
-      return MatmulTiles<Mmul, false, true>(a, b, c, kRows, DIM_K, DIM_N);
+      return MatmulTiles<Mmul, false, true>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
     case 3:
-      return MatmulTiles<Mmul, true, true>(a, b, c, kRows, DIM_K, DIM_N);
+      return MatmulTiles<Mmul, true, true>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
   }
 }
+
+extern "C" {
+
+void matmul_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
+                           int32_t orders) {
+  MultiplyTiles(a, b, c, orders, false);
+}
+
+void matmul_first_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
+                                 int32_t orders) {
+  MultiplyTiles(a, b, c, orders, true);
+}
+
+}  // extern "C"
 #endif

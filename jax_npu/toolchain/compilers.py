@@ -130,9 +130,7 @@ def to_install(missing: list[str]) -> str:
 
 def kernel_command(array: GemmArray, tools: Compilers) -> list[str]:
     """Compiles the kernels for one core tile, in the folder of the build."""
-    macros = [f"DIM_M={array.m}", f"DIM_K={array.k}", f"DIM_N={array.n}"]
-    if array.is_tiled:
-        macros.append(f"DIM_PARTS={array.parts}")
+    macros = [f"DIM_M={array.part_m}", f"DIM_K={array.k}", f"DIM_N={array.n}"]
     if array.b_column_major:
         macros.append("B_COL_MAJ")
     if array.device.mmul_shape == (8, 8, 8):

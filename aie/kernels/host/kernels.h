@@ -18,11 +18,12 @@ enum AieArithmetic {
 struct AieMatmul {
   int mmul_size;     // 4: mmul 4x8x4, 8: mmul 8x8x8
   int arithmetic;    // an AieArithmetic
-  unsigned m, k, n;  // multiples of 16, 8, 16; of 32 with in_tiles
+  unsigned m, k, n;  // multiples of 16, 8, 16; of 16 with in_tiles
   int b_col_major;   // without in_tiles
   int bf16_out;      // without in_tiles; every call loads C and rounds it again
   int in_tiles;      // A and B lie as in matmul_tiles.cc, and C points to the part
   int a_transposed, b_transposed;  // with in_tiles
+  int is_first;                    // with in_tiles: C = A B
 };
 
 struct AieKernels {

@@ -43,18 +43,6 @@ Sizes MatmulSizes(const Arguments& arguments, bool bf16_out) {
   return {m, k, n};
 }
 
-// The sizes of one call, of a part of C's rows. A and B lie in tiles, so that their
-// types only say how large they are.
-Sizes MatmulTilesSizes(const Arguments& arguments) {
-  const auto [m, k] = MatrixShape(arguments[0], "bf16");
-  const auto [b_rows, b_columns] = MatrixShape(arguments[1], "bf16");
-  const auto [rows, n] = MatrixShape(arguments[2], "f32");
-  if (m <= 0 || rows % m != 0 || b_rows * b_columns != k * n) {
-    throw std::invalid_argument("the kernel's operands do not fit each other");
-  }
-  return {m, k, n};
-}
-
 // The integer that the kernel takes here, in [0, end).
 int64_t Scalar(const KernelArgument& argument, const std::string& name, int64_t end) {
   if (argument.type != nullptr) {
@@ -126,6 +114,7 @@ void Multiply(const AieKernels& host, AieMatmul call, const Sizes& sizes,
   call.k = sizes.k;
   call.n = sizes.n;
   const int64_t c_words = call.m * call.n / (call.bf16_out ? 2 : 1);
+  if (call.is_first) host.zero(false, c_words, c);
   if (AddsNothing(arguments[0].data, sizes.m * sizes.k, arguments[1].data,
                   sizes.k * sizes.n, c, c_words)) {
     return;
@@ -148,22 +137,24 @@ Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
   return kernel;
 }
 
-// C += A B on a part of C's rows, with A and B in tiles; arguments A, B, C, the part's
-// number and the orders: bit 0 if A is transposed, bit 1 if B is.
-Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times) {
+// C += A B, or C = A B if `is_first`, with A and B in tiles; arguments A, B, C and the
+// orders: bit 0 if A is transposed, bit 1 if B is.
+Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times,
+                   bool is_first) {
   call.in_tiles = true;
-  Kernel kernel = Product(times, MatmulTilesSizes);
-  kernel.accesses.insert(kernel.accesses.end(), 2, Access::kNone);
-  kernel.run = [&host, call](const Arguments& arguments) {
-    const Sizes sizes = MatmulTilesSizes(arguments);
-    const int64_t rows = MatrixShape(arguments[2], "f32").first;
-    const int64_t part = Scalar(arguments[3], "the part", rows / sizes.m);
-    const int64_t orders = Scalar(arguments[4], "the orders", 4);
+  call.is_first = is_first;
+  const SizesOf sizes_of = [](const Arguments& arguments) {
+    return MatmulSizes(arguments, false);
+  };
+  Kernel kernel = Product(times, sizes_of);
+  kernel.accesses[2] = is_first ? Access::kWrite : Access::kReadWrite;
+  kernel.accesses.push_back(Access::kNone);
+  kernel.run = [&host, call, sizes_of](const Arguments& arguments) {
+    const int64_t orders = Scalar(arguments[3], "the orders", 4);
     AieMatmul ordered = call;
     ordered.a_transposed = orders & 1;
     ordered.b_transposed = orders >> 1;
-    float* c = static_cast<float*>(arguments[2].data) + part * sizes.m * sizes.n;
-    Multiply(host, ordered, sizes, arguments, c);
+    Multiply(host, ordered, sizes_of(arguments), arguments, arguments[2].data);
   };
   return kernel;
 }
@@ -214,7 +205,8 @@ KernelTable BuiltInKernels(const Configuration& configuration,
   return {
       {"matmul_bf16_f32", Matmul(host, call, times, false)},
       {"matmul_bf16_bf16", Matmul(host, call, times, true)},
-      {"matmul_tiles_bf16_f32", MatmulTiles(host, call, times)},
+      {"matmul_tiles_bf16_f32", MatmulTiles(host, call, times, false)},
+      {"matmul_first_tiles_bf16_f32", MatmulTiles(host, call, times, true)},
       {"zero_f32", Zero(host, times, false)},
       {"zero_bf16", Zero(host, times, true)},
       {"convert_f32_bf16", Convert(host, times)},

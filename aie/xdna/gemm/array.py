@@ -31,7 +31,7 @@ ACCUMULATOR_BYTES = ELEMENT_BYTES["float32"]
 # * tiles: square tiles of IMAGE_TILE, in blocks of 8 x 8, so that one image serves as A
 #   and as B, transposed or not.
 IMAGES = ("rows", "packed_b", "tiles")
-IMAGE_TILE = 32
+IMAGE_TILE = 16
 IMAGE_TILE_SIZE = IMAGE_TILE * IMAGE_TILE  # elements
 
 # The words of a core's parameter buffer, in rows and packed_b.
@@ -50,6 +50,10 @@ MAX_RESIDENT_SLOTS = 12
 PASSING_SLOTS = 4
 
 
+# A core's BDs but for two buffers of A and two of B.
+MAX_C_BUFFERS = CORE.dma.num_bds - 4
+
+
 @dataclass(frozen=True)
 class GemmArray:
     """A device, the tile (m, k, n) of one core, and how operands and sums are kept.
@@ -58,7 +62,8 @@ class GemmArray:
       out: type of C in DDR.
       b_column_major: B lies as (n, k); in `rows` alone.
       images: how A and B lie in DDR, see `IMAGES`.
-      parts: parts of its rows in which a core takes a tile of A; in `tiles` alone.
+      parts: parts of its rows in which a core takes a tile of A and hands over C; in
+        `tiles` alone. Each part of C leaves while the others are still summed.
       c_buffers: buffers of C in a core, 1 or 2; 0 for two where banks hold them.
       k_slice: k of the operands that a memtile takes into a slot, a multiple of k; 0
         for k. In `rows`, rows of that length are runs in DDR.
@@ -142,10 +147,15 @@ class GemmArray:
             raise ValueError("sums in bfloat16 need C in bfloat16, and no tiles")
         if self.parts < 1 or (self.parts > 1 and not self.is_tiled):
             raise ValueError(f"parts must be 1, or more in tiles, got {self.parts}")
-        if self.parts > 1 and (self.parts % 2 or self.part_m != IMAGE_TILE):
+        if self.is_tiled and self.m % (self.parts * IMAGE_TILE):
             raise ValueError(
-                f"m = {self.m} must have an even number of parts of {IMAGE_TILE} rows, "
-                f"got {self.parts} parts"
+                f"parts of m = {self.m} must be multiples of {IMAGE_TILE} rows, got "
+                f"{self.parts} parts"
+            )
+        if self.parts * (self.c_buffers or 1) > MAX_C_BUFFERS:
+            raise ValueError(
+                f"a core has BDs for {MAX_C_BUFFERS} parts of C, got {self.parts} "
+                f"parts and {self.c_buffers or 1} buffers of C"
             )
 
     @property
@@ -224,9 +234,10 @@ class GemmArray:
     @cached_property
     def core_buffers(self) -> dict[str, Buffer]:
         """The data memory of every core."""
-        one_c = self._core_sizes()
-        two_c = one_c | {"c_1": one_c["c_0"]}
+        one_c, two_c = self._core_sizes(1), self._core_sizes(2)
         choices = {0: (two_c, one_c), 1: (one_c,), 2: (two_c,)}[self.c_buffers]
+        if 2 * self.parts > MAX_C_BUFFERS:
+            choices = (one_c,)
         # A buffer that crosses a border is in the way of two banks' accesses, so one C
         # buffer within a bank is better than two across.
         for bank_bytes in (CORE.memory_bytes // CORE.num_banks, CORE.memory_bytes):
@@ -244,8 +255,8 @@ class GemmArray:
             "smaller tile"
         )
 
-    def _core_sizes(self) -> dict[str, int]:
-        """Bytes of a core's buffers, with one for C."""
+    def _core_sizes(self, num_c: int) -> dict[str, int]:
+        """Bytes of a core's buffers, with room for C once or twice."""
         # A and B are double buffers: parts (part_m, k) and tiles (k, n).
         sizes = {
             "parameters": WORD_BYTES * self.num_parameters,
@@ -253,15 +264,23 @@ class GemmArray:
             "a_1": self.part_m * self.k * INPUT_BYTES,
             "b_0": self.k * self.n * INPUT_BYTES,
             "b_1": self.k * self.n * INPUT_BYTES,
-            "c_0": self.m * self.n * self.out_bytes,
         }
+        part = self.part_m * self.n
+        for index in range(num_c * self.parts):
+            sizes[f"c_{index}"] = part * self.out_bytes
         if self.out != self.sums:  # sums of all of k, converted once to C's type
-            sizes["accumulator"] = self.m * self.n * ACCUMULATOR_BYTES
+            for index in range(self.parts):
+                sizes[self.accumulator(index)] = part * ACCUMULATOR_BYTES
         return sizes
+
+    def accumulator(self, part: int) -> str:
+        """The name of the buffer for a part's sums where they are not C."""
+        return "accumulator" if self.parts == 1 else f"accumulator_{part}"
 
     @property
     def num_c_buffers(self) -> int:
-        return 1 + ("c_1" in self.core_buffers)
+        """Times that a core has room for all of its C."""
+        return sum(name.startswith("c_") for name in self.core_buffers) // self.parts
 
     @cached_property
     def memtile_buffers(self) -> dict[str, Buffer]:
@@ -292,7 +311,7 @@ def default_array(device_name: str, out: str = "float32") -> GemmArray:
 
     The best of `jax-npu design --search` for the training steps of GPT-2 124M.
     """
-    k, n, slots = 64, 64, 12
+    k, n, slots = (128, 64, 6) if out == "float32" else (64, 64, 12)
     if device(device_name).name.startswith("npu2"):
         k, n, slots = (64, 96, 4) if out == "float32" else (32, 96, 8)
     return GemmArray(
@@ -302,7 +321,7 @@ def default_array(device_name: str, out: str = "float32") -> GemmArray:
         n,
         out,
         images="tiles",
-        parts=2,
+        parts=4,
         resident="b",
         resident_slots=slots,
     )

@@ -27,6 +27,7 @@ from xdna.dialect.aie import (
 from xdna.gemm.array import A_CHANNEL, B_CHANNEL, C_CHANNEL, GO_LOCK, GemmArray
 from xdna.gemm.programs.core import core_program
 from xdna.gemm.programs.dma import Channel, Transfer, dma_program
+from xdna.gemm.programs.kernel_calls import FIRST_MATMUL_TILES, MATMUL_TILES
 from xdna.gemm.programs.memtile import FIRST_C_CHANNEL, add_memtile, core_dims
 from xdna.gemm.programs.tile_parts import (
     ELEMENT_TYPES,
@@ -76,16 +77,18 @@ def _kernel_declarations(array: GemmArray) -> None:
     a, b, sums = (
         MemRefType(bf16, [array.part_m, array.k]),
         MemRefType(bf16, [array.k, array.n]),
-        MemRefType(ELEMENT_TYPES[array.sums], [array.m, array.n]),
+        MemRefType(ELEMENT_TYPES[array.sums], [array.part_m, array.n]),
     )
-    of_sums = {"float32": "f32", "bfloat16": "bf16"}[array.sums]
-    kernels: dict[str, list[Attribute]] = {f"zero_{of_sums}": [sums]}
-    if array.is_tiled:  # and the part, and the orders of A and B
-        kernels["matmul_tiles_bf16_f32"] = [a, b, sums, i32, i32]
+    kernels: dict[str, list[Attribute]] = {}
+    if array.is_tiled:  # and the orders of A and B
+        for name in (FIRST_MATMUL_TILES, MATMUL_TILES):
+            kernels[name] = [a, b, sums, i32]
     else:
+        of_sums = {"float32": "f32", "bfloat16": "bf16"}[array.sums]
+        kernels[f"zero_{of_sums}"] = [sums]
         kernels[f"matmul_bf16_{of_sums}"] = [a, b, sums]
     if array.out != array.sums:
-        c = MemRefType(ELEMENT_TYPES[array.out], [array.m, array.n])
+        c = MemRefType(ELEMENT_TYPES[array.out], [array.part_m, array.n])
         kernels["convert_f32_bf16"] = [sums, c]
     for name, types in kernels.items():
         func.FuncOp.external(name, types, [])
@@ -116,8 +119,8 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
     shapes = {
         "a": MemRefType(bf16, [array.part_m, array.k]),
         "b": MemRefType(bf16, [array.k, array.n]),
-        "c": MemRefType(ELEMENT_TYPES[array.out], [array.m, array.n]),
-        "accumulator": MemRefType(f32, [array.m, array.n]),
+        "c": MemRefType(ELEMENT_TYPES[array.out], [array.part_m, array.n]),
+        "accumulator": MemRefType(f32, [array.part_m, array.n]),
         "parameters": MemRefType(i32, [array.num_parameters]),
     }
     buffers = {
@@ -130,7 +133,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
         for buffer in array.core_buffers.values()
     }
     # Halves that are free at the start, before any data has come.
-    free = {"a": 2, "b": 2, "c": array.num_c_buffers}
+    free = {"a": 2, "b": 2, "c": array.num_c_buffers * array.parts}
     locks = locks_of(tile, free, f"core_{suffix}")
     locks["go"] = LockOp(tile, GO_LOCK, 0, f"go_{suffix}").result
     arriving = {name: core_dims(array, name) for name in "ab"}
@@ -148,11 +151,11 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
 def _fills(
     buffers: Values, name: str, locks: Values, dims: Dims | None
 ) -> list[Transfer]:
-    """The transfers that fill the halves of a buffer in turn."""
+    """The transfers that fill the buffers of an operand in turn."""
     free, full = locks[f"{name}_free"], locks[f"{name}_full"]
     return [
-        Transfer(half, num_elements(half), free, full, dims=dims)
-        for half in _halves(buffers, name)
+        Transfer(buffer, num_elements(buffer), free, full, dims=dims)
+        for buffer in _ring(buffers, name)
     ]
 
 
@@ -160,10 +163,11 @@ def _sends(buffers: Values, name: str, locks: Values) -> list[Transfer]:
     """The transfers that empty them."""
     free, full = locks[f"{name}_free"], locks[f"{name}_full"]
     return [
-        Transfer(half, num_elements(half), full, free)
-        for half in _halves(buffers, name)
+        Transfer(buffer, num_elements(buffer), full, free)
+        for buffer in _ring(buffers, name)
     ]
 
 
-def _halves(buffers: Values, name: str) -> list[SSAValue]:
-    return [buffers[f"{name}_{i}"] for i in "01" if f"{name}_{i}" in buffers]
+def _ring(buffers: Values, name: str) -> list[SSAValue]:
+    count = sum(one.startswith(f"{name}_") for one in buffers)
+    return [buffers[f"{name}_{i}"] for i in range(count)]

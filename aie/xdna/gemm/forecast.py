@@ -102,9 +102,9 @@ class _Model:
         first = fills + self._first_slot_cycles()
         drain = self._drain_cycles(run)
         stalls, ddr_stalls = self._stall_cycles(run, drain)
-        inside = max(first, fills + parameters) + drain + self._c_cycles() + stalls
+        inside = max(first, fills + parameters) + drain + self._last_c_cycles() + stalls
         # DDR and shims are at work from the first fill to the last drain.
-        outside = fills + self._step_cycles() + self._c_cycles() + ddr_stalls
+        outside = fills + self._step_cycles() + self._last_c_cycles() + ddr_stalls
         # No wait for a token ends before the first one's own time.
         words = 2 * fills + parameters + times.first_sync
         rest, moves = self._passed_over_cycles(run), self._moves(run)
@@ -123,16 +123,15 @@ class _Model:
         """One tile of C on a core."""
         array, times = self.array, self.times
         call = times.kernel_call
-        tile = (
-            self.plan.k_steps * self._step_cycles()
-            + self.calls["zero"]
-            + call
-            + TILE_INSTRUCTIONS * times.core_instruction
-        )
+        tile = self.plan.k_steps * self._step_cycles()
+        tile += TILE_INSTRUCTIONS * times.core_instruction
+        if "zero" in self.calls:
+            tile += self.calls["zero"] + call
         if "convert" in self.calls:
-            tile += self.calls["convert"] + call
-        # The next sums begin when C has left, or when they are converted into it.
-        if array.num_c_buffers == 1 and array.out == array.sums:
+            tile += array.parts * (self.calls["convert"] + call)
+        # The next sums begin when C has left, or when they are converted into it. A
+        # part of C leaves while the other parts are summed.
+        if array.num_c_buffers == 1 and array.out == array.sums and array.parts == 1:
             tile += self._c_cycles()
         return tile
 
@@ -140,6 +139,10 @@ class _Model:
         """One k step on a core."""
         calls = self.array.parts * (self.calls["matmul"] + self.times.kernel_call)
         return calls + STEP_INSTRUCTIONS * self.times.core_instruction
+
+    def _last_c_cycles(self) -> float:
+        """What is left of C on its way to the memtile after the last k step."""
+        return self._c_cycles() / self.array.parts
 
     def _c_cycles(self) -> float:
         """C of a core on its way to the memtile."""
@@ -255,7 +258,7 @@ class _Model:
         slots = array.slots[array.resident] * len(memtile_columns(array))
         locks, periods = slots * self.times.lock_write, run.num_periods
         waits = 2 * periods - 1
-        quiet = waits * self._c_cycles() + 2 * periods * locks
+        quiet = waits * self._last_c_cycles() + 2 * periods * locks
         quiet += (periods - 1) * self._head_cycles()[0]
         busy = waits * drain + (periods - 1) * self._first_slot_cycles()
         return quiet + busy, quiet

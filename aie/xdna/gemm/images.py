@@ -2,7 +2,7 @@
 
 `rows` are row-major matrices. In `packed_b`, B is a row of tiles (k, n), in the order
 in which a column of the array takes them. In `tiles`, a stored matrix (rows, columns)
-is [rows/32][columns/32][4][4][8][8]: square tiles in blocks of 8 x 8, so that the
+is [rows/16][columns/16][2][2][8][8]: square tiles in blocks of 8 x 8, so that the
 transfer alone decides whether it is A or B, and the cores whether it is transposed.
 """
 
@@ -114,7 +114,7 @@ def _b(array: GemmArray, batch: int, k: int, n: int) -> OperandImage:
 def _tiled(
     batch: int, free: int, k: int, core_free: int, block_free: int, free_is_rows: bool
 ) -> OperandImage:
-    """An operand in tiles: for each 32 of k, the tiles of a core's m or n."""
+    """An operand in tiles: for each 16 of k, the tiles of a core's m or n."""
     if free_is_rows:
         free_stride, k_stride = k // IMAGE_TILE * IMAGE_TILE_SIZE, IMAGE_TILE_SIZE
     else:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from xdna.gemm.array import TILE, GemmArray
 
-TILED_M, TILED_K, TILED_N = (32, 64, 96, 128), (32, 64, 96, 128, 192), (32, 64, 96, 128)
-PARTS, C_BUFFERS = (1, 2, 4), (1, 2)
+TILED_M = (32, 64, 96, 112, 128, 144)
+TILED_K, TILED_N = (32, 64, 96, 128, 192), (32, 64, 96, 128)
+PART_ROWS, C_BUFFERS = (16, 32, 0), (1, 2)  # rows of a part of A, 0 for all
 RESIDENT = (("", 1), *((operand, count) for operand in "ab" for count in (4, 6, 8, 12)))
 ROWS_M, ROWS_K, ROWS_N = (32, 64, 96), (32, 64), (32, 48, 64, 96)
 SLICES = (1, 2, 4)  # tiles of k
@@ -25,9 +26,11 @@ def candidates(device: str, out: str = "float32") -> Iterator[GemmArray]:
 
 
 def _of_tiles(device: str, out: str) -> Iterator[GemmArray]:
-    for m, k, n, parts, (resident, slots), c_buffers in itertools.product(
-        TILED_M, TILED_K, TILED_N, PARTS, RESIDENT, C_BUFFERS
+    for m, k, n, rows, (resident, slots), c_buffers in itertools.product(
+        TILED_M, TILED_K, TILED_N, PART_ROWS, RESIDENT, C_BUFFERS
     ):
+        if rows == m:  # as all
+            continue
         try:
             yield GemmArray(
                 device,
@@ -36,7 +39,7 @@ def _of_tiles(device: str, out: str) -> Iterator[GemmArray]:
                 n,
                 out,
                 images="tiles",
-                parts=parts,
+                parts=m // rows if rows else 1,
                 c_buffers=c_buffers,
                 resident=resident,
                 resident_slots=slots,

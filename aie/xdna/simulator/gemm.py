@@ -79,7 +79,7 @@ def operand_images(plan: Plan, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]
 
 
 def _in_tiles(x: np.ndarray) -> np.ndarray:
-    """(batch, rows, columns) as (batch, rows/32, columns/32, 4, 4, 8, 8)."""
+    """(batch, rows, columns) as (batch, rows/16, columns/16, 2, 2, 8, 8)."""
     batch, rows, columns = x.shape
     side = IMAGE_TILE
     x = x.reshape(batch, rows // side, side // 8, 8, columns // side, side // 8, 8)

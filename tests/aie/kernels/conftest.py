@@ -30,6 +30,7 @@ class Call(ctypes.Structure):
             "in_tiles",
             "a_transposed",
             "b_transposed",
+            "is_first",
         )
     )
 
@@ -86,12 +87,25 @@ class Kernels:
             raise ValueError(error.decode())
         return untiled(buffers[2], m, n, size, size)
 
-    def matmul_tiles(self, a, b, c, mmul_size=4, arithmetic="exact", orders=0, parts=1):
-        """c + a b in plain order, by one call of the kernel for each part of rows."""
+    def matmul_tiles(
+        self,
+        a,
+        b,
+        c,
+        mmul_size=4,
+        arithmetic="exact",
+        orders=0,
+        parts=1,
+        is_first=False,
+    ):
+        """c + a b in plain order, by one call of the kernel for each part of rows.
+
+        If `is_first` a b alone.
+        """
         (m, n), k = c.shape, b.shape[0]
         a_transposed, b_transposed = orders & 1, orders >> 1
         call = Call(mmul_size, ARITHMETICS.index(arithmetic), m // parts, k, n)
-        call.bf16_out, call.in_tiles = c.dtype == BF16, True
+        call.bf16_out, call.in_tiles, call.is_first = c.dtype == BF16, True, is_first
         call.a_transposed, call.b_transposed = a_transposed, b_transposed
         b_block = aligned(in_tiles(b, 0, not b_transposed))
         c_block = aligned(tiled(c, mmul_size, mmul_size))

@@ -25,16 +25,16 @@ def untiled(x, m, n, rows, cols):
 
 
 def in_tiles(x, k_axis, k_major):
-    """An operand in 32x32 tiles, in the order of a core's memory.
+    """An operand in 16x16 tiles, in the order of a core's memory.
 
-    Tiles are [k/32][lines/32], with lines the axis other than k. Inside a tile, rows
+    Tiles are [k/16][lines/16], with lines the axis other than k. Inside a tile, rows
     are k if `k_major`, else lines; its blocks of 8x8 are in row-major order.
     """
     k, line = np.indices(x.shape) if k_axis == 0 else np.indices(x.shape)[::-1]
-    row, col = (k % 32, line % 32) if k_major else (line % 32, k % 32)
-    num_k, num_lines = -(-x.shape[k_axis] // 32), -(-x.shape[1 - k_axis] // 32)
-    tile = k // 32 * num_lines + line // 32
-    block = row // 8 * 4 + col // 8
-    memory = np.zeros(num_k * num_lines * 1024, x.dtype)
-    memory[tile * 1024 + block * 64 + row % 8 * 8 + col % 8] = x
+    row, col = (k % 16, line % 16) if k_major else (line % 16, k % 16)
+    num_k, num_lines = -(-x.shape[k_axis] // 16), -(-x.shape[1 - k_axis] // 16)
+    tile = k // 16 * num_lines + line // 16
+    block = row // 8 * 2 + col // 8
+    memory = np.zeros(num_k * num_lines * 256, x.dtype)
+    memory[tile * 256 + block * 64 + row % 8 * 8 + col % 8] = x
     return memory

@@ -8,8 +8,8 @@ from .layouts import in_tiles
 
 BF16 = ml_dtypes.bfloat16
 TILES = [  # m, k, n, parts
-    (64, 64, 64, 1), (64, 64, 64, 2), (32, 32, 32, 1), (64, 96, 96, 2),
-    (64, 64, 96, 1), (128, 32, 64, 2),
+    (64, 64, 64, 1), (64, 128, 64, 4), (16, 16, 16, 1), (64, 96, 96, 2),
+    (64, 64, 96, 1), (96, 48, 64, 2),
 ]  # fmt: skip
 EXACT_ARITHMETICS = ["exact", "sequential", "bfp16", "bfp16_floor"]
 SPECIALS = [0x7F80, 0xFF80, 0x7FC0, 0x0001, 0x807F, 0x8000, 0x0000, 0x7F7F]
@@ -101,10 +101,23 @@ def test_tiles_have_the_bits_of_the_model(
     assert_same_bits(result, model(a, b, c))
 
 
+@pytest.mark.parametrize("arithmetic", [*EXACT_ARITHMETICS, "fast"])
+@mmul_sizes
+def test_first_products_leave_nothing_of_c(
+    kernels, rng, assert_same_bits, mmul_size, arithmetic
+):
+    a, b = normal(rng, (32, 48)), special(rng, (48, 32))
+    garbage = rng.integers(2**32, size=(32, 32), dtype=np.uint32).view(np.float32)
+    options = mmul_size, arithmetic
+    expected = kernels.matmul_tiles(a, b, np.zeros((32, 32), np.float32), *options)
+    actual = kernels.matmul_tiles(a, b, garbage, *options, is_first=True)
+    assert_same_bits(actual, expected)
+
+
 def image(x):
-    """A stored matrix (rows, cols) as [rows/32][cols/32][4][4][8][8]."""
+    """A stored matrix (rows, cols) as [rows/16][cols/16][2][2][8][8]."""
     rows, cols = x.shape
-    blocks = x.reshape(rows // 32, 4, 8, cols // 32, 4, 8)
+    blocks = x.reshape(rows // 16, 2, 8, cols // 16, 2, 8)
     return blocks.transpose(0, 3, 1, 4, 2, 5)
 
 
@@ -114,7 +127,7 @@ def test_whole_tiles_of_one_image_are_either_operand(rng, assert_same_bits, tran
     x = stored.T if transposed else stored
     tiles = image(stored)
     by_columns = tiles.swapaxes(0, 1)
-    # As A, x is (m, k): its tiles are [k/32][m/32]. As B, it is (k, n).
+    # As A, x is (m, k): its tiles are [k/16][m/16]. As B, it is (k, n).
     as_a = tiles if transposed else by_columns
     as_b = by_columns if transposed else tiles
     assert_same_bits(in_tiles(x, 1, transposed), as_a.ravel())
@@ -124,9 +137,9 @@ def test_whole_tiles_of_one_image_are_either_operand(rng, assert_same_bits, tran
 @pytest.mark.parametrize(
     ("shape", "out", "message"),
     [
-        ((48, 32, 32), np.float32, "multiples of 32"),
-        ((32, 40, 32), np.float32, "multiples of 32"),
-        ((32, 32, 48), np.float32, "multiples of 32"),
+        ((24, 32, 32), np.float32, "multiples of 16"),
+        ((32, 40, 32), np.float32, "multiples of 16"),
+        ((32, 32, 56), np.float32, "multiples of 16"),
         ((32, 32, 32), BF16, "f32 sums"),
     ],
 )

@@ -16,14 +16,15 @@ from xdna.simulator import Trap, VirtualNpu
 from xdna.simulator.gemm import largest_error, random_operands, result, submissions
 
 ORDERS = [(a, b) for a in ("mk", "km") for b in ("kn", "nk")]
-TILED = {"images": "tiles", "parts": 2}
-NPU1 = {"m": 64, "k": 64, "n": 64, **TILED}
+TILED = {"images": "tiles", "parts": 4, "resident_slots": 6}
+NPU1 = {"m": 64, "k": 128, "n": 64, **TILED}
 NPU2 = {"m": 64, "k": 64, "n": 96, **TILED}
 DESIGNS = {
     "passing": ("npu1", NPU1),
     "resident a": ("npu1", NPU1 | {"resident": "a"}),
     "resident b": ("npu1", NPU1 | {"resident": "b"}),
-    "whole rows, single C": ("npu1", NPU1 | {"parts": 1, "c_buffers": 1}),
+    "whole rows, one C": ("npu1", NPU1 | {"k": 64, "parts": 1, "c_buffers": 1}),
+    "odd parts, two C": ("npu1", NPU1 | {"m": 48, "k": 64, "parts": 3}),
     "slices": ("npu1", {**NPU1, "k": 32, "k_slice": 64, "resident": "a"}),
     "bf16 results": ("npu1", NPU1 | {"out": "bfloat16", "n": 32}),
     "npu2": ("npu2", NPU2),

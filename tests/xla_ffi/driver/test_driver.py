@@ -134,7 +134,7 @@ def plan(**changes):
 
 
 def tiles(make, **changes):
-    return make(image_tile=np.int64(32), **changes)
+    return make(image_tile=np.int64(16), **changes)
 
 
 NO_WORDS = hashable(np.zeros(3, np.uint32))
@@ -176,25 +176,25 @@ def two_run_self_test():
             "has blocks of 256 x 1099511627776",
         ),
         ({"plan": plan(padded_k=np.int64(3))}, "the plan pads k = 4 to 3"),
-        ({"plan": plan(image_tile=np.int64(16))}, "image_tile must be 0 or 32, got 16"),
+        ({"plan": plan(image_tile=np.int64(32))}, "image_tile must be 0 or 16, got 32"),
         (
             {"plan": tiles(plan, block_n=np.int64(120))},
-            "has blocks of 256 x 120 and k = 64, which are not tiles of 32",
+            "has blocks of 256 x 120 and k = 128, which are not tiles of 16",
         ),
         (
             {"plan": tiles(plan, block_m=np.int64(264))},
-            "has blocks of 264 x .*, which are not tiles of 32",
+            "has blocks of 264 x .*, which are not tiles of 16",
         ),
         (
             {"plan": tiles(plan, padded_k=np.int64(72))},
-            "and k = 72, which are not tiles of 32",
+            "and k = 72, which are not tiles of 16",
         ),
         (
             {
                 "check": "first",
                 "self_test": tiles(self_test, padded_k=np.int64(72)),
             },
-            "and k = 72, which are not tiles of 32",
+            "and k = 72, which are not tiles of 16",
         ),
         ({"plan": plan(padded_k=np.int64(1 << 40))}, "pads k = 4 to 1099511627776"),
         (

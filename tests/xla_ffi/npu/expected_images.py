@@ -93,9 +93,9 @@ def expected_images(plan, run, a, b):
 
 
 def in_tiles(x):
-    """(batch, rows, columns) as (batch, rows/32, columns/32, 4, 4, 8, 8)."""
+    """(batch, rows, columns) as (batch, rows/16, columns/16, 2, 2, 8, 8)."""
     batch, rows, columns = x.shape
-    x = x.reshape(batch, rows // 32, 4, 8, columns // 32, 4, 8)
+    x = x.reshape(batch, rows // 16, 2, 8, columns // 16, 2, 8)
     return np.einsum("zRrxCcy->zRCrcxy", x)
 
 

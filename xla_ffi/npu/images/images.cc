@@ -10,7 +10,7 @@ namespace jax_npu {
 namespace {
 
 constexpr int64_t kStripRows = 64;       // rows of an image that one item of work packs
-constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 64 KB
+constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 32 KB
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 

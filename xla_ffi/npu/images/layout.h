@@ -8,8 +8,8 @@
 namespace jax_npu {
 
 // The sides of a tile and of the blocks in it. A matrix (rows, columns) in tiles is
-//   [rows / 32][columns / 32][4][4][8][8].
-constexpr int64_t kImageTile = 32, kImageBlock = 8;
+//   [rows / 16][columns / 16][2][2][8][8].
+constexpr int64_t kImageTile = 16, kImageBlock = 8;
 
 // The free dimension is m for A and n for B.
 struct ImageLayout {

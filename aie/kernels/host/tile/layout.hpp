@@ -160,15 +160,15 @@ class Gatherer {
   }
 
   // Calls visit(line, block) for each 8 lines, which are A's rows or B's columns, with
-  // their block of k in [8 step, 8 step + 8). Tiles are [k/32][lines/32][4][4][8][8];
+  // their block of k in [8 step, 8 step + 8). Tiles are [k/16][lines/16][2][2][8][8];
   // k are a tile's rows if `k_major`, else its columns.
   template <typename Visit>
   static void ForBlocks(const std::uint16_t* tiles, std::size_t lines, std::size_t step,
                         bool k_major, Visit visit) {
-    const std::size_t k_stride = k_major ? 256 : 64, line_stride = k_major ? 64 : 256;
-    const std::uint16_t* block = tiles + step / 4 * lines * 32 + step % 4 * k_stride;
-    for (std::size_t line = 0; line < lines; line += 32, block += 1024) {
-      for (unsigned i = 0; i < 4; ++i) visit(line + 8 * i, block + i * line_stride);
+    const std::size_t k_stride = k_major ? 128 : 64, line_stride = k_major ? 64 : 128;
+    const std::uint16_t* block = tiles + step / 2 * lines * 16 + step % 2 * k_stride;
+    for (std::size_t line = 0; line < lines; line += 16, block += 256) {
+      for (unsigned i = 0; i < 2; ++i) visit(line + 8 * i, block + i * line_stride);
     }
   }
 
@@ -214,10 +214,12 @@ inline void ForRuns(std::size_t m, std::size_t n, Move move) {
   }
 }
 
-// C to plain order, [m][padded n], as f32.
+// C to plain order, [m][padded n], as f32; zeros where C = A B.
 template <unsigned rt>
 inline void LoadC(const AieMatmul& call, const void* c, float* sums) {
-  if (call.bf16_out) {
+  if (call.is_first) {
+    std::memset(sums, 0, call.m * Padded(call.n) * sizeof(float));
+  } else if (call.bf16_out) {
     const auto* bits = static_cast<const std::uint16_t*>(c);
     ForRuns<rt>(call.m, call.n, [=](std::size_t from, std::size_t to) {
       std::uint32_t words[rt];

@@ -11,6 +11,8 @@ A and B, and mostly C, are double buffers. Which half comes next outlives a run,
 the DMA programs that fill and empty the halves.
 """
 
+from collections.abc import Callable
+
 from xdsl.builder import ImplicitBuilder
 from xdsl.ir import Block, Region, SSAValue
 
@@ -34,7 +36,8 @@ from xdna.gemm.programs.core_ops import (
     parameter,
     release,
 )
-from xdna.gemm.programs.core_results import sums_as_c
+
+Branch = Callable[[SSAValue], list[SSAValue]]
 
 
 def core_program(array: GemmArray, buffers: Values, locks: Values) -> Region:
@@ -74,8 +77,45 @@ def _tile(
     def sum_products(c: SSAValue) -> list[SSAValue]:
         return _sum_products(array, buffers, locks, k_steps, ab_half, c)
 
-    (ab_half,) = sums_as_c(array, buffers, locks, c_half, sum_products)
+    (ab_half,) = _sums_as_c(array, buffers, locks, c_half, sum_products)
     return [ab_half, other(c_half)]
+
+
+def _sums_as_c(
+    array: GemmArray,
+    buffers: Values,
+    locks: Values,
+    c_half: SSAValue,
+    sum_products: Branch,
+) -> list[SSAValue]:
+    """Runs `sum_products` on the buffer for sums, and hands over C.
+
+    Args:
+      c_half: whether the next C is the first of its two buffers.
+
+    Returns:
+      what `sum_products` returned.
+    """
+
+    def convert(c: SSAValue) -> list[SSAValue]:
+        call("convert_f32_bf16", buffers["accumulator"], c)
+        return []
+
+    def into_c(branch: Branch) -> list[SSAValue]:
+        """Runs the branch on the next C buffer, once that is free."""
+        acquire(locks["c_free"])
+        if array.num_c_buffers == 1:
+            results = branch(buffers["c_0"])
+        else:
+            results = by_half(c_half, lambda i: branch(buffers[f"c_{i}"]))
+        release(locks["c_full"])
+        return results
+
+    if array.out == array.sums:  # the sums are C
+        return into_c(sum_products)
+    results = sum_products(buffers["accumulator"])
+    into_c(convert)
+    return results
 
 
 def _sum_products(

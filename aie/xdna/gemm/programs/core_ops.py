@@ -55,11 +55,32 @@ def loop(
     body: Callable[[list[SSAValue]], list[SSAValue]],
 ) -> list[SSAValue]:
     """`count` iterations of the body; each takes what the one before it returned."""
+    return counted_loop(count, carried, lambda _, values: body(values))
+
+
+def counted_loop(
+    count: SSAValue,
+    carried: list[SSAValue],
+    body: Callable[[SSAValue, list[SSAValue]], list[SSAValue]],
+) -> list[SSAValue]:
+    """A loop whose body also takes the number of the iteration."""
     block = Block(arg_types=[IndexType(), *(value.type for value in carried)])
     zero, one = index(0), index(1)
     with ImplicitBuilder(block):
-        scf.YieldOp(*body(list(block.args[1:])))
+        scf.YieldOp(*body(block.args[0], list(block.args[1:])))
     return list(scf.ForOp(zero, count, one, carried, Region(block)).results)
+
+
+def equal(a: SSAValue, b: SSAValue) -> SSAValue:
+    return arith.CmpiOp(a, b, "eq").result
+
+
+def only_if(condition: SSAValue, branch: Callable[[], None]) -> None:
+    region = Region(Block())
+    with ImplicitBuilder(region.block):
+        branch()
+        scf.YieldOp()
+    scf.IfOp(condition, [], region)
 
 
 def by_half(

@@ -6,6 +6,9 @@ from typing import NamedTuple
 from xdna.gemm.array import ELEMENT_BYTES, GemmArray
 from xdna.timing import Timing
 
+# Products of operands in tiles: C = A B, and C += A B.
+FIRST_MATMUL_TILES = "matmul_first_tiles_bf16_f32"
+MATMUL_TILES = "matmul_tiles_bf16_f32"
 SHORT_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -26,24 +29,26 @@ class KernelCall(NamedTuple):
 def kernel_calls(
     array: GemmArray, times: Timing, arithmetic: str = "exact"
 ) -> list[KernelCall]:
-    """All kernels of a design: to clear sums, to multiply, perhaps to convert."""
+    """All kernels of a design: to begin sums, to multiply, perhaps to convert."""
     sums = SHORT_NAMES[array.sums]
     m, k, n = array.part_m, array.k, array.n
     time = times.matmul(arithmetic)
     if array.sums == "bfloat16":  # half the bytes to load and store
         time = replace(time, mn=time.mn / 2)
     of_sums = ELEMENT_BYTES[array.sums]
-    zero = times.zero_byte * array.m * n * of_sums
-    calls = [
-        KernelCall(f"zero_{sums}", "w", zero),
-        KernelCall(
-            "matmul_tiles_bf16_f32" if array.is_tiled else f"matmul_bf16_{sums}",
-            "rrb--" if array.is_tiled else "rrb",
-            time.cycles(m, k, n),
-            m * k * n,
-        ),
-    ]
+    cycles, macs = time.cycles(m, k, n), m * k * n
+    if array.is_tiled:
+        calls = [
+            KernelCall(FIRST_MATMUL_TILES, "rrw-", cycles, macs),
+            KernelCall(MATMUL_TILES, "rrb-", cycles, macs),
+        ]
+    else:
+        zero = times.zero_byte * m * n * of_sums
+        calls = [
+            KernelCall(f"zero_{sums}", "w", zero),
+            KernelCall(f"matmul_bf16_{sums}", "rrb", cycles, macs),
+        ]
     if array.out != array.sums:
-        convert = times.convert_element * array.m * n
+        convert = times.convert_element * m * n
         calls.append(KernelCall("convert_f32_bf16", "rw", convert))
     return calls

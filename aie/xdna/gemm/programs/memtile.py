@@ -100,7 +100,7 @@ def _send_dims(array: GemmArray, operand: str) -> Dims | None:
 
     Row-major slices leave as blocks (r, s) of A and (s, t) of B, those of the matrix
     instruction, in the order of the L1 layouts; `core_dims` does the rest where a slice
-    has several tiles of k. Slices of image tiles arrive as [k/32][m/32] and stay so,
+    has several tiles of k. Slices of image tiles arrive as [k/16][m/16] and stay so,
     but for parts of A's rows, which leave one after the other.
     """
     m, k, n, slice_k = array.m, array.k, array.n, array.slice_k
@@ -108,12 +108,13 @@ def _send_dims(array: GemmArray, operand: str) -> Dims | None:
         if operand == "b" or array.parts == 1:
             return None
         per_k = k // IMAGE_TILE
-        step = array.parts * IMAGE_TILE_SIZE  # from one 32 of k to the next
+        part = array.part_m // IMAGE_TILE * IMAGE_TILE_SIZE
+        step = array.parts * part  # from one 16 of k to the next
         return [
             (slice_k // k, per_k * step),
-            (array.parts, IMAGE_TILE_SIZE),
+            (array.parts, part),
             (per_k, step),
-            (IMAGE_TILE_SIZE, 1),
+            (part, 1),
         ]
     r, s, t = array.device.mmul_shape
     if operand == "b" and not array.b_column_major:

@@ -2,16 +2,17 @@
 
     for each "go" of the host:
         for each of the run's tiles of C:
-            sums = 0
             for each k step:
                 for each part of A's rows:
-                    sums of the part += A part * B tile
-            C tile = sums, in C's type
+                    sums of the part = or += A part * B tile
+                    after the last step: C part = sums, in C's type, which leaves
         for each slice that the run passes over: take its tiles and leave them
 
 One word of parameters holds all that changes from run to run. The last loop brings the
 ring of a resident operand back to its first slot, where the next run begins.
 """
+
+from typing import NamedTuple
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith
@@ -28,16 +29,26 @@ from xdna.gemm.programs.core_ops import (
     as_index,
     by_half,
     call,
+    counted_loop,
+    equal,
     first_half,
     index,
     loop,
+    only_if,
     other,
     parameter,
     release,
 )
-from xdna.gemm.programs.core_results import sums_as_c
+from xdna.gemm.programs.kernel_calls import FIRST_MATMUL_TILES, MATMUL_TILES
 
 Halves = list[SSAValue]  # whether the next A, B and C is the first of its two buffers
+
+
+class _Ends(NamedTuple):
+    """Whether a k step is the first of its tile of C, and whether it is the last."""
+
+    is_first: SSAValue
+    is_last: SSAValue
 
 
 def tiled_core_program(array: GemmArray, buffers: Values, locks: Values) -> Region:
@@ -72,43 +83,80 @@ class _TiledCore:
 
     def _tile(self, k_steps: SSAValue, orders: SSAValue, halves: Halves) -> Halves:
         a, b, c_half = halves
+        last = arith.SubiOp(k_steps, index(1)).result
 
-        def sum_products(c: SSAValue) -> list[SSAValue]:
-            call("zero_f32", c)
-            return loop(k_steps, [a, b], lambda h: self._step(c, orders, *h))
+        def step(number: SSAValue, ab: list[SSAValue]) -> list[SSAValue]:
+            ends = _Ends(equal(number, index(0)), equal(number, last))
+            return self._step(ends, orders, *ab, c_half)
 
-        a, b = sums_as_c(self.array, self.buffers, self.locks, c_half, sum_products)
+        a, b = counted_loop(k_steps, [a, b], step)
         return [a, b, other(c_half)]
 
     def _step(
-        self, c: SSAValue, orders: SSAValue, a_half: SSAValue, b_half: SSAValue
+        self,
+        ends: _Ends,
+        orders: SSAValue,
+        a_half: SSAValue,
+        b_half: SSAValue,
+        c_half: SSAValue,
     ) -> list[SSAValue]:
         """One k step; returns the next halves of A and B."""
         acquire(self.locks["b_full"])
 
-        def multiply(b: int) -> list[SSAValue]:
+        def multiply(a: int, b: int, c: int) -> list[SSAValue]:
             for part in range(self.array.parts):
-                acquire(self.locks["a_full"])
-                if self.array.parts == 1:
-                    by_half(a_half, lambda a: self._multiply(a, b, c, 0, orders))
-                else:  # an even number: each step begins with the first buffer
-                    self._multiply(part % 2, b, c, part, orders)
-                release(self.locks["a_free"])
+                self._part(ends, (a + part) % 2, b, c, part, orders)
             return []
 
-        by_half(b_half, multiply)
+        def with_b(b: int, c: int) -> list[SSAValue]:
+            if self._keeps_a_half:
+                return multiply(0, b, c)
+            return by_half(a_half, lambda a: multiply(a, b, c))
+
+        def with_c(c: int) -> list[SSAValue]:
+            return by_half(b_half, lambda b: with_b(b, c))
+
+        if self.array.num_c_buffers == 1:
+            with_c(0)
+        else:
+            by_half(c_half, with_c)
         release(self.locks["b_free"])
         return [self._next_a(a_half), other(b_half)]
 
-    def _multiply(
-        self, a: int, b: int, c: SSAValue, part: int, orders: SSAValue
+    def _part(
+        self, ends: _Ends, a: int, b: int, c: int, part: int, orders: SSAValue
     ) -> list[SSAValue]:
-        operands = self.buffers[f"a_{a}"], self.buffers[f"b_{b}"], c
-        call("matmul_tiles_bf16_f32", *operands, _int(part), orders)
+        """A part's products; its buffer of C is taken and handed over in time."""
+        c_buffer = self.buffers[f"c_{c * self.array.parts + part}"]
+        sums_are_c = self.array.out == self.array.sums
+        sums = c_buffer if sums_are_c else self.buffers[self.array.accumulator(part)]
+        operands = self.buffers[f"a_{a}"], self.buffers[f"b_{b}"], sums, orders
+
+        def multiply(kernel: int) -> list[SSAValue]:
+            if kernel == 0 and sums_are_c:
+                acquire(self.locks["c_free"])
+            call((FIRST_MATMUL_TILES, MATMUL_TILES)[kernel], *operands)
+            return []
+
+        def hand_over() -> None:
+            if not sums_are_c:
+                acquire(self.locks["c_free"])
+                call("convert_f32_bf16", sums, c_buffer)
+            release(self.locks["c_full"])
+
+        acquire(self.locks["a_full"])
+        by_half(ends.is_first, multiply)
+        release(self.locks["a_free"])
+        only_if(ends.is_last, hand_over)
         return []
 
+    @property
+    def _keeps_a_half(self) -> bool:
+        """Whether every step begins with the same buffer of A, the first."""
+        return self.array.parts % 2 == 0
+
     def _next_a(self, a_half: SSAValue) -> SSAValue:
-        return other(a_half) if self.array.parts == 1 else a_half
+        return a_half if self._keeps_a_half else other(a_half)
 
     def _pass_over(self, halves: Halves) -> Halves:
         """Takes one slice of the resident operand and leaves it."""

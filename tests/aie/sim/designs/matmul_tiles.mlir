@@ -1,7 +1,7 @@
 module {
   aie.device(DEVICE) {
-    func.func private @zero_f32(memref<C_SHAPExf32>)
-    func.func private @matmul_tiles_bf16_f32(memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32, i32)
+    func.func private @matmul_first_tiles_bf16_f32(memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32)
+    func.func private @matmul_tiles_bf16_f32(memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32)
     %shim = aie.tile(0, 0)
     %core = aie.tile(0, 2)
     %a = aie.buffer(%core) {sym_name = "a", address = 1024 : i32} : memref<A_SHAPExbf16>
@@ -37,28 +37,22 @@ module {
       %2 = aie.dma_start(MM2S, 0, ^c, ^end)
     ^c:
       aie.use_lock(%c_full, AcquireGreaterEqual, 1)
-      aie.dma_bd(%c : memref<C_SHAPExf32>, 0, 2048) {bd_id = 2 : i32, next_bd_id = 2 : i32}
+      aie.dma_bd(%c : memref<C_SHAPExf32>, 0, 1024) {bd_id = 2 : i32, next_bd_id = 2 : i32}
       aie.use_lock(%c_free, Release, 1)
       aie.next_bd ^c
     ^end:
       aie.end
     }
     %e = aie.core(%core) {
-      %c0 = arith.constant 0 : index
-      %c1 = arith.constant 1 : index
-      %parts = arith.constant 2 : index
       %orders = arith.constant ORDERS : i32
-      %first = arith.constant FIRST : i32
       aie.use_lock(%c_free, AcquireGreaterEqual, 1)
-      func.call @zero_f32(%c) : (memref<C_SHAPExf32>) -> ()
       aie.use_lock(%b_full, AcquireGreaterEqual, 1)
-      scf.for %i = %c0 to %parts step %c1 {
-        %i32 = arith.index_cast %i : index to i32
-        %part = arith.addi %first, %i32 : i32
-        aie.use_lock(%a_full, AcquireGreaterEqual, 1)
-        func.call @matmul_tiles_bf16_f32(%a, %b, %c, %part, %orders) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32, i32) -> ()
-        aie.use_lock(%a_free, Release, 1)
-      }
+      aie.use_lock(%a_full, AcquireGreaterEqual, 1)
+      func.call @matmul_first_tiles_bf16_f32(%a, %b, %c, %orders) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
+      aie.use_lock(%a_free, Release, 1)
+      aie.use_lock(%a_full, AcquireGreaterEqual, 1)
+      func.call @matmul_tiles_bf16_f32(%a, %b, %c, %orders) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
+      aie.use_lock(%a_free, Release, 1)
       aie.use_lock(%b_free, Release, 1)
       aie.use_lock(%c_full, Release, 1)
       aie.end

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from xdna.gemm.array import GemmArray
+from xdna.gemm.array import GemmArray, default_array
 from xdna.gemm.forecast import forecast
 from xdna.gemm.tiling import make_plan
 from xdna.machines import MACHINES
@@ -23,10 +23,6 @@ SHAPES = [
     (1024, 768, 768),
     (768, 1024, 2304),
 ]
-BEST = {
-    "npu1": {"m": 64, "k": 64, "n": 64, "resident": "b"},
-    "npu2": {"m": 64, "k": 64, "n": 96, "resident": "b", "resident_slots": 4},
-}
 
 
 @pytest.mark.parametrize("name", ["7940hs", "krackan-350"])
@@ -34,8 +30,7 @@ def test_gpt2s_products_on_the_papers_and_the_best_design(name):
     machine = MACHINES[name]
     times = timing(machine.device, machine)
     arithmetic = {"npu1": "exact", "npu2": "bfp16"}[machine.device]
-    best = GemmArray(machine.device, **BEST[machine.device], images="tiles", parts=2)
-    for array in GemmArray(machine.device), best:
+    for array in GemmArray(machine.device), default_array(machine.device):
         npu = TimedArray(array, times, arithmetic)
         for sizes in SHAPES:
             plan = make_plan(array, 1, *sizes)
@@ -52,7 +47,8 @@ def random_design(rng, device):
         }
         if fields["images"] == "tiles":
             m, k, n = 64, rng.choice([32, 64, 96, 128]), rng.choice([32, 64, 96])
-            fields |= {"parts": rng.choice([1, 2]), "resident": rng.choice(["", *"ab"])}
+            parts, resident = rng.choice([1, 2, 4]), rng.choice(["", *"ab"])
+            fields |= {"parts": parts, "resident": resident}
         else:
             m, k, n = rng.choice([32, 64]), rng.choice([32, 56]), rng.choice([32, 96])
             fields["k_slice"] = k * rng.choice([1, 1, 2, 4])
