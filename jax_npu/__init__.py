@@ -12,7 +12,7 @@ from typing import Any as _Any
 from jax_npu import plugin as _plugin
 
 if TYPE_CHECKING:
-    from jax_npu import checkpoint_policies
+    from jax_npu import checkpoint_policies, energy
     from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
     from jax_npu.early_rounding import round_early
     from jax_npu.explanation import explain
@@ -38,6 +38,7 @@ __all__ = [
     "devices",
     "dot_general",
     "einsum",
+    "energy",
     "explain",
     "matmul",
     "npu_events",
@@ -73,7 +74,7 @@ _HOMES = {
 def __getattr__(name: str) -> _Any:
     if name == "__version__":
         value: _Any = _metadata.version("jax-npu")
-    elif name == "checkpoint_policies":
+    elif name in ("checkpoint_policies", "energy"):
         return _import_module(f"{__name__}.{name}")
     elif name in _HOMES:
         value = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
