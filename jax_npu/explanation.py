@@ -60,6 +60,11 @@ class Explanation:
     rows: tuple[Row, ...]
 
     @property
+    def flops(self) -> int:
+        """FLOPs of all products."""
+        return sum(row.flops * row.calls for row in self.rows)
+
+    @property
     def offloaded(self) -> float:
         """The share of the FLOPs of all products that is not left to lax."""
         return sum(row.share for row in self.rows if row.backend != "xla")
