@@ -10,18 +10,21 @@ of two steps that follow each other, so other load on the machine slows both.
 
 import argparse
 import json
+import math
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jax_npu
 from gpt2_flax.backend import resolve_backend
 from gpt2_flax.bench.chart import draw
 from gpt2_flax.bench.contender import Contender, require_contender
+from gpt2_flax.bench.energy import DEFAULT_SECONDS, measure_energy
 from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
-from gpt2_flax.bench.report import as_record, as_table
+from gpt2_flax.bench.report import as_record, as_table, describe_energy
 from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
@@ -38,9 +41,11 @@ from jax_npu.bench import (
     versions,
     wide_console,
 )
+from jax_npu.energy import NotMeasured, StepEnergy
 from jax_npu.files import require_folder_of
 
 Reply = dict[str, Any]
+Energies = list[StepEnergy | NotMeasured]  # of one contender, by sensor
 
 
 @one_line_errors
@@ -84,6 +89,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--activations", default=TrainConfig.activations)
     parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
+    parser.add_argument(
+        "--energy",
+        nargs="?",
+        type=float,
+        const=DEFAULT_SECONDS,
+        metavar="SECONDS",
+        help="measure joules as well, in a run of about SECONDS of each contender and "
+        f"in a shorter one (default: {DEFAULT_SECONDS:.0f})",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, no table")
     parser.add_argument("--chart", type=Path, help="draw a PNG")
     parser.add_argument("--profile", type=Path, help="trace the calls of one more step")
@@ -91,6 +105,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for name, least in (("repeats", 1), ("warmup", 0)):
         if (given := getattr(arguments, name)) < least:
             raise InputError(f"--{name} must be at least {least}, got {given}.")
+    seconds = arguments.energy
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InputError(f"--energy must be above 0 and finite, got {seconds}.")
     return arguments
 
 
@@ -130,14 +147,20 @@ def measure(
         load = OtherLoad(contender.pid for contender in contenders)
         peak.sample()
         replies = in_turn(steppers, arguments.repeats, peak.sample)
+        energies: list[Energies] = [[] for _ in contenders]
+        if arguments.energy:
+            taken = [median(reply["seconds"] for reply in row) for row in replies]
+            energies = measure_energy(steppers, taken, arguments.energy)
         other_load = load.share()
         memory = [contender.ask({"do": "memory"}) for contender in contenders]
         if arguments.profile:
             path = str(arguments.profile.resolve())
             contenders[0].ask({"do": "profile", "path": path})
     steps = [
-        steps_of(contender.name, *start, answers, end)
-        for contender, start, answers, end in zip(contenders, starts, replies, memory)
+        steps_of(contender.name, *start, answers, end, energy)
+        for contender, start, answers, end, energy in zip(
+            contenders, starts, replies, memory, energies
+        )
     ]
     flops = gemm_flops(model, config)
     num_tokens = config.batch_size * config.seq_len
@@ -145,7 +168,12 @@ def measure(
 
 
 def steps_of(
-    name: str, packages: dict[str, str], first: Reply, replies: list[Reply], end: Reply
+    name: str,
+    packages: dict[str, str],
+    first: Reply,
+    replies: list[Reply],
+    end: Reply,
+    energy: Energies,
 ) -> Steps:
     counted = [reply["counters"] for reply in replies]
     return Steps(
@@ -156,6 +184,7 @@ def steps_of(
         [reply["loss"] for reply in replies],
         [jax_npu.Counters(**c) for c in counted] if counted[0] else None,
         end["peak_memory_bytes"],
+        energy,
     )
 
 
@@ -178,6 +207,8 @@ def print_results(
     else:
         wide_console().print(as_table(bench))
         print(f"{facts['cpu']}, {facts['cores']} cores, {facts['isa']}; {bench.peak}")
+        if arguments.energy:
+            print(describe_energy(bench))
         print(", ".join(f"{name} {version}" for name, version in packages.items()))
     if warning := load_warning(bench.other_load):
         print(f"gpt2-flax: {warning}.", file=sys.stderr)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gpt2_flax.bench.results import Bench, Steps
 from jax_npu.bench import spread
+from jax_npu.energy import INTERVAL_SECONDS, NotMeasured, StepEnergy, reasons
 
 BYTES = ("packed_bytes", "converted_bytes", "copied_bytes")
 
@@ -42,6 +43,13 @@ def as_table(bench: Bench) -> Table:
     row(f"{name}'s over it", against(lambda s: f"{bench.first_step_ratio(s):.2f}"))
     row("peak memory, MB", lambda s: f"{s.peak_memory_bytes / 1e6:,.0f}")
     row(f"{name}'s over it", against(lambda s: f"{bench.memory_ratio(s):.2f}"))
+    if bench.energy_sources:
+        table.add_section()
+        row("joules: mean of steps", _steps_of_energy)
+    for source in bench.energy_sources:
+        table.add_section()
+        for label, figure in _energy_figures(bench).items():
+            row(f"{source}: {label}", partial(_energy_cell, source, figure))
     table.add_section()
     row("share of bf16 peak", lambda s: _percent(bench.share_of_peak(s)))
     row("in custom calls", lambda s: _percent(bench.gemm_share_of_peak(s)))
@@ -51,6 +59,54 @@ def as_table(bench: Bench) -> Table:
         label = f"{counter.removesuffix('_bytes')}, MB"
         row(label, partial(_megabytes, counter))
     return table
+
+
+def describe_energy(bench: Bench) -> str:
+    """One line on how the table's joules were measured, or why they were not."""
+    missing = {
+        str(one): one
+        for steps in bench.contenders
+        for one in steps.energy
+        if isinstance(one, NotMeasured)
+    }
+    if not bench.energy_sources:
+        return f"energy: {reasons(missing.values())}"
+    found = [
+        s.energy_by(name) for s in bench.contenders for name in bench.energy_sources
+    ]
+    idle = {s.source: s.idle_watts for s in found if s and s.idle_watts is not None}
+    shown = ", ".join(f"{source} {watts:.3g} W" for source, watts in idle.items())
+    return (
+        f"energy: differences of a long and a short run, sampled every "
+        f"{INTERVAL_SECONDS} s; idle: {shown or 'not measured'}"
+        + (f"; {reasons(missing.values())}" if missing else "")
+    )
+
+
+Figure = Callable[[StepEnergy], float | None]
+
+
+def _energy_figures(bench: Bench) -> dict[str, Figure]:
+    def giga(flops_per_joule: float | None) -> float | None:
+        return flops_per_joule / 1e9 if flops_per_joule is not None else None
+
+    return {
+        "J/step": lambda step: step.joules,
+        "net of idle": lambda step: step.net_joules,
+        "J/token": lambda step: step.joules / bench.tokens,
+        "GFLOP/J (FLOPS/Ws)": lambda step: giga(step.flops_per_joule(bench.gemm_flops)),
+    }
+
+
+def _steps_of_energy(steps: Steps) -> str | None:
+    measured = [one for one in steps.energy if isinstance(one, StepEnergy)]
+    return f"{measured[0].steps:,}" if measured else None
+
+
+def _energy_cell(source: str, figure: Figure, steps: Steps) -> str | None:
+    energy = steps.energy_by(source)
+    value = figure(energy) if energy else None
+    return None if value is None else f"{value:.3g}"
 
 
 def _percent(share: float | None) -> str | None:
@@ -97,6 +153,16 @@ def _steps_record(bench: Bench, steps: Steps) -> dict[str, Any]:
         "share_of_peak": bench.share_of_peak(steps),
         "gemm_share_of_peak": bench.gemm_share_of_peak(steps),
         "part_seconds": steps.parts,
+        "energy": [_energy_record(bench, one) for one in steps.energy],
         **{name: steps.counted(name) for name in (*BYTES, "calls", "flops")},
         **{key: None if is_measured else ratio() for key, ratio in ratios.items()},
     }
+
+
+def _energy_record(bench: Bench, energy: StepEnergy | NotMeasured) -> dict[str, Any]:
+    record = asdict(energy)
+    if isinstance(energy, StepEnergy):
+        record["net_joules"] = energy.net_joules
+        record["joules_per_token"] = energy.joules / bench.tokens
+        record["flops_per_joule"] = energy.flops_per_joule(bench.gemm_flops)
+    return record

@@ -4,10 +4,11 @@ Ratios are of steps that followed one another, so that a load on the machine slo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from jax_npu.bench import PeakMeter, Spread, times_as_fast
+from jax_npu.energy import NotMeasured, StepEnergy
 from jax_npu.runtime.counters import Counters
 
 
@@ -22,6 +23,12 @@ class Steps:
     losses: list[float]
     counters: list[Counters] | None  # one for each; None without custom calls
     peak_memory_bytes: int
+    energy: list[StepEnergy | NotMeasured] = field(default_factory=list)  # by sensor
+
+    def energy_by(self, source: str) -> StepEnergy | None:
+        """The energy of a step by the sensor of that name; None if not measured."""
+        measured = (one for one in self.energy if isinstance(one, StepEnergy))
+        return next((one for one in measured if one.source == source), None)
 
     @property
     def parts(self) -> dict[str, float]:
@@ -63,6 +70,13 @@ class Bench:
     gemm_flops: int  # in one step
     tokens: int  # in one step
     other_load: float  # share of the cores' time that other programs took
+
+    @property
+    def energy_sources(self) -> list[str]:
+        """The sensors that measured a contender, the preferred one first."""
+        energies = [one for steps in self.contenders for one in steps.energy]
+        sources = [one.source for one in energies if isinstance(one, StepEnergy)]
+        return list(dict.fromkeys(sources))
 
     @property
     def measured(self) -> Steps:
