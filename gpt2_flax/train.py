@@ -30,12 +30,14 @@ from gpt2_flax.train_flags import (
     choose_model,
     config_to_resume,
 )
+from gpt2_flax.training.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.loop import DivergedError, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.plot import plot_loss
 from gpt2_flax.training.progress import Row
 from gpt2_flax.training.start import Existing, Training, start
 from gpt2_flax.training.step import State, make_train_step, make_validate
+from jax_npu.energy import Meter
 
 SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
 SAMPLE_TOKENS = 80
@@ -96,7 +98,9 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
     print_sizes(training, state)
     entropy = unigram_entropy(np.concatenate(training.split))
     try:
-        step, state = take_steps(training, first, state)
+        with Meter() as meter:
+            energy = TrainingEnergy(meter)
+            step, state = take_steps(training, first, state, energy)
     except DivergedError as e:
         print(f"gpt2-flax: {e}", file=sys.stderr)
         if config.backend in ("npu", "sim"):
@@ -112,7 +116,7 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
     if step < config.steps:
         print(f"Stopped; step {step} is saved. To go on: {run.resume_command(out)}")
         return 130
-    print_result(training, state, rows, entropy)
+    print_result(training, state, rows, entropy, energy)
     return 0
 
 
@@ -147,9 +151,13 @@ def print_sizes(training: Training, state: State) -> None:
 
 
 def print_result(
-    training: Training, state: State, rows: list[Row], entropy: float
+    training: Training,
+    state: State,
+    rows: list[Row],
+    entropy: float,
+    energy: TrainingEnergy,
 ) -> None:
-    """Prints the last validation, a sample, the step's GEMMs and the run's files."""
+    """Prints the last validation, a sample, the step's GEMMs, its energy, the files."""
     config, out = training.config, training.out
     val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
     print(
@@ -158,7 +166,10 @@ def print_result(
     with npu_errors(f"training is done and saved in {out}, but its sample"):
         print_sample(training, state)
     tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
-    rich.print(jax_npu.explain(training.train_step, state, tokens))
+    products = jax_npu.explain(training.train_step, state, tokens)
+    rich.print(products)
+    num_tokens = config.batch_size * config.seq_len  # in a step
+    print(describe_energy(energy, num_tokens, products.flops))
     print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")
 
 

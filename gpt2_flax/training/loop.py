@@ -17,6 +17,7 @@ from gpt2_flax import run
 from gpt2_flax.data import train_batch
 from gpt2_flax.errors import npu_errors
 from gpt2_flax.train_flags import CHECKPOINT_MINUTES
+from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.start import Training
 from gpt2_flax.training.step import State, saved_items
@@ -26,10 +27,13 @@ class DivergedError(Exception):
     """A loss, a gradient or a parameter is NaN or infinite."""
 
 
-def take_steps(training: Training, step: int, state: State) -> tuple[int, State]:
+def take_steps(
+    training: Training, step: int, state: State, energy: TrainingEnergy
+) -> tuple[int, State]:
     """Goes on after `step` to the last step, or to the end of the one a signal hits.
 
-    Returns the last step taken, which is saved, and the state after it.
+    Returns the last step taken, which is saved, and the state after it. `energy` counts
+    the steps.
 
     Raises:
       DivergedError, NpuError: only steps before the failed one may be saved.
@@ -44,14 +48,19 @@ def take_steps(training: Training, step: int, state: State) -> tuple[int, State]
         while step < config.steps and not interrupted.is_set():
             state, row = take_step(training, step, state)
             step += 1
+            energy.count_step()
             journal.record(row)
             is_validated = step % config.eval_every == 0 or step == config.steps
+            is_saved = is_validated or journal.is_checkpoint_due()
+            if is_saved:
+                energy.pause()
             if is_validated:
                 with npu_errors(f"the validation of step {step}"):
                     val_loss = training.validate(state.params)
                 journal.record({"step": step, "val_loss": val_loss})
-            if is_validated or journal.is_checkpoint_due():
+            if is_saved:
                 journal.save(step, state)
+        energy.pause()
         if checkpoints.latest_step() != step:
             journal.save(step, state)
     return step, state

@@ -42,6 +42,7 @@ def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
         "unigram entropy of the text",
         "Sample",
         "50,257",
+        "\nenergy: ",
         backend,
     ):
         assert part in printed

@@ -11,10 +11,12 @@ from gpt2_flax import run
 from gpt2_flax.data import Split, python_docs
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.loop import take_steps
 from gpt2_flax.training.optimizer import make_optimizer, make_schedule
 from gpt2_flax.training.start import Training, start
 from gpt2_flax.training.step import make_train_step, make_validate
+from jax_npu.energy import Meter
 
 # Faults that the device reports, so the run is tried again on it.
 REPORTED = ["timeout", "abort", "error", "evicted"]
@@ -47,7 +49,8 @@ class ByteTraining:
         )
         with jax_npu.backend("sim"):
             first, state = start(training, "resume" if resume else "refuse")
-            _, state = take_steps(training, first, state)
+            energy = TrainingEnergy(Meter())  # not started
+            _, state = take_steps(training, first, state, energy)
         state = state._replace(grads=None)  # only memory: not compared
         return jax.device_get(state), run.read_metrics(out)
 
