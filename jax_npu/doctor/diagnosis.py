@@ -15,6 +15,7 @@ from jax_npu.doctor.machine_checks import (
     check_chip,
     check_device_file,
     check_driver,
+    check_energy,
     check_firmware,
     check_group,
     check_memlock,
@@ -96,6 +97,7 @@ def check(facts: Facts) -> list[Finding]:
         *for_npu,
         *check_self_test(facts.installation),
         *check_host(machine, facts.installation),
+        check_energy(facts.energy),
     ]
 
 

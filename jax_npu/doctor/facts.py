@@ -12,6 +12,7 @@ from jax_npu.doctor.software import (
     find_software,
     this_interpreter,
 )
+from jax_npu.energy import Available, available
 from jax_npu.runtime.machine import ROOT, Machine, User, chip, examine, this_user
 from jax_npu.toolchain.compilers import PEANO_VARIABLE
 
@@ -24,6 +25,7 @@ class Facts:
     user: User
     software: Software
     interpreter: Interpreter
+    energy: Available
     installation: Installation | None
 
 
@@ -40,6 +42,7 @@ def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
         user=this_user(),
         software=find_software(interpreter, root, peano),
         interpreter=interpreter,
+        energy=available(root),
         installation=(
             inspect_installation(chip(root), tested_backend=_to_test(backend))
             if here

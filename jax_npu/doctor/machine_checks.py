@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
+from jax_npu.energy import Available, reasons
 from jax_npu.runtime.machine import Machine, User
 
 FIRST_KERNEL = (6, 14)  # the first Linux that has the driver amdxdna
@@ -139,3 +140,13 @@ def check_memlock(machine: Machine) -> Finding:
         return Finding("memlock", MISSING, found, remedy)
     found = f"{mebibytes}; buffers beyond that will fail"
     return Finding("memlock", WARNING, found, remedy)
+
+
+def check_energy(energy: Available) -> Finding:
+    """What joules are measured with; no backend needs it."""
+    locked = next((one for one in energy.missing if one.remedy), None)
+    if locked:
+        return Finding("energy", WARNING, f"{locked.reason}; optional", locked.remedy)
+    if energy.sources:
+        return Finding("energy", OK, ", ".join(energy.sources))
+    return Finding("energy", SKIPPED, reasons(energy.missing))

@@ -46,6 +46,10 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
             "power_profile": text(root / "sys/firmware/acpi/platform_profile"),
             **{name: text(root / "sys/class/dmi/id" / name) for name in DMI_FIELDS},
         },
+        "energy": {
+            "sources": facts.energy.sources,
+            "missing": [str(one) for one in facts.energy.missing],
+        },
         "environment": {
             name: value
             for name, value in sorted(os.environ.items())

@@ -7,6 +7,8 @@ from jax_npu.doctor.installation import Installation, Part
 from jax_npu.doctor.software import Interpreter
 from jax_npu.runtime.machine import User
 
+from .energy import trees as energy_trees
+
 # The user who is examined is not the one who owns the files, whoever runs the tests.
 ADA = User("ada", os.getuid() + 1, frozenset({os.getgid() + 1}))
 RENDER = os.getgid()  # group of the device file, in every tree
@@ -52,6 +54,7 @@ def fine(root: Path, chip: dict[str, str], distribution="debian", version="13") 
     add_driver(root, chip)
     add_firmware(root, FIRMWARE[chip["device"]])
     add_xrt(root)
+    energy_trees.add_zone(root, "intel-rapl:0", "package-0")
     add_pyxrt(root, "313")
     add_package(root, "mlir_aie-1.3.4")
     add_package(root, "llvm_aie-21.0.0.2026062301+cb664e8c")

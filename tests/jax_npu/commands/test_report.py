@@ -276,6 +276,11 @@ def test_a_chips_report_has_its_machine_as_a_profile(chip, base, tmp_path):
     machines.write(root, "proc/cpuinfo", cpuinfo)
     facts = read_facts(root)
     record = machine_record.describe_machine(facts, "npu", root)
+    assert record["energy"]["sources"] == ["RAPL package-0"]
+    assert [one.split(":")[0] for one in record["energy"]["missing"]] == [
+        "battery",
+        "NPU sensor",
+    ]
     path = tmp_path / "mine.toml"
     path.write_text(record["profile"])
     mine = machine(str(path))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,10 @@ from jax_npu.commands.command_line import main
 from jax_npu.doctor import facts
 from jax_npu.doctor.diagnosis import Facts, diagnose
 from jax_npu.doctor.installation import Part, inspect_installation
-from jax_npu.doctor.machine_checks import check_group
+from jax_npu.doctor.machine_checks import check_energy, check_group
 from jax_npu.doctor.software import Interpreter, find_software
+from jax_npu.energy import Available, NotMeasured, available
+from jax_npu.energy.rapl import READABLE
 from jax_npu.runtime import machine
 from jax_npu.runtime.machine import Node, examine
 
@@ -26,7 +29,7 @@ from ..machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
 ALL = [
     *("chip", "driver", "firmware", "device file", "group", "memlock"),
     *("xrt", "xrt plugin", "pyxrt", "npu library"),
-    *("mlir-aie", "peano", "xclbinutil", "design", "xla ffi", "cpu"),
+    *("mlir-aie", "peano", "xclbinutil", "design", "xla ffi", "cpu", "energy"),
 ]
 JOIN = "sudo usermod -aG render ada  # then log out and in"
 MEMLOCK = (
@@ -46,7 +49,8 @@ def examined(
     python=PYTHON,
 ):
     software = find_software(python, root)
-    facts = Facts(examine(root), user, software, python, installation)
+    energy = available(root)
+    facts = Facts(examine(root), user, software, python, energy, installation)
     return diagnose(facts, backend, known)
 
 
@@ -252,6 +256,21 @@ def test_the_owner_of_a_device_file_has_the_owners_rights_alone(npu1, mode, stat
 def test_root_needs_no_group(npu1):
     (npu1 / "dev/accel/accel0").chmod(0o600)
     assert_only(examined(npu1, replace(ADA, uid=0)))
+
+
+def test_a_machine_without_a_sensor_of_energy_lacks_nothing(npu1):
+    shutil.rmtree(npu1 / "sys/class/powercap")
+    diagnosis = examined(npu1)
+    assert_only(diagnosis, skipped=["energy"])
+    assert "RAPL: no package in /sys/class/powercap" in found(diagnosis, "energy")
+
+
+def test_counters_of_energy_that_only_root_may_read_are_a_warning():
+    locked = NotMeasured("RAPL", "only root may read it", READABLE)
+    for sources in ([], ["NPU sensor"]):
+        finding = check_energy(Available(sources, [locked]))
+        assert (finding.status, finding.remedy) == ("warning", READABLE)
+        assert finding.found == "only root may read it; optional"
 
 
 @pytest.mark.parametrize("limit", ["65536", "8388608", str((64 << 20) - 1)])
