@@ -9,6 +9,7 @@ import pytest
 from gpt2_flax import __main__ as gpt2_flax
 from jax_npu.commands.command_line import make_parser
 from jax_npu.doctor import remedies
+from jax_npu.energy import rapl
 from jax_npu.runtime import machine
 from jax_npu.runtime.environment import CHECK
 from jax_npu.toolchain import compilers
@@ -41,6 +42,8 @@ def test_every_command_in_the_text_exists(text):
     [
         remedies.MEMLOCK,
         remedies.UDEV_RULE,
+        rapl.READABLE,
+        rapl.UDEV_RULE,
         remedies.SYSTEMD_FILE,
         remedies.ENABLE_IN_BIOS,
         remedies.REINSTALL,
