@@ -1,5 +1,5 @@
-// The functions that XLA calls. A handler decodes, calls and turns errors into
-// ffi::Error; everything below it throws.
+// The functions that XLA calls for products. A handler decodes, calls and turns errors
+// into ffi::Error; everything below it throws.
 
 #include <cstdint>
 #include <exception>
@@ -19,25 +19,10 @@
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/npu/gemm.h"
 #include "xla_ffi/npu/plan.h"
+#include "xla_ffi/to_error.h"
 
 namespace jax_npu {
 namespace {
-
-// The calling thread counts as one worker of the pool.
-ParallelLoop LoopOn(ffi::ThreadPool& pool) {
-  return {pool.num_threads(),
-          [&pool](int64_t num_items, std::function<void(int64_t)> body) {
-            ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
-          }};
-}
-
-ffi::Error ToError(const char* target, const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& raised) {
-    return ffi::Error::Internal(std::string(target) + ": " + raised.what());
-  }
-}
 
 // The handlers. Each takes its attributes as BindAttributes has XLA pass them.
 

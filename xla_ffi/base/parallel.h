@@ -1,8 +1,9 @@
-// A parallel loop on XLA's own thread pool.
+// Parallel loops on XLA's own thread pool.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_PARALLEL_H_
 #define JAX_NPU_XLA_FFI_BASE_PARALLEL_H_
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -96,6 +97,28 @@ void ParallelFor(Pool& pool, int64_t num_workers, int64_t num_items,
   std::unique_lock<std::mutex> lock(state->mutex);
   state->all_done.wait(lock, [&] { return state->num_done == num_items; });
   if (state->error) std::rethrow_exception(state->error);
+}
+
+// Calls a function for every index below a count, on several threads.
+struct ParallelLoop {
+  int64_t num_threads;
+  std::function<void(int64_t num_items, std::function<void(int64_t)>)> run;
+
+  void operator()(int64_t num_items, const std::function<void(int64_t)>& body) const {
+    if (num_threads > 1 && num_items > 1) return run(num_items, body);
+    for (int64_t i = 0; i < num_items; ++i) body(i);
+  }
+};
+
+inline const ParallelLoop kSerialLoop = {1, nullptr};
+
+// A loop on all threads of a pool. The calling thread counts as one of them.
+template <typename Pool>
+ParallelLoop LoopOn(Pool& pool) {
+  return {pool.num_threads(),
+          [&pool](int64_t num_items, std::function<void(int64_t)> body) {
+            ParallelFor(pool, pool.num_threads(), num_items, std::move(body));
+          }};
 }
 
 }  // namespace jax_npu

@@ -4,10 +4,10 @@
 #define JAX_NPU_XLA_FFI_HOST_GEMM_H_
 
 #include <cstdint>
-#include <functional>
 
 #include "xla_ffi/base/contraction.h"
 #include "xla_ffi/base/dtype.h"
+#include "xla_ffi/base/parallel.h"
 
 namespace jax_npu {
 
@@ -20,19 +20,6 @@ struct Result {
   void* data;
   DType dtype;
 };
-
-// Calls a function for every index below a count, on several threads.
-struct ParallelLoop {
-  int64_t num_threads;
-  std::function<void(int64_t num_items, std::function<void(int64_t)>)> run;
-
-  void operator()(int64_t num_items, const std::function<void(int64_t)>& body) const {
-    if (num_threads > 1 && num_items > 1) return run(num_items, body);
-    for (int64_t i = 0; i < num_items; ++i) body(i);
-  }
-};
-
-inline const ParallelLoop kSerialLoop = {1, nullptr};
 
 // Shorter loops over memory are not worth another thread, in elements.
 constexpr int64_t kMinParallelElements = 1 << 17;
