@@ -23,6 +23,8 @@ class Counters:
     call_ns: int  # wall time in which at least one call ran
     pack_ns: int  # thread time of packing
     multiply_ns: int  # thread time of multiplying; 0 for an NPU, which is no thread
+    optimizer_bytes: int  # of parameters, gradients and moments, by `jax_npu.adamw`
+    optimizer_ns: int  # thread time of its updates
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))

@@ -17,6 +17,8 @@ constexpr std::pair<const char*, Counter Counters::*> kNames[] = {
     {"call_ns", &Counters::call_ns},
     {"pack_ns", &Counters::pack_ns},
     {"multiply_ns", &Counters::multiply_ns},
+    {"optimizer_bytes", &Counters::optimizer_bytes},
+    {"optimizer_ns", &Counters::optimizer_ns},
 };
 
 }  // namespace

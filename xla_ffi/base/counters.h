@@ -1,4 +1,4 @@
-// Counts of what the GEMM custom calls of this process did, on every backend.
+// Counts of what the custom calls of this process did, on every backend.
 
 #ifndef JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
 #define JAX_NPU_XLA_FFI_BASE_COUNTERS_H_
@@ -22,6 +22,8 @@ struct Counters {
   Counter call_ns{0};          // wall time in which at least one call ran
   Counter pack_ns{0};          // thread time of packing
   Counter multiply_ns{0};      // thread time of multiplying, the array's excluded
+  Counter optimizer_bytes{0};  // updates of parameters and moments
+  Counter optimizer_ns{0};     // thread time of those
 };
 
 // The counters of the process. They are in the header so that a file that counts can be
