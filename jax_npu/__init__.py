@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jax_npu.early_rounding import round_early
     from jax_npu.explanation import explain
     from jax_npu.offloading import offload
+    from jax_npu.optimizer.adamw import AdamW, adamw, apply_gradients
     from jax_npu.products import dot_general, einsum, matmul
     from jax_npu.runtime.attached_npus import Device, devices
     from jax_npu.runtime.call_trace import trace_calls
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AdamW",
     "Backend",
     "Counters",
     "Device",
     "NpuHealth",
     "__version__",
+    "adamw",
+    "apply_gradients",
     "backend",
     "backends",
     "checkpoint_policies",
@@ -50,10 +54,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdamW": "optimizer.adamw",
     "Backend": "backend_choice",
     "Counters": "runtime.counters",
     "Device": "runtime.attached_npus",
     "NpuHealth": "runtime.npu_events",
+    "adamw": "optimizer.adamw",
+    "apply_gradients": "optimizer.adamw",
     "backend": "backend_choice",
     "backends": "backend_choice",
     "counters": "runtime.counters",

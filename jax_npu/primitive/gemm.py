@@ -61,7 +61,7 @@ def gemm(
         )
     register_for_imported_tools(gemm_p)
     result: jax.Array = gemm_p.bind(
-        *_vary_alike(lhs, rhs),
+        *vary_alike(lhs, rhs),
         spec=spec,
         out_dtype=jnp.dtype(out_dtype),
         passes=passes,
@@ -73,13 +73,13 @@ def gemm(
     return result
 
 
-def _vary_alike(lhs: jax.Array, rhs: jax.Array) -> Iterator[jax.Array]:
-    """Inside `shard_map`, makes both operands vary over the same mesh axes.
+def vary_alike(*operands: jax.Array) -> Iterator[jax.Array]:
+    """Inside `shard_map`, makes all operands vary over the same mesh axes.
 
     The derivative sums over the axes over which an operand did not vary before.
     """
-    varying = [jax.typeof(x).manual_axis_type.varying for x in (lhs, rhs)]
-    for operand, axes in zip((lhs, rhs), varying):
+    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    for operand, axes in zip(operands, varying):
         missing = tuple(frozenset.union(*varying) - axes)
         yield jax.lax.pcast(operand, missing, to="varying") if missing else operand
 

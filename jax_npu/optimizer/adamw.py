@@ -1,0 +1,175 @@
+"""`optax.adamw`, whose update of an array is one pass over memory on a CPU.
+
+optax returns updates, and the caller adds them to the parameters. `AdamW` can do that
+too, but its `apply` writes the new parameters at once: it reads parameter, gradient and
+both moments and writes all but the gradient, 7 passes over memory of the parameters'
+size. XLA:CPU takes 10 for optax's, since a loop of its writes one result.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from jax.typing import ArrayLike, DTypeLike
+
+from jax_npu.optimizer.adamw_call import update_array
+from jax_npu.optimizer.hyperparameters import Hyperparameters
+from jax_npu.optimizer.left_to_optax import (
+    reason_of_arrays,
+    reason_of_place,
+    say_once,
+)
+
+Tree = Any  # of arrays: parameters, or what has their structure
+ScalarOrSchedule = ArrayLike | Callable[[Any], Any]
+
+
+class AdamW(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
+    """An optax transformation that can also apply what it computes."""
+
+    hyperparameters: Hyperparameters
+
+    def apply(
+        self, grads: Tree, state: optax.OptState, params: Tree
+    ) -> tuple[Tree, optax.OptState]:
+        """The new parameters and state: `update` and `optax.apply_updates` in one pass.
+
+        Donate parameters and state to `jax.jit`, and both are written in place.
+        """
+        return _step(self.hyperparameters, grads, state, params, applies=True)
+
+    def left_to_optax(self, params: Tree) -> dict[str, str]:
+        """The arrays that optax's own operations update, each with the reason.
+
+        Keys are those of `jax.tree_util.keystr`. Gradients are taken to be of the
+        parameters' types. stderr says every reason once, too, when a step is traced.
+        """
+        of_all = self.hyperparameters.reason()
+        reasons = {
+            jax.tree_util.keystr(path): of_all
+            or reason_of_arrays(param)
+            or reason_of_place(param)
+            for path, param in jax.tree.leaves_with_path(params)
+        }
+        return {path: reason for path, reason in reasons.items() if reason}
+
+
+def adamw(
+    learning_rate: ScalarOrSchedule,
+    b1: ArrayLike = 0.9,
+    b2: ArrayLike = 0.999,
+    eps: ArrayLike = 1e-8,
+    eps_root: ArrayLike = 0.0,
+    mu_dtype: DTypeLike | None = None,
+    weight_decay: ScalarOrSchedule = 1e-4,
+    mask: Any = None,
+    *,
+    nesterov: bool = False,
+    max_norm: ArrayLike | None = None,
+) -> AdamW:
+    """`optax.adamw` with its arguments, after clipping where there is a `max_norm`.
+
+    The state is that of `optax.adamw`, or of a chain of `optax.clip_by_global_norm` and
+    it, so that either goes on with the other's checkpoints. Results differ from optax's
+    by roundings: XLA fuses a product with the sum that follows it.
+
+    What the pass cannot do is left to optax's operations, see `AdamW.left_to_optax`:
+    arrays that are not float32 or that lie on several devices, other platforms than
+    CPUs, Nesterov's moments, `mu_dtype` other than float32, and a schedule of the
+    weight decay. `vmap` and derivatives take optax's formula, too.
+
+    Args:
+      max_norm: norm of all gradients together to which longer ones are shortened.
+    """
+    chosen = Hyperparameters(
+        learning_rate=learning_rate,
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        eps_root=eps_root,
+        mu_dtype=mu_dtype,
+        weight_decay=weight_decay,
+        mask=mask,
+        nesterov=nesterov,
+        max_norm=max_norm,
+    )
+
+    def update(
+        grads: Tree, state: optax.OptState, params: Tree = None, **_: Any
+    ) -> tuple[Tree, optax.OptState]:
+        return _step(chosen, grads, state, params, applies=False)
+
+    optimizer = AdamW(chosen.stock().init, update)
+    optimizer.hyperparameters = chosen
+    return optimizer
+
+
+def apply_gradients(
+    optimizer: optax.GradientTransformation,
+    grads: Tree,
+    state: optax.OptState,
+    params: Tree,
+) -> tuple[Tree, optax.OptState]:
+    """The new parameters and state; in one pass if the optimizer is `jax_npu.adamw`."""
+    if isinstance(optimizer, AdamW):
+        return optimizer.apply(grads, state, params)
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def _step(
+    chosen: Hyperparameters,
+    grads: Tree,
+    state: optax.OptState,
+    params: Tree,
+    applies: bool,
+) -> tuple[Tree, optax.OptState]:
+    """The new parameters, or the updates, and the new state."""
+    tree: Any = jax.tree.structure(grads)
+    if (reason := chosen.reason()) or jax.tree.structure(params) != tree:
+        say_once(reason or "parameters and gradients are of different structures")
+        return _stock_step(chosen, grads, state, params, applies)
+    adam, decay, rate = state if chosen.max_norm is None else state[1]
+    arrays = [tree.flatten_up_to(t) for t in (params, grads, adam.mu, adam.nu)]
+    reasons = [reason_of_arrays(*each) for each in zip(*arrays)]
+    stock: list[Any] = [None] * len(reasons)
+    for reason in filter(None, reasons):
+        say_once(reason)
+    if any(reasons):  # XLA leaves out of it what is not used
+        stock = _stock_arrays(chosen, grads, state, params, applies)
+    scalars = chosen.scalars(grads, adam, rate).stacked()
+    new = [
+        stock[i]
+        if reasons[i]
+        else update_array(scalars, *each, decays=decays, applies=applies)
+        for i, (decays, *each) in enumerate(zip(chosen.decays(grads), *arrays))
+    ]
+    out, mu, nu = (tree.unflatten(each) for each in zip(*new)) if new else (grads,) * 3
+    adam = adam._replace(count=optax.safe_increment(adam.count), mu=mu, nu=nu)
+    if callable(chosen.learning_rate):
+        rate = rate._replace(count=optax.safe_increment(rate.count))
+    inner = (adam, decay, rate)
+    return out, inner if chosen.max_norm is None else (state[0], inner)
+
+
+def _stock_step(
+    chosen: Hyperparameters,
+    grads: Tree,
+    state: optax.OptState,
+    params: Tree,
+    applies: bool,
+) -> tuple[Tree, optax.OptState]:
+    updates, state = chosen.stock().update(grads, state, params)
+    return optax.apply_updates(params, updates) if applies else updates, state
+
+
+def _stock_arrays(
+    chosen: Hyperparameters, grads: Tree, *rest: Any
+) -> list[tuple[Any, Any, Any]]:
+    """What `update_array` returns, for every array, from optax's own operations."""
+    out, state = _stock_step(chosen, grads, *rest)
+    adam, *_ = state if chosen.max_norm is None else state[1]
+    tree: Any = jax.tree.structure(grads)
+    flatten = tree.flatten_up_to
+    return list(zip(flatten(out), flatten(adam.mu), flatten(adam.nu)))
