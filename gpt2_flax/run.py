@@ -54,12 +54,12 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
     write_record(out, {"program": PROGRAM, **record})
 
 
-def change_backend(out: Path, step: int, backend: str) -> None:
-    """Records in `config.json` that the steps after `step` run on another backend."""
+def record_change(out: Path, step: int, name: str, old: str, new: str) -> None:
+    """Records in `config.json` that a flag has another value after `step`."""
     record = read_run(out)
-    change = {"after_step": step, "from": record["train"]["backend"], "to": backend}
-    record.setdefault("backend_changes", []).append(change)
-    record["train"]["backend"] = backend
+    change = {"after_step": step, "from": old, "to": new}
+    record.setdefault(f"{name}_changes", []).append(change)
+    record["train"][name] = new
     write_record(out, record)
 
 

@@ -78,7 +78,8 @@ def make_parser() -> argparse.ArgumentParser:
         const="resume",
         default=argparse.SUPPRESS,
         help="go on with the run in --out, bit for bit, from its last checkpoint or "
-        "else from the start; another --backend goes on with other roundings",
+        "else from the start; another --backend or --optimizer goes on with other "
+        "roundings",
     )
     existing.add_argument(
         "--overwrite",

@@ -18,6 +18,8 @@ from gpt2_flax.tokenizer import NUM_TOKENS
 from gpt2_flax.weights import check_tensors, read_config
 
 DEFAULT_MODEL = "mini"
+OPTIMIZERS = ("fused", "optax")
+CHANGEABLE = ("backend", "optimizer")  # by --resume: they only change roundings
 CHECKPOINT_MINUTES = 10  # longest time between checkpoints: what a crash can cost
 
 
@@ -68,6 +70,11 @@ class TrainConfig:
     )
     weight_decay: float = flag(0.1, "on matrices only; a small text is soon overfitted")
     max_grad_norm: float = flag(1.0, "norm to which longer gradients are shortened")
+    optimizer: str = flag(
+        "fused",
+        f"one of {', '.join(OPTIMIZERS)}: AdamW in one pass over memory, or as XLA "
+        "compiles optax's. Their steps differ by roundings, their checkpoints do not",
+    )
     eval_every: int = flag(
         50,
         "steps between validations, each with a checkpoint; there is one every "
@@ -79,6 +86,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ["steps", "batch_size", "seq_len", "eval_every", "eval_batches"]:
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        known = self.optimizer in OPTIMIZERS
+        self._require("optimizer", known, f"one of {', '.join(OPTIMIZERS)}")
         self._require("seed", self.seed in SEEDS, "0 to 2^63 - 1")
         self._require("warmup_steps", self.warmup_steps >= 0, "at least 0")
         for name in ["lr", "max_grad_norm"]:
@@ -111,12 +120,12 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
-    """The run's own configuration; `given` may repeat it, and change the backend."""
-    saved = asdict(TrainConfig(**saved))  # with defaults for flags newer than the run
+    """The run's own configuration; `given` may repeat it, and change CHANGEABLE."""
+    saved = asdict(saved_config(saved))
     changes = ", ".join(
         f"{flag_name(name)} was {saved[name]}, now {value}"
         for name, value in given.items()
-        if saved[name] != value and name != "backend"
+        if saved[name] != value and name not in CHANGEABLE
     )
     if changes:
         raise InputError(
@@ -124,6 +133,13 @@ def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfi
             "or start over with another --out or --overwrite."
         )
     return TrainConfig(**{**saved, **given})
+
+
+def saved_config(saved: dict[str, Any]) -> TrainConfig:
+    """A run's configuration as it was begun, with defaults for newer flags."""
+    return TrainConfig(
+        **{"optimizer": "optax", **saved}
+    )  # the only one before the flag
 
 
 def choose_model(config: TrainConfig) -> GPT2Config:

@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         batch_size=arguments.batch_size,
         seq_len=arguments.seq_len,
         activations=arguments.activations,
+        optimizer=arguments.optimizer,
     )
     model = choose_model(config)
     bench = measure(names, model, config, arguments)
@@ -87,6 +88,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
     parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
     parser.add_argument("--activations", default=TrainConfig.activations)
+    parser.add_argument("--optimizer", default=TrainConfig.optimizer)
     parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
     parser.add_argument(

@@ -13,7 +13,7 @@ from gpt2_flax.bench.results import Bench, Steps
 from jax_npu.bench import spread
 from jax_npu.energy import INTERVAL_SECONDS, NotMeasured, StepEnergy, reasons
 
-BYTES = ("packed_bytes", "converted_bytes", "copied_bytes")
+BYTES = ("packed_bytes", "converted_bytes", "copied_bytes", "optimizer_bytes")
 
 
 def as_table(bench: Bench) -> Table:

@@ -1,11 +1,12 @@
 """AdamW as GPT-2 is usually trained: warm-up, cosine, clipping, decayed matrices."""
 
 import jax
-import jax.numpy as jnp
 import optax
 
+import jax_npu
 from gpt2_flax.model import Params
 from gpt2_flax.train_flags import TrainConfig
+from jax_npu.optimizer.clipping import clip_by_global_norm
 
 BETAS = (0.9, 0.95)  # GPT-3 paper, appendix B; nanoGPT and llm.c follow it
 END_OF_COSINE = 0.1  # of the peak learning rate, same source
@@ -13,34 +14,34 @@ END_OF_COSINE = 0.1  # of the peak learning rate, same source
 
 def optimizer_of(config: TrainConfig) -> optax.GradientTransformation:
     schedule = make_schedule(config.lr, config.warmup_steps, config.steps)
-    return make_optimizer(schedule, config.weight_decay, config.max_grad_norm)
+    make = {"fused": make_optimizer, "optax": make_optaxs_optimizer}[config.optimizer]
+    return make(schedule, config.weight_decay, config.max_grad_norm)
 
 
 def make_optimizer(
     schedule: optax.Schedule, weight_decay: float, max_grad_norm: float
 ) -> optax.GradientTransformation:
-    """Clipping first, then AdamW, as in nanoGPT."""
+    """Clipping first, then AdamW, as in nanoGPT; an array's update is one pass."""
+    b1, b2 = BETAS
+    return jax_npu.adamw(
+        schedule,
+        b1,
+        b2,
+        weight_decay=weight_decay,
+        mask=decayed,
+        max_norm=max_grad_norm,
+    )
+
+
+def make_optaxs_optimizer(
+    schedule: optax.Schedule, weight_decay: float, max_grad_norm: float
+) -> optax.GradientTransformation:
+    """The same of optax's transformations, with the same state."""
     b1, b2 = BETAS
     return optax.chain(
         clip_by_global_norm(max_grad_norm),
         optax.adamw(schedule, b1, b2, weight_decay=weight_decay, mask=decayed),
     )
-
-
-def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
-    """optax.clip_by_global_norm, but multiplying every gradient by one factor.
-
-    optax 0.2.8 divides every gradient, and XLA:CPU writes a quotient out before both
-    moments read it: parameter-sized memory that a product with a scalar does not take.
-    """
-
-    def shorten(grads: Params, params: Params | None) -> Params:
-        # min(1, max_norm / |g|): short gradients stay as they are, NaN stays NaN.
-        factor = jnp.minimum(1.0, max_norm / optax.tree.norm(grads))
-        clipped: Params = jax.tree.map(lambda g: factor * g, grads)
-        return clipped
-
-    return optax.stateless(shorten)
 
 
 def make_schedule(lr: float, warmup_steps: int, steps: int) -> optax.Schedule:

@@ -17,7 +17,7 @@ from gpt2_flax import run
 from gpt2_flax.data import Split
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params, init_params
-from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.train_flags import CHANGEABLE, TrainConfig, saved_config
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -78,7 +78,7 @@ def resume(training: Training) -> tuple[int, State]:
     step = run.latest_step(training.out)
     state = restored_state(training) if step else first_state_again(training, record)
     run.forget_metrics_after(training.out, step)
-    record_backend(training, step, record["train"]["backend"])
+    record_changes(training, step, saved_config(record["train"]))
     return step, state
 
 
@@ -102,16 +102,19 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
     return initial_state(params, training.optimizer)
 
 
-def record_backend(training: Training, step: int, old: str) -> None:
-    """Notes in the run's record, and on stdout, that the backend is not `old` now."""
-    new = training.config.backend
-    if not new or new == old:
-        return
-    run.change_backend(training.out, step, new)
-    print(
-        f"After step {step} matmuls run on {new}, no longer on {old}: "
-        "sums are rounded in another order, so losses will differ a little."
-    )
+def record_changes(training: Training, step: int, old: TrainConfig) -> None:
+    """Notes in the run's record, and on stdout, what is not as in `old` now."""
+    says = {
+        "backend": "matmuls run on {new}, no longer on {old}: sums are rounded in "
+        "another order",
+        "optimizer": "the optimizer is {new}, no longer {old}: it rounds differently",
+    }
+    for name in CHANGEABLE:
+        before, now = getattr(old, name), getattr(training.config, name)
+        if now and now != before:
+            run.record_change(training.out, step, name, before, now)
+            change = says[name].format(new=now, old=before)
+            print(f"After step {step} {change}, so losses will differ a little.")
 
 
 def first_params(training: Training) -> tuple[Params, str | None]:

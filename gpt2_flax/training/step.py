@@ -49,8 +49,9 @@ def make_train_step(
     @jax_npu.round_early
     def train_step(state: State, tokens: Tokens) -> tuple[State, Array, Array]:
         loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state = jax_npu.apply_gradients(
+            optimizer, grads, state.opt_state, state.params
+        )
         kept = None if state.grads is None else grads
         return State(params, opt_state, kept), loss, optax.tree.norm(grads)
 

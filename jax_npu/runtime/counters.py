@@ -1,4 +1,4 @@
-"""What the GEMM custom calls of this process did: FLOPs, bytes and times."""
+"""What the custom calls of this process did: FLOPs, bytes and times."""
 
 import ctypes
 import json
@@ -9,13 +9,13 @@ from jax_npu.runtime import extension
 
 @dataclass(frozen=True)
 class Counters:
-    """Counts of the backends `host`, `sim` and `npu` since the process began.
+    """Counts of products on `host`, `sim` and `npu`, and of updates by `jax_npu.adamw`.
 
     Bytes are those that a pass over memory read plus those that it wrote. Times are in
     nanoseconds; those of threads are summed over threads.
     """
 
-    calls: int  # custom calls that succeeded
+    calls: int  # products that succeeded
     flops: int  # theirs: 2 b m k n, times the passes that `precision` asks for
     packed_bytes: int  # operands into a kernel's or the array's layout, with rounding
     converted_bytes: int  # where only the dtype changes
@@ -23,8 +23,8 @@ class Counters:
     call_ns: int  # wall time in which at least one call ran
     pack_ns: int  # thread time of packing
     multiply_ns: int  # thread time of multiplying; 0 for an NPU, which is no thread
-    optimizer_bytes: int  # of parameters, gradients and moments, by `jax_npu.adamw`
-    optimizer_ns: int  # thread time of its updates
+    optimizer_bytes: int = 0  # of parameters, gradients and moments, by `jax_npu.adamw`
+    optimizer_ns: int = 0  # thread time of its updates
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))
@@ -37,9 +37,9 @@ class Counters:
 def counters() -> Counters:
     """The counts so far; `after - before` are those of what ran in between.
 
-    JAX computes asynchronously: read them after `block_until_ready`. Backend `xla`
-    makes no custom calls, so it counts nothing; `jax_npu.explain` lists the FLOPs
-    of its products too.
+    JAX computes asynchronously: read them after `block_until_ready`. Products on
+    backend `xla` are no custom calls, so they are not counted; `jax_npu.explain` lists
+    their FLOPs, too.
 
     Raises:
       OSError: if the extension cannot be loaded.

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from gpt2_flax import run, sample, train
+from gpt2_flax.train_flags import config_to_resume
 from gpt2_flax.training import loop
 
 from .runs import one_line, saved_state
+
+# Relative difference of losses and norms where one of two f32 optimizers took a few
+# steps instead of the other.
+OPTIMIZER_ROUNDING = 1e-5
 
 
 def interrupt_in_step(monkeypatch, step):
@@ -39,6 +44,32 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(
 
     jax.tree.map(np.testing.assert_array_equal, saved_state(out), straight)
     assert run.read_metrics(out) == straight_rows
+
+
+@pytest.mark.parametrize("first", ["fused", "optax"])
+def test_a_run_goes_on_with_the_other_optimizers_checkpoint(
+    first, train_run, out, monkeypatch, capsys
+):
+    second = {"fused": "optax", "optax": "fused"}[first]
+    flags = ("--backend", "xla", "--steps", 6, "--optimizer", first)
+    assert train_run(*flags) == 0
+    straight = run.read_metrics(out)
+    interrupt_in_step(monkeypatch, 3)
+    assert train_run(*flags, "--overwrite") == 130
+    assert train.main(["--out", str(out), "--resume", "--optimizer", second]) == 0
+    assert f"the optimizer is {second}, no longer {first}" in capsys.readouterr().out
+    record = run.read_run(out)
+    change = {"after_step": 3, "from": first, "to": second}
+    assert record["optimizer_changes"] == [change]
+    assert record["train"]["optimizer"] == second
+    for row, expected in zip(run.read_metrics(out), straight, strict=True):
+        assert row == pytest.approx(expected, rel=OPTIMIZER_ROUNDING)
+
+
+def test_a_run_from_before_the_flag_goes_on_with_optax(finished_run, out):
+    saved = run.read_run(out)["train"]
+    del saved["optimizer"]
+    assert config_to_resume(saved, {}).optimizer == "optax"
 
 
 def test_resuming_takes_steps_after_the_checkpoint_again(train_run, out, monkeypatch):

@@ -1,19 +1,22 @@
-"""The optimizer: decay, the schedule, and clipping as optax does it."""
+"""The optimizer: decay, the schedule, clipping, and optax's AdamW beside ours."""
 
 import math
 
 import jax
 import numpy as np
-import optax
 import pytest
 
-from gpt2_flax.model import init_params
+from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.training.optimizer import (
-    clip_by_global_norm,
     decayed,
+    make_optaxs_optimizer,
     make_optimizer,
     make_schedule,
 )
+from gpt2_flax.training.step import initial_state, make_train_step
+
+# Two f32 optimizers round differently, and in fifty steps what they do grows.
+LOSS_ERROR = 1e-5
 
 
 def test_only_matrices_decay(config):
@@ -65,21 +68,17 @@ def test_long_gradients_are_shortened():
     np.testing.assert_allclose(first_moment, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("norm", [0.0, 0.3, 1.0, 7.0])
-def test_clipping_is_optaxs(norm):
-    direction = {"a": np.array([0.6, 0.0], np.float32), "b": np.float32(-0.8)}
-    grads = jax.tree.map(lambda x: np.float32(norm) * x, direction)
-    ours, theirs = clip_by_global_norm(1.0), optax.clip_by_global_norm(1.0)
-    actual, state = ours.update(grads, ours.init(grads))
-    expected, their_state = theirs.update(grads, theirs.init(grads))
-    compare = np.testing.assert_array_equal if norm < 1 else np.testing.assert_allclose
-    jax.tree.map(lambda x, y: compare(x, y), actual, expected)
-    assert state == their_state  # so that checkpoints are alike
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_clipping_hides_no_gradient_that_is_not_finite(bad):
-    optimizer = clip_by_global_norm(1.0)
-    grads = {"a": np.array([1, bad], np.float32)}
-    clipped, _ = optimizer.update(grads, optimizer.init(grads))
-    assert np.isnan(clipped["a"][1])
+def test_fifty_losses_of_both_optimizers_are_alike(config, tokens):
+    rng = np.random.default_rng(1)
+    batches = rng.integers(0, config.vocab_size, (50, *tokens.shape))
+    schedule, losses = make_schedule(3e-3, 5, 50), {}
+    for make in (make_optimizer, make_optaxs_optimizer):
+        optimizer = make(schedule, 0.1, 1.0)
+        step = make_train_step(logits_function(config, jax.lax.dot_general), optimizer)
+        state, losses[make] = initial_state(init_params(config, 0), optimizer), []
+        for batch in batches:
+            state, loss, _ = step(state, batch)
+            losses[make].append(float(loss))
+    fused, optaxs = losses.values()
+    assert min(optaxs) < 0.99 * optaxs[0]
+    np.testing.assert_allclose(fused, optaxs, rtol=LOSS_ERROR)
