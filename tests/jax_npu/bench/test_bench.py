@@ -241,3 +241,13 @@ def test_the_load_of_other_programs_is_separated_from_ours(tmp_path, monkeypatch
     assert load.share() == 0.25
     assert load_warning(0.05) is None
     assert "25%" in load_warning(0.25)
+
+
+def test_adamw_bench_counts_eight_passes_where_optax_takes_eleven(capsys):
+    record = json.loads(run(capsys, "adamw --layers 1 --channels 8 --repeats 2 --json"))
+    assert record["params"] == 50257 * 8 + 1024 * 8 + 12 * 8 * 8 + 13 * 8 + 2 * 8
+    passes = {k: v / 4 / record["params"] for k, v in record["bytes"].items()}
+    assert passes["fused"] == 8
+    assert passes["optax"] == pytest.approx(11, abs=0.5)
+    assert {len(seconds) for seconds in record["seconds"].values()} == {2}
+    assert "fused is" in run(capsys, "adamw --layers 1 --channels 8 --repeats 1")
