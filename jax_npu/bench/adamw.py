@@ -103,7 +103,7 @@ def measure(
 
     from jax_npu.optimizer.clipping import clip_by_global_norm
 
-    arguments = {"learning_rate": 1e-4, "b2": 0.95, "weight_decay": 0.1}
+    arguments: Any = {"learning_rate": 1e-4, "b2": 0.95, "weight_decay": 0.1}
     fused = jax_npu.adamw(**arguments, max_norm=1.0)
     stock = optax.chain(clip_by_global_norm(1.0), optax.adamw(**arguments))
     grads = [param + 1e-3 for param in params]
@@ -111,7 +111,7 @@ def measure(
     norm_bytes = sum(param.nbytes for param in params)
     steps, num_bytes = {}, {}
     for name, optimizer in ((FUSED, fused), (STOCK, stock)):
-        step = _compiled(optimizer, *held, grads)
+        step = _compiled(optimizer, held, grads)
         steps[name] = _stepper(step, held, grads)
         before = jax_npu.counters()
         steps[name]()  # the first one is not measured
@@ -121,12 +121,12 @@ def measure(
     return dict(zip(steps, in_turn(list(steps.values()), repeats))), num_bytes
 
 
-def _compiled(optimizer: Any, params: Tree, state: Tree, grads: Tree) -> Any:
+def _compiled(optimizer: Any, held: list[Tree], grads: Tree) -> Any:
     def step(params: Tree, state: Tree, grads: Tree) -> tuple[Tree, Tree]:
         return jax_npu.apply_gradients(optimizer, grads, state, params)
 
     jitted = jax.jit(step, donate_argnums=(0, 1))
-    return jitted.lower(params, state, grads).compile()
+    return jitted.lower(*held, grads).compile()
 
 
 def _stepper(step: Any, held: list[Tree], grads: Tree) -> Callable[[], float]:

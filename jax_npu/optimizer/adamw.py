@@ -13,7 +13,7 @@ import jax
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
-from jax_npu.optimizer.adamw_call import update_array
+from jax_npu.optimizer.adamw_call import Updated, update_array
 from jax_npu.optimizer.hyperparameters import Hyperparameters
 from jax_npu.optimizer.left_to_optax import (
     reason_of_arrays,
@@ -35,7 +35,9 @@ class AdamW(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
     ) -> tuple[Tree, optax.OptState]:
         """The new parameters and state: `update` and `optax.apply_updates` in one pass.
 
-        Donate parameters and state to `jax.jit`, and both are written in place.
+        Where both are donated to `jax.jit`, they are written in place. The jitted
+        function has to return them in the order of its arguments: jax pairs arrays of
+        one shape in order, and XLA copies each that it has to write elsewhere.
         """
         return _step(self.hyperparameters, grads, state, params, applies=True)
 
@@ -126,31 +128,54 @@ def _step(
     applies: bool,
 ) -> tuple[Tree, optax.OptState]:
     """The new parameters, or the updates, and the new state."""
+    if params is None:
+        return _stock_step(chosen, grads, state, params, applies)  # raises
     tree: Any = jax.tree.structure(grads)
-    if (reason := chosen.reason()) or jax.tree.structure(params) != tree:
-        say_once(reason or "parameters and gradients are of different structures")
-        return _stock_step(chosen, grads, state, params, applies)
-    adam, decay, rate = state if chosen.max_norm is None else state[1]
-    arrays = [tree.flatten_up_to(t) for t in (params, grads, adam.mu, adam.nu)]
-    reasons = [reason_of_arrays(*each) for each in zip(*arrays)]
-    stock: list[Any] = [None] * len(reasons)
-    for reason in filter(None, reasons):
+    reason = chosen.reason()
+    if jax.tree.structure(params) != tree:
+        reason = "parameters and gradients are of different structures"
+    if reason:
         say_once(reason)
-    if any(reasons):  # XLA leaves out of it what is not used
-        stock = _stock_arrays(chosen, grads, state, params, applies)
-    scalars = chosen.scalars(grads, adam, rate).stacked()
-    new = [
-        stock[i]
-        if reasons[i]
-        else update_array(scalars, *each, decays=decays, applies=applies)
-        for i, (decays, *each) in enumerate(zip(chosen.decays(grads), *arrays))
-    ]
-    out, mu, nu = (tree.unflatten(each) for each in zip(*new)) if new else (grads,) * 3
+        return _stock_step(chosen, grads, state, params, applies)
+
+    adam, decay, rate = chosen.inner(state)
+    updated = _update_arrays(chosen, grads, state, params, applies)
+    out, mu, nu = (tree.unflatten(each[i] for each in updated) for i in range(3))
     adam = adam._replace(count=optax.safe_increment(adam.count), mu=mu, nu=nu)
     if callable(chosen.learning_rate):
         rate = rate._replace(count=optax.safe_increment(rate.count))
-    inner = (adam, decay, rate)
-    return out, inner if chosen.max_norm is None else (state[0], inner)
+    return out, chosen.outer(state, (adam, decay, rate))
+
+
+def _update_arrays(
+    chosen: Hyperparameters,
+    grads: Tree,
+    state: optax.OptState,
+    params: Tree,
+    applies: bool,
+) -> list[Updated]:
+    """What `update_array` returns, for every array; those that it lacks are optax's."""
+    adam, _, rate = chosen.inner(state)
+    tree: Any = jax.tree.structure(grads)
+    flatten = tree.flatten_up_to
+    arrays = list(zip(*map(flatten, (params, grads, adam.mu, adam.nu))))
+    reasons = [reason_of_arrays(*each) for each in arrays]
+    for reason in filter(None, reasons):
+        say_once(reason)
+    stock: list[Any] = [None] * len(arrays)
+    if any(reasons):  # XLA leaves out of it what is not taken
+        out, new_state = _stock_step(chosen, grads, state, params, applies)
+        new, *_ = chosen.inner(new_state)
+        stock = list(zip(*map(flatten, (out, new.mu, new.nu))))
+    scalars = chosen.scalars(grads, adam, rate).stacked()
+    return [
+        theirs
+        if reason
+        else update_array(scalars, *each, decays=decays, applies=applies)
+        for reason, theirs, decays, each in zip(
+            reasons, stock, chosen.decays(grads), arrays
+        )
+    ]
 
 
 def _stock_step(
@@ -162,14 +187,3 @@ def _stock_step(
 ) -> tuple[Tree, optax.OptState]:
     updates, state = chosen.stock().update(grads, state, params)
     return optax.apply_updates(params, updates) if applies else updates, state
-
-
-def _stock_arrays(
-    chosen: Hyperparameters, grads: Tree, *rest: Any
-) -> list[tuple[Any, Any, Any]]:
-    """What `update_array` returns, for every array, from optax's own operations."""
-    out, state = _stock_step(chosen, grads, *rest)
-    adam, *_ = state if chosen.max_norm is None else state[1]
-    tree: Any = jax.tree.structure(grads)
-    flatten = tree.flatten_up_to
-    return list(zip(flatten(out), flatten(adam.mu), flatten(adam.nu)))

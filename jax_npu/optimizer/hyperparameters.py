@@ -55,6 +55,14 @@ class Hyperparameters:
             return "learning_rate is None"
         return None
 
+    def inner(self, state: Any) -> Any:
+        """The three parts of optax.adamw's state: moments, decay and learning rate."""
+        return state if self.max_norm is None else state[1]
+
+    def outer(self, state: Any, inner: Any) -> Any:
+        """`state` with other three parts."""
+        return inner if self.max_norm is None else (state[0], inner)
+
     def decays(self, grads: Any) -> list[bool]:
         """Whether the parameter of each gradient decays."""
         # optax adds no decay that is a constant 0, which infinity would make NaN.
