@@ -1,8 +1,12 @@
 // The function that XLA calls for AdamW's update of one parameter.
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "xla/ffi/api/ffi.h"
 #include "xla_ffi/attributes.h"

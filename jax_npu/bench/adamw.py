@@ -59,23 +59,29 @@ def _bench(arguments: argparse.Namespace) -> None:
             "times_as_fast": asdict(ratio),
         }
         print(json.dumps(record, indent=2))
-        return
+    else:
+        wide_console().print(_table(num_params, seconds, num_bytes))
+        facts = machine_facts()
+        print(f"{FUSED} is {ratio:.2f} times as fast; {facts['cpu']}, {facts['isa']}")
+
+
+def _table(
+    num_params: int, seconds: dict[str, list[float]], num_bytes: dict[str, float]
+) -> Table:
     table = Table("", title=f"AdamW of {num_params:,} parameters", box=SIMPLE)
     for column in ("s: median (lowest-highest)", "GB", "passes", "GB/s"):
         table.add_column(column, justify="right")
     for name, samples in seconds.items():
-        total = num_bytes[name]
-        time_taken = spread(samples)
-        cells = (
-            f"{time_taken:.3f}",
-            f"{total / 1e9:.2f}",
-            f"{total / 4 / num_params:.1f}",
-            f"{total / 1e9 / time_taken.median:.1f}",
+        times = spread(samples)
+        gigabytes = num_bytes[name] / 1e9
+        table.add_row(
+            name,
+            f"{times:.3f}",
+            f"{gigabytes:.2f}",
+            f"{num_bytes[name] / 4 / num_params:.1f}",  # over f32 parameters
+            f"{gigabytes / times.median:.1f}",
         )
-        table.add_row(name, *cells)
-    wide_console().print(table)
-    facts = machine_facts()
-    print(f"{FUSED} is {ratio:.2f} times as fast; {facts['cpu']}, {facts['isa']}")
+    return table
 
 
 def random_arrays(layers: int, channels: int, seed: int) -> list[jax.Array]:

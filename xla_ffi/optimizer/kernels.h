@@ -21,8 +21,8 @@ struct AdamWScalars {
   float step_size;  // minus the learning rate
 };
 
-// Neighbours of one parameter. An output may be the array of the same name that is
-// read, and overlaps no other.
+// Neighbours of one parameter. An output may be one of the arrays that are read, and
+// overlaps no other: each element is read before it is written.
 struct AdamWJob {
   const float *param, *grad, *mu, *nu;  // param may be null where it is not read
   float *out, *new_mu, *new_nu;
