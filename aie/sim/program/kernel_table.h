@@ -44,9 +44,9 @@ struct KernelOptions {
 };
 
 // The kernels of aie/kernels: zero_f32, zero_bf16, matmul_bf16_f32, matmul_bf16_bf16,
-// matmul_tiles_bf16_f32, matmul_first_tiles_bf16_f32 and convert_f32_bf16, for the configuration's device and with
-// its times. Throws std::invalid_argument for an arithmetic that the device does not
-// have.
+// matmul_tiles_bf16_f32, matmul_first_tiles_bf16_f32 and convert_f32_bf16, for the
+// configuration's device and with its times. Throws std::invalid_argument for an
+// arithmetic that the device does not have.
 KernelTable BuiltInKernels(const Configuration& configuration,
                            const KernelOptions& options);
 
