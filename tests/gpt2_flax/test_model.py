@@ -24,6 +24,8 @@ from gpt2_flax.model import (
 from gpt2_flax.training.loss import cross_entropy
 from gpt2_flax.training.step import token_loss
 
+from ..emitters import AS_USERS_HAVE_THEM
+
 F32_ERROR = 1e-5
 # Relative error of logits after 3 layers with some 10 roundings of 2^-10 (root mean
 # square) each, and of a derivative; test_truth.py counts the roundings.
@@ -124,7 +126,7 @@ def test_one_text_computes_as_in_a_batch_and_without_its_dimension(
     for actual, expected in pairs:
         size = np.abs(expected).max() + 1e-6
         np.testing.assert_allclose(actual, expected, rtol=0, atol=F32_ERROR * size)
-    program = gradient.lower(params, one).compile().as_text()
+    program = gradient.lower(params, one).compile(AS_USERS_HAVE_THEM).as_text()
     assert not re.search(r"f32\[1,\d", program)
 
 

@@ -13,6 +13,8 @@ from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.training.optimizer import make_optimizer, make_schedule
 from gpt2_flax.training.step import State, initial_state, make_train_step
 
+from ...emitters import AS_USERS_HAVE_THEM
+
 # Forward: qkv, scores, context, two projections, fc. Backward: two for each of them.
 GEMMS_PER_LAYER = 3 * 6
 GEMMS_OF_HEAD = 3
@@ -46,7 +48,7 @@ def compiled(config, tokens, state_of, dot_general=jax_npu.dot_general):
     optimizer = make_optimizer(make_schedule(1e-3, 2, 10), 0.1, 1.0)
     step = make_train_step(logits_function(config, dot_general), optimizer)
     state = state_of(init_params(config, 0), optimizer)
-    return step.lower(state, tokens).compile()
+    return step.lower(state, tokens).compile(AS_USERS_HAVE_THEM)
 
 
 def test_every_dot_is_a_custom_call(config, compile_step, custom_call_backend):
