@@ -3,8 +3,10 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +34,8 @@ os.environ.setdefault("XLA_FLAGS", FAST_TO_COMPILE)  # XLA reads it when it star
 
 # Most tests have small products, and it is the call that they test.
 os.environ.setdefault(SMALL_PRODUCTS.name, "call")
+
+COMPILED_PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
 
 BACKENDS = ("xla", "host", "sim")
 if chosen := os.environ.get("JAX_NPU_BACKEND"):
@@ -61,6 +65,18 @@ GPT2_SHAPES = [
     (256, 50304, 768),
     (50304, 256, 768),
 ]
+
+
+def pytest_configure(config):
+    """Lets all processes of a run read what one of them compiled, in a new folder."""
+    if COMPILED_PROGRAMS in os.environ:  # by the process that started this one
+        return
+    folder = tempfile.mkdtemp(prefix="compiled-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    minimum = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+    for name, value in {COMPILED_PROGRAMS: folder, minimum: 0.0}.items():
+        os.environ[name] = str(value)
+        jax.config.update(name.lower(), value)
 
 
 @pytest.fixture(params=BACKENDS)
