@@ -1,8 +1,13 @@
 """Fixtures for every folder: the backend under test, random data, the reference."""
 
+import os
+
+# Its threads spin while they wait, on cores that the other worker needs. NumPy reads
+# it when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import ctypes
 import json
-import os
 import shutil
 import subprocess
 import sys
