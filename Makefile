@@ -22,10 +22,10 @@ finetune: $(INSTALLED) ## Train GPT-2 on Python's documentation; ARGS="--model g
 	$(BIN)/gpt2-flax train --out runs/$$(date +%Y%m%d-%H%M%S) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests on every backend, or on $$JAX_NPU_BACKEND; ARGS go to pytest
-	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 test-slow: $(INSTALLED) ## Run the long tests
-	$(BIN)/python -m pytest -n 2 -m slow $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, undefined and thread sanitizers
 	.ci/sanitize address,undefined
