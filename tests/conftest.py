@@ -261,8 +261,10 @@ def assert_contraction():
         )
         if backend != "xla":
             lhs, rhs = as_bf16(lhs), as_bf16(rhs)
-        expected = np.einsum(subscripts, lhs, rhs)
-        mass = np.einsum(subscripts, np.abs(lhs), np.abs(rhs))  # sum |a| |b|
+        expected = np.einsum(subscripts, lhs, rhs, optimize=True)
+        mass = np.einsum(
+            subscripts, np.abs(lhs), np.abs(rhs), optimize=True
+        )  # sum |a| |b|
         bound = error * mass
         if out == jnp.bfloat16:
             bound = bound + BF16_ROUNDING * (np.abs(expected) + bound)
