@@ -59,7 +59,7 @@ xrt::device OpenDevice() {
 // Runs that were submitted together, and what must live until they end.
 struct Command {
   std::list<xrt::run> runs;
-  std::vector<xrt::bo> streams;
+  std::vector<xrt::bo> streams, buffers;
   xrt::runlist list;  // used if there are several runs
 };
 
@@ -72,12 +72,18 @@ class Session {
   // Expires when the context is closed.
   std::weak_ptr<const bool> open() const { return open_; }
 
+  // The memory in which an argument's buffer must lie. A design usually has one for
+  // all of them, so that a buffer of one argument serves another.
+  int MemoryOf(int argument) const {
+    return kernel_.group_id(kFirstDataArgument + argument);
+  }
+
   // A buffer that is idle, or a new one.
-  xrt::bo Take(int argument, size_t num_bytes) {
-    if (auto idle = idle_.Take(argument, num_bytes)) return *std::move(idle);
+  xrt::bo Take(int memory, size_t num_bytes) {
+    if (auto idle = idle_.Take(memory, num_bytes)) return *std::move(idle);
     const auto make = [&] {
       return xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
-                     kernel_.group_id(kFirstDataArgument + argument));
+                     memory);
     };
     try {
       return make();
@@ -87,7 +93,7 @@ class Session {
     }
   }
 
-  void GiveBack(int argument, xrt::bo bo) { idle_.GiveBack(argument, std::move(bo)); }
+  void GiveBack(int memory, xrt::bo bo) { idle_.GiveBack(memory, std::move(bo)); }
 
   std::shared_ptr<Command> Start(
       const std::vector<Invocation>& runs,
@@ -102,7 +108,8 @@ class Session {
       started.set_arg(2, static_cast<uint32_t>(run.num_words));
       int index = 0;
       for (const auto& argument : run.arguments) {
-        started.set_arg(kFirstDataArgument + index, bo_of(*argument, index));
+        const xrt::bo& buffer = command->buffers.emplace_back(bo_of(*argument, index));
+        started.set_arg(kFirstDataArgument + index, buffer);
         ++index;
       }
     }
@@ -141,13 +148,13 @@ class XrtBuffer : public NpuBuffer {
  public:
   XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes)
       : session_(session),
-        argument_(argument),
+        memory_(session->MemoryOf(argument)),
         num_bytes_(num_bytes),
-        bo_(session->Take(argument, num_bytes)) {}
+        bo_(session->Take(memory_, num_bytes)) {}
 
   ~XrtBuffer() override {
     if (const auto session = session_.lock()) {
-      session->GiveBack(argument_, std::move(bo_));
+      session->GiveBack(memory_, std::move(bo_));
     }
   }
 
@@ -163,21 +170,23 @@ class XrtBuffer : public NpuBuffer {
             [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0); });
   }
 
-  // The buffer's memory in a session: a copy if it was made for an earlier session.
+  // The buffer's memory in a session: a copy if it was made for an earlier session, or
+  // for an argument in other memory.
   const xrt::bo& In(const std::shared_ptr<Session>& session, int argument) {
-    if (session_.lock() == session && argument == argument_) return bo_;
-    xrt::bo bo = session->Take(argument, num_bytes_);
+    const int memory = session->MemoryOf(argument);
+    if (session_.lock() == session && memory == memory_) return bo_;
+    xrt::bo bo = session->Take(memory, num_bytes_);
     std::memcpy(bo.map(), bo_.map(), num_bytes_);
     bo.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes_, 0);
     bo_ = std::move(bo);
     session_ = session;
-    argument_ = argument;
+    memory_ = memory;
     return bo_;
   }
 
  private:
   std::weak_ptr<Session> session_;
-  int argument_;
+  int memory_;
   size_t num_bytes_;
   xrt::bo bo_;
 };

@@ -45,8 +45,9 @@ class Driver {
  public:
   virtual ~Driver() = default;
 
-  // Returns a buffer for that argument of runs. Its memory goes back to a pool when it
-  // is destroyed.
+  // Returns a buffer for that argument of runs. One that several runs use, as whatever
+  // argument, must not change until they have completed. Its memory goes back to a pool
+  // when it is destroyed.
   virtual std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) = 0;
 
   // Submits the runs as one command, which executes them in order, and returns its

@@ -19,18 +19,18 @@ inline size_t RoundUpSize(size_t num_bytes) {
   return (num_bytes + step - 1) / step * step;
 }
 
-// A pool of buffers, each for one argument of runs. `Buffer` has a size() in bytes. Any
-// thread may use it.
+// A pool of buffers, each in one of the device's memories. `Buffer` has a size() in
+// bytes. Any thread may use it.
 template <typename Buffer>
 class IdleBuffers {
  public:
   // The latest buffer that fits, if any. One more than twice as large is left for
   // others.
-  std::optional<Buffer> Take(int argument, size_t num_bytes) {
+  std::optional<Buffer> Take(int memory, size_t num_bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto idle = idle_.begin(); idle != idle_.end(); ++idle) {
       const size_t size = idle->buffer.size();
-      if (idle->argument != argument || size < num_bytes) continue;
+      if (idle->memory != memory || size < num_bytes) continue;
       if (size > 2 * RoundUpSize(num_bytes)) continue;
       std::optional<Buffer> buffer(std::move(idle->buffer));
       idle_.erase(idle);
@@ -39,10 +39,10 @@ class IdleBuffers {
     return std::nullopt;
   }
 
-  void GiveBack(int argument, Buffer buffer) {
+  void GiveBack(int memory, Buffer buffer) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      idle_.push_front({argument, std::move(buffer)});
+      idle_.push_front({memory, std::move(buffer)});
     }
     Drop(kMaxBytes);
   }
@@ -64,7 +64,7 @@ class IdleBuffers {
   static constexpr size_t kMaxBytes = size_t{64} << 20;
 
   struct Idle {
-    int argument;
+    int memory;
     Buffer buffer;
   };
 

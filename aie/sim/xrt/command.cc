@@ -60,12 +60,12 @@ using jax_npu::sim::ChecksAreOn;
 constexpr int kOpcode = 0, kInstructions = 1, kNumWords = 2, kFirstData = 3;
 constexpr int kNumArguments = 8;
 constexpr size_t kMaxRunsOfList = 24;
-// Numbers that nobody guesses, so that a driver has to call group_id.
-constexpr memory_group kInstructionMemory = 0x10001, kFirstDataMemory = 0x20003;
+// Numbers that nobody guesses, so that a driver has to call group_id. mlir-aie's
+// xclbins connect all data buffers to one memory.
+constexpr memory_group kInstructionMemory = 0x10001, kDataMemory = 0x20003;
 
 memory_group MemoryOf(int argument) {
-  return argument == kInstructions ? kInstructionMemory
-                                   : kFirstDataMemory + argument - kFirstData;
+  return argument == kInstructions ? kInstructionMemory : kDataMemory;
 }
 
 std::string NameOf(int argument) {

@@ -157,7 +157,7 @@ const std::map<std::string, Case> kCases = {
      }},
     {"wrong_group",
      [](Product& p, auto& folder) {
-       p.a = p.Buffer(Read(folder + "/a"), 3, p.kernel.group_id(4));
+       p.a = p.Buffer(Read(folder + "/a"), 3, p.kernel.group_id(1));
        Print([&] { return p.Start().wait(); });
      }},
     {"wrong_flags",
