@@ -73,8 +73,9 @@ inline constexpr auto kAttributes<PackAttributes> = std::tuple{
 // An NpuPlan and the instructions of its runs.
 struct PlanAttributes {
   int64_t block_m, block_n, padded_k;
-  int64_t image_tile;             // side of the tiles in which A and B lie, 0 for rows
-  bool a_k_is_rows, b_k_is_rows;  // see ImageLayout
+  int64_t m_multiple, n_multiple;  // see NpuPlan
+  int64_t image_tile;              // side of the tiles in which A and B lie, 0 for rows
+  bool a_k_is_rows, b_k_is_rows;   // see ImageLayout
   bool swapped;
   Int64s run_starts, run_grids;  // (runs, 3)
   Int64s run_num_words;          // (runs,)
@@ -86,6 +87,8 @@ inline constexpr auto kAttributes<PlanAttributes> =
     std::tuple{Attribute{"block_m", &PlanAttributes::block_m},
                Attribute{"block_n", &PlanAttributes::block_n},
                Attribute{"padded_k", &PlanAttributes::padded_k},
+               Attribute{"m_multiple", &PlanAttributes::m_multiple},
+               Attribute{"n_multiple", &PlanAttributes::n_multiple},
                Attribute{"image_tile", &PlanAttributes::image_tile},
                Attribute{"a_k_is_rows", &PlanAttributes::a_k_is_rows},
                Attribute{"b_k_is_rows", &PlanAttributes::b_k_is_rows},

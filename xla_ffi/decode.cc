@@ -170,6 +170,8 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
   return {attributes.block_m,
           attributes.block_n,
           attributes.padded_k,
+          attributes.m_multiple,
+          attributes.n_multiple,
           {attributes.a_k_is_rows, is_tiled},
           {attributes.b_k_is_rows, is_tiled},
           attributes.swapped,

@@ -49,6 +49,7 @@ def plan_attributes(plan: "Plan", words: Sequence[np.ndarray]) -> Attributes:
       words: the instructions of each of the plan's runs.
     """
     from xdna.gemm.array import IMAGE_TILE
+    from xdna.gemm.images import stored_multiples
 
     array = plan.array
     assert array.out == "float32"  # what xla_ffi/npu unpacks
@@ -57,10 +58,13 @@ def plan_attributes(plan: "Plan", words: Sequence[np.ndarray]) -> Attributes:
         a_order, b_order = plan.orders
     else:
         assert array.images == "rows"  # what xla_ffi/npu packs
+    m_multiple, n_multiple = stored_multiples(array)
     return {
         "block_m": np.int64(array.block_m),
         "block_n": np.int64(array.block_n),
         "padded_k": np.int64(plan.padded_k),
+        "m_multiple": np.int64(m_multiple),
+        "n_multiple": np.int64(n_multiple),
         "image_tile": np.int64(IMAGE_TILE if array.is_tiled else 0),
         "a_k_is_rows": a_order == "km",
         "b_k_is_rows": b_order == "kn",

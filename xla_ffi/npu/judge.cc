@@ -25,15 +25,16 @@ std::string Describe(const NpuGemmRequest& request) {
 }  // namespace
 
 std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
-                     const ResultWindow& window, NpuHealth& health) {
+                     const RunWindows& windows, NpuHealth& health) {
   static std::atomic<uint64_t> seed{0};  // other signs in every check
   CountEvent(&NpuEvents::checks);
   const int64_t padded_k = request.plan.padded_k;
   std::string mistake = FindMistake(
       {reinterpret_cast<const uint16_t*>(buffers[kA]->data()),
        reinterpret_cast<const uint16_t*>(buffers[kB]->data()),
-       reinterpret_cast<const float*>(buffers[kC]->data()), window.num_batches,
-       window.num_rows, padded_k, window.num_columns, request.plan.a, request.plan.b},
+       reinterpret_cast<const float*>(buffers[kC]->data()), windows.c.num_batches,
+       windows.a.size, padded_k, windows.b.size, request.plan.a, request.plan.b,
+       windows.c.num_rows, windows.c.num_columns},
       health.Rule(request.check.expected, padded_k), ++seed);
   if (mistake.empty()) {
     health.CountRight();

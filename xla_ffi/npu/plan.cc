@@ -20,6 +20,11 @@ bool IsBlock(int64_t size) { return size >= 1 && size <= kMaxBlock; }
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+std::string DescribeMultiples(const NpuPlan& plan) {
+  return "rounds m and n up to multiples of " + std::to_string(plan.m_multiple) +
+         " and " + std::to_string(plan.n_multiple);
+}
+
 // Marks the blocks that a run computes, (batch, rows, columns) of them all.
 void MarkBlocks(const NpuRun& run, const int64_t (&blocks)[3],
                 std::vector<bool>& is_computed) {
@@ -45,11 +50,16 @@ void MarkBlocks(const NpuRun& run, const int64_t (&blocks)[3],
 
 void RequireWholeTiles(const NpuPlan& plan) {
   if (!plan.a.is_tiled && !plan.b.is_tiled) return;
+  const std::string not_tiles =
+      ", which are not tiles of " + std::to_string(kImageTile);
   for (const int64_t size : {plan.block_m, plan.block_n, plan.padded_k}) {
     if (size % kImageTile == 0) continue;
     Refuse("has blocks of " + std::to_string(plan.block_m) + " x " +
            std::to_string(plan.block_n) + " and k = " + std::to_string(plan.padded_k) +
-           ", which are not tiles of " + std::to_string(kImageTile));
+           not_tiles);
+  }
+  for (const int64_t multiple : {plan.m_multiple, plan.n_multiple}) {
+    if (multiple % kImageTile != 0) Refuse(DescribeMultiples(plan) + not_tiles);
   }
 }
 
@@ -57,6 +67,9 @@ void RequireFits(const NpuPlan& plan, const GemmSizes& sizes) {
   if (!IsBlock(plan.block_m) || !IsBlock(plan.block_n)) {
     Refuse("has blocks of " + std::to_string(plan.block_m) + " x " +
            std::to_string(plan.block_n));
+  }
+  if (!IsBlock(plan.m_multiple) || !IsBlock(plan.n_multiple)) {
+    Refuse(DescribeMultiples(plan));
   }
   if (sizes.batch < 1 || sizes.m < 1 || sizes.k < 1 || sizes.n < 1) {
     Refuse("is for an empty product");

@@ -19,12 +19,15 @@ struct NpuRun {
 
 // The blocks and the runs of a GEMM. A run with the grid (batch, rows, columns) has the
 // images
-//   A (batch, rows * block_m, padded_k) in bf16,
-//   B (batch, padded_k, columns * block_n) in bf16,
+//   A (batch, m, padded_k) in bf16,
+//   B (batch, padded_k, n) in bf16,
 //   C (batch, rows * block_m, columns * block_n) in f32.
-// C is row-major, and A and B lie as `a` and `b` say.
+// m is what is left of the operand, rounded up to a multiple of m_multiple, at most to
+// the run's blocks; so is n. Blocks that stick out read on past an image's end. C is
+// row-major, and A and B lie as `a` and `b` say.
 struct NpuPlan {
   int64_t block_m, block_n, padded_k;
+  int64_t m_multiple, n_multiple;
   ImageLayout a, b;
   bool swapped;  // the array computes Cᵀ = Bᵀ Aᵀ
   std::vector<NpuRun> runs;
@@ -37,7 +40,7 @@ struct GemmSizes {
 };
 
 // Bounds what a plan pads, so that the images of any plan take as much memory as their
-// operands do. No array has larger blocks or tiles.
+// operands do. No array has larger blocks, tiles or multiples.
 constexpr int64_t kMaxBlock = 4096;
 
 // Throws std::invalid_argument unless images in tiles consist of whole ones.

@@ -22,7 +22,7 @@ ROW_MAJOR: Orders = ("mk", "kn")
 class OperandImage(NamedTuple):
     """The image of A, B or C for a grid of blocks. Strides count elements."""
 
-    size: int  # elements, of all batch entries
+    size: int  # elements, of all batch entries; those past the last one's end included
     element_bytes: int
     batch_stride: int
     block_stride: int  # from one block to the next of the operand's own dimension
@@ -44,19 +44,56 @@ class Images(NamedTuple):
     c: OperandImage
 
 
+def stored_multiples(array: GemmArray) -> tuple[int, int]:
+    """What the images of A and B round m and n up to, at most to whole blocks.
+
+    In `tiles` it is what k is rounded up to, so that an image does not depend on the
+    use that a product makes of it.
+    """
+    if array.is_tiled:
+        return array.slice_k, array.slice_k
+    return array.block_m, array.block_n
+
+
+def stored_size(multiple: int, size: int, num_blocks: int, block: int) -> int:
+    """m or n of an image: `size` with the zeros that follow it.
+
+    Args:
+      multiple: of `stored_multiples`.
+      size: what is left of the operand where the image begins.
+      num_blocks, block: the blocks of a run, and the size of one.
+    """
+    return min(-(-size // multiple) * multiple, num_blocks * block)
+
+
 def images_of(
-    array: GemmArray, orders: Orders, padded_k: int, grid: tuple[int, int, int]
+    array: GemmArray,
+    orders: Orders,
+    padded_k: int,
+    grid: tuple[int, int, int],
+    left: tuple[int, int] | None = None,
 ) -> Images:
     """The images for a grid (batch, block rows, block columns).
 
     Args:
       orders: how A and B are stored; it matters for `tiles` alone, which keeps them so.
+      left: m and n from the grid's beginning to the end of the operands; without them
+        they fill all blocks, which takes the largest images.
     """
     batch, rows, columns = grid
     m, n, k = rows * array.block_m, columns * array.block_n, padded_k
     if array.is_tiled:
-        a = _tiled(batch, m, k, array.m, array.block_m, orders[0] == "mk")
-        b = _tiled(batch, n, k, array.n, array.block_n, orders[1] == "nk")
+        stored_m, stored_n = (
+            stored_size(multiple, size, num_blocks, block)
+            for multiple, size, num_blocks, block in zip(
+                stored_multiples(array),
+                left or (m, n),
+                (rows, columns),
+                (array.block_m, array.block_n),
+            )
+        )
+        a = _tiled(batch, stored_m, m, k, array.m, array.block_m, orders[0] == "mk")
+        b = _tiled(batch, stored_n, n, k, array.n, array.block_n, orders[1] == "nk")
     else:
         a = _rows_of_a(array, batch, m, k)
         b = _b(array, batch, k, n)
@@ -112,15 +149,26 @@ def _b(array: GemmArray, batch: int, k: int, n: int) -> OperandImage:
 
 
 def _tiled(
-    batch: int, free: int, k: int, core_free: int, block_free: int, free_is_rows: bool
+    batch: int,
+    free: int,
+    read_free: int,
+    k: int,
+    core_free: int,
+    block_free: int,
+    free_is_rows: bool,
 ) -> OperandImage:
-    """An operand in tiles: for each 16 of k, the tiles of a core's m or n."""
+    """An operand in tiles: for each 16 of k, the tiles of a core's m or n.
+
+    Blocks that stick out, of `read_free` in all, read what follows: the next entries of
+    the batch and, past the last, zeros. They only change C where it is padding.
+    """
     if free_is_rows:
         free_stride, k_stride = k // IMAGE_TILE * IMAGE_TILE_SIZE, IMAGE_TILE_SIZE
     else:
         free_stride, k_stride = IMAGE_TILE_SIZE, free // IMAGE_TILE * IMAGE_TILE_SIZE
+    past_end = (read_free - free) // IMAGE_TILE * free_stride
     return OperandImage(
-        size=batch * free * k,
+        size=batch * free * k + past_end,
         element_bytes=INPUT_BYTES,
         batch_stride=free * k,
         block_stride=block_free // IMAGE_TILE * free_stride,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from xdna.devices import MAX_ITERATIONS, SHIM, WORD_BYTES
 from xdna.gemm.array import GemmArray
 from xdna.gemm.costs import block_seconds
-from xdna.gemm.images import ROW_MAJOR, Orders, images_of
+from xdna.gemm.images import ROW_MAJOR, Images, Orders, images_of
 from xdna.gemm.parameters import FIELDS
 from xdna.gemm.steps import (
     DIMENSIONS,
@@ -128,11 +128,9 @@ def k_steps_of(array: GemmArray, k: int) -> int:
     return -(-k // array.slice_k) * (array.slice_k // array.k)
 
 
-def along_strides(
-    array: GemmArray, orders: Orders, padded_k: int, grid: Grid, along: str
-) -> tuple[int, int, int]:
+def along_strides(images: Images, along: str) -> tuple[int, int, int]:
     """Elements of A, B and C from one grid point to the next along a dimension."""
-    a, b, c = images_of(array, orders, padded_k, grid)
+    a, b, c = images
     return {
         "batch": (a.batch_stride, b.batch_stride, c.batch_stride),
         "m": (a.block_stride, 0, c.row_block_stride),
@@ -230,11 +228,10 @@ def _best_dimension(
 def _along_strides_fit(
     array: GemmArray, orders: Orders, padded_k: int, grid: Grid, along: str
 ) -> bool:
-    strides = along_strides(array, orders, padded_k, grid, along)
     images = images_of(array, orders, padded_k, grid)
     return all(
         _stride_fits(stride * image.element_bytes)
-        for stride, image in zip(strides, images)
+        for stride, image in zip(along_strides(images, along), images)
     )
 
 

@@ -104,7 +104,12 @@ class Plan:
         return self.gemm.a_order, self.gemm.b_order
 
     def images(self, run: Run) -> Images:
-        return images_of(self.array, self.orders, self.padded_k, run.grid)
+        _, row, column = run.start
+        left = (
+            self.gemm.m - row * self.array.block_m,
+            self.gemm.n - column * self.array.block_n,
+        )
+        return images_of(self.array, self.orders, self.padded_k, run.grid, left)
 
     @property
     def notices(self) -> list[str]:

@@ -49,12 +49,9 @@ def run_transfers(
     operands = _operands(plan.array)
     batch, row, column = np.array([step.start for step in steps]).T
     counts = np.array([step.num_blocks for step in steps])
-    along = {
-        name: along_strides(plan.array, plan.orders, plan.padded_k, run.grid, name)
-        for name in {step.along for step in steps}
-    }
-    strides = np.array([along[step.along] for step in steps])  # (steps, operands)
     images = plan.images(run)
+    along = {name: along_strides(images, name) for name in {s.along for s in steps}}
+    strides = np.array([along[step.along] for step in steps])  # (steps, operands)
     places = {
         "a": images.a.block_stride * row,
         "b": images.b.block_stride * column,

@@ -8,6 +8,7 @@ import numpy as np
 
 from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import C_ARGUMENT, ELEMENT_BYTES, IMAGE_TILE
+from xdna.gemm.images import OperandImage
 from xdna.gemm.runs import Run
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import Plan
@@ -50,15 +51,24 @@ def submissions(plan: Plan, a: np.ndarray, b: np.ndarray) -> Iterator[Submission
                 run.start, run.grid, (1, array.block_m, array.block_n)
             )
         )
-        # The image's sizes; what the operands do not fill is zeros.
+        # What the operands do not fill is zeros.
         m, n = rows * array.block_m, columns * array.block_n
-        padded_a = _padded(a[batch, row], (batches, m, padded_k))
-        padded_b = _padded(b[batch, :, column], (batches, padded_k, n))
+        described = plan.images(run)
+        stored_m = described.a.batch_stride // padded_k
+        stored_n = described.b.batch_stride // padded_k
+        padded_a = _padded(a[batch, row], (batches, stored_m, padded_k))
+        padded_b = _padded(b[batch, :, column], (batches, padded_k, stored_n))
         images = [
-            *operand_images(plan, padded_a, padded_b),
+            *map(_with_end, operand_images(plan, padded_a, padded_b), described),
             np.zeros((batches, m, n), OUT_DTYPES[array.out]),
         ]
         yield Submission(run, run_words(plan, run), images)
+
+
+def _with_end(image: np.ndarray, described: OperandImage) -> np.ndarray:
+    """The image, and the zeros past its end that transfers read."""
+    missing = described.size - image.size
+    return np.pad(image.reshape(-1), (0, missing)) if missing else image
 
 
 def operand_images(plan: Plan, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:

@@ -27,11 +27,12 @@ const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
                          const int64_t* sizes, const int* layouts,
                          const char* arithmetic, int is_confirmed, uint64_t seed) {
   static std::string mistake;
-  mistake = jax_npu::FindMistake({a, b, c, sizes[0], sizes[1], sizes[2], sizes[3],
-                                  LayoutOfA(layouts), LayoutOfB(layouts)},
-                                 jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic),
-                                                  is_confirmed != 0, sizes[2]),
-                                 seed);
+  mistake =
+      jax_npu::FindMistake({a, b, c, sizes[0], sizes[1], sizes[2], sizes[3],
+                            LayoutOfA(layouts), LayoutOfB(layouts), sizes[4], sizes[5]},
+                           jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic),
+                                            is_confirmed != 0, sizes[2]),
+                           seed);
   return mistake.c_str();
 }
 

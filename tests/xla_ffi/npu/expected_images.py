@@ -62,15 +62,19 @@ def ordered(spec, c):
     return c.transpose([labels.index(label) for label in spec.out])
 
 
-def window(x, axis, block, batches, blocks):
-    """The (first, count) batch entries and blocks along `axis`, padded by zeros."""
+def window(x, axis, block, multiple, batches, blocks):
+    """The (first, count) batch entries and blocks along `axis`, padded by zeros.
+
+    The size is a multiple, at most that of the blocks.
+    """
     (first_batch, num_batches), (first, count) = batches, blocks
     x = x[first_batch : first_batch + num_batches]
     x = np.take(
         x, range(first * block, min((first + count) * block, x.shape[axis])), axis
     )
     padding = [(0, 0)] * 3
-    padding[axis] = (0, count * block - x.shape[axis])
+    stored = min(-(-x.shape[axis] // multiple) * multiple, count * block)
+    padding[axis] = (0, stored - x.shape[axis])
     return np.pad(x, padding)
 
 
@@ -78,8 +82,11 @@ def expected_images(plan, run, a, b):
     """Images of A (batch, m, k) and B (batch, k, n), both with all passes along k."""
     array = plan.array
     batch, row, column = zip(run.start, run.grid)
-    a = window(a, 1, array.block_m, batch, row)
-    b = window(b, 2, array.block_n, batch, column)
+    multiples = array.block_m, array.block_n
+    if array.is_tiled:
+        multiples = array.slice_k, array.slice_k
+    a = window(a, 1, array.block_m, multiples[0], batch, row)
+    b = window(b, 2, array.block_n, multiples[1], batch, column)
     long = plan.padded_k - a.shape[2]
     a = np.pad(a, ((0, 0), (0, 0), (0, long)))
     b = np.pad(b, ((0, 0), (0, long), (0, 0)))
@@ -100,9 +107,11 @@ def in_tiles(x):
 
 
 def assert_same(actual, expected):
-    """The same bits, but that NaNs are alike and denormals may be 0."""
+    """The same bits, but that NaNs are alike and denormals may be 0; then zeros."""
     expected = np.ascontiguousarray(expected)
-    actual = actual.view(BF16).reshape(expected.shape)
+    actual, past_end = np.split(actual.view(BF16), [expected.size])
+    assert not past_end.view(np.uint16).any()
+    actual = actual.reshape(expected.shape)
     as_f32 = actual.astype(F32), expected.astype(F32)
     tiny = np.abs(as_f32[1]) < 2.0**-126
     same = (actual.view(np.uint16) == expected.view(np.uint16)) | (

@@ -47,7 +47,9 @@ def find(library):
         a, b = (np.ascontiguousarray(x, ml_dtypes.bfloat16) for x in (a, b))
         c = np.ascontiguousarray(c, np.float32)
         return library.find_mistake(
-            *map(address, (a, b, c, np.array([batch, m, k, n], np.int64))),
+            *map(
+                address, (a, b, c, np.array([batch, m, k, n, *c.shape[1:]], np.int64))
+            ),
             (ctypes.c_int * 3)(*layout),
             arithmetic.encode(),
             int(is_confirmed),

@@ -16,6 +16,7 @@ from jax_npu.lowering.attributes import (
     plan_attributes,
     product_attributes,
 )
+from jax_npu.lowering.value_numbers import value_number
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension, npu_finder
 from jax_npu.runtime.npu_finder import FoundNpu
@@ -138,6 +139,8 @@ def run_recorded(recording_driver, tmp_path, rng, monkeypatch):
             lambda x, y: jax.ffi.ffi_call(TARGET, result)(
                 x,
                 y,
+                value_number(x),
+                value_number(y),
                 **product_attributes(spec, pairs),
                 **npu_attributes(
                     plan=changed,
@@ -233,9 +236,15 @@ def test_images_lie_as_the_plan_says_and_not_as_the_operands(
         subscripts, lhs, rhs, array=array, change=transposed
     )
     assert len(plan.runs) == 1
-    padded, orders = plan.padded, plan.orders if array.is_tiled else ("mk", "kn")
+    stored, orders = plan.padded, ("mk", "kn")
+    if array.is_tiled:
+        images, orders = plan.images(plan.runs[0]), plan.orders
+        m, n = (image.batch_stride // plan.padded_k for image in images[:2])
+        stored = replace(stored, m=m, n=n)
     for (one,), (other,), order in zip(straight, across, orders):
-        sizes = [getattr(padded, dimension) for dimension in order]
+        sizes = [getattr(stored, dimension) for dimension in order]
+        size = plan.gemm.batch * sizes[0] * sizes[1]
+        one, other = one[:size], other[:size]
         if array.is_tiled:
             one, other = from_tiles(one, *sizes), from_tiles(other, *sizes[::-1])
         one, other = one.reshape(-1, *sizes), other.reshape(-1, *sizes[::-1])
@@ -285,7 +294,9 @@ def test_a_plans_numbers_are_told_apart_by_their_names(run_recorded, rng):
     """The sides of a block have one type, and are exchanged here."""
 
     def exchanged(plan):
-        return plan | {"block_m": plan["block_n"], "block_n": plan["block_m"]}
+        pairs = (("block_m", "block_n"), ("m_multiple", "n_multiple"))
+        names = {name: other for pair in pairs for name, other in (pair, pair[::-1])}
+        return plan | {name: plan[other] for name, other in names.items()}
 
     # One block of either kind holds the product.
     lhs, rhs = operand(rng, "mk", F32)[:9], operand(rng, "kn", F32)[:, :9]

@@ -186,7 +186,7 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
       b_mass[b.first + j] += b.weights[j];
     }
   });
-  const float* c = images.c + (entry * images.m + row) * images.n;
+  const float* c = images.RowOfC(entry, row);
   for (int64_t j = 0; j < images.n; ++j) {
     // The operands hold NaN or infinity, or the sum may overflow.
     if (!(mass[j] < kMaxMass)) continue;
@@ -216,8 +216,8 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
   std::vector<std::pair<double, int64_t>> suspects;
   for (int64_t i = 0; i < images.m; ++i) {
     const RowOfA a = rows_of_a.Row(i);
-    const RowError row = ErrorOfRow(a, images.c + (entry * images.m + i) * images.n,
-                                    images.n, of_b, signs.values.data());
+    const RowError row =
+        ErrorOfRow(a, images.RowOfC(entry, i), images.n, of_b, signs.values.data());
     if (!(row.mass < kMaxMass)) continue;
     const double flushed =
         kSmallestNormal * (images.k * images.n + images.n * a.mass + b_mass);
@@ -262,7 +262,7 @@ std::string FindUnwritten(const float* c, int64_t size) {
 
 std::string FindMistake(const GemmImages& images, const CheckRule& rule,
                         uint64_t seed) {
-  const int64_t size = images.batch * images.m * images.n;
+  const int64_t size = images.batch * images.c_rows * images.c_columns;
   std::string mistake = FindUnwritten(images.c, size);
   if (!mistake.empty()) return mistake;
   for (int64_t entry = 0; entry < images.batch; ++entry) {

@@ -36,15 +36,20 @@ struct CheckRule {
 CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k);
 
 // The images of a run: a (batch, m, k) and b (batch, k, n) in bf16, which lie as their
-// layouts say; c (batch, m, n) in f32, row-major.
+// layouts say; c (batch, c_rows, c_columns) in f32, row-major. Its first m rows and n
+// columns are the product, what the others hold means nothing.
 struct GemmImages {
   const uint16_t *a, *b;
   const float* c;
   int64_t batch, m, k, n;
   ImageLayout a_layout, b_layout;
+  int64_t c_rows, c_columns;
 
   OperandImage A(int64_t entry) const { return {a + entry * m * k, m, k, a_layout}; }
   OperandImage B(int64_t entry) const { return {b + entry * k * n, n, k, b_layout}; }
+  const float* RowOfC(int64_t entry, int64_t row) const {
+    return c + (entry * c_rows + row) * c_columns;
+  }
 };
 
 // Fills c with a bit pattern that no product has: a NaN whose low bits are set.
