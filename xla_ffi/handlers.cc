@@ -20,6 +20,7 @@
 #include "xla_ffi/npu/gemm.h"
 #include "xla_ffi/npu/plan.h"
 #include "xla_ffi/to_error.h"
+#include "xla_ffi/value_numbers.h"
 
 namespace jax_npu {
 namespace {
@@ -70,13 +71,25 @@ constexpr auto kPackHost = [](ffi::ThreadPool pool, ffi::AnyBuffer operand,
   }
 };
 
+// Gives the operand a number that no value had before.
+constexpr auto kValueNumber = [](ffi::AnyBuffer,
+                                 ffi::Result<ValueNumber> number) -> ffi::Error {
+  try {
+    EncodeNumber(NextValueNumber(), *number);
+    return ffi::Error::Success();
+  } catch (...) {
+    return ToError("xdna_value_number", std::current_exception());
+  }
+};
+
 constexpr char kNpuTarget[] = "xdna_gemm_npu", kSimTarget[] = "xdna_gemm_sim";
 
 // A product on the NPU, as the queue takes it. The request keeps nothing that XLA
 // passes but the addresses of the operands and the result.
 NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backend,
                              const Axes& axes, const ffi::AnyBuffer& lhs,
-                             const ffi::AnyBuffer& rhs,
+                             const ffi::AnyBuffer& rhs, const ValueNumber& lhs_number,
+                             const ValueNumber& rhs_number,
                              ffi::Result<ffi::AnyBuffer>& out) {
   NpuPlan plan = DecodePlan(attributes.plan);
   PartPairs parts = DecodeParts(attributes);
@@ -91,6 +104,8 @@ NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backen
           std::move(parts),
           DecodeOperand(lhs),
           DecodeOperand(rhs),
+          DecodeNumber(lhs_number),
+          DecodeNumber(rhs_number),
           DecodeResult(out),
           DecodeCheck(attributes),
           ShapeOf(attributes, lhs, rhs, *out),
@@ -134,7 +149,8 @@ class Completion {
 // passes, only the memory of the operands and of the result lives that long.
 template <const char* target>
 constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
-                             ffi::AnyBuffer rhs, ffi::Result<ffi::AnyBuffer> out,
+                             ffi::AnyBuffer rhs, ValueNumber lhs_number,
+                             ValueNumber rhs_number, ffi::Result<ffi::AnyBuffer> out,
                              const auto&... values) -> ffi::Future {
   JAX_NPU_CALL_BEGINS();
   const char* backend = target == kSimTarget ? "sim" : "npu";
@@ -145,7 +161,8 @@ constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   try {
     const auto attributes = CollectAttributes<NpuAttributes>(values...);
     const Axes axes = DecodeAxes(attributes, lhs, rhs, *out);
-    NpuGemmRequest request = DecodeRequest(attributes, backend, axes, lhs, rhs, out);
+    NpuGemmRequest request =
+        DecodeRequest(attributes, backend, axes, lhs, rhs, lhs_number, rhs_number, out);
     call->Describe(axes, request.parts);
     Driver& driver = OpenDriver(backend, std::string(attributes.device),
                                 std::string(attributes.design_key));
@@ -164,13 +181,24 @@ auto PackBinding() {
           .Ret<ffi::BufferR1<ffi::U32>>());  // (PackedOperandWords(rows, k),)
 }
 
-template <typename Attributes>
-auto GemmBinding() {
-  return BindAttributes<Attributes>(ffi::Ffi::Bind()
-                                        .Ctx<ffi::ThreadPool>()
-                                        .Arg<ffi::AnyBuffer>()    // lhs, in any order
-                                        .Arg<ffi::AnyBuffer>()    // rhs, in any order
-                                        .Ret<ffi::AnyBuffer>());  // out, in any order
+auto HostBinding() {
+  return BindAttributes<ProductAttributes>(
+      ffi::Ffi::Bind()
+          .Ctx<ffi::ThreadPool>()
+          .Arg<ffi::AnyBuffer>()    // lhs, in any order
+          .Arg<ffi::AnyBuffer>()    // rhs, in any order
+          .Ret<ffi::AnyBuffer>());  // out, in any order
+}
+
+auto NpuBinding() {
+  return BindAttributes<NpuAttributes>(
+      ffi::Ffi::Bind()
+          .Ctx<ffi::ThreadPool>()
+          .Arg<ffi::AnyBuffer>()    // lhs, in any order
+          .Arg<ffi::AnyBuffer>()    // rhs, in any order
+          .Arg<ValueNumber>()       // of lhs
+          .Arg<ValueNumber>()       // of rhs
+          .Ret<ffi::AnyBuffer>());  // out, in any order
 }
 
 }  // namespace
@@ -181,16 +209,21 @@ auto GemmBinding() {
 extern "C" {
 XLA_FFI_Error* xdna_gemm_host(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_pack_host(XLA_FFI_CallFrame* call_frame);
+XLA_FFI_Error* xdna_value_number(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_npu(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 }
 #pragma GCC visibility pop
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_host, jax_npu::kGemmHost,
-                              jax_npu::GemmBinding<jax_npu::ProductAttributes>());
+                              jax_npu::HostBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_pack_host, jax_npu::kPackHost,
                               jax_npu::PackBinding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_value_number, jax_npu::kValueNumber,
+                              jax_npu::ffi::Ffi::Bind()
+                                  .Arg<jax_npu::ffi::AnyBuffer>()
+                                  .Ret<jax_npu::ValueNumber>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::kGemmNpu<jax_npu::kNpuTarget>,
-                              jax_npu::GemmBinding<jax_npu::NpuAttributes>());
+                              jax_npu::NpuBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::kGemmNpu<jax_npu::kSimTarget>,
-                              jax_npu::GemmBinding<jax_npu::NpuAttributes>());
+                              jax_npu::NpuBinding());

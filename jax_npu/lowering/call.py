@@ -11,6 +11,7 @@ from jax_npu.lowering.attributes import Attributes, npu_attributes, product_attr
 from jax_npu.lowering.packing import pack_constants
 from jax_npu.lowering.settings import Settings
 from jax_npu.lowering.small_products import is_left_to_xla, stock_product
+from jax_npu.lowering.value_numbers import value_number
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from jax_npu.runtime.target import DRIVERS
@@ -56,7 +57,8 @@ def gemm_call(
 ) -> jax.Array:
     """The contraction `spec` of lhs and rhs, as a call of `xdna_gemm_<backend>`.
 
-    On the host, a product that costs less than its call is a stock dot.
+    On the host, a product that costs less than its call is a stock dot. On an NPU, the
+    call takes the numbers of lhs and rhs as well.
 
     Args:
       constant: whether lhs and whether rhs stays the same over a loop around the call.
@@ -84,7 +86,8 @@ def gemm_call(
         attributes |= _on_npu(axes, len(pairs), backend, settings)
     elif len(pairs) == 1 and not is_symbolic:
         lhs, rhs = pack_constants(lhs, rhs, spec, constant)
-    out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, **attributes)
+    numbers = [value_number(lhs), value_number(rhs)] if backend in DRIVERS else []
+    out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, *numbers, **attributes)
     return out
 
 

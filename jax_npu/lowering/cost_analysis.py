@@ -21,6 +21,11 @@ _CALL = re.compile(
     r'custom_call_target="xdna_gemm_\w+".*',
     re.MULTILINE,
 )
+# A call for the number of an operand of a product. It accesses nothing.
+_NUMBER = 'custom_call_target="xdna_value_number"'
+_FREE: dict[str, float] = dict.fromkeys(
+    ("flops", "bytes accessed", "bytes accessed0{}", "bytes accessedout{}"), 0.0
+)
 _RULE = re.compile(r"sdy\.op_sharding_rule<.*?\{(.*?)\}")
 _UNKNOWN = -1.0  # what XLA counts for a call
 _TIME = "optimal_seconds"  # by XLA's model of the CPU, which only calls bring in
@@ -41,12 +46,14 @@ def _wrap(stage: Any, as_text: Callable[[Any], str | None]) -> None:
         costs = stock(self)
         if not isinstance(costs, dict) or "flops" not in costs:
             return costs
-        products = list(_costs(as_text(self) or ""))
-        if not products:
+        text = as_text(self) or ""
+        calls = [*_costs(text), *[_FREE] * text.count(_NUMBER)]
+        if not calls:
             return costs
         added = {
-            name: costs.get(name, 0.0) + sum(p[name] - _UNKNOWN for p in products)
-            for name in products[0]
+            name: costs.get(name, 0.0)
+            + sum(call[name] - _UNKNOWN for call in calls if name in call)
+            for name in calls[0]
         }
         known = {k: v for k, v in costs.items() if k != _TIME or v >= 0}
         return known | added
@@ -61,16 +68,17 @@ def _costs(text: str) -> Iterator[dict[str, float]]:
         for name, dtype, sizes in _ARRAY.findall(text)
     }
     for call in _CALL.finditer(text):
-        names = [_name(operand) for operand in call["operands"].split(", ")[:2]]
-        lhs, rhs, out = (arrays[name] for name in (*names, call["out"]))
+        names = [_name(operand) for operand in call["operands"].split(", ")]
+        lhs, rhs, out = (arrays[name] for name in (*names[:2], call["out"]))
         num_bytes = [_num_bytes(*array) for array in (lhs, rhs, out)]
+        numbers = range(2, len(names))  # of lhs and rhs, on an NPU
         yield {
             "flops": 2 * _num_multiply_adds(call[0], (lhs[1], rhs[1], out[1])),
             "bytes accessed": sum(num_bytes),
             "bytes accessed0{}": num_bytes[0],
             "bytes accessed1{}": num_bytes[1],
             "bytes accessedout{}": num_bytes[2],
-        }
+        } | {f"bytes accessed{i}{{}}": 0 for i in numbers}
 
 
 def _name(operand: str) -> str:

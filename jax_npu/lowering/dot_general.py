@@ -116,7 +116,7 @@ def _lower_transpose(stock: Any, ctx: Any, x: Any, *, permutation: Any) -> Any:
         value.type.has_static_shape for value in (*call.operands, *call.results)
     ):
         return stock(ctx, x, permutation=permutation)  # sizes are symbols of an export
-    lhs, rhs = call.operands
+    lhs, rhs = list(call.operands)[:2]  # an NPU's has numbers of them, too
     spec = product["spec"]
     product["spec"] = Spec(
         spec.lhs, spec.rhs, "".join(spec.out[d] for d in permutation)

@@ -18,6 +18,9 @@ class Counters:
     calls: int  # products that succeeded
     flops: int  # theirs: 2 b m k n, times the passes that `precision` asks for
     packed_bytes: int  # operands into a kernel's or the array's layout, with rounding
+    packed_images: int  # images of operands that were packed for an NPU
+    reused_images: int  # those that an earlier product of the same value had packed
+    reused_bytes: int  # what packing these would have read and written
     converted_bytes: int  # where only the dtype changes
     copied_bytes: int  # where data only moves: results out of tiles or images
     call_ns: int  # wall time in which at least one call ran

@@ -100,6 +100,13 @@ WATCHDOG_SECONDS = Variable(
     default="120",
     reader="xla_ffi/base/environment.h",
 )
+IMAGE_CACHE_MB = Variable(
+    "JAX_NPU_IMAGE_CACHE_MB",
+    "MB of packed operands that an NPU keeps for other products of the same values; "
+    "0 keeps none",
+    default="512",
+    reader="xla_ffi/base/environment.h",
+)
 HOST_ISA = Variable(
     "JAX_NPU_HOST_ISA",
     "instruction set of the host GEMM",

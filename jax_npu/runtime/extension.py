@@ -12,7 +12,7 @@ from xdna.find_library import find_library
 LIBRARY = "libxla_ffi.so"
 GEMM_TARGETS = ("xdna_gemm_host", "xdna_gemm_npu", "xdna_gemm_sim")
 ADAMW_TARGET = "jax_npu_adamw"
-TARGETS = (*GEMM_TARGETS, "xdna_pack_host", ADAMW_TARGET)
+TARGETS = (*GEMM_TARGETS, "xdna_pack_host", "xdna_value_number", ADAMW_TARGET)
 
 
 def library_path(name: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 from mutations import BF16, F32, MUTATIONS, Array, Call, flip_bits
 
 from jax_npu.contraction import Spec, out_shape
-from jax_npu.lowering import attributes, packing, plans
+from jax_npu.lowering import attributes, packing, plans, value_numbers
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import designs, extension
 
@@ -109,11 +109,11 @@ def sim_programs():
             check=check,
             strict=True,
         )
-        made.append(
-            product(
-                subscripts, lhs, rhs, passes=passes, target="xdna_gemm_sim", **on_npu
-            )
+        call = product(
+            subscripts, lhs, rhs, passes=passes, target="xdna_gemm_sim", **on_npu
         )
+        numbers = [Array((value_numbers.WORDS,), np.dtype(np.uint32))] * 2
+        made.append(replace(call, operands=(*call.operands, *numbers)))
     return made
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jax_npu.contraction import Spec
 from jax_npu.lowering import attributes, plans
+from jax_npu.lowering.value_numbers import value_number
 from jax_npu.runtime import designs, extension
 
 TARGET = "xdna_gemm_sim"
@@ -35,4 +36,7 @@ def multiply(**changes):
     """A product of ones through the custom call, with some attributes changed."""
     ones = jnp.ones(SHAPE)
     result = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
-    return call(TARGET, result, ones, ones, **(npu_gemm_attributes() | changes))
+    numbers = [value_number(ones)] * 2
+    return call(
+        TARGET, result, ones, ones, *numbers, **(npu_gemm_attributes() | changes)
+    )

@@ -12,6 +12,7 @@ import pytest
 import jax_npu
 from jax_npu.jax_private import hashable
 from jax_npu.lowering import attributes, packing
+from jax_npu.lowering.value_numbers import value_number
 
 from . import npu_call
 
@@ -48,7 +49,8 @@ def call_pack(**changed):
 def call_npu(**changed):
     ones = jnp.ones(npu_call.SHAPE)
     result = jax.ShapeDtypeStruct(npu_call.SHAPE, jnp.float32)
-    return npu_call.call(npu_call.TARGET, result, ones, ones, **changed)
+    numbers = [value_number(ones)] * 2
+    return npu_call.call(npu_call.TARGET, result, ones, ones, *numbers, **changed)
 
 
 # How each target is called, and the attributes that it takes.

@@ -17,6 +17,9 @@ struct Counters {
   Counter calls{0};            // calls that succeeded
   Counter flops{0};            // 2 b m k n, times the passes
   Counter packed_bytes{0};     // packing and rounding for a kernel or the array
+  Counter packed_images{0};    // images for the array that were packed
+  Counter reused_images{0};    // those that an earlier product had packed
+  Counter reused_bytes{0};     // what packing these would have read and written
   Counter converted_bytes{0};  // changes of nothing but the dtype
   Counter copied_bytes{0};     // copies of values as they are
   Counter call_ns{0};          // wall time in which at least one call ran

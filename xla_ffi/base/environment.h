@@ -4,7 +4,10 @@
 #ifndef JAX_NPU_XLA_FFI_BASE_ENVIRONMENT_H_
 #define JAX_NPU_XLA_FFI_BASE_ENVIRONMENT_H_
 
+#include <cstdint>
 #include <cstdlib>
+#include <sstream>
+#include <stdexcept>
 
 namespace jax_npu {
 
@@ -18,10 +21,31 @@ constexpr char kHostIsaVariable[] = "JAX_NPU_HOST_ISA";
 constexpr char kWatchdogVariable[] = "JAX_NPU_WATCHDOG_SECONDS";
 constexpr double kDefaultWatchdogSeconds = 120;
 
+// MB (2^20 bytes) of images that are kept for other products of the same values; 0
+// keeps none. Read at every product.
+constexpr char kImageCacheVariable[] = "JAX_NPU_IMAGE_CACHE_MB";
+constexpr int64_t kDefaultImageCacheMb = 512;
+
 // The value of a variable, or null where it is unset or empty.
 inline const char* ReadVariable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr || *value == '\0' ? nullptr : value;
+}
+
+// The number that a variable holds, or the default where it is unset. Throws
+// std::runtime_error for another value than a number in that range.
+inline double ReadNumber(const char* name, double default_value, double smallest,
+                         double largest) {
+  const char* text = ReadVariable(name);
+  if (text == nullptr) return default_value;
+  char* end = nullptr;
+  const double number = std::strtod(text, &end);
+  if (*end == '\0' && number >= smallest && number <= largest) return number;
+  std::ostringstream message;
+  message.precision(10);
+  message << name << " must be a number from " << smallest << " to " << largest
+          << ", got '" << text << "'; correct or unset it";
+  throw std::runtime_error(message.str());
 }
 
 }  // namespace jax_npu

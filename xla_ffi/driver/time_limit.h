@@ -5,9 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
-#include <stdexcept>
-#include <string>
 
 #include "xla_ffi/base/environment.h"
 
@@ -17,16 +14,8 @@ namespace jax_npu {
 // Throws std::runtime_error for another value than a time that XRT takes; for 0 it
 // would wait forever.
 inline std::chrono::milliseconds MaxRunTime() {
-  double seconds = kDefaultWatchdogSeconds;
-  if (const char* text = ReadVariable(kWatchdogVariable)) {
-    char* end = nullptr;
-    seconds = std::strtod(text, &end);
-    if (*end != '\0' || !(seconds >= 0.001 && seconds <= 1e6)) {
-      throw std::runtime_error(std::string(kWatchdogVariable) +
-                               " must be a number from 0.001 to 1000000, got '" + text +
-                               "'; correct or unset it");
-    }
-  }
+  const double seconds =
+      ReadNumber(kWatchdogVariable, kDefaultWatchdogSeconds, 0.001, 1e6);
   return std::chrono::milliseconds(static_cast<int64_t>(1000 * seconds));
 }
 

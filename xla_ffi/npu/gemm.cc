@@ -1,5 +1,6 @@
 #include "xla_ffi/npu/gemm.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include "xla_ffi/base/npu_events.h"
 #include "xla_ffi/npu/fallback.h"
 #include "xla_ffi/npu/gate.h"
+#include "xla_ffi/npu/images/image_key.h"
 #include "xla_ffi/npu/images/images.h"
 #include "xla_ffi/npu/judge.h"
 #include "xla_ffi/npu/loaded_images.h"
@@ -19,20 +21,24 @@
 namespace jax_npu {
 namespace {
 
-// The windows of a run's images, and what they take on the device.
-struct RunWindows {
-  ImageWindow a, b;
-  ResultWindow c;
-  size_t c_bytes() const { return c.size() * sizeof(float); }
-  size_t num_bytes() const { return a.num_bytes() + b.num_bytes() + c_bytes(); }
-};
-
-RunWindows WindowsOf(const NpuPlan& plan, const NpuRun& run) {
+RunWindows WindowsOf(const NpuPlan& plan, const Contraction& contraction,
+                     const NpuRun& run) {
   const int64_t m = run.grid[1] * plan.block_m, n = run.grid[2] * plan.block_n;
   const int64_t row = run.start[1] * plan.block_m;
   const int64_t column = run.start[2] * plan.block_n;
-  return {{run.start[0], run.grid[0], row, m, plan.padded_k},
-          {run.start[0], run.grid[0], column, n, plan.padded_k},
+  const auto operand = [&](const ImageLayout& layout, int64_t first, int64_t left,
+                           int64_t multiple, int64_t in_blocks) -> ImageWindow {
+    const int64_t rounded = (left + multiple - 1) / multiple * multiple;
+    const int64_t size = std::min(rounded, in_blocks);
+    return {run.start[0],
+            run.grid[0],
+            first,
+            size,
+            plan.padded_k,
+            NumPastEnd(layout, size, plan.padded_k, {plan.block_m, plan.block_n})};
+  };
+  return {operand(plan.a, row, contraction.m.size() - row, plan.m_multiple, m),
+          operand(plan.b, column, contraction.n.size() - column, plan.n_multiple, n),
           {run.start[0], run.grid[0], row, m, column, n}};
 }
 
@@ -49,6 +55,28 @@ std::vector<Bf16Choice> Choices(const PartPairs& parts,
   return choices;
 }
 
+ImageSource SourceOf(const NpuGemmRequest& request, bool is_a) {
+  const Contraction& contraction = request.contraction;
+  const Group &batch = contraction.batch, &k = contraction.k,
+              &free = is_a ? contraction.m : contraction.n;
+  Offsets Group::* const offsets = is_a ? &Group::lhs : &Group::rhs;
+  const ImageLayout& layout = is_a ? request.plan.a : request.plan.b;
+  std::vector<Bf16Choice> parts =
+      Choices(request.parts,
+              is_a ? &PartPairs::value_type::first : &PartPairs::value_type::second);
+  ImageKey key =
+      KeyOfOperand(is_a ? request.lhs_value : request.rhs_value,
+                   {batch.loops, free.loops, k.loops, is_a ? &Axis::lhs : &Axis::rhs},
+                   parts, layout);
+  return {is_a ? request.lhs : request.rhs,
+          batch.*offsets,
+          free.*offsets,
+          k.*offsets,
+          std::move(parts),
+          layout,
+          std::move(key)};
+}
+
 // One product while its runs are on the NPU. Their tasks share it; it ends with the
 // last of them.
 class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
@@ -58,18 +86,8 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
       : driver_(driver),
         queue_(QueueOf(driver, request.backend)),
         request_(std::move(request)),
-        a_{request_.lhs,
-           request_.contraction.batch.lhs,
-           request_.contraction.m.lhs,
-           request_.contraction.k.lhs,
-           Choices(request_.parts, &PartPairs::value_type::first),
-           request_.plan.a},
-        b_{request_.rhs,
-           request_.contraction.batch.rhs,
-           request_.contraction.n.rhs,
-           request_.contraction.k.rhs,
-           Choices(request_.parts, &PartPairs::value_type::second),
-           request_.plan.b},
+        a_(SourceOf(request_, true)),
+        b_(SourceOf(request_, false)),
         loaded_a_(driver_, queue_, kA),
         loaded_b_(driver_, queue_, kB),
         done_(std::move(done)),
@@ -98,7 +116,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
  private:
   void SubmitRun(const NpuRun& run, const uint32_t* words,
                  const ParallelLoop& parallel) {
-    const RunWindows windows = WindowsOf(request_.plan, run);
+    const RunWindows windows = WindowsOf(request_.plan, request_.contraction, run);
     TheGate().Enter(windows.num_bytes());
     try {
       queue_.Submit(MakeTask(run, words, windows, parallel));
@@ -125,9 +143,8 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     NpuTask task;
     task.run = {words, static_cast<size_t>(run.num_words), buffers};
     task.self_test = request_.check.self_test;
-    task.finish = [self = shared_from_this(), buffers = std::move(buffers),
-                   window = windows.c,
-                   is_checked] { return self->Finish(buffers, window, is_checked); };
+    task.finish = [self = shared_from_this(), buffers = std::move(buffers), windows,
+                   is_checked] { return self->Finish(buffers, windows, is_checked); };
     task.done = [self = shared_from_this(), num_bytes = windows.num_bytes(), shape,
                  is_checked](std::exception_ptr error) {
       TheGate().Leave(num_bytes);
@@ -148,12 +165,12 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
 
   // Takes the result; returns false where it is checked and wrong. A mistake in an
   // earlier result has this one checked too; only the sentinel is then missing.
-  bool Finish(const RunBuffers& buffers, const ResultWindow& window, bool was_chosen) {
-    buffers[kC]->SyncFromDevice(window.size() * sizeof(float));
+  bool Finish(const RunBuffers& buffers, const RunWindows& windows, bool was_chosen) {
+    buffers[kC]->SyncFromDevice(windows.c_bytes());
     const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
                                            queue_.health().IsSuspicious());
     if (is_checked) {
-      std::string mistake = JudgeRun(request_, buffers, window, queue_.health());
+      std::string mistake = JudgeRun(request_, buffers, windows, queue_.health());
       if (!mistake.empty()) {
         const std::lock_guard<std::mutex> lock(mutex_);
         mistake_ = std::move(mistake);
@@ -161,7 +178,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
       }
     }
     const auto* c = reinterpret_cast<const float*>(buffers[kC]->data());
-    UnpackResult(c, window, request_.contraction, request_.out, kSerialLoop);
+    UnpackResult(c, windows.c, request_.contraction, request_.out, kSerialLoop);
     return true;
   }
 
@@ -212,6 +229,7 @@ void NpuGemm(Driver& driver, NpuGemmRequest request, const ParallelLoop& paralle
     request.contraction = SwapOperands(std::move(request.contraction));
     request.parts = SwapOperands(std::move(request.parts));
     std::swap(request.lhs, request.rhs);
+    std::swap(request.lhs_value, request.rhs_value);
   }
   request.parts = OrderParts(std::move(request.parts), request.contraction, request.lhs,
                              request.rhs);

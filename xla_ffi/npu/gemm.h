@@ -38,6 +38,7 @@ struct NpuGemmRequest {
   Contraction contraction;
   PartPairs parts;
   Operand lhs, rhs;
+  int64_t lhs_value, rhs_value;  // their numbers, see value_numbers.h
   Result out;
   CheckPolicy check;
   // A hash of the product's sizes, types and orders: the first run of each is checked.

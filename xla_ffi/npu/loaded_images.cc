@@ -6,7 +6,10 @@
 #include <string>
 #include <thread>
 
+#include "xla_ffi/base/counters.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/npu/images/image_cache.h"
+#include "xla_ffi/npu/images/image_key.h"
 
 namespace jax_npu {
 namespace {
@@ -26,6 +29,7 @@ std::shared_ptr<NpuBuffer> Allocate(Driver& driver, NpuQueue& queue,
       ReportEvent(&NpuEvents::retries,
                   std::string(error.what()) + "; it is tried again");
     }
+    queue.images().DropIdle();
     queue.Drain(kMaxDrain);
     std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
   }
@@ -35,12 +39,29 @@ std::shared_ptr<NpuBuffer> LoadedImage::Load(const ImageSource& source,
                                              const ImageWindow& window,
                                              const ParallelLoop& parallel) {
   if (buffer_ && window_ == window) return buffer_;
-  buffer_ = Allocate(driver_, queue_, argument_, window.num_bytes());
+  bool is_new = false;
+  const auto make = [&] {
+    is_new = true;
+    return Pack(source, window, parallel);
+  };
+  buffer_ = queue_.images().Find(KeyOfWindow(source.key, source.layout, window),
+                                 window.num_bytes(), MaxCachedBytes(), make);
   window_ = window;
-  PackOperandImage(source, window, reinterpret_cast<uint16_t*>(buffer_->data()),
-                   parallel);
-  buffer_->SyncToDevice(window.num_bytes());
+  if (!is_new) {
+    Count(TheCounters().reused_images, 1);
+    Count(TheCounters().reused_bytes, PackedBytes(source, window));
+  }
   return buffer_;
+}
+
+std::shared_ptr<NpuBuffer> LoadedImage::Pack(const ImageSource& source,
+                                             const ImageWindow& window,
+                                             const ParallelLoop& parallel) {
+  auto buffer = Allocate(driver_, queue_, argument_, window.num_bytes());
+  PackOperandImage(source, window, reinterpret_cast<uint16_t*>(buffer->data()),
+                   parallel);
+  buffer->SyncToDevice(window.num_bytes());
+  return buffer;
 }
 
 }  // namespace jax_npu

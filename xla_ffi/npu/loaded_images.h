@@ -16,8 +16,9 @@ namespace jax_npu {
 // The array's arguments, by the position of their buffer in a run.
 enum NpuArgument { kA = 0, kB = 1, kC = 2 };
 
-// A buffer of the device. If there is no memory, waits for other runs to give theirs
-// back and tries again; throws what the driver throws after the last attempt.
+// A buffer of the device. If there is no memory, drops images that are kept for other
+// products, waits for other runs to give theirs back, and tries again; throws what the
+// driver throws after the last attempt.
 std::shared_ptr<NpuBuffer> Allocate(Driver& driver, NpuQueue& queue,
                                     NpuArgument argument, size_t num_bytes);
 
@@ -27,14 +28,17 @@ class LoadedImage {
   LoadedImage(Driver& driver, NpuQueue& queue, NpuArgument argument)
       : driver_(driver), queue_(queue), argument_(argument) {}
 
-  // Packs a window of the operand and copies it to the device, unless it was the last
-  // one and is still there.
+  // A window of the operand, on the device. It is packed unless it was the last one, or
+  // an earlier product has packed it.
   std::shared_ptr<NpuBuffer> Load(const ImageSource& source, const ImageWindow& window,
                                   const ParallelLoop& parallel);
 
   void Forget() { buffer_ = nullptr; }
 
  private:
+  std::shared_ptr<NpuBuffer> Pack(const ImageSource& source, const ImageWindow& window,
+                                  const ParallelLoop& parallel);
+
   Driver& driver_;
   NpuQueue& queue_;
   const NpuArgument argument_;

@@ -184,6 +184,7 @@ void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
 
 void NpuQueue::Reset() {
   driver_.Reset();
+  images_.Drop();  // they lie in the context that is gone
   context_is_tested_ = false;
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "xla_ffi/driver/driver.h"
+#include "xla_ffi/npu/images/image_cache.h"
 #include "xla_ffi/npu/verify/health.h"
 #include "xla_ffi/npu/verify/self_test.h"
 
@@ -47,6 +48,7 @@ class NpuQueue {
   NpuQueue(Driver& driver, const char* backend);
 
   NpuHealth& health() { return health_; }
+  ImageCache& images() { return images_; }
 
   // Throws std::runtime_error in a child of the process that made the queue.
   void RequireItsProcess() const;
@@ -76,6 +78,7 @@ class NpuQueue {
 
   Driver& driver_;
   NpuHealth health_;
+  ImageCache images_;
   const int process_;  // the process that the thread belongs to
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -7,6 +7,7 @@
 // small whole numbers, whose products are exact. If a result is wrong, the program
 // prints one line and exits with 1; else it prints "right" and the counts of events.
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -43,8 +44,9 @@ jax_npu::NpuPlan ReadPlan(std::istream& file, std::vector<uint32_t>& words) {
   jax_npu::NpuPlan plan;
   size_t num_runs, num_words = 0;
   int64_t image_tile;
-  file >> plan.block_m >> plan.block_n >> plan.padded_k >> image_tile >>
-      plan.a.k_is_rows >> plan.b.k_is_rows >> plan.swapped >> num_runs;
+  file >> plan.block_m >> plan.block_n >> plan.padded_k >> plan.m_multiple >>
+      plan.n_multiple >> image_tile >> plan.a.k_is_rows >> plan.b.k_is_rows >>
+      plan.swapped >> num_runs;
   plan.a.is_tiled = plan.b.is_tiled = image_tile != 0;
   for (size_t i = 0; i < num_runs; ++i) {
     jax_npu::NpuRun run;
@@ -82,6 +84,8 @@ std::vector<float> RandomMatrix(int64_t size, std::mt19937& random) {
   return matrix;
 }
 
+std::atomic<int64_t> latest_value{0};
+
 std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& random) {
   const auto a = RandomMatrix(p.m * p.k, random), b = RandomMatrix(p.k * p.n, random);
   std::vector<float> c(p.m * p.n, NAN);
@@ -97,6 +101,8 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
        {{0, 0}},
        {a.data(), DType::kF32},
        {b.data(), DType::kF32},
+       ++latest_value,
+       ++latest_value,
        {c.data(), DType::kF32},
        {jax_npu::CheckMode::kAlways, true, jax_npu::NpuArithmetic::kF32, p.self_test},
        0,

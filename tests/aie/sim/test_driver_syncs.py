@@ -89,11 +89,11 @@ def link(folder, objects, packing):
 
 
 def as_numbers(plan):
-    """The plan's seven numbers, its number of runs, their numbers, and all words."""
+    """The plan's nine numbers, its number of runs, their numbers, and all words."""
     names = "run_starts", "run_grids", "run_num_words", "words"
     starts, grids, counts, words = (plan[name].val for name in names)
-    head = "block_m", "block_n", "padded_k", "image_tile"
-    head += "a_k_is_rows", "b_k_is_rows", "swapped"
+    head = "block_m", "block_n", "padded_k", "m_multiple", "n_multiple"
+    head += "image_tile", "a_k_is_rows", "b_k_is_rows", "swapped"
     runs = np.column_stack([starts, grids, counts])
     return [*(int(plan[name]) for name in head), len(runs), *runs.flat, *words]
 

@@ -10,6 +10,7 @@ from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
     HOST_ISA,
+    IMAGE_CACHE_MB,
     SIM_ARITHMETIC,
     SIM_CHECKS,
     STRESS_SECONDS,
@@ -58,6 +59,7 @@ def test_a_default_is_the_first_choice_or_described(variable):
     ("variable", "pattern"),
     [
         (WATCHDOG_SECONDS, r"kDefaultWatchdogSeconds = (\w+);"),
+        (IMAGE_CACHE_MB, r"kDefaultImageCacheMb = (\w+);"),
         (SIM_CHECKS, r'"JAX_NPU_SIM_CHECKS", "(\w+)"'),
         (STRESS_SECONDS, r'"JAX_NPU_STRESS_SECONDS", "(\w+)"'),
     ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jax_npu
+from jax_npu.runtime.environment import IMAGE_CACHE_MB
 
 # Faults of a run that the device reports.
 REPORTED = ["timeout", "abort", "error", "evicted"]
@@ -257,8 +258,11 @@ def test_what_is_needed_by_several_runs_fails_and_succeeds_as_a_whole(
     assert events("retries") >= num_aborts
 
 
-def test_what_was_made_for_a_program_serves_its_later_calls(virtual_xrt, rng):
+def test_what_was_made_for_a_program_serves_its_later_calls(
+    virtual_xrt, rng, monkeypatch
+):
     """Context, buffers (by size) and instructions (by shape) are not made again."""
+    monkeypatch.setenv(IMAGE_CACHE_MB.name, "0")  # else images keep some of them
     shapes = [(70, 90, 300), (90, 300, 70), (256, 64, 256), (33, 64, 128)]
     operands = [
         [rng.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n))]
@@ -303,8 +307,10 @@ assert jax_npu.npu_events()["retries"] == 1
     assert done.returncode == 0, done.stderr
 
 
-def test_threads_and_buffers_do_not_grow(virtual_xrt, product):
-    for _ in range(3):
+@pytest.mark.parametrize("cache_mb", ["0", "1"])
+def test_threads_and_buffers_do_not_grow(virtual_xrt, product, monkeypatch, cache_mb):
+    monkeypatch.setenv(IMAGE_CACHE_MB.name, cache_mb)
+    for _ in range(10):  # enough to fill the cache of images
         product()
     threads, buffers = threading.active_count(), virtual_xrt.num_buffers
     native = len(os.listdir("/proc/self/task"))

@@ -186,6 +186,14 @@ def two_run_self_test():
             "has blocks of 264 x .*, which are not tiles of 16",
         ),
         (
+            {"plan": tiles(plan, m_multiple=np.int64(40))},
+            "rounds m and n up to multiples of 40 and 64, which are not tiles of 32",
+        ),
+        (
+            {"plan": plan(n_multiple=np.int64(0))},
+            "rounds m and n up to multiples of 64 and 0;",
+        ),
+        (
             {"plan": tiles(plan, padded_k=np.int64(72))},
             "and k = 72, which are not tiles of 16",
         ),

@@ -44,7 +44,8 @@ def queue_main(build):
     names = "arithmetic", "check", "decoded_rows", "health"
     more = "known_products", "self_test"
     sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
-    sources += ["base/npu_events.cc", "npu/images/layout.cc", "npu/queue.cc"]
+    images = "npu/images/image_cache.cc", "npu/images/layout.cc"
+    sources += ["base/npu_events.cc", *images, "npu/queue.cc"]
     return build("npu/queue_main", *sources)
 
 

@@ -14,15 +14,6 @@ constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 32 
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
-// Bytes read and written. Padding is written, not read.
-int64_t PackedBytes(const ImageSource& source, const ImageWindow& window) {
-  const int64_t num_free = std::clamp<int64_t>(
-      static_cast<int64_t>(source.free.size()) - window.first, 0, window.size);
-  const int64_t num_read =
-      window.num_batches * num_free * source.k.size() * source.parts.size();
-  return num_read * NumBytes(source.operand.dtype) + window.num_bytes();
-}
-
 // A result in bf16 is converted, one in f32 is only copied.
 void CountUnpacked(int64_t num_elements, DType dtype) {
   Count(
@@ -109,9 +100,35 @@ void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel
 
 }  // namespace
 
+int64_t NumPastEnd(const ImageLayout& layout, int64_t num_free, int64_t num_k,
+                   std::initializer_list<int64_t> blocks) {
+  if (!layout.is_tiled) return 0;
+  const int64_t num_rows = layout.k_is_rows ? num_k : num_free;
+  const int64_t num_columns = layout.k_is_rows ? num_free : num_k;
+  int64_t num_past_end = 0;
+  for (const int64_t block : blocks) {
+    const auto past = [block](int64_t size) { return (block - size % block) % block; };
+    // Rows of tiles follow each other, and in them columns of tiles.
+    num_past_end = std::max(
+        {num_past_end, past(num_rows) * num_columns, past(num_columns) * kImageTile});
+  }
+  return num_past_end;
+}
+
+int64_t PackedBytes(const ImageSource& source, const ImageWindow& window) {
+  const int64_t num_free = std::clamp<int64_t>(
+      static_cast<int64_t>(source.free.size()) - window.first, 0, window.size);
+  const int64_t num_read =
+      window.num_batches * num_free * source.k.size() * source.parts.size();
+  return num_read * NumBytes(source.operand.dtype) + window.num_bytes();
+}
+
 void PackOperandImage(const ImageSource& source, const ImageWindow& window,
                       uint16_t* image, const ParallelLoop& parallel) {
+  Count(TheCounters().packed_images, 1);
   Count(TheCounters().packed_bytes, PackedBytes(source, window));
+  std::fill_n(image + window.num_batches * window.size * window.padded_k,
+              window.num_past_end, 0);
   const bool k_is_rows = source.layout.k_is_rows;
   const int64_t num_rows = k_is_rows ? window.padded_k : window.size;
   const int64_t num_columns = k_is_rows ? window.size : window.padded_k;

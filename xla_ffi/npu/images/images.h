@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 #include "xla_ffi/base/contraction.h"
@@ -22,6 +23,7 @@ struct ImageSource {
   const Offsets &batch, &free, &k;
   std::vector<Bf16Choice> parts;  // one pass over k for each, one after the other
   ImageLayout layout;
+  std::vector<int64_t> key;  // see KeyOfOperand
 };
 
 // The part of an operand that a run needs: a range of the batch, a range of the free
@@ -30,9 +32,10 @@ struct ImageWindow {
   int64_t first_batch, num_batches;
   int64_t first, size;  // the range of the free dimension, with padding
   int64_t padded_k;
+  int64_t num_past_end;  // elements that runs read past the last of the image
 
   size_t num_bytes() const {
-    return num_batches * size * padded_k * NumBytes(DType::kBF16);
+    return (num_batches * size * padded_k + num_past_end) * NumBytes(DType::kBF16);
   }
   bool operator==(const ImageWindow& other) const {
     return first_batch == other.first_batch && num_batches == other.num_batches &&
@@ -40,7 +43,16 @@ struct ImageWindow {
   }
 };
 
-// Rounds a window of an operand to bf16, part by part along k, and pads it with zeros.
+// The elements past the end of an image that are read by products whose free dimension
+// is either of the image's, in whole blocks of these sizes.
+int64_t NumPastEnd(const ImageLayout& layout, int64_t num_free, int64_t num_k,
+                   std::initializer_list<int64_t> blocks);
+
+// The bytes that packing reads and writes. Padding is written, not read.
+int64_t PackedBytes(const ImageSource& source, const ImageWindow& window);
+
+// Rounds a window of an operand to bf16, part by part along k, and pads it with zeros,
+// which also follow the image.
 void PackOperandImage(const ImageSource& source, const ImageWindow& window,
                       uint16_t* image, const ParallelLoop& parallel);
 
