@@ -1,7 +1,10 @@
-// Buffers that nobody uses, kept for the next run: to make one takes long.
+// Buffers that nobody uses, kept for the next run: to make one takes long, its pages
+// above all.
 
 #ifndef JAX_NPU_XLA_FFI_DRIVER_IDLE_BUFFERS_H_
 #define JAX_NPU_XLA_FFI_DRIVER_IDLE_BUFFERS_H_
+
+#include <unistd.h>
 
 #include <cstddef>
 #include <iterator>
@@ -17,6 +20,14 @@ inline size_t RoundUpSize(size_t num_bytes) {
   size_t step = 4096;  // a page
   while (8 * step < num_bytes) step *= 2;
   return (num_bytes + step - 1) / step * step;
+}
+
+// What may lie idle: an eighth of the machine's memory. A training step's buffers are
+// less, so that it makes them once; where memory is short, they are dropped.
+inline size_t MaxIdleBytes() {
+  static const size_t max_bytes = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) / 8 *
+                                  static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return max_bytes;
 }
 
 // A pool of buffers, each in one of the device's memories. `Buffer` has a size() in
@@ -44,7 +55,7 @@ class IdleBuffers {
       const std::lock_guard<std::mutex> lock(mutex_);
       idle_.push_front({memory, std::move(buffer)});
     }
-    Drop(kMaxBytes);
+    Drop(MaxIdleBytes());
   }
 
   // Keeps the latest buffers, up to that many bytes.
@@ -61,8 +72,6 @@ class IdleBuffers {
   }
 
  private:
-  static constexpr size_t kMaxBytes = size_t{64} << 20;
-
   struct Idle {
     int memory;
     Buffer buffer;
