@@ -58,10 +58,9 @@ KERNELS = {
         *WARNINGS,
         "-DNDEBUG",
         "-ffunction-sections",
-        "-DDIM_M=64",
-        "-DDIM_K=64",
+        "-DDIM_M=16",
+        "-DDIM_K=128",
         "-DDIM_N=64",
-        "-DDIM_PARTS=2",
         "-I",
         "{mlir_aie}/include",
         "-c",
@@ -76,10 +75,9 @@ KERNELS = {
         *WARNINGS,
         "-DNDEBUG",
         "-ffunction-sections",
-        "-DDIM_M=64",
+        "-DDIM_M=16",
         "-DDIM_K=64",
         "-DDIM_N=96",
-        "-DDIM_PARTS=2",
         "-DMMUL_8X8X8",
         "-DAIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16",
         "-I",
@@ -247,7 +245,7 @@ def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     assert (folder / "design.mlir").read_text() == design_text(gemm_array(device))
     artifact = read_artifact(folder, device)
     assert artifact.device == device
-    assert artifact.tile == {"npu1": (64, 64, 64), "npu2": (64, 64, 96)}[device]
+    assert artifact.tile == {"npu1": (64, 128, 64), "npu2": (64, 64, 96)}[device]
     assert artifact.versions == {
         "jax-npu": metadata.version("jax-npu"),
         "mlir-aie": "1.3.4",

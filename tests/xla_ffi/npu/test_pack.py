@@ -253,7 +253,7 @@ def test_images_lie_as_the_plan_says_and_not_as_the_operands(
 
 def from_tiles(image, rows, columns):
     """(batch, rows, columns) of an image in tiles."""
-    x = image.reshape(-1, rows // 32, columns // 32, 4, 4, 8, 8)
+    x = image.reshape(-1, rows // 16, columns // 16, 2, 2, 8, 8)
     return np.einsum("zRCrcxy->zRrxCcy", x).reshape(-1, rows, columns)
 
 
