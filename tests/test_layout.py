@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = {
     *("__main__.py", "backend.py", "export.py", "sample.py", "train.py"),
     *("bench/command.py", "bench/jax_trainer.py", "training/step.py"),
+    "training/optimizer.py",
     *("bench/energy.py", "training/energy.py"),
     *("bench/chart.py", "bench/report.py", "bench/results.py"),
 }
