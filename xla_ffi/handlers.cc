@@ -82,14 +82,23 @@ constexpr auto kValueNumber = [](ffi::AnyBuffer,
   }
 };
 
+// The number of an operand; without numbers it is a value that no product had before.
+int64_t NumberOf(const ffi::RemainingArgs& numbers, size_t operand) {
+  if (numbers.size() == 0) return NextValueNumber();
+  const auto number = numbers.get<ValueNumber>(operand);
+  if (number.has_value()) return DecodeNumber(*number);
+  throw std::invalid_argument("the numbers of both operands are required: " +
+                              number.error().message());
+}
+
 constexpr char kNpuTarget[] = "xdna_gemm_npu", kSimTarget[] = "xdna_gemm_sim";
 
 // A product on the NPU, as the queue takes it. The request keeps nothing that XLA
 // passes but the addresses of the operands and the result.
 NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backend,
                              const Axes& axes, const ffi::AnyBuffer& lhs,
-                             const ffi::AnyBuffer& rhs, const ValueNumber& lhs_number,
-                             const ValueNumber& rhs_number,
+                             const ffi::AnyBuffer& rhs,
+                             const ffi::RemainingArgs& numbers, int64_t execution,
                              ffi::Result<ffi::AnyBuffer>& out) {
   NpuPlan plan = DecodePlan(attributes.plan);
   PartPairs parts = DecodeParts(attributes);
@@ -104,8 +113,9 @@ NpuGemmRequest DecodeRequest(const NpuAttributes& attributes, const char* backen
           std::move(parts),
           DecodeOperand(lhs),
           DecodeOperand(rhs),
-          DecodeNumber(lhs_number),
-          DecodeNumber(rhs_number),
+          NumberOf(numbers, 0),
+          NumberOf(numbers, 1),
+          execution,
           DecodeResult(out),
           DecodeCheck(attributes),
           ShapeOf(attributes, lhs, rhs, *out),
@@ -148,10 +158,10 @@ class Completion {
 // Packs and returns; the future is available when the NPU has computed. Of what XLA
 // passes, only the memory of the operands and of the result lives that long.
 template <const char* target>
-constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
-                             ffi::AnyBuffer rhs, ValueNumber lhs_number,
-                             ValueNumber rhs_number, ffi::Result<ffi::AnyBuffer> out,
-                             const auto&... values) -> ffi::Future {
+constexpr auto kGemmNpu =
+    [](ffi::ThreadPool pool, ffi::RunId execution, ffi::AnyBuffer lhs,
+       ffi::AnyBuffer rhs, ffi::RemainingArgs numbers, ffi::Result<ffi::AnyBuffer> out,
+       const auto&... values) -> ffi::Future {
   JAX_NPU_CALL_BEGINS();
   const char* backend = target == kSimTarget ? "sim" : "npu";
   const auto call = std::make_shared<GemmCall>(backend);
@@ -161,8 +171,8 @@ constexpr auto kGemmNpu = [](ffi::ThreadPool pool, ffi::AnyBuffer lhs,
   try {
     const auto attributes = CollectAttributes<NpuAttributes>(values...);
     const Axes axes = DecodeAxes(attributes, lhs, rhs, *out);
-    NpuGemmRequest request =
-        DecodeRequest(attributes, backend, axes, lhs, rhs, lhs_number, rhs_number, out);
+    NpuGemmRequest request = DecodeRequest(attributes, backend, axes, lhs, rhs, numbers,
+                                           execution.run_id, out);
     call->Describe(axes, request.parts);
     Driver& driver = OpenDriver(backend, std::string(attributes.device),
                                 std::string(attributes.design_key));
@@ -194,10 +204,10 @@ auto NpuBinding() {
   return BindAttributes<NpuAttributes>(
       ffi::Ffi::Bind()
           .Ctx<ffi::ThreadPool>()
+          .Ctx<ffi::RunId>()
           .Arg<ffi::AnyBuffer>()    // lhs, in any order
           .Arg<ffi::AnyBuffer>()    // rhs, in any order
-          .Arg<ValueNumber>()       // of lhs
-          .Arg<ValueNumber>()       // of rhs
+          .RemainingArgs()          // the numbers of lhs and rhs, or none
           .Ret<ffi::AnyBuffer>());  // out, in any order
 }
 

@@ -86,7 +86,8 @@ def gemm_call(
         attributes |= _on_npu(axes, len(pairs), backend, settings)
     elif len(pairs) == 1 and not is_symbolic:
         lhs, rhs = pack_constants(lhs, rhs, spec, constant)
-    numbers = [value_number(lhs), value_number(rhs)] if backend in DRIVERS else []
+    shared = (lhs, rhs) if settings.shares_images else ()
+    numbers = map(value_number, shared)
     out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, *numbers, **attributes)
     return out
 

@@ -17,6 +17,7 @@ from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
     HOST_ISA,
+    IMAGE_CACHE_MB,
     SIM_ARITHMETIC,
     SMALL_PRODUCTS,
     STRICT,
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
       host_isa: the host's instruction set, for which operands are packed.
       small_products: `xla` or `call`, of the host; see `small_products.py`.
       machine: see `npu_machine`; jax lowers again for another one.
+      shares_images: whether products of one value share its image on an NPU.
     """
 
     device: str = ""
@@ -46,6 +48,7 @@ class Settings(NamedTuple):
     host_isa: str = ""
     small_products: str = ""
     machine: str = ""
+    shares_images: bool = False
 
 
 def current_settings(backend: str) -> Settings:
@@ -54,7 +57,10 @@ def current_settings(backend: str) -> Settings:
     Raises:
       ValueError: for a value that a variable does not have.
     """
-    variables = (CHECK, DEVICE, HOST_ISA, SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT)
+    variables = (
+        *(CHECK, DEVICE, HOST_ISA, IMAGE_CACHE_MB),
+        *(SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT),
+    )
     values = (variable.get() for variable in variables)
     return _settings(backend, npu_machine(backend), *values)
 
@@ -69,7 +75,12 @@ def _settings(backend: str, machine: str, *environment: str) -> Settings:
     device = npu_device(backend)
     arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
     strict = STRICT.choose() == "1"
-    return Settings(device, arithmetic, CHECK.choose(), strict, machine=machine)
+    shares_images = IMAGE_CACHE_MB.get() != "0"
+    return Settings(
+        *(device, arithmetic, CHECK.choose(), strict),
+        machine=machine,
+        shares_images=shares_images,
+    )
 
 
 def expected_arithmetic(arithmetic: str) -> str:

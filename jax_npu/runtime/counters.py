@@ -18,14 +18,14 @@ class Counters:
     calls: int  # products that succeeded
     flops: int  # theirs: 2 b m k n, times the passes that `precision` asks for
     packed_bytes: int  # operands into a kernel's or the array's layout, with rounding
-    packed_images: int  # images of operands that were packed for an NPU
-    reused_images: int  # those that an earlier product of the same value had packed
-    reused_bytes: int  # what packing these would have read and written
     converted_bytes: int  # where only the dtype changes
     copied_bytes: int  # where data only moves: results out of tiles or images
     call_ns: int  # wall time in which at least one call ran
     pack_ns: int  # thread time of packing
     multiply_ns: int  # thread time of multiplying; 0 for an NPU, which is no thread
+    packed_images: int = 0  # images of operands that were packed for an NPU
+    reused_images: int = 0  # those that an earlier product of the same value had packed
+    reused_bytes: int = 0  # what packing these would have read and written
     optimizer_bytes: int = 0  # of parameters, gradients and moments, by `jax_npu.adamw`
     optimizer_ns: int = 0  # thread time of its updates
 

@@ -74,7 +74,8 @@ ImageSource SourceOf(const NpuGemmRequest& request, bool is_a) {
           k.*offsets,
           std::move(parts),
           layout,
-          std::move(key)};
+          std::move(key),
+          request.execution};
 }
 
 // One product while its runs are on the NPU. Their tasks share it; it ends with the

@@ -39,6 +39,7 @@ struct NpuGemmRequest {
   PartPairs parts;
   Operand lhs, rhs;
   int64_t lhs_value, rhs_value;  // their numbers, see value_numbers.h
+  int64_t execution;             // XLA's number of this execution of the program
   Result out;
   CheckPolicy check;
   // A hash of the product's sizes, types and orders: the first run of each is checked.

@@ -45,7 +45,8 @@ std::shared_ptr<NpuBuffer> LoadedImage::Load(const ImageSource& source,
     return Pack(source, window, parallel);
   };
   buffer_ = queue_.images().Find(KeyOfWindow(source.key, source.layout, window),
-                                 window.num_bytes(), MaxCachedBytes(), make);
+                                 source.execution, window.num_bytes(), MaxCachedBytes(),
+                                 make);
   window_ = window;
   if (!is_new) {
     Count(TheCounters().reused_images, 1);

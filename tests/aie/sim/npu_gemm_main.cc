@@ -103,6 +103,7 @@ std::string Multiply(jax_npu::Driver& driver, const Problem& p, std::mt19937& ra
        {b.data(), DType::kF32},
        ++latest_value,
        ++latest_value,
+       0,  // the execution
        {c.data(), DType::kF32},
        {jax_npu::CheckMode::kAlways, true, jax_npu::NpuArithmetic::kF32, p.self_test},
        0,

@@ -245,7 +245,7 @@ def written(hlo: dict[str, Instruction], size: int) -> list[Instruction]:
 
 
 def gemms(hlo: dict[str, Instruction]) -> list[Instruction]:
-    return [i for i in hlo.values() if 'custom_call_target="xdna_' in i.line]
+    return [i for i in hlo.values() if 'custom_call_target="xdna_gemm_' in i.line]
 
 
 def transposed_operands(hlo: dict[str, Instruction]) -> list[str]:

@@ -187,11 +187,11 @@ def two_run_self_test():
         ),
         (
             {"plan": tiles(plan, m_multiple=np.int64(40))},
-            "rounds m and n up to multiples of 40 and 64, which are not tiles of 32",
+            "rounds m and n up to multiples of 40 and 128, which are not tiles of 16",
         ),
         (
             {"plan": plan(n_multiple=np.int64(0))},
-            "rounds m and n up to multiples of 64 and 0;",
+            "rounds m and n up to multiples of 128 and 0;",
         ),
         (
             {"plan": tiles(plan, padded_k=np.int64(72))},

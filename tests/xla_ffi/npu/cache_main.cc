@@ -53,8 +53,10 @@ void Ask(jax_npu::ImageCache& cache, int num_asks, int num_keys, size_t max_byte
     const int64_t key = below(num_keys);
     const bool fails = chance > 0 && below(chance) == 0;
     if (chance > 0 && below(chance) == 0) cache.Drop();
+    // With failures, threads are of different executions, too.
+    const int64_t execution = chance > 0 ? below(3) : 0;
     try {
-      const auto image = cache.Find({key}, kImageBytes, max_bytes, [&] {
+      const auto image = cache.Find({key}, execution, kImageBytes, max_bytes, [&] {
         std::this_thread::sleep_for(std::chrono::microseconds(below(200)));
         if (fails) throw std::runtime_error("no memory");
         ++counts.made;

@@ -59,7 +59,7 @@ class Checks:
 
     def run_is_found(self, rule, a, b, c, seed):
         arithmetic, is_confirmed = RULES[rule]
-        sizes = np.array([1, *a.shape, b.shape[1]], np.int64)
+        sizes = np.array([1, *a.shape, b.shape[1], *c.shape], np.int64)
         a, b = (np.ascontiguousarray(x, BF16) for x in (a, b))
         c = np.ascontiguousarray(c, np.float32)
         found = self.library.find_mistake(

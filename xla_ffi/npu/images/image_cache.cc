@@ -15,8 +15,9 @@ size_t MaxCachedBytes() {
   return static_cast<size_t>(megabytes * (1 << 20));
 }
 
-std::shared_ptr<NpuBuffer> ImageCache::Find(const ImageKey& key, size_t num_bytes,
-                                            size_t max_bytes, const Make& make) {
+std::shared_ptr<NpuBuffer> ImageCache::Find(const ImageKey& key, int64_t execution,
+                                            size_t num_bytes, size_t max_bytes,
+                                            const Make& make) {
   std::shared_ptr<Image> image;
   {
     Images dropped;  // destroyed after the lock is released
@@ -24,8 +25,9 @@ std::shared_ptr<NpuBuffer> ImageCache::Find(const ImageKey& key, size_t num_byte
     if (auto buffer = WaitFor(key, lock)) return buffer;
     // Before the new one is made, so that it takes the memory of those dropped.
     dropped = DropOldest(max_bytes - std::min(num_bytes, max_bytes));
+    DropStale(execution, num_bytes, dropped);
     if (num_bytes_ + num_bytes <= max_bytes) {
-      image = std::make_shared<Image>(Image{key, num_bytes, nullptr});
+      image = std::make_shared<Image>(Image{key, execution, num_bytes, nullptr});
       images_.push_front(image);
       places_[key] = images_.begin();
       num_bytes_ += num_bytes;
@@ -87,11 +89,29 @@ ImageCache::Images ImageCache::DropOldest(size_t max_bytes) {
       next = oldest;
       continue;
     }
-    num_bytes_ -= (*oldest)->num_bytes;
-    places_.erase((*oldest)->key);
-    dropped.splice(dropped.end(), images_, oldest);
+    MoveTo(dropped, oldest);
   }
   return dropped;
+}
+
+void ImageCache::DropStale(int64_t execution, size_t num_bytes, Images& dropped) {
+  size_t num_dropped = 0;
+  for (auto next = images_.end(); next != images_.begin() && num_dropped < num_bytes;) {
+    const auto oldest = std::prev(next);
+    if ((*oldest)->execution == execution) return;  // so are most that were used later
+    if (!(*oldest)->is_idle()) {
+      next = oldest;
+      continue;
+    }
+    num_dropped += (*oldest)->num_bytes;
+    MoveTo(dropped, oldest);
+  }
+}
+
+void ImageCache::MoveTo(Images& dropped, Images::iterator image) {
+  num_bytes_ -= (*image)->num_bytes;
+  places_.erase((*image)->key);
+  dropped.splice(dropped.end(), images_, image);
 }
 
 // Unless it is forgotten already.

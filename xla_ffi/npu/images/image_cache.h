@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
@@ -21,7 +22,8 @@ namespace jax_npu {
 // std::runtime_error for another value than a size.
 size_t MaxCachedBytes();
 
-// The images that were used last. Any thread may use it.
+// The images that were used last. Those of earlier executions of a program are of no
+// use any more, and give way first. Any thread may use it.
 class ImageCache {
  public:
   using Make = std::function<std::shared_ptr<NpuBuffer>()>;
@@ -31,9 +33,10 @@ class ImageCache {
   // no image.
   //
   // Keeps at most max_bytes, of which images in use are never dropped; one that does
-  // not fit beside them is not kept.
-  std::shared_ptr<NpuBuffer> Find(const ImageKey& key, size_t num_bytes,
-                                  size_t max_bytes, const Make& make);
+  // not fit beside them is not kept. `execution` is XLA's number of the execution that
+  // asks.
+  std::shared_ptr<NpuBuffer> Find(const ImageKey& key, int64_t execution,
+                                  size_t num_bytes, size_t max_bytes, const Make& make);
 
   // Drops images that no product uses.
   void DropIdle();
@@ -43,6 +46,7 @@ class ImageCache {
  private:
   struct Image {
     const ImageKey key;
+    const int64_t execution;
     const size_t num_bytes;
     std::shared_ptr<NpuBuffer> buffer;  // null while it is being made
     bool has_failed = false;
@@ -56,6 +60,9 @@ class ImageCache {
   std::shared_ptr<NpuBuffer> WaitFor(const ImageKey& key,
                                      std::unique_lock<std::mutex>& lock);
   Images DropOldest(size_t max_bytes);
+  // Drops images of other executions, of so many bytes together if there are as many.
+  void DropStale(int64_t execution, size_t num_bytes, Images& dropped);
+  void MoveTo(Images& dropped, Images::iterator image);
   void Forget(const std::shared_ptr<Image>& image);
 
   std::mutex mutex_;

@@ -24,6 +24,7 @@ struct ImageSource {
   std::vector<Bf16Choice> parts;  // one pass over k for each, one after the other
   ImageLayout layout;
   std::vector<int64_t> key;  // see KeyOfOperand
+  int64_t execution;         // XLA's number of the execution that reads it
 };
 
 // The part of an operand that a run needs: a range of the batch, a range of the free
