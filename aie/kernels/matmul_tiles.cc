@@ -4,13 +4,13 @@
 // A stored matrix X (rows, cols) lies in tiles of 16x16, and a tile in blocks of 8x8:
 // [rows/16][cols/16][2][2][8][8]. One image serves as either operand in either order;
 // only this kernel knows which. The tiles of A (m, k) come as [k/16][m/16], those of B
-// (k, n) as [k/16][n/16]. A tile of A holds (m, k), or (k, m) if A is transposed; a tile
-// of B holds (k, n), or (n, k). C is that of matmul.cc, [m/r][n/t][r][t], and so is the
-// order of the sums: blocks of 8 k, ascending. All begin on 32 bytes.
+// (k, n) as [k/16][n/16]. A tile of A holds (m, k), or (k, m) if A is transposed; a
+// tile of B holds (k, n), or (n, k). C is that of matmul.cc, [m/r][n/t][r][t], and so
+// is the order of the sums: blocks of 8 k, ascending. All begin on 32 bytes.
 //
 // DIM_M, DIM_K and DIM_N are the sizes of a call. Without them, only the template is
-// compiled. With MMUL_8X8X8, the matrix instruction has that shape instead of AIE2's own
-// 4x8x4.
+// compiled. With MMUL_8X8X8, the matrix instruction has that shape instead of AIE2's
+// own 4x8x4.
 #include <aie_api/aie.hpp>
 
 // Arrays of blocks stay in registers only if all loops over them are unrolled.
@@ -77,8 +77,8 @@ KERNEL_INLINE void LoadColumns(
   }
 }
 
-// C += A B for m rows, or C = A B if `is_first`, with m, k and n multiples of 16. `Mmul`
-// is an aie::mmul.
+// C += A B for m rows, or C = A B if `is_first`, with m, k and n multiples of 16.
+// `Mmul` is an aie::mmul.
 template <typename Mmul, bool a_transposed, bool b_transposed>
 inline void MatmulTiles(const bfloat16* __restrict a, const bfloat16* __restrict b,
                         float* __restrict c, unsigned m, unsigned k, unsigned n,
