@@ -72,13 +72,14 @@ def _costs(text: str) -> Iterator[dict[str, float]]:
         lhs, rhs, out = (arrays[name] for name in (*names[:2], call["out"]))
         num_bytes = [_num_bytes(*array) for array in (lhs, rhs, out)]
         numbers = range(2, len(names))  # of lhs and rhs, on an NPU
-        yield {
+        costs: dict[str, float] = {
             "flops": 2 * _num_multiply_adds(call[0], (lhs[1], rhs[1], out[1])),
             "bytes accessed": sum(num_bytes),
             "bytes accessed0{}": num_bytes[0],
             "bytes accessed1{}": num_bytes[1],
             "bytes accessedout{}": num_bytes[2],
-        } | {f"bytes accessed{i}{{}}": 0 for i in numbers}
+        }
+        yield costs | {f"bytes accessed{i}{{}}": 0.0 for i in numbers}
 
 
 def _name(operand: str) -> str:

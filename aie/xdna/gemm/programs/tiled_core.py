@@ -87,7 +87,8 @@ class _TiledCore:
 
         def step(number: SSAValue, ab: list[SSAValue]) -> list[SSAValue]:
             ends = _Ends(equal(number, index(0)), equal(number, last))
-            return self._step(ends, orders, *ab, c_half)
+            a_half, b_half = ab
+            return self._step(ends, orders, a_half, b_half, c_half)
 
         a, b = counted_loop(k_steps, [a, b], step)
         return [a, b, other(c_half)]
