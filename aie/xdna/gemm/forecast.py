@@ -2,8 +2,8 @@
 
 A run begins with its launch, the controller's words and the first tiles, and ends with
 the last block of C. In between, whatever takes longest sets the pace: cores, streams,
-shims' runs of bytes, DDR. The virtual NPU, which executes all of it, agrees within 10%, with row-major slices of four k tiles
-within 11%.
+shims' runs of bytes, DDR. The virtual NPU, which executes all of it, agrees within 10%;
+with row-major slices of four k tiles, within 11%.
 """
 
 import math
