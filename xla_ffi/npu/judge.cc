@@ -33,8 +33,8 @@ std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
       {reinterpret_cast<const uint16_t*>(buffers[kA]->data()),
        reinterpret_cast<const uint16_t*>(buffers[kB]->data()),
        reinterpret_cast<const float*>(buffers[kC]->data()), windows.c.num_batches,
-       windows.a.size, padded_k, windows.b.size, request.plan.a, request.plan.b,
-       windows.c.num_rows, windows.c.num_columns},
+       windows.c.num_rows, padded_k, windows.c.num_columns, request.plan.a,
+       request.plan.b, windows.a.size, windows.b.size},
       health.Rule(request.check.expected, padded_k), ++seed);
   if (mistake.empty()) {
     health.CountRight();

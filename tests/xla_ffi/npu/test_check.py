@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import jax_npu
+from xdna.gemm.array import IMAGE_TILE
 
 from .expected_images import in_tiles
 
@@ -36,7 +37,10 @@ SOME_LAYOUTS = [ROWS, (False, False, False), (True, False, True), (False, True, 
 
 @pytest.fixture
 def find(library):
-    """A function that describes the mistake in c = a (B, m, k) b (B, k, n), or ""."""
+    """A function that describes the mistake in c = a (B, m, k) b (B, k, n), or "".
+
+    Where c is larger, the array has read on past what is stored of a and b.
+    """
 
     def find(a, b, c, seed=0, arithmetic="f32", layout=ROWS, is_confirmed=False):
         (batch, m, k), n = a.shape, b.shape[2]
@@ -44,12 +48,13 @@ def find(library):
         a = a.swapaxes(1, 2) if a_k_is_rows else a
         b = b if b_k_is_rows else b.swapaxes(1, 2)
         a, b = (in_tiles(x) if is_tiled else x for x in (a, b))
+        past_end = k * (c.shape[1] + c.shape[2] - m - n)
+        a, b = (np.pad(x.reshape(-1), (0, past_end)) for x in (a, b))
         a, b = (np.ascontiguousarray(x, ml_dtypes.bfloat16) for x in (a, b))
         c = np.ascontiguousarray(c, np.float32)
+        sizes = np.array([batch, c.shape[1], k, c.shape[2], m, n], np.int64)
         return library.find_mistake(
-            *map(
-                address, (a, b, c, np.array([batch, m, k, n, *c.shape[1:]], np.int64))
-            ),
+            *map(address, (a, b, c, sizes)),
             (ctypes.c_int * 3)(*layout),
             arithmetic.encode(),
             int(is_confirmed),
@@ -66,6 +71,35 @@ def operands(seed, batch=BATCH, m=M, k=K, n=N):
         for shape in ((batch, m, k), (batch, k, n))
     )
     return a, b, (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
+
+
+def read_on(x, k_is_rows):
+    """(B, free, k) and as many free indices more, as the array reads them in tiles.
+
+    After the free indices of a tile of k come those of the next one, or all those of
+    the next batch entry; zeros follow the last.
+    """
+    batch, free, k = x.shape
+    if k_is_rows:
+        following = x.swapaxes(1, 2).reshape(batch * k, free)[IMAGE_TILE:]
+        following = np.pad(following, ((0, IMAGE_TILE), (0, 0)))
+        following = following.reshape(batch, k, free).swapaxes(1, 2)
+    else:
+        following = np.concatenate([x[1:], np.zeros_like(x[:1])])
+    return np.concatenate([x, following], 1)
+
+
+@pytest.mark.parametrize("layout", [one for one in LAYOUTS if one[2]])
+def test_what_the_array_computes_past_the_operands_is_checked(find, layout):
+    a, b, _ = operands(7, 2, 32, 64, 48)
+    whole_a = read_on(a, layout[0])
+    whole_b = read_on(b.swapaxes(1, 2), layout[1]).swapaxes(1, 2)
+    c = whole_a @ whole_b
+    assert find(a, b, c, layout=layout) == ""
+    for entry, row, column in ((0, 40, 3), (1, 5, 70), (0, 63, 95)):
+        wrong = c.copy()
+        wrong[entry, row, column] += 100
+        assert f"element ({row}, {column})" in find(a, b, wrong, layout=layout)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

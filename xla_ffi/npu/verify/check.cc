@@ -262,7 +262,7 @@ std::string FindUnwritten(const float* c, int64_t size) {
 
 std::string FindMistake(const GemmImages& images, const CheckRule& rule,
                         uint64_t seed) {
-  const int64_t size = images.batch * images.c_rows * images.c_columns;
+  const int64_t size = images.batch * images.m * images.n;
   std::string mistake = FindUnwritten(images.c, size);
   if (!mistake.empty()) return mistake;
   for (int64_t entry = 0; entry < images.batch; ++entry) {

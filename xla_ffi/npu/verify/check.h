@@ -35,20 +35,24 @@ struct CheckRule {
 // explains no difference. If not, bfp16 may be off by its step.
 CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k);
 
-// The images of a run: a (batch, m, k) and b (batch, k, n) in bf16, which lie as their
-// layouts say; c (batch, c_rows, c_columns) in f32, row-major. Its first m rows and n
-// columns are the product, what the others hold means nothing.
+// The images of a run: a (batch, stored_m, k) and b (batch, k, stored_n) in bf16, which
+// lie as their layouts say; c (batch, m, n) in f32, row-major. Where m or n is larger
+// than what is stored, the array reads on, and so does the check.
 struct GemmImages {
   const uint16_t *a, *b;
   const float* c;
   int64_t batch, m, k, n;
   ImageLayout a_layout, b_layout;
-  int64_t c_rows, c_columns;
+  int64_t stored_m, stored_n;
 
-  OperandImage A(int64_t entry) const { return {a + entry * m * k, m, k, a_layout}; }
-  OperandImage B(int64_t entry) const { return {b + entry * k * n, n, k, b_layout}; }
+  OperandImage A(int64_t entry) const {
+    return {a + entry * stored_m * k, stored_m, k, a_layout};
+  }
+  OperandImage B(int64_t entry) const {
+    return {b + entry * k * stored_n, stored_n, k, b_layout};
+  }
   const float* RowOfC(int64_t entry, int64_t row) const {
-    return c + (entry * c_rows + row) * c_columns;
+    return c + (entry * m + row) * n;
   }
 };
 

@@ -21,7 +21,7 @@ RowOfA DecodedRowsOfA::Row(int64_t row) {
   const int64_t num_k = image_.num_k;
   if (row < read_.first || row >= read_.first + read_.size) {
     const int64_t first = row / kImageBlock * kImageBlock;
-    read_ = {first, std::min(kImageBlock, image_.num_free - first)};
+    read_ = {first, std::min(kImageBlock, num_rows_ - first)};
     rows_ = ReadAlongK(image_, read_, {0, num_k}, scratch_.data());
   }
   const uint16_t* a = rows_.data + (row - read_.first) * rows_.stride;  // (k,)

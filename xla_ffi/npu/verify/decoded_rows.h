@@ -32,12 +32,16 @@ struct RowOfA {
 class DecodedRowsOfA {
  public:
   DecodedRowsOfA(const GemmImages& images, int64_t entry, const CheckRule& rule)
-      : image_(images.A(entry)), rule_(rule), scratch_(kImageBlock * images.k) {}
+      : image_(images.A(entry)),
+        num_rows_(images.m),
+        rule_(rule),
+        scratch_(kImageBlock * images.k) {}
 
   RowOfA Row(int64_t row);
 
  private:
   const OperandImage image_;
+  const int64_t num_rows_;
   const CheckRule rule_;
   std::vector<uint16_t> scratch_;
   Range read_{0, 0};  // the rows in rows_
