@@ -6,7 +6,6 @@ import optax
 import jax_npu
 from gpt2_flax.model import Params
 from gpt2_flax.train_flags import TrainConfig
-from jax_npu.optimizer.clipping import clip_by_global_norm
 
 BETAS = (0.9, 0.95)  # GPT-3 paper, appendix B; nanoGPT and llm.c follow it
 END_OF_COSINE = 0.1  # of the peak learning rate, same source
@@ -20,7 +19,7 @@ def optimizer_of(config: TrainConfig) -> optax.GradientTransformation:
 
 def make_optimizer(
     schedule: optax.Schedule, weight_decay: float, max_grad_norm: float
-) -> optax.GradientTransformation:
+) -> jax_npu.AdamW:
     """Clipping first, then AdamW, as in nanoGPT; an array's update is one pass."""
     b1, b2 = BETAS
     return jax_npu.adamw(
@@ -37,11 +36,7 @@ def make_optaxs_optimizer(
     schedule: optax.Schedule, weight_decay: float, max_grad_norm: float
 ) -> optax.GradientTransformation:
     """The same of optax's transformations, with the same state."""
-    b1, b2 = BETAS
-    return optax.chain(
-        clip_by_global_norm(max_grad_norm),
-        optax.adamw(schedule, b1, b2, weight_decay=weight_decay, mask=decayed),
-    )
+    return make_optimizer(schedule, weight_decay, max_grad_norm).stock()
 
 
 def make_schedule(lr: float, warmup_steps: int, steps: int) -> optax.Schedule:

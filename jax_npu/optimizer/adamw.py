@@ -7,7 +7,7 @@ size. XLA:CPU takes 10 for optax's, since a loop of its writes one result.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import optax
@@ -39,7 +39,11 @@ class AdamW(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
         function has to return them in the order of its arguments: jax pairs arrays of
         one shape in order, and XLA copies each that it has to write elsewhere.
         """
-        return _step(self.hyperparameters, grads, state, params, applies=True)
+        return _Step(self.hyperparameters, grads, state, params, True).take()
+
+    def stock(self) -> optax.GradientTransformation:
+        """The same of optax's own transformations, with the same state."""
+        return self.hyperparameters.stock()
 
     def left_to_optax(self, params: Tree) -> dict[str, str]:
         """The arrays that optax's own operations update, each with the reason.
@@ -100,7 +104,7 @@ def adamw(
     def update(
         grads: Tree, state: optax.OptState, params: Tree = None, **_: Any
     ) -> tuple[Tree, optax.OptState]:
-        return _step(chosen, grads, state, params, applies=False)
+        return _Step(chosen, grads, state, params, False).take()
 
     optimizer = AdamW(chosen.stock().init, update)
     optimizer.hyperparameters = chosen
@@ -120,70 +124,62 @@ def apply_gradients(
     return optax.apply_updates(params, updates), state
 
 
-def _step(
-    chosen: Hyperparameters,
-    grads: Tree,
-    state: optax.OptState,
-    params: Tree,
-    applies: bool,
-) -> tuple[Tree, optax.OptState]:
-    """The new parameters, or the updates, and the new state."""
-    if params is None:
-        return _stock_step(chosen, grads, state, params, applies)  # raises
-    tree: Any = jax.tree.structure(grads)
-    reason = chosen.reason()
-    if jax.tree.structure(params) != tree:
-        reason = "parameters and gradients are of different structures"
-    if reason:
-        say_once(reason)
-        return _stock_step(chosen, grads, state, params, applies)
+class _Step(NamedTuple):
+    """One step, to the new parameters if it `applies`, else to their updates."""
 
-    adam, decay, rate = chosen.inner(state)
-    updated = _update_arrays(chosen, grads, state, params, applies)
-    out, mu, nu = (tree.unflatten(each[i] for each in updated) for i in range(3))
-    adam = adam._replace(count=optax.safe_increment(adam.count), mu=mu, nu=nu)
-    if callable(chosen.learning_rate):
-        rate = rate._replace(count=optax.safe_increment(rate.count))
-    return out, chosen.outer(state, (adam, decay, rate))
+    chosen: Hyperparameters
+    grads: Tree
+    state: optax.OptState
+    params: Tree
+    applies: bool
 
+    def take(self) -> tuple[Tree, optax.OptState]:
+        """The new parameters, or the updates, and the new state."""
+        chosen = self.chosen
+        if self.params is None:
+            return self._of_optax()  # raises
+        tree: Any = jax.tree.structure(self.grads)
+        reason = chosen.reason()
+        if jax.tree.structure(self.params) != tree:
+            reason = "parameters and gradients are of different structures"
+        if reason:
+            say_once(reason)
+            return self._of_optax()
 
-def _update_arrays(
-    chosen: Hyperparameters,
-    grads: Tree,
-    state: optax.OptState,
-    params: Tree,
-    applies: bool,
-) -> list[Updated]:
-    """What `update_array` returns, for every array; those that it lacks are optax's."""
-    adam, _, rate = chosen.inner(state)
-    tree: Any = jax.tree.structure(grads)
-    flatten = tree.flatten_up_to
-    arrays = list(zip(*map(flatten, (params, grads, adam.mu, adam.nu))))
-    reasons = [reason_of_arrays(*each) for each in arrays]
-    for reason in filter(None, reasons):
-        say_once(reason)
-    stock: list[Any] = [None] * len(arrays)
-    if any(reasons):  # XLA leaves out of it what is not taken
-        out, new_state = _stock_step(chosen, grads, state, params, applies)
-        new, *_ = chosen.inner(new_state)
-        stock = list(zip(*map(flatten, (out, new.mu, new.nu))))
-    scalars = chosen.scalars(grads, adam, rate).stacked()
-    return [
-        theirs
-        if reason
-        else update_array(scalars, *each, decays=decays, applies=applies)
-        for reason, theirs, decays, each in zip(
-            reasons, stock, chosen.decays(grads), arrays
-        )
-    ]
+        adam, decay, rate = chosen.inner(self.state)
+        updated = self._of_arrays()
+        out, mu, nu = (tree.unflatten(each[i] for each in updated) for i in range(3))
+        adam = adam._replace(count=optax.safe_increment(adam.count), mu=mu, nu=nu)
+        if callable(chosen.learning_rate):
+            rate = rate._replace(count=optax.safe_increment(rate.count))
+        return out, chosen.outer(self.state, (adam, decay, rate))
 
+    def _of_arrays(self) -> list[Updated]:
+        """What `update_array` returns, for every array; what it lacks is optax's."""
+        chosen, grads = self.chosen, self.grads
+        adam, _, rate = chosen.inner(self.state)
+        tree: Any = jax.tree.structure(grads)
+        flatten = tree.flatten_up_to
+        arrays = list(zip(*map(flatten, (self.params, grads, adam.mu, adam.nu))))
+        reasons = [reason_of_arrays(*each) for each in arrays]
+        for reason in filter(None, reasons):
+            say_once(reason)
+        stock: list[Any] = [None] * len(arrays)
+        if any(reasons):  # XLA leaves out of it what is not taken
+            out, new_state = self._of_optax()
+            new, *_ = chosen.inner(new_state)
+            stock = list(zip(*map(flatten, (out, new.mu, new.nu))))
+        scalars = chosen.scalars(grads, adam, rate).stacked()
+        return [
+            theirs
+            if reason
+            else update_array(scalars, *each, decays=decays, applies=self.applies)
+            for reason, theirs, decays, each in zip(
+                reasons, stock, chosen.decays(grads), arrays
+            )
+        ]
 
-def _stock_step(
-    chosen: Hyperparameters,
-    grads: Tree,
-    state: optax.OptState,
-    params: Tree,
-    applies: bool,
-) -> tuple[Tree, optax.OptState]:
-    updates, state = chosen.stock().update(grads, state, params)
-    return optax.apply_updates(params, updates) if applies else updates, state
+    def _of_optax(self) -> tuple[Tree, optax.OptState]:
+        optimizer, params = self.chosen.stock(), self.params
+        updates, state = optimizer.update(self.grads, self.state, params)
+        return optax.apply_updates(params, updates) if self.applies else updates, state
