@@ -25,7 +25,7 @@ bool IsZero(const void* data, int64_t num_words, uint32_t mask) {
   return AreZero(data, num_words, [=](uint32_t word) { return word & mask; });
 }
 
-// Of two bf16 in each word: an exponent of ones, plus one, carries into the sign.
+// A word has two bf16: an exponent of ones, plus one, carries into the sign.
 bool IsFinite(const void* data, int64_t num_words) {
   return AreZero(data, num_words, [](uint32_t word) {
     return ((word & 0x7F807F80) + 0x00800080) & 0x80008000;

@@ -96,7 +96,7 @@ def matrices(seed):
 
 
 def results(program, monkeypatch, cache_mb):
-    """Of two executions, on different operands."""
+    """Two executions on different operands."""
     monkeypatch.setenv(IMAGE_CACHE_MB.name, cache_mb)
     with jax_npu.backend("sim"):
         return [jax.tree.leaves(program(*matrices(seed))) for seed in (0, 1)]

@@ -7,8 +7,7 @@ from xdna.gemm.images import images_of
 from xdna.gemm.stream import image_bytes
 from xdna.gemm.tiling import Gemm, plan_of
 
-# Of GPT-2 124M: the head, a layer's weight, activations, a head of attention; and odd
-# ones.
+# GPT-2 124M's head, a layer's weight, activations, a head of attention; and odd ones.
 MATRICES = [(50257, 768), (768, 3072), (256, 768), (64, 64), (1, 768), (257, 1537)]
 OTHER = 200  # the size that the matrix lacks
 
