@@ -24,8 +24,13 @@ std::shared_ptr<NpuBuffer> ImageCache::Find(const ImageKey& key, int64_t executi
     std::unique_lock<std::mutex> lock(mutex_);
     if (auto buffer = WaitFor(key, lock)) return buffer;
     // Before the new one is made, so that it takes the memory of those dropped.
-    dropped = DropOldest(max_bytes - std::min(num_bytes, max_bytes));
-    DropStale(execution, num_bytes, dropped);
+    const size_t room = max_bytes - std::min(num_bytes, max_bytes);
+    DropWhile(dropped, [&](const Image&) { return num_bytes_ > room; });
+    // As much of other executions, which are oldest.
+    const size_t left = num_bytes_ - std::min(num_bytes, num_bytes_);
+    DropWhile(dropped, [&](const Image& image) {
+      return num_bytes_ > left && image.execution != execution;
+    });
     if (num_bytes_ + num_bytes <= max_bytes) {
       image = std::make_shared<Image>(Image{key, execution, num_bytes, nullptr});
       images_.push_front(image);
@@ -53,7 +58,7 @@ std::shared_ptr<NpuBuffer> ImageCache::Find(const ImageKey& key, int64_t executi
 void ImageCache::DropIdle() {
   Images dropped;
   const std::lock_guard<std::mutex> lock(mutex_);
-  dropped = DropOldest(0);
+  DropWhile(dropped, [](const Image&) { return true; });
 }
 
 void ImageCache::Drop() {
@@ -81,37 +86,19 @@ std::shared_ptr<NpuBuffer> ImageCache::WaitFor(const ImageKey& key,
   return nullptr;
 }
 
-ImageCache::Images ImageCache::DropOldest(size_t max_bytes) {
-  Images dropped;
-  for (auto next = images_.end(); next != images_.begin() && num_bytes_ > max_bytes;) {
+void ImageCache::DropWhile(Images& dropped, const Condition& goes_on) {
+  for (auto next = images_.end(); next != images_.begin();) {
     const auto oldest = std::prev(next);
-    if (!(*oldest)->is_idle()) {
+    const Image& image = **oldest;
+    if (!goes_on(image)) return;
+    if (!image.is_idle()) {
       next = oldest;
       continue;
     }
-    MoveTo(dropped, oldest);
+    num_bytes_ -= image.num_bytes;
+    places_.erase(image.key);
+    dropped.splice(dropped.end(), images_, oldest);
   }
-  return dropped;
-}
-
-void ImageCache::DropStale(int64_t execution, size_t num_bytes, Images& dropped) {
-  size_t num_dropped = 0;
-  for (auto next = images_.end(); next != images_.begin() && num_dropped < num_bytes;) {
-    const auto oldest = std::prev(next);
-    if ((*oldest)->execution == execution) return;  // so are most that were used later
-    if (!(*oldest)->is_idle()) {
-      next = oldest;
-      continue;
-    }
-    num_dropped += (*oldest)->num_bytes;
-    MoveTo(dropped, oldest);
-  }
-}
-
-void ImageCache::MoveTo(Images& dropped, Images::iterator image) {
-  num_bytes_ -= (*image)->num_bytes;
-  places_.erase((*image)->key);
-  dropped.splice(dropped.end(), images_, image);
 }
 
 // Unless it is forgotten already.

@@ -55,14 +55,13 @@ class ImageCache {
     bool is_idle() const { return buffer.use_count() == 1; }
   };
   using Images = std::list<std::shared_ptr<Image>>;
+  using Condition = std::function<bool(const Image&)>;
 
   // All are called with the mutex held.
   std::shared_ptr<NpuBuffer> WaitFor(const ImageKey& key,
                                      std::unique_lock<std::mutex>& lock);
-  Images DropOldest(size_t max_bytes);
-  // Drops images of other executions, of so many bytes together if there are as many.
-  void DropStale(int64_t execution, size_t num_bytes, Images& dropped);
-  void MoveTo(Images& dropped, Images::iterator image);
+  // From the oldest on, drops images that are idle, as long as the condition holds.
+  void DropWhile(Images& dropped, const Condition& goes_on);
   void Forget(const std::shared_ptr<Image>& image);
 
   std::mutex mutex_;
