@@ -212,6 +212,14 @@ const std::map<std::string, Case> kCases = {
        });
        for (auto& list : lists) list.wait();
      }},
+    {"five_commands_not_waited_for",
+     [](Product& p, auto&) {
+       std::vector<xrt::run> runs;
+       Print([&] {
+         for (int i = 0; i < 5; ++i) runs.push_back(p.Start());
+         return runs.back().state();
+       });
+     }},
     {"hang", [](Product& p, auto&) { Print([&] { return p.Start(p.hang).wait(); }); }},
     {"hang_waited_for_with_wait2",
      [](Product& p, auto&) {
