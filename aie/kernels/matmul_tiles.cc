@@ -1,5 +1,5 @@
-// matmul_tiles_bf16_f32: C += A B on tiles of one core, with A and B stored in image
-// tiles, each of them as it is or transposed. matmul_first_tiles_bf16_f32: C = A B.
+// matmul_tiles_bf16_f32: C = A B or C += A B on tiles of one core, with A and B stored
+// in image tiles, each of them as it is or transposed.
 //
 // A stored matrix X (rows, cols) lies in tiles of 16x16, and a tile in blocks of 8x8:
 // [rows/16][cols/16][2][2][8][8]. One image serves as either operand in either order;
@@ -129,16 +129,18 @@ inline void MatmulTiles(const bfloat16* __restrict a, const bfloat16* __restrict
 static_assert(DIM_M % 16 == 0 && DIM_K % 16 == 0 && DIM_N % 16 == 0,
               "m, k and n must be multiples of 16");
 
-// Bit 0 of `orders`: A is transposed; bit 1: B is.
-static void MultiplyTiles(const bfloat16* a, const bfloat16* b, float* c,
-                          int32_t orders, bool is_first) {
+// Bit 0 of `flags`: A is transposed; bit 1: B is; bit 2: the products begin C.
+extern "C" void matmul_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
+                                      int32_t flags) {
 #ifdef MMUL_8X8X8
   using Mmul = aie::mmul<8, 8, 8, bfloat16, bfloat16, accauto>;
 #else
   using Mmul = aie::mmul<4, 8, 4, bfloat16, bfloat16, accauto>;
 #endif
   ::aie::set_rounding(aie::rounding_mode::conv_even);
-  switch (orders) {
+  // One instance for each order: a core's 16 KB have no room for eight.
+  const bool is_first = flags & 4;
+  switch (flags & 3) {
     case 0:
       return MatmulTiles<Mmul, false, false>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
     case 1:
@@ -149,18 +151,4 @@ static void MultiplyTiles(const bfloat16* a, const bfloat16* b, float* c,
       return MatmulTiles<Mmul, true, true>(a, b, c, DIM_M, DIM_K, DIM_N, is_first);
   }
 }
-
-extern "C" {
-
-void matmul_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
-                           int32_t orders) {
-  MultiplyTiles(a, b, c, orders, false);
-}
-
-void matmul_first_tiles_bf16_f32(const bfloat16* a, const bfloat16* b, float* c,
-                                 int32_t orders) {
-  MultiplyTiles(a, b, c, orders, true);
-}
-
-}  // extern "C"
 #endif

@@ -24,11 +24,13 @@ from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from xdsl.dialects import func
 
 import jax_npu
 from jax_npu.runtime.cache import make_folder
 from jax_npu.runtime.designs import designs_folder
 from jax_npu.toolchain.compilers import (
+    KERNEL_NAMES,
     KERNELS_OBJECT,
     KERNELS_SOURCE,
     LOWERED_FILE,
@@ -40,7 +42,7 @@ from jax_npu.toolchain.compilers import (
     kernel_command,
     kernel_sources,
 )
-from jax_npu.toolchain.object_file import data_bytes
+from jax_npu.toolchain.object_file import data_bytes, program_bytes
 from xdna.check.whole_design import check_design
 from xdna.dialect.text import parse_module
 from xdna.gemm.array import GemmArray
@@ -149,7 +151,7 @@ def _make(build: Build, work: Path, console: Console) -> Path:
     )
     try:
         compile_kernels()
-        _check_constants(build, work)
+        _check_kernels(build, work)
         compile_array()
         return _collect(build, work)
     except (OSError, ValueError) as error:
@@ -159,14 +161,21 @@ def _make(build: Build, work: Path, console: Console) -> Path:
         raise OSError(f"{error}; the log is {kept}") from None
 
 
-def _check_constants(build: Build, work: Path) -> None:
-    """Compares the compiled kernels' constants with the room that cores leave them.
+def _check_kernels(build: Build, work: Path) -> None:
+    """Compares the compiled kernels' sizes with the room that cores leave them.
 
     Raises:
-      ValueError: if there is less, minutes before the linker would report it.
+      ValueError: if there is less, minutes before the linker or the loader would
+        report it.
     """
-    sizes = {KERNELS_OBJECT: data_bytes(work / KERNELS_OBJECT)}
-    for violation in check_design(parse_module(build.text), data_bytes=sizes):
+    design, kernels = parse_module(build.text), work / KERNELS_OBJECT
+    called = {op.sym_name.data for op in design.walk() if isinstance(op, func.FuncOp)}
+    program = program_bytes(kernels, KERNEL_NAMES - called)
+    for violation in check_design(
+        design,
+        program_bytes={KERNELS_OBJECT: program},
+        data_bytes={KERNELS_OBJECT: data_bytes(kernels)},
+    ):
         raise ValueError(str(violation))
 
 

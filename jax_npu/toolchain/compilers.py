@@ -20,6 +20,16 @@ from xdna.gemm.artifact import MLIR_AIE, MLIR_FILE, XCLBIN_FILE, is_supported
 
 PEANO_VARIABLE = "PEANO_INSTALL_DIR"  # as in mlir-aie's own scripts
 KERNELS = ("convert.cc", "matmul.cc", "matmul_tiles.cc", "zero.cc")
+KERNEL_NAMES = frozenset(
+    {
+        "convert_f32_bf16",
+        "matmul_bf16_bf16",
+        "matmul_bf16_f32",
+        "matmul_tiles_bf16_f32",
+        "zero_bf16",
+        "zero_f32",
+    }
+)
 KERNELS_SOURCE = "gemm_kernels.cc"  # includes them all
 KERNELS_OBJECT = "gemm_kernels.o"  # as the design names it
 WORK_FOLDER = "aiecc"

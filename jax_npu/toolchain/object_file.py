@@ -1,13 +1,14 @@
-"""Reads from an ELF object how much data memory of a core its kernels need."""
+"""Reads from an ELF object how much of a core's memories its kernels need."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ELF32_LITTLE_ENDIAN = b"\x7fELF\x01\x01"
 HEADER = struct.Struct("<16s2H5I6H")
 SECTION = struct.Struct("<10I")
-NAMES = b".data", b".rodata", b".bss"  # that the linker script puts there
+DATA = b".data", b".rodata", b".bss"  # that the linker script puts there
+PROGRAM = b".text"
 
 
 def data_bytes(path: Path) -> int:
@@ -16,6 +17,30 @@ def data_bytes(path: Path) -> int:
     Raises:
       ValueError: if the file is no ELF object for 32 bits, little-endian.
     """
+    return sum(
+        size + max(alignment, 1) - 1
+        for name, size, alignment in _read_sections(path)
+        if size and name.startswith(DATA)
+    )
+
+
+def program_bytes(path: Path, not_called: Collection[str] = ()) -> int:
+    """Bytes of the instructions, but for some functions, which the linker leaves out.
+
+    Each function must have a section of its own, as -ffunction-sections gives it.
+
+    Raises:
+      ValueError: if the file is no ELF object for 32 bits, little-endian.
+    """
+    left_out = {b"%s.%s" % (PROGRAM, name.encode()) for name in not_called}
+    return sum(
+        size
+        for name, size, _ in _read_sections(path)
+        if name.startswith(PROGRAM) and name not in left_out
+    )
+
+
+def _read_sections(path: Path) -> list[tuple[bytes, int, int]]:
     content = path.read_bytes()
     if not content.startswith(ELF32_LITTLE_ENDIAN):
         raise ValueError(
@@ -23,11 +48,7 @@ def data_bytes(path: Path) -> int:
             f"and begins with {content[:6]!r}"
         )
     try:
-        return sum(
-            size + max(alignment, 1) - 1
-            for name, size, alignment in _sections(content)
-            if size and name.startswith(NAMES)
-        )
+        return list(_sections(content))
     except (struct.error, IndexError) as error:
         raise ValueError(f"{path.name} is a damaged ELF object: {error}") from None
 

@@ -137,24 +137,23 @@ Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
   return kernel;
 }
 
-// C += A B, or C = A B if `is_first`, with A and B in tiles; arguments A, B, C and the
-// orders: bit 0 if A is transposed, bit 1 if B is.
-Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times,
-                   bool is_first) {
+// C += A B with A and B in tiles; arguments A, B, C and the flags: bit 0 if A is
+// transposed, bit 1 if B is, bit 2 for C = A B.
+Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times) {
   call.in_tiles = true;
-  call.is_first = is_first;
   const SizesOf sizes_of = [](const Arguments& arguments) {
     return MatmulSizes(arguments, false);
   };
   Kernel kernel = Product(times, sizes_of);
-  kernel.accesses[2] = is_first ? Access::kWrite : Access::kReadWrite;
   kernel.accesses.push_back(Access::kNone);
+  kernel.overwrites = [](const auto& numbers) { return (numbers[3] & 4) != 0; };
   kernel.run = [&host, call, sizes_of](const Arguments& arguments) {
-    const int64_t orders = Scalar(arguments[3], "the orders", 4);
-    AieMatmul ordered = call;
-    ordered.a_transposed = orders & 1;
-    ordered.b_transposed = orders >> 1;
-    Multiply(host, ordered, sizes_of(arguments), arguments, arguments[2].data);
+    const int64_t flags = Scalar(arguments[3], "the flags", 8);
+    AieMatmul flagged = call;
+    flagged.a_transposed = flags & 1;
+    flagged.b_transposed = flags >> 1 & 1;
+    flagged.is_first = flags >> 2;
+    Multiply(host, flagged, sizes_of(arguments), arguments, arguments[2].data);
   };
   return kernel;
 }
@@ -205,8 +204,7 @@ KernelTable BuiltInKernels(const Configuration& configuration,
   return {
       {"matmul_bf16_f32", Matmul(host, call, times, false)},
       {"matmul_bf16_bf16", Matmul(host, call, times, true)},
-      {"matmul_tiles_bf16_f32", MatmulTiles(host, call, times, false)},
-      {"matmul_first_tiles_bf16_f32", MatmulTiles(host, call, times, true)},
+      {"matmul_tiles_bf16_f32", MatmulTiles(host, call, times)},
       {"zero_f32", Zero(host, times, false)},
       {"zero_bf16", Zero(host, times, true)},
       {"convert_f32_bf16", Convert(host, times)},

@@ -27,6 +27,9 @@ enum class Access { kNone, kRead, kWrite, kReadWrite };
 struct Kernel {
   // How the function accesses each argument's memory, for the traps on it.
   std::vector<Access> accesses;
+  // Whether a call with these numbers, 0 for buffers, only writes what others read and
+  // write. Empty: none does.
+  std::function<bool(const std::vector<int64_t>&)> overwrites;
   // Throws std::invalid_argument, which becomes a trap with the core's tile.
   std::function<void(const std::vector<KernelArgument>&)> run;
   // Core cycles of a call with these arguments.
@@ -44,7 +47,7 @@ struct KernelOptions {
 };
 
 // The kernels of aie/kernels: zero_f32, zero_bf16, matmul_bf16_f32, matmul_bf16_bf16,
-// matmul_tiles_bf16_f32, matmul_first_tiles_bf16_f32 and convert_f32_bf16, for the
+// matmul_tiles_bf16_f32 and convert_f32_bf16, for the
 // configuration's device and with its times. Throws std::invalid_argument for an
 // arithmetic that the device does not have.
 KernelTable BuiltInKernels(const Configuration& configuration,

@@ -1,9 +1,6 @@
-"""The check of data and program memory: every buffer has room, and a place of its own.
+"""The check of data memory: every buffer has room, and a place of its own.
 
-A core's stack lies at address 0. Program memory is estimated from the sizes of the
-linked objects, as far as the caller knows them, plus one instruction for each operation
-of the core's own program. The compiler may need more, so a pass is not a
-promise.
+A core's stack lies at address 0.
 """
 
 from collections import defaultdict
@@ -17,7 +14,6 @@ from xdna.check.placed_design import (
     element_bytes,
     name_of,
 )
-from xdna.devices import CORE, INSTRUCTION_BYTES
 from xdna.dialect.aie import BufferOp, CoreOp
 from xdna.dialect.op import element_count
 
@@ -36,18 +32,6 @@ def check_memory(design: PlacedDesign) -> Iterator[Violation]:
         yield from _check_total(design, tile, buffers[tile], stack)
         yield from _check_banks(design, tile, buffers[tile], stack)
         yield from _check_addresses(design, tile, buffers[tile], stack)
-
-
-def check_programs(design: PlacedDesign) -> Iterator[Violation]:
-    for tile, core in design.on_tiles(CoreOp):
-        # all operations in the core, without the aie.core itself
-        num_ops = sum(1 for _ in core.walk()) - 1
-        linked = "" if core.link_with is None else core.link_with.data
-        needed = num_ops * INSTRUCTION_BYTES + design.program_bytes.get(linked, 0)
-        limit = design.kind(tile).program_bytes
-        if design.kind(tile) is CORE and needed > limit:
-            what = f"{num_ops} operations and {linked or 'no object'}"
-            yield Violation(tile, "program memory", needed, limit, what)
 
 
 def num_bytes(buffer: BufferOp) -> int:

@@ -50,10 +50,6 @@ MAX_RESIDENT_SLOTS = 12
 PASSING_SLOTS = 4
 
 
-# A core's BDs but for two buffers of A and two of B.
-MAX_C_BUFFERS = CORE.dma.num_bds - 4
-
-
 @dataclass(frozen=True)
 class GemmArray:
     """A device, the tile (m, k, n) of one core, and how operands and sums are kept.
@@ -152,10 +148,10 @@ class GemmArray:
                 f"parts of m = {self.m} must be multiples of {IMAGE_TILE} rows, got "
                 f"{self.parts} parts"
             )
-        if self.parts * (self.c_buffers or 1) > MAX_C_BUFFERS:
+        if self.parts * (self.c_buffers or 1) > self._max_c_buffers:
             raise ValueError(
-                f"a core has BDs for {MAX_C_BUFFERS} parts of C, got {self.parts} "
-                f"parts and {self.c_buffers or 1} buffers of C"
+                f"a core has BDs for {self._max_c_buffers} parts of C, got "
+                f"{self.parts} parts and {self.c_buffers or 1} buffers of C"
             )
 
     @property
@@ -201,6 +197,20 @@ class GemmArray:
         return self.m // self.parts
 
     @property
+    def num_a_buffers(self) -> int:
+        """Buffers of a core for parts of A, at least two.
+
+        Their number divides that of the parts where it can, so that a part always comes
+        into the same buffer: the core's program is half as long then.
+        """
+        return 3 if self.parts % 2 and self.parts % 3 == 0 else 2
+
+    @property
+    def _max_c_buffers(self) -> int:
+        """A core's BDs but for the buffers of A and two of B."""
+        return CORE.dma.num_bds - self.num_a_buffers - 2
+
+    @property
     def slice_k(self) -> int:
         """k of one slot of a memtile."""
         return self.k_slice or self.k
@@ -236,7 +246,7 @@ class GemmArray:
         """The data memory of every core."""
         one_c, two_c = self._core_sizes(1), self._core_sizes(2)
         choices = {0: (two_c, one_c), 1: (one_c,), 2: (two_c,)}[self.c_buffers]
-        if 2 * self.parts > MAX_C_BUFFERS:
+        if 2 * self.parts > self._max_c_buffers:
             choices = (one_c,)
         # A buffer that crosses a border is in the way of two banks' accesses, so one C
         # buffer within a bank is better than two across.
@@ -257,14 +267,11 @@ class GemmArray:
 
     def _core_sizes(self, num_c: int) -> dict[str, int]:
         """Bytes of a core's buffers, with room for C once or twice."""
-        # A and B are double buffers: parts (part_m, k) and tiles (k, n).
-        sizes = {
-            "parameters": WORD_BYTES * self.num_parameters,
-            "a_0": self.part_m * self.k * INPUT_BYTES,
-            "a_1": self.part_m * self.k * INPUT_BYTES,
-            "b_0": self.k * self.n * INPUT_BYTES,
-            "b_1": self.k * self.n * INPUT_BYTES,
-        }
+        sizes = {"parameters": WORD_BYTES * self.num_parameters}
+        for index in range(self.num_a_buffers):  # parts (part_m, k)
+            sizes[f"a_{index}"] = self.part_m * self.k * INPUT_BYTES
+        for index in range(2):  # tiles (k, n)
+            sizes[f"b_{index}"] = self.k * self.n * INPUT_BYTES
         part = self.part_m * self.n
         for index in range(num_c * self.parts):
             sizes[f"c_{index}"] = part * self.out_bytes

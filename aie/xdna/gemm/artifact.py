@@ -23,7 +23,7 @@ from xdna.stream.decoding import decode
 from xdna.stream.instructions import Write, split_address
 
 MLIR_AIE = "1.3"  # the release whose text `print_module` writes
-FORMAT = 3  # version of the metadata
+FORMAT = 4  # version of the metadata
 MLIR_FILE = "design.mlir"
 XCLBIN_FILE = "gemm.xclbin"
 METADATA_FILE = "design.json"

@@ -27,7 +27,7 @@ from xdna.dialect.aie import (
 from xdna.gemm.array import A_CHANNEL, B_CHANNEL, C_CHANNEL, GO_LOCK, GemmArray
 from xdna.gemm.programs.core import core_program
 from xdna.gemm.programs.dma import Channel, Transfer, dma_program
-from xdna.gemm.programs.kernel_calls import FIRST_MATMUL_TILES, MATMUL_TILES
+from xdna.gemm.programs.kernel_calls import MATMUL_TILES
 from xdna.gemm.programs.memtile import FIRST_C_CHANNEL, add_memtile, core_dims
 from xdna.gemm.programs.tile_parts import (
     ELEMENT_TYPES,
@@ -56,6 +56,13 @@ def gemm_design(array: GemmArray) -> ModuleOp:
         return _gemm_design(array)
 
 
+def one_core(array: GemmArray) -> CoreOp:
+    """A core of the design with its program; all others have the same."""
+    with _BUILDING, ImplicitBuilder(Block()):
+        tile = TileOp(0, FIRST_CORE_ROW).result
+        return _core(array, tile, "0")
+
+
 def _gemm_design(array: GemmArray) -> ModuleOp:
     body = Region(Block())
     with ImplicitBuilder(body.block):
@@ -80,9 +87,8 @@ def _kernel_declarations(array: GemmArray) -> None:
         MemRefType(ELEMENT_TYPES[array.sums], [array.part_m, array.n]),
     )
     kernels: dict[str, list[Attribute]] = {}
-    if array.is_tiled:  # and the orders of A and B
-        for name in (FIRST_MATMUL_TILES, MATMUL_TILES):
-            kernels[name] = [a, b, sums, i32]
+    if array.is_tiled:  # and its flags
+        kernels[MATMUL_TILES] = [a, b, sums, i32]
     else:
         of_sums = {"float32": "f32", "bfloat16": "bf16"}[array.sums]
         kernels[f"zero_{of_sums}"] = [sums]
@@ -115,7 +121,7 @@ def _flows(array: GemmArray, tiles: Tiles) -> None:
         ShimDmaAllocationOp(f"c_{column}", shim, "S2MM", C_CHANNEL)
 
 
-def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
+def _core(array: GemmArray, tile: SSAValue, suffix: str) -> CoreOp:
     shapes = {
         "a": MemRefType(bf16, [array.part_m, array.k]),
         "b": MemRefType(bf16, [array.k, array.n]),
@@ -133,7 +139,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
         for buffer in array.core_buffers.values()
     }
     # Halves that are free at the start, before any data has come.
-    free = {"a": 2, "b": 2, "c": array.num_c_buffers * array.parts}
+    free = {"a": array.num_a_buffers, "b": 2, "c": array.num_c_buffers * array.parts}
     locks = locks_of(tile, free, f"core_{suffix}")
     locks["go"] = LockOp(tile, GO_LOCK, 0, f"go_{suffix}").result
     arriving = {name: core_dims(array, name) for name in "ab"}
@@ -145,7 +151,7 @@ def _core(array: GemmArray, tile: SSAValue, suffix: str) -> None:
     MemOp(tile, dma_program(CORE.dma, channels))
     make_program = tiled_core_program if array.is_tiled else core_program
     program = make_program(array, buffers, locks)
-    CoreOp(tile, program, KERNELS_OBJECT, array.stack_bytes)
+    return CoreOp(tile, program, KERNELS_OBJECT, array.stack_bytes)
 
 
 def _fills(

@@ -1,9 +1,13 @@
-"""The designs that a search tries: all that fit the memories of a device."""
+"""The designs that a search tries: all that fit the memories of a device.
+
+Data memory decides exactly, program memory by an estimate.
+"""
 
 import itertools
 from collections.abc import Iterator
 
 from xdna.gemm.array import TILE, GemmArray
+from xdna.search.program_memory import fits_program_memory
 
 TILED_M = (32, 64, 96, 112, 128, 144)
 TILED_K, TILED_N = (32, 64, 96, 128, 192), (32, 64, 96, 128)
@@ -21,8 +25,8 @@ def paper_design(device: str, out: str = "float32") -> GemmArray:
 def candidates(device: str, out: str = "float32") -> Iterator[GemmArray]:
     """Designs for C of type `out`: tile, parts, buffers, images and residency."""
     yield paper_design(device, out)
-    yield from _of_tiles(device, out)
-    yield from _of_rows(device, out)
+    designs = itertools.chain(_of_tiles(device, out), _of_rows(device, out))
+    yield from filter(fits_program_memory, designs)
 
 
 def _of_tiles(device: str, out: str) -> Iterator[GemmArray]:

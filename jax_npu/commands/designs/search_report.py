@@ -10,6 +10,7 @@ import rich
 from rich.table import Table
 
 from jax_npu.bench.chart import COLORS, new_figure, require_matplotlib, write_chart
+from xdna.devices import CORE
 from xdna.gemm.array import GemmArray
 from xdna.machines import Machine
 from xdna.search.evaluation import (
@@ -19,6 +20,7 @@ from xdna.search.evaluation import (
     simulated_seconds,
 )
 from xdna.search.frontier import Candidate
+from xdna.search.program_memory import program_bytes
 from xdna.search.workload import Product
 from xdna.timing import Timing
 
@@ -87,6 +89,7 @@ def record(found: Found) -> dict[str, Any]:
 def _candidate_record(found: Found, candidate: Candidate) -> dict[str, Any]:
     return {
         "design": describe(candidate.array),
+        "program_bytes": program_bytes(candidate.array),
         "workloads": {
             name: {
                 "seconds": one.seconds,
@@ -117,6 +120,11 @@ def print_tables(found: Found) -> None:
     rich.print(_frontier_table(found))
     for name in found.workloads:
         rich.print(_why_table(found, name))
+    print(
+        "the best one's program takes some "
+        f"{program_bytes(found.winner.array):,} of the {CORE.program_bytes:,} bytes "
+        "that a core has, kernels included: an estimate"
+    )
     for name, products in found.workloads.items():
         winner, paper = (found.simulated[one][name] for one in ("winner", "paper"))
         ours = found.winner.evaluations[name]

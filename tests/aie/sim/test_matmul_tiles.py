@@ -8,6 +8,7 @@ import pytest
 
 from xdna.devices import device
 from xdna.dialect.text import parse_module
+from xdna.gemm.programs.kernel_calls import BEGINS_C
 from xdna.load.configuration import configuration
 from xdna.simulator import Trap, VirtualNpu
 from xdna.stream.instructions import Sync, encode
@@ -17,7 +18,8 @@ BF16 = ml_dtypes.bfloat16
 # C = A0 B, C += A1 B on one core, all of (32, 32).
 DESIGN = (Path(__file__).parent / "designs" / "matmul_tiles.mlir").read_text()
 WORDS = {
-    "ORDERS": "0",
+    "FIRST_FLAGS": "4",
+    "FLAGS": "0",
     "A_SHAPE": "32x32",
     "B_SHAPE": "32x32",
     "C_SHAPE": "32x32",
@@ -82,7 +84,8 @@ def test_sums_in_tiles_have_the_bits_of_the_model(
     size = 4 if name == "npu1" else 8
     c = np.full((32 // size, 32 // size, size, size), np.nan, np.float32)
     # How other kernels find their B must not matter here.
-    npu = virtual_npu(name, arithmetic, b_column_major, ORDERS=str(orders))
+    flags = {"FIRST_FLAGS": str(orders + BEGINS_C), "FLAGS": str(orders)}
+    npu = virtual_npu(name, arithmetic, b_column_major, **flags)
     report = run(npu, name, [*tiles, c])
     actual = c.transpose(0, 2, 1, 3).reshape(32, 32)
     begun = model(first, b, np.zeros((32, 32), np.float32), modelled)
@@ -93,8 +96,8 @@ def test_sums_in_tiles_have_the_bits_of_the_model(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"ORDERS": "4"}, "the orders must be in 0 to 3, got 4"),
-        ({"ORDERS": "-1"}, "the orders must be in 0 to 3, got -1"),
+        ({"FIRST_FLAGS": "12"}, "the flags must be in 0 to 7, got 12"),
+        ({"FIRST_FLAGS": "-1"}, "the flags must be in 0 to 7, got -1"),
         ({"C_SHAPE": "16x64"}, "operands do not fit each other"),
         ({"A_SHAPE": "128x8"}, "operands do not fit each other"),
     ],
@@ -104,6 +107,13 @@ def test_calls_that_the_kernel_cannot_serve_trap(words, message):
     npu = virtual_npu("npu1", **words)
     buffers = [np.zeros(2048, BF16), np.zeros(1024, BF16), np.zeros(1024, np.float32)]
     with pytest.raises(
-        Trap, match=rf"\(0, 2\) calls matmul_first_tiles_bf16_f32: .*{message}"
+        Trap, match=rf"\(0, 2\) calls matmul_tiles_bf16_f32: .*{message}"
     ):
+        run(npu, "npu1", buffers)
+
+
+def test_adding_to_sums_that_nothing_began_traps():
+    npu = virtual_npu("npu1", FIRST_FLAGS="0")
+    buffers = [np.zeros(2048, BF16), np.zeros(1024, BF16), np.zeros(1024, np.float32)]
+    with pytest.raises(Trap, match="reads byte 0 of buffer c, which nothing has"):
         run(npu, "npu1", buffers)

@@ -22,6 +22,7 @@ from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
 from jax_npu.toolchain import compilers
+from xdna.check.whole_design import longest_program
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.array import GemmArray
@@ -167,15 +168,25 @@ class Tools:
         (wheel / "METADATA").write_text(f"Name: mlir_aie\nVersion: {version}\n")
 
     def has_constants(self, num_bytes):
-        """Makes clang++ write an object whose .rodata has so many bytes."""
-        names = b"\0.rodata\0.shstrtab\0"
+        self.compiles_to({".rodata": num_bytes})
+
+    def compiles_to(self, sections):
+        """Makes clang++ write an object with sections of so many bytes."""
+        names = b"\0" + b"".join(f"{name}\0".encode() for name in sections)
+        names += b".shstrtab\0"
+        first = 52 + len(names)  # behind the header
+        count = len(sections) + 2  # the first one is empty
         header = struct.pack(
-            "<7s9x2H5I6H", b"\x7fELF\1\1\1", 1, 264, 1, 0, 0, 72, 0, 52, 0, 0, 40, 3, 2
+            *("<7s9x2H5I6H", b"\x7fELF\1\1\1", 1, 264, 1, 0, 0, first),
+            *(0, 52, 0, 0, 40, count, count - 1),
         )
-        rodata = struct.pack("<10I", 1, 1, 2, 0, 72, num_bytes, 0, 0, 1, 0)
-        table = struct.pack("<10I", 9, 3, 0, 0, 52, len(names), 0, 0, 1, 0)
-        content = header + names.ljust(20) + bytes(40) + rodata + table
-        (self.home / "kernels.o").write_bytes(content)
+        table = bytes(40)
+        for name, size in sections.items():
+            position = names.index(name.encode())
+            table += struct.pack("<10I", position, 1, 2, 0, first, size, 0, 0, 1, 0)
+        position = names.index(b".shstrtab")
+        table += struct.pack("<10I", position, 3, 0, 0, 52, len(names), 0, 0, 1, 0)
+        (self.home / "kernels.o").write_bytes(header + names + table)
 
     def do(self, mode):
         (self.home / "mode").write_text(mode)
@@ -388,6 +399,21 @@ def test_constants_that_no_core_has_room_for_are_refused_early(
         capsys.readouterr().err,
     )
     assert [name for name, _ in tools.calls()] == ["clang++", "aiecc", "clang++"]
+
+
+def test_kernels_that_have_no_room_in_program_memory_are_refused_early(tools, capsys):
+    own = longest_program(gemm_design.gemm_design(gemm_array("npu1")))
+    kernel, left = ".text.matmul_tiles_bf16_f32", CORE.program_bytes - own
+    # What no core calls costs nothing.
+    tools.compiles_to({kernel: left, ".text.zero_bf16": 5000})
+    assert main(["build", "--device", "npu1"]) == 0
+    tools.compiles_to({kernel: left + 1})
+    assert main(["build", "--device", "npu1", "--force"]) == 2
+    assert re.search(
+        rf"tile \(0, 2\): program memory: needs {16384 + 1}, limit 16384: .* "
+        "gemm_kernels.o",
+        capsys.readouterr().err,
+    )
 
 
 def test_an_object_that_is_none_of_a_core_is_refused(tools, capsys):

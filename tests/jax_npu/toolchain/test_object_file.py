@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from jax_npu.toolchain.object_file import data_bytes
+from jax_npu.toolchain.object_file import data_bytes, program_bytes
 
 SOURCE = """
 extern const float table[300];
@@ -34,6 +34,20 @@ def test_constants_are_those_that_binutils_counts(tmp_path):
     least = sum(map(int, sizes))
     assert least >= 4 * (300 + 50 + 7)
     assert least <= data_bytes(path) <= least + 31 * len(sizes)  # 31: alignment
+
+
+def test_instructions_are_those_that_binutils_counts_but_for_some_functions(tmp_path):
+    functions = 'extern "C" int one(int x) { return 3 * x; }'
+    functions += ' extern "C" int two(int x) { return one(x) / 7; }'
+    path = compiled(tmp_path, functions, "-m32", "-ffunction-sections", "-fno-inline")
+    sections = subprocess.run(
+        ["size", "-A", path], capture_output=True, text=True, check=True
+    ).stdout
+    sizes = dict(re.findall(r"^\.text\.(\w+)\s+(\d+)", sections, re.M))
+    one, two = int(sizes["one"]), int(sizes["two"])
+    assert min(one, two) > 0
+    assert program_bytes(path) == one + two
+    assert program_bytes(path, ["two", "three"]) == one
 
 
 def test_an_object_without_constants_needs_none(tmp_path):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from xdna.gemm.array import ELEMENT_BYTES, GemmArray
 from xdna.timing import Timing
 
-# Products of operands in tiles: C = A B, and C += A B.
-FIRST_MATMUL_TILES = "matmul_first_tiles_bf16_f32"
+# Products of operands in tiles: C = A B or C += A B.
 MATMUL_TILES = "matmul_tiles_bf16_f32"
+BEGINS_C = 4  # of its flags; bits 0 and 1 are the orders of A and B
 SHORT_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -29,7 +29,7 @@ class KernelCall(NamedTuple):
 def kernel_calls(
     array: GemmArray, times: Timing, arithmetic: str = "exact"
 ) -> list[KernelCall]:
-    """All kernels of a design: to begin sums, to multiply, perhaps to convert."""
+    """All kernels of a design: to clear sums and to convert only where it does."""
     sums = SHORT_NAMES[array.sums]
     m, k, n = array.part_m, array.k, array.n
     time = times.matmul(arithmetic)
@@ -38,10 +38,8 @@ def kernel_calls(
     of_sums = ELEMENT_BYTES[array.sums]
     cycles, macs = time.cycles(m, k, n), m * k * n
     if array.is_tiled:
-        calls = [
-            KernelCall(FIRST_MATMUL_TILES, "rrw-", cycles, macs),
-            KernelCall(MATMUL_TILES, "rrb-", cycles, macs),
-        ]
+        # C is read, too, but for the first products; a letter holds for all calls.
+        calls = [KernelCall(MATMUL_TILES, "rrw-", cycles, macs)]
     else:
         zero = times.zero_byte * m * n * of_sums
         calls = [

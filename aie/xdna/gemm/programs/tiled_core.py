@@ -4,7 +4,7 @@
         for each of the run's tiles of C:
             for each k step:
                 for each part of A's rows:
-                    sums of the part = or += A part * B tile
+                    sums of the part = (first step) or += A part * B tile
                     after the last step: C part = sums, in C's type, which leaves
         for each slice that the run passes over: take its tiles and leave them
 
@@ -39,16 +39,17 @@ from xdna.gemm.programs.core_ops import (
     parameter,
     release,
 )
-from xdna.gemm.programs.kernel_calls import FIRST_MATMUL_TILES, MATMUL_TILES
+from xdna.gemm.programs.kernel_calls import BEGINS_C, MATMUL_TILES
 
 Halves = list[SSAValue]  # whether the next A, B and C is the first of its two buffers
 
 
-class _Ends(NamedTuple):
-    """Whether a k step is the first of its tile of C, and whether it is the last."""
+class _KStep(NamedTuple):
+    """A k step of a tile of C."""
 
     is_first: SSAValue
     is_last: SSAValue
+    flags: SSAValue  # of the kernel
 
 
 def tiled_core_program(array: GemmArray, buffers: Values, locks: Values) -> Region:
@@ -70,33 +71,34 @@ class _TiledCore:
         acquire(self.locks["go"])
         word = parameter(self.buffers, 0)
         fields = {name: _field(word, name) for name in FIELDS}
-        orders = fields["orders"]
+        flags = fields["orders"]  # without `BEGINS_C`
         k_steps = as_index(fields["k_steps"])
         halves = loop(
             as_index(fields["num_tiles"]),
             halves,
-            lambda h: self._tile(k_steps, orders, h),
+            lambda h: self._tile(k_steps, flags, h),
         )
         if not self.array.resident:
             return halves
         return loop(as_index(fields["passed_over"]), halves, self._pass_over)
 
-    def _tile(self, k_steps: SSAValue, orders: SSAValue, halves: Halves) -> Halves:
+    def _tile(self, k_steps: SSAValue, flags: SSAValue, halves: Halves) -> Halves:
         a, b, c_half = halves
         last = arith.SubiOp(k_steps, index(1)).result
+        flags_of_first = arith.OrIOp(flags, _int(BEGINS_C)).result
 
         def step(number: SSAValue, ab: list[SSAValue]) -> list[SSAValue]:
-            ends = _Ends(equal(number, index(0)), equal(number, last))
-            a_half, b_half = ab
-            return self._step(ends, orders, a_half, b_half, c_half)
+            is_first = equal(number, index(0))
+            own_flags = arith.SelectOp(is_first, flags_of_first, flags).result
+            one = _KStep(is_first, equal(number, last), own_flags)
+            return self._step(one, *ab, c_half)
 
         a, b = counted_loop(k_steps, [a, b], step)
         return [a, b, other(c_half)]
 
     def _step(
         self,
-        ends: _Ends,
-        orders: SSAValue,
+        step: _KStep,
         a_half: SSAValue,
         b_half: SSAValue,
         c_half: SSAValue,
@@ -106,7 +108,7 @@ class _TiledCore:
 
         def multiply(a: int, b: int, c: int) -> list[SSAValue]:
             for part in range(self.array.parts):
-                self._part(ends, (a + part) % 2, b, c, part, orders)
+                self._part(step, (a + part) % self.array.num_a_buffers, b, c, part)
             return []
 
         def with_b(b: int, c: int) -> list[SSAValue]:
@@ -124,20 +126,12 @@ class _TiledCore:
         release(self.locks["b_free"])
         return [self._next_a(a_half), other(b_half)]
 
-    def _part(
-        self, ends: _Ends, a: int, b: int, c: int, part: int, orders: SSAValue
-    ) -> list[SSAValue]:
+    def _part(self, step: _KStep, a: int, b: int, c: int, part: int) -> None:
         """A part's products; its buffer of C is taken and handed over in time."""
         c_buffer = self.buffers[f"c_{c * self.array.parts + part}"]
         sums_are_c = self.array.out == self.array.sums
         sums = c_buffer if sums_are_c else self.buffers[self.array.accumulator(part)]
-        operands = self.buffers[f"a_{a}"], self.buffers[f"b_{b}"], sums, orders
-
-        def multiply(kernel: int) -> list[SSAValue]:
-            if kernel == 0 and sums_are_c:
-                acquire(self.locks["c_free"])
-            call((FIRST_MATMUL_TILES, MATMUL_TILES)[kernel], *operands)
-            return []
+        operands = self.buffers[f"a_{a}"], self.buffers[f"b_{b}"], sums
 
         def hand_over() -> None:
             if not sums_are_c:
@@ -146,15 +140,16 @@ class _TiledCore:
             release(self.locks["c_full"])
 
         acquire(self.locks["a_full"])
-        by_half(ends.is_first, multiply)
+        if sums_are_c:
+            only_if(step.is_first, lambda: acquire(self.locks["c_free"]))
+        call(MATMUL_TILES, *operands, step.flags)
         release(self.locks["a_free"])
-        only_if(ends.is_last, hand_over)
-        return []
+        only_if(step.is_last, hand_over)
 
     @property
     def _keeps_a_half(self) -> bool:
         """Whether every step begins with the same buffer of A, the first."""
-        return self.array.parts % 2 == 0
+        return self.array.parts % self.array.num_a_buffers == 0
 
     def _next_a(self, a_half: SSAValue) -> SSAValue:
         return a_half if self._keeps_a_half else other(a_half)

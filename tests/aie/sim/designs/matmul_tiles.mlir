@@ -1,6 +1,5 @@
 module {
   aie.device(DEVICE) {
-    func.func private @matmul_first_tiles_bf16_f32(memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32)
     func.func private @matmul_tiles_bf16_f32(memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32)
     %shim = aie.tile(0, 0)
     %core = aie.tile(0, 2)
@@ -44,14 +43,15 @@ module {
       aie.end
     }
     %e = aie.core(%core) {
-      %orders = arith.constant ORDERS : i32
+      %first = arith.constant FIRST_FLAGS : i32
+      %flags = arith.constant FLAGS : i32
       aie.use_lock(%c_free, AcquireGreaterEqual, 1)
       aie.use_lock(%b_full, AcquireGreaterEqual, 1)
       aie.use_lock(%a_full, AcquireGreaterEqual, 1)
-      func.call @matmul_first_tiles_bf16_f32(%a, %b, %c, %orders) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
+      func.call @matmul_tiles_bf16_f32(%a, %b, %c, %first) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
       aie.use_lock(%a_free, Release, 1)
       aie.use_lock(%a_full, AcquireGreaterEqual, 1)
-      func.call @matmul_tiles_bf16_f32(%a, %b, %c, %orders) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
+      func.call @matmul_tiles_bf16_f32(%a, %b, %c, %flags) : (memref<A_SHAPExbf16>, memref<B_SHAPExbf16>, memref<C_SHAPExf32>, i32) -> ()
       aie.use_lock(%a_free, Release, 1)
       aie.use_lock(%b_free, Release, 1)
       aie.use_lock(%c_full, Release, 1)

@@ -95,7 +95,7 @@ def test_every_stream_writes_the_same_addresses(array, gpt2_shape):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": 2}, "design.json has format 2, this version of jax-npu reads 3"),
+        ({"format": 3}, "design.json has format 3, this version of jax-npu reads 4"),
         ({"device": "npu2"}, "is a design for npu2, not for npu1"),
         ({"generation": 4}, "is for NPUs of generation 4, not 3"),
         ({"tile": [64, 64, 64]}, r"has tile \(64, 64, 64\), .* \(64, 64, 32\)"),

@@ -47,6 +47,10 @@ class Core:
                 return [operands[0] - operands[1]]
             case arith.AndIOp():
                 return [operands[0] & operands[1]]
+            case arith.OrIOp():
+                return [operands[0] | operands[1]]
+            case arith.SelectOp():
+                return [operands[1] if operands[0] & 1 else operands[2]]
             case arith.ShRUIOp():
                 return [operands[0] >> operands[1]]
             case arith.XOrIOp():
@@ -137,7 +141,7 @@ def test_every_run_goes_on_where_the_last_one_left_the_buffers(array):
 def expected_in_tiles(array, runs):
     """The same for operands in tiles, in parts; `runs` are `CoreParameters`."""
     b_halves, c_halves = itertools.cycle("01"), itertools.cycle((0, 1))
-    a_halves = itertools.cycle("01")
+    a_halves = itertools.cycle("012"[: array.num_a_buffers])
     in_place = array.out == "float32"
     for run in runs:
         for _ in range(run.num_tiles):
@@ -151,9 +155,9 @@ def expected_in_tiles(array, runs):
                     yield "take", "a_full"
                     if step == 0 and in_place:
                         yield "take", "c_free"
-                    kernel = "first_tiles" if step == 0 else "tiles"
-                    operands = f"a_{next(a_halves)}", b, sums, run.orders
-                    yield f"matmul_{kernel}_bf16_f32", *operands
+                    flags = run.orders + (4 if step == 0 else 0)
+                    operands = f"a_{next(a_halves)}", b, sums, flags
+                    yield "matmul_tiles_bf16_f32", *operands
                     yield "give", "a_free"
                     if step == run.k_steps - 1:
                         if not in_place:
@@ -176,6 +180,7 @@ def expected_in_tiles(array, runs):
         GemmArray("npu1", 64, 64, 64, images="tiles", parts=2, resident="a"),
         GemmArray("npu1", 64, 64, 64, images="tiles", c_buffers=1, resident="a"),
         GemmArray("npu1", 48, 64, 64, images="tiles", parts=3, resident="a"),
+        GemmArray("npu1", 112, 32, 32, images="tiles", parts=7),
         GemmArray("npu1", 64, 64, 64, "bfloat16", images="tiles", parts=4),
         GemmArray("npu2", 64, 32, 96, images="tiles", k_slice=64, resident="b"),
     ],
