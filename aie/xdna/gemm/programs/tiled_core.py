@@ -91,7 +91,8 @@ class _TiledCore:
             is_first = equal(number, index(0))
             own_flags = arith.SelectOp(is_first, flags_of_first, flags).result
             one = _KStep(is_first, equal(number, last), own_flags)
-            return self._step(one, *ab, c_half)
+            a_half, b_half = ab
+            return self._step(one, a_half, b_half, c_half)
 
         a, b = counted_loop(k_steps, [a, b], step)
         return [a, b, other(c_half)]
