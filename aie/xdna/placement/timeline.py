@@ -1,0 +1,172 @@
+"""How long a step takes with a placement: a schedule of its products.
+
+A step is a graph. A product on the host occupies all cores. One on the NPU packs its
+operands with all cores, runs on the array, and has its result taken by a thread of its
+own, as `xla_ffi/npu/queue.cc` does. So packing, a run and unpacking of different
+products overlap, and products that do not wait for one another run on both sides at
+once. Whoever is ready first is served first; nothing is interrupted. That cores, array
+and flushing share one memory is left out.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from xdna.placement.product import HOST, NPU, Product
+
+if TYPE_CHECKING:  # the array's program takes 25 ms to import
+    from xdna.placement.costs import Costs
+    from xdna.placement.npu_cost import NpuCost
+
+CPU_LANE, ARRAY_LANE, UNPACK_LANE = range(3)
+PARTS = ("pack", "flush", "launch", "array", "unpack", "host", "other")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A product, or other work of the cores.
+
+    Args:
+      after: indices of the nodes that it waits for, all smaller than its own.
+      product: None for other work.
+      operands: numbers of the values that it multiplies; an image of one serves all
+        products of it.
+      seconds: of other work.
+      times: how often it runs, one after the other.
+    """
+
+    after: tuple[int, ...]
+    product: Product | None = None
+    operands: tuple[int, int] = (-1, -1)
+    seconds: float = 0.0
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A scheduled step, in seconds.
+
+    Attributes:
+      seconds: until all is done.
+      cpu, array: for which all cores, and the array, are at work.
+      parts: by name, see `PARTS`; they overlap, so their sum may exceed `seconds`.
+    """
+
+    seconds: float
+    cpu: float
+    array: float
+    parts: dict[str, float]
+
+
+class _Phase(NamedTuple):
+    """What a node does without interruption: seconds of parts, one after the other."""
+
+    lane: int | None  # None: nobody is occupied
+    parts: tuple[tuple[str, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.parts)
+
+
+def timeline(step: Sequence[Node], sides: Sequence[str], costs: "Costs") -> Timeline:
+    """The schedule of a step whose products run on the given sides.
+
+    Args:
+      sides: NPU or HOST for each node; that of other work is not read.
+    """
+    schedule = _Schedule(step, sides, costs)
+    return schedule.run()
+
+
+class _Schedule:
+    def __init__(self, step: Sequence[Node], sides: Sequence[str], costs: "Costs"):
+        self.step, self.sides, self.costs = step, sides, costs
+        self.free = [0.0, 0.0, 0.0]  # when each lane is
+        self.busy = [0.0, 0.0, 0.0]
+        self.parts = dict.fromkeys(PARTS, 0.0)
+        self.images: dict[int, float] = {}  # when each is made
+        self.waiting = [len(set(node.after)) for node in step]
+        self.users: list[list[int]] = [[] for _ in step]
+        for index, node in enumerate(step):
+            for before in set(node.after):
+                self.users[before].append(index)
+
+    def run(self) -> Timeline:
+        phases: dict[int, list[_Phase]] = {}
+        starts = [0.0] * len(self.step)
+        queue = [(0.0, i) for i, count in enumerate(self.waiting) if count == 0]
+        heapq.heapify(queue)
+        end = 0.0
+        while queue:
+            ready, index = heapq.heappop(queue)
+            if index not in phases:
+                phases[index], ready = self._phases(index, ready)
+            if phases[index]:
+                ended = self._run_phase(phases[index].pop(0), ready)
+                heapq.heappush(queue, (ended, index))
+                continue
+            end = max(end, ready)
+            for user in self.users[index]:
+                self.waiting[user] -= 1
+                starts[user] = max(starts[user], ready)
+                if self.waiting[user] == 0:
+                    heapq.heappush(queue, (starts[user], user))
+        # A core that unpacks leaves the others alone.
+        cpu = self.busy[CPU_LANE] + self.busy[UNPACK_LANE] / self.costs.cores
+        return Timeline(end, cpu, self.busy[ARRAY_LANE], self.parts)
+
+    def _run_phase(self, phase: _Phase, ready: float) -> float:
+        for part, seconds in phase.parts:
+            self.parts[part] += seconds
+        if phase.lane is None:
+            return ready + phase.seconds
+        ended = max(ready, self.free[phase.lane]) + phase.seconds
+        self.free[phase.lane] = ended
+        self.busy[phase.lane] += phase.seconds
+        return ended
+
+    def _phases(self, index: int, ready: float) -> tuple[list[_Phase], float]:
+        """What a node does, and when it can begin."""
+        node, costs = self.step[index], self.costs
+        times = node.times
+        if node.product is None:
+            return [_Phase(CPU_LANE, (("other", times * node.seconds),))], ready
+        if self.sides[index] == HOST:
+            seconds = times * costs.host.seconds(node.product)
+            return [_Phase(CPU_LANE, (("host", seconds),))], ready
+        assert self.sides[index] == NPU
+        cost = costs.npu.cost(node.product)
+        assert cost is not None  # else it is on the host
+        packing, ready = self._packing(node, cost, ready)
+        return [
+            packing,
+            _Phase(None, (("launch", cost.submit),)),  # hidden if the array is at work
+            _Phase(
+                ARRAY_LANE,
+                (("launch", times * cost.launch), ("array", times * cost.array)),
+            ),
+            _Phase(
+                UNPACK_LANE,
+                (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),
+            ),
+        ], ready
+
+    def _packing(
+        self, node: Node, cost: "NpuCost", ready: float
+    ) -> tuple[_Phase, float]:
+        """The packing of what has no image yet, and when the others have theirs."""
+        missing = []
+        for value, pack, flush in zip(node.operands, cost.pack, cost.flush):
+            if value in self.images:
+                ready = max(ready, self.images[value])
+            else:
+                missing.append((value, node.times * pack, node.times * flush))
+        pack, flush = (sum(one[i] for one in missing) for i in (1, 2))
+        phase = _Phase(CPU_LANE, (("pack", pack), ("flush", flush)))
+        ended = max(ready, self.free[CPU_LANE]) + phase.seconds
+        # What a loop computes is another value each time.
+        kept = (value for value, *_ in missing if value >= 0 and node.times == 1)
+        self.images |= dict.fromkeys(kept, ended)
+        return phase, ready
