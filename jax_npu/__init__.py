@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jax_npu.explanation import explain
     from jax_npu.offloading import offload
     from jax_npu.optimizer.adamw import AdamW, adamw, apply_gradients
+    from jax_npu.placing import placement
     from jax_npu.products import dot_general, einsum, matmul
     from jax_npu.runtime.attached_npus import Device, devices
     from jax_npu.runtime.call_trace import trace_calls
@@ -48,6 +49,7 @@ __all__ = [
     "npu_events",
     "npu_health",
     "offload",
+    "placement",
     "resolve_backend",
     "round_early",
     "trace_calls",
@@ -72,6 +74,7 @@ _HOMES = {
     "npu_events": "runtime.npu_events",
     "npu_health": "runtime.npu_events",
     "offload": "offloading",
+    "placement": "placing",
     "resolve_backend": "backend_choice",
     "round_early": "early_rounding",
     "trace_calls": "runtime.call_trace",

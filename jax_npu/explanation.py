@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,8 +12,10 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
-from jax_npu.jax_private import metadata_of
+from jax_npu.jax_private import metadata_of, name_scopes
 from jax_npu.lowering.offload_choice import choice_for
+from jax_npu.lowering.placement.program import described
+from jax_npu.lowering.placement.side import Predicted, Program
 from jax_npu.lowering.small_products import xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
 from jax_npu.runtime.environment import SMALL_PRODUCTS
@@ -27,7 +29,8 @@ class Product:
     """A batch of products (m, k) x (k, n) and where it runs.
 
     A convolution counts as the products that it is made of. `reason` says why a product
-    is left to lax, and is "" for the others.
+    is left to lax, and is "" for the others. `predicted` is there for a product of a
+    backend with an NPU, which may be placed on the host: then `backend` is that.
     """
 
     batch: int
@@ -39,6 +42,7 @@ class Product:
     out: str
     backend: str
     reason: str = ""
+    predicted: Predicted | None = None
 
     @property
     def flops(self) -> int:
@@ -55,9 +59,16 @@ class Row(Product):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` found, largest share first; prints as a table with rich."""
+    """What `explain` found, largest share first; prints as a table with rich.
+
+    Attributes:
+      seconds: predicted for all products of a backend with an NPU together, as they are
+        placed, and with all of them on one side: by `"placed"`, `"npu"`, `"host"`. What
+        runs between products takes no time there. {} without such products.
+    """
 
     rows: tuple[Row, ...]
+    seconds: dict[str, float]
 
     @property
     def flops(self) -> int:
@@ -70,29 +81,7 @@ class Explanation:
         return sum(row.share for row in self.rows if row.backend != "xla")
 
     def __rich__(self) -> "Table":
-        from rich.table import Table
-
-        title = f"Products of one call, {self.offloaded:.1%} of FLOPs offloaded"
-        table = Table(title=title, title_justify="left")
-        for name in ("batch", "m", "k", "n", "calls", "GFLOP", "share"):
-            table.add_column(name, justify="right")
-        table.add_column("types")
-        table.add_column("backend")
-        reasons = sorted({row.reason for row in self.rows if row.reason})
-        if len(reasons) > 1:
-            table.add_column("why xla")
-        elif reasons:  # leaves room for numbers
-            table.caption = f"on xla: {reasons[0]}"
-        for row in self.rows:
-            table.add_row(
-                *(f"{size:,}" for size in (row.batch, row.m, row.k, row.n, row.calls)),
-                f"{row.flops * row.calls / 1e9:.3f}",
-                f"{row.share:.1%}",
-                f"{_short(row.lhs)} x {_short(row.rhs)} -> {_short(row.out)}",
-                row.backend,
-                *([row.reason] if len(reasons) > 1 else []),
-            )
-        return table
+        return _table(self)
 
 
 def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -103,34 +92,143 @@ def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanat
     iteration, one in a `while_loop` once, and one in a branch of `cond` as if it were
     taken.
 
+    Products of backends with an NPU have a prediction for each side of the machine, and
+    are placed as they will be when jax lowers `function` as it is given here.
+
     Args:
       function: any traceable function, jitted or not.
       args, kwargs: arrays or `jax.ShapeDtypeStruct`s.
     """
     traced = jax.jit(function).trace(*args, **kwargs).jaxpr.jaxpr
     jaxpr, _ = dce_jaxpr(traced, [True] * len(traced.outvars))
+    program = Program(jaxpr)
     calls: Counter[Product] = Counter()
-    for gemm, times in _gemms(jaxpr, 1):
+    for gemm, times in _gemms(program, jaxpr, 1, ""):
         calls[gemm] += times
     total = sum(gemm.flops * times for gemm, times in calls.items())
     rows = (
         Row(**vars(gemm), calls=times, share=gemm.flops * times / max(total, 1))
         for gemm, times in calls.items()
     )
-    return Explanation(tuple(sorted(rows, key=lambda row: -row.share)))
+    ordered = tuple(sorted(rows, key=lambda row: -row.share))
+    return Explanation(ordered, program.seconds())
+
+
+def _table(explanation: Explanation) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    rows = explanation.rows
+    table = Table(
+        title=f"Products of one call, {explanation.offloaded:.1%} of FLOPs offloaded",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=0,
+        pad_edge=False,
+    )
+    types = [_types(row) for row in rows]
+    reasons = sorted({row.reason for row in rows if row.reason})
+    is_predicted = any(row.predicted for row in rows)
+    table.add_column("m x k x n", justify="right", no_wrap=True)
+    for name in ("calls", "share") if is_predicted else ("calls", "GFLOP", "share"):
+        table.add_column(name, justify="right")
+    if shows_types := len(set(types)) > 1:
+        table.add_column("types")
+    table.add_column("on")
+    if is_predicted:
+        for name in ("npu ms", "host ms", "pad", "DDR MB"):
+            table.add_column(name, justify="right")
+    if len(reasons) > 1:
+        table.add_column("why xla")
+    notes = []  # what all rows share leaves room for numbers
+    if rows and not shows_types:
+        notes.append(f"types: {types[0].split(' -> ')[0]} -> {_short(rows[0].out)}")
+    if len(reasons) == 1:
+        notes.append(f"on xla: {reasons[0]}")
+    if explanation.seconds:
+        notes.append(_sum_of(explanation.seconds))
+    table.caption = "\n".join(notes) or None
+    for row, type_ in zip(rows, types):
+        table.add_row(
+            _sizes(row),
+            f"{row.calls:,}",
+            *([] if is_predicted else [f"{row.flops * row.calls / 1e9:.3f}"]),
+            f"{row.share:.1%}",
+            *([type_] if shows_types else []),
+            row.backend,
+            *(_numbers(row) if is_predicted else []),
+            *([row.reason] if len(reasons) > 1 else []),
+        )
+    return table
+
+
+def _sizes(row: Row) -> str:
+    sizes = (row.m, row.k, row.n)
+    batch = f"{row.batch:,} x " if row.batch > 1 else ""
+    return batch + " x ".join(f"{size:,}" for size in sizes)
+
+
+def _types(row: Row) -> str:
+    """Types of the operands, and of a result that is not f32."""
+    operands = f"{_short(row.lhs)} x {_short(row.rhs)}"
+    return operands if row.out == "float32" else f"{operands} -> {_short(row.out)}"
 
 
 def _short(dtype: str) -> str:
     return dtype.replace("bfloat", "bf").replace("float", "f")
 
 
-def _gemms(jaxpr: Jaxpr, times: int) -> Iterator[tuple[Product, int]]:
+def _numbers(row: Row) -> list[str]:
+    """Predicted for all calls of a row, one after the other."""
+    if row.predicted is None:
+        return ["", "", "", ""]
+    one = row.predicted
+    if one.npu_seconds is None:
+        return ["too large", f"{row.calls * one.host_seconds * 1e3:.2f}", "", ""]
+    return [
+        f"{row.calls * one.npu_seconds * 1e3:.2f}",
+        f"{row.calls * one.host_seconds * 1e3:.2f}",
+        f"{one.padding:.2f}",
+        f"{row.calls * one.ddr_bytes / 1e6:,.0f}",
+    ]
+
+
+def _sum_of(seconds: dict[str, float]) -> str:
+    placed, npu, host = (f"{seconds[x] * 1e3:.1f}" for x in ("placed", "npu", "host"))
+    return (
+        f"predicted, overlapping: {placed} ms as placed, {npu} on the NPU alone, "
+        f"{host} on the host"
+    )
+
+
+def _gemms(
+    program: Program, jaxpr: Jaxpr, times: int, names: str
+) -> Iterator[tuple[Product, int]]:
     for eqn in jaxpr.eqns:
+        scopes = "/".join(filter(None, (names, name_scopes(eqn))))
         if product := _product(eqn):
-            yield product, times
+            yield _placed(program, eqn, product, scopes), times
         inner_times = times * eqn.params.get("length", 1)  # of a scan
         for inner in jaxprs_in_params(eqn.params):
-            yield from _gemms(inner, inner_times)
+            yield from _gemms(program, inner, inner_times, scopes)
+
+
+def _placed(program: Program, eqn: JaxprEqn, product: Product, names: str) -> Product:
+    """The product where it is placed, if a backend with an NPU computes it."""
+    found = described(eqn, names)
+    if found is None:
+        return product
+    one, backend, settings = found
+    predicted = program.predicted(one, (backend, settings))
+    if predicted is None:  # the backend has no NPU
+        return product
+    side = program.side(one, names, (backend, settings))
+    where, reason = product.backend, product.reason
+    if side == "host":
+        sizes = product.batch, product.m, product.k, product.n
+        where, reason = _unless_small(sizes, "host", "")
+    return replace(product, backend=where, reason=reason, predicted=predicted)
 
 
 def _product(eqn: JaxprEqn) -> Product | None:

@@ -8,7 +8,7 @@ the error says which versions are supported, and this is the file to change.
 import functools
 import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -48,6 +48,7 @@ with guarded():
     from jax._src.config import xla_metadata_context_manager
     from jax._src.core import extend_axis_env_nd, trace_ctx
     from jax._src.hashable_array import HashableArray
+    from jax._src.interpreters import mlir as mlir_of_jax
     from jax._src.interpreters.mlir import (
         _lowerings,
         _platform_specific_lowerings,
@@ -266,6 +267,24 @@ def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
         )
 
     mlir.register_lowering(primitive, lower, cacheable=False)
+
+
+@functools.cache
+@guarded()
+def while_lowering(manager: Callable[[Any], AbstractContextManager[None]]) -> None:
+    """Has jax lower each program, a jaxpr, inside `manager(jaxpr)`.
+
+    A lowering rule sees its own equation only. A public way to ask for the program
+    around it would replace this.
+    """
+    stock: Any = mlir_of_jax.lower_jaxpr_to_module
+
+    @functools.wraps(stock)
+    def lower(name: str, jaxpr: Any, *args: Any, **kwargs: Any) -> Any:
+        with manager(jaxpr.jaxpr):
+            return stock(name, jaxpr, *args, **kwargs)
+
+    mlir_of_jax.lower_jaxpr_to_module = lower  # type: ignore[assignment]
 
 
 @guarded()

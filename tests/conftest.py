@@ -23,7 +23,7 @@ import pytest
 
 import jax_npu
 from jax_npu.runtime import extension
-from jax_npu.runtime.environment import HOST_ISA, SMALL_PRODUCTS
+from jax_npu.runtime.environment import HOST_ISA, PLACE, SMALL_PRODUCTS
 from jax_npu.runtime.target import DRIVERS
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
@@ -39,6 +39,9 @@ os.environ.setdefault("XLA_FLAGS", FAST_TO_COMPILE)  # XLA reads it when it star
 
 # Most tests have small products, and it is the call that they test.
 os.environ.setdefault(SMALL_PRODUCTS.name, "call")
+
+# What tests run on an NPU is meant to run there.
+os.environ.setdefault(PLACE.name, "npu")
 
 COMPILED_PROGRAMS = "JAX_COMPILATION_CACHE_DIR"
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "aie/json.h"
@@ -99,6 +100,10 @@ void GemmCall::End(bool succeeded) {
   if (!succeeded) return;
   Count(TheCounters().calls, 1);
   Count(TheCounters().flops, event_.flops());
+  if (event_.backend == std::string_view("host")) {
+    Count(TheCounters().host_calls, 1);
+    Count(TheCounters().host_flops, event_.flops());
+  }
   Trace& trace = TheTrace();
   if (!trace.is_on.load(std::memory_order_relaxed)) return;
   event_.packed_bytes += TheCounters().packed_bytes.load(std::memory_order_relaxed);

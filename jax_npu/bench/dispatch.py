@@ -24,6 +24,7 @@ from jax_npu.bench.arguments import (
     require_at_least_1,
 )
 from jax_npu.bench.side_by_side import Spread, in_turn, machine_facts, spread, versions
+from jax_npu.placing import ALL_ON_THE_NPU, placement
 
 SEED = 0
 
@@ -42,7 +43,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     require_at_least_1(arguments, "size", "length", "repeats")
     backend = backend_against_stock(arguments.backend)
     size, length = arguments.size, arguments.length
-    measured, stock = measure(backend, size, length, arguments.repeats)
+    with placement(ALL_ON_THE_NPU):
+        measured, stock = measure(backend, size, length, arguments.repeats)
     difference = spread([a - b for a, b in zip(measured, stock)])
     rows = {backend: spread(measured), STOCK: spread(stock), "difference": difference}
     if arguments.json:

@@ -34,6 +34,7 @@ from jax_npu.bench.side_by_side import (
     wide_console,
 )
 from jax_npu.files import require_folder_of
+from jax_npu.placing import ALL_ON_THE_NPU, placement
 from jax_npu.runtime.counters import Counters
 
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
@@ -85,7 +86,10 @@ def _bench(arguments: argparse.Namespace) -> None:
     dtype = DTYPES[arguments.dtype]
     peak = PeakMeter()
     peak.sample()
-    results = [measure(case, names, dtype, arguments.repeats, peak) for case in cases]
+    with placement(ALL_ON_THE_NPU):
+        results = [
+            measure(case, names, dtype, arguments.repeats, peak) for case in cases
+        ]
     if arguments.json:
         facts = machine_facts() | {"versions": versions("jax", "jaxlib", "jax-npu")}
         record = as_record(results, peak) | {"dtype": arguments.dtype}
@@ -174,6 +178,6 @@ def _sample(call: Callable[[], None], num_calls: int) -> Sample:
 def profile(path: Path, cases: Sequence[GemmCase], name: str, dtype: Any) -> None:
     """One call of each product; those of a stock dot leave no trace."""
     calls = [in_place(_product(c, name), *_operands(c, dtype)) for c in cases]
-    with jax_npu.trace_calls(path):
+    with placement(ALL_ON_THE_NPU), jax_npu.trace_calls(path):
         for call in calls:
             call()

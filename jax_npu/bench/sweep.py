@@ -37,6 +37,7 @@ from jax_npu.bench.side_by_side import (
     versions,
     wide_console,
 )
+from jax_npu.placing import ALL_ON_THE_NPU, placement
 
 DTYPES = {"f32": jnp.float32, "bf16": jnp.bfloat16}
 ORDERS = ("mk,kn", "mk,nk", "km,kn", "km,nk")
@@ -97,7 +98,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--max-mb must be more than 0, got {arguments.max_mb}")
     backend = backend_against_stock(arguments.backend)
     cases = draw_cases(arguments.products, arguments.seed, arguments.max_mb * 1e6)
-    results = [measure(case, backend, arguments.repeats) for case in cases]
+    with placement(ALL_ON_THE_NPU):
+        results = [measure(case, backend, arguments.repeats) for case in cases]
     results.sort(key=lambda result: result.times_the_stock_time, reverse=True)
     facts = machine_facts()
     if arguments.json:

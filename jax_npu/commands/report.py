@@ -9,6 +9,7 @@ import rich
 from rich.console import Console
 from rich.text import Text
 
+from jax_npu.placing import ALL_ON_THE_NPU, placement
 from jax_npu.report.record import TrialReport
 from jax_npu.report.trial import FULL, QUICK
 
@@ -42,7 +43,8 @@ def _report(arguments: argparse.Namespace) -> int:
     report = TrialReport(path, backend, QUICK if arguments.quick else FULL)
     report.write()  # an error here costs no time
     try:
-        report.run()
+        with placement(ALL_ON_THE_NPU):
+            report.run()
     except KeyboardInterrupt:
         print(f"jax-npu: interrupted; {path} has what was done", file=sys.stderr)
         return 130

@@ -12,6 +12,7 @@ from jaxlib.version import __version__ as jaxlib_version
 
 from jax_npu.doctor.remedies import REINSTALL
 from jax_npu.jax_private import supported
+from jax_npu.placing import ALL_ON_THE_NPU, placement
 from jax_npu.products import matmul
 from jax_npu.runtime import designs, extension
 from jax_npu.runtime.environment import CHECK, DESIGN, HOST_ISA
@@ -105,7 +106,7 @@ def _product() -> Part:
 def _self_test(backend: str) -> Part:
     """The self-test's result: a small product makes a context, which runs the test."""
     try:
-        with jax.default_device(jax.devices("cpu")[0]):
+        with jax.default_device(jax.devices("cpu")[0]), placement(ALL_ON_THE_NPU):
             matmul(jnp.ones(2), jnp.ones(2), backend=backend).block_until_ready()
     except (RuntimeError, ValueError) as error:
         return Part(problem=str(error).splitlines()[0])

@@ -56,13 +56,18 @@ class Choice:
 
     def precision_at(self, name_stack: str) -> Any:
         """The precision of a product in that name scope, or None for the default."""
-        words = re.split(r"[/()]+", name_stack)
         for scope, precision in self.precision:
-            parts = scope.split("/") if scope else []
-            starts = range(len(words) - len(parts) + 1)
-            if any(words[i : i + len(parts)] == parts for i in starts):
+            if is_in_scope(name_stack, scope):
                 return _precision_named(precision)
         return None
+
+
+def is_in_scope(name_stack: str, scope: str) -> bool:
+    """Whether a product in those name scopes is in that one, such as "layer_0/mlp"."""
+    words = re.split(r"[/()]+", name_stack)
+    parts = scope.split("/") if scope else []
+    starts = range(len(words) - len(parts) + 1)
+    return any(words[i : i + len(parts)] == parts for i in starts)
 
 
 class Process:

@@ -13,11 +13,12 @@ from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import sdy, stablehlo
 
 from jax_npu.contraction import Spec, label_sizes
-from jax_npu.jax_private import allow_in_exports, mesh_axes
+from jax_npu.jax_private import allow_in_exports, mesh_axes, name_stack
 from jax_npu.lowering import cost_analysis
 from jax_npu.lowering.call import GemmParams, gemm_call, gemm_target, params_of
 from jax_npu.lowering.mesh import partitioner
 from jax_npu.lowering.mesh.typed_split import split_by_types
+from jax_npu.lowering.placement.side import placed
 from jax_npu.lowering.small_products import stock_product
 from jax_npu.runtime import extension
 
@@ -35,6 +36,8 @@ def lower_contraction(
     cost_analysis.install()
     allow_in_exports(extension.TARGETS)
     (out,) = ctx.avals_out
+    lhs_aval, rhs_aval = ctx.avals_in
+    params = placed(params, lhs_aval, rhs_aval, out, name_stack(ctx))
     is_of_scalars = all(aval.ndim == 0 for aval in ctx.avals_in)
     if is_of_scalars or is_symbolic_on_devices(ctx):
         return _stock_product(ctx, lhs, rhs, params)

@@ -13,11 +13,15 @@ compute two known products first, and `health.cc` decides what follows a wrong r
 import functools
 from typing import NamedTuple
 
+import jax
+
 from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
     HOST_ISA,
     IMAGE_CACHE_MB,
+    OBJECTIVE,
+    PLACE,
     SIM_ARITHMETIC,
     SMALL_PRODUCTS,
     STRICT,
@@ -39,6 +43,8 @@ class Settings(NamedTuple):
       small_products: `xla` or `call`, of the host; see `small_products.py`.
       machine: see `npu_machine`; jax lowers again for another one.
       shares_images: whether products of one value share its image on an NPU.
+      place, objective: of an NPU, see `$JAX_NPU_PLACE` and `$JAX_NPU_OBJECTIVE`.
+      forced: the sides that `jax_npu.placement` asks for, see `placement/forced.py`.
     """
 
     device: str = ""
@@ -49,6 +55,14 @@ class Settings(NamedTuple):
     small_products: str = ""
     machine: str = ""
     shares_images: bool = False
+    place: str = ""
+    objective: str = ""
+    forced: str = ""
+
+
+# Part of jit's cache key, as the backend is.
+forced_sides = jax.make_user_context(default_value="")
+DEFAULT_PLACES = {"npu": "auto", "sim": "npu"}
 
 
 def current_settings(backend: str) -> Settings:
@@ -58,15 +72,16 @@ def current_settings(backend: str) -> Settings:
       ValueError: for a value that a variable does not have.
     """
     variables = (
-        *(CHECK, DEVICE, HOST_ISA, IMAGE_CACHE_MB),
+        *(CHECK, DEVICE, HOST_ISA, IMAGE_CACHE_MB, OBJECTIVE, PLACE),
         *(SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT),
     )
     values = (variable.get() for variable in variables)
-    return _settings(backend, npu_machine(backend), *values)
+    forced = forced_sides.value
+    return _settings(backend, npu_machine(backend), forced, *values)
 
 
 @functools.lru_cache(maxsize=64)
-def _settings(backend: str, machine: str, *environment: str) -> Settings:
+def _settings(backend: str, machine: str, forced: str, *environment: str) -> Settings:
     """The same, asked again when a variable changes: the chip is read off sysfs."""
     if backend == "host":
         return Settings(host_isa=host_isa(), small_products=SMALL_PRODUCTS.choose())
@@ -76,10 +91,20 @@ def _settings(backend: str, machine: str, *environment: str) -> Settings:
     arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
     strict = STRICT.choose() == "1"
     shares_images = IMAGE_CACHE_MB.get() != "0"
+    place = PLACE.choose() if PLACE.get() else DEFAULT_PLACES[backend]
+    # Products may be left to the host, which then reads its own settings.
+    on_host = Settings()
+    if place != "npu" or forced:
+        on_host = _settings("host", "", "", *environment)
     return Settings(
         *(device, arithmetic, CHECK.choose(), strict),
+        host_isa=on_host.host_isa,
+        small_products=on_host.small_products,
         machine=machine,
         shares_images=shares_images,
+        place=place,
+        objective=OBJECTIVE.choose() if place == "auto" else "",
+        forced=forced,
     )
 
 

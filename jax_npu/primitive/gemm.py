@@ -24,6 +24,7 @@ from jax_npu.contraction import (
     unused_label,
 )
 from jax_npu.lowering.loop_constants import is_loop_constant
+from jax_npu.lowering.placement.program import GEMM
 from jax_npu.lowering.rule import lower_contraction
 from jax_npu.lowering.settings import current_settings
 from jax_npu.primitive.as_lax import product_of_lax
@@ -185,10 +186,11 @@ def _lower_by_lax(ctx: Any, lhs: Any, rhs: Any, **params: Any) -> list[Any]:
     return [lower_with_sharding_in_types(ctx, result, *ctx.avals_out)]
 
 
-gemm_p = Primitive("xdna_gemm")
+gemm_p = Primitive(GEMM)
 gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
 gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.fancy_primitive_batchers[gemm_p] = _batch
-mlir.register_lowering(gemm_p, _lower, platform="cpu")
+# Not one rule for all that look alike: where a product runs depends on its name, too.
+mlir.register_lowering(gemm_p, _lower, platform="cpu", cacheable=False)
 mlir.register_lowering(gemm_p, _lower_by_lax)  # on other platforms

@@ -23,6 +23,8 @@ class Counters:
     call_ns: int  # wall time in which at least one call ran
     pack_ns: int  # thread time of packing
     multiply_ns: int  # thread time of multiplying; 0 for an NPU, which is no thread
+    host_calls: int = 0  # of `calls`, those that the host's kernel computed
+    host_flops: int = 0  # theirs; a program for an NPU may place products on the host
     packed_images: int = 0  # images of operands that were packed for an NPU
     reused_images: int = 0  # those that an earlier product of the same value had packed
     reused_bytes: int = 0  # what packing these would have read and written

@@ -129,6 +129,25 @@ SMALL_PRODUCTS = Variable(
         "call": "as any other product, so that it is counted",
     },
 )
+PLACE = Variable(
+    "JAX_NPU_PLACE",
+    "where products of a backend with an NPU run; see docs/forecast.md",
+    default="auto for backend npu, npu for sim",
+    choices={
+        "auto": "each where the program ends soonest, by a model of both sides",
+        "npu": "all on the NPU",
+        "host": "all on the host",
+    },
+)
+OBJECTIVE = Variable(
+    "JAX_NPU_OBJECTIVE",
+    "what `auto` places products for",
+    default="time",
+    choices={
+        "time": "the earliest end of the program",
+        "energy": "the fewest joules; needs a machine whose watts are known",
+    },
+)
 LIBRARY_DIR = Variable(
     "JAX_NPU_LIBRARY_DIR",
     "folder to load the compiled libraries from, such as a build with sanitizers",

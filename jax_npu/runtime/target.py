@@ -40,12 +40,12 @@ def npu_device(backend: str = "sim") -> str:
 
 
 def npu_machine(backend: str) -> str:
-    """What `$JAX_NPU_MACHINE` says, as a hash, for the backend whose times it decides.
+    """What `$JAX_NPU_MACHINE` says, as a hash, for a backend whose times it decides.
 
     Raises:
       ValueError: if there is no such machine.
     """
-    if backend != "sim" or not MACHINE.get():
+    if backend not in DRIVERS or not MACHINE.get():
         return ""
     profile = profile_text(machine(MACHINE.get()))
     return hashlib.sha256(profile.encode()).hexdigest()[:16]

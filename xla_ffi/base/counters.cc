@@ -11,6 +11,8 @@ namespace {
 constexpr std::pair<const char*, Counter Counters::*> kNames[] = {
     {"calls", &Counters::calls},
     {"flops", &Counters::flops},
+    {"host_calls", &Counters::host_calls},
+    {"host_flops", &Counters::host_flops},
     {"packed_bytes", &Counters::packed_bytes},
     {"packed_images", &Counters::packed_images},
     {"reused_images", &Counters::reused_images},

@@ -16,6 +16,8 @@ using Counter = std::atomic<int64_t>;
 struct Counters {
   Counter calls{0};            // calls that succeeded
   Counter flops{0};            // 2 b m k n, times the passes
+  Counter host_calls{0};       // of those calls, the ones of the host's kernel
+  Counter host_flops{0};       // theirs
   Counter packed_bytes{0};     // packing and rounding for a kernel or the array
   Counter packed_images{0};    // images for the array that were packed
   Counter reused_images{0};    // those that an earlier product had packed

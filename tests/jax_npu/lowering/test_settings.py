@@ -13,6 +13,7 @@ VARIABLES = [
     ("sim", "JAX_NPU_DEVICE", "npu1", "npu2"),
     ("sim", "JAX_NPU_MACHINE", "7940hs", "8700g"),
     ("sim", "JAX_NPU_MACHINE", "7940hs", "hx370"),
+    ("sim", "JAX_NPU_PLACE", "npu", "host"),
     ("host", "JAX_NPU_SMALL_PRODUCTS", "xla", "call"),
 ]
 

@@ -1,0 +1,1 @@
+"""Where each product of a program runs: decided when it is lowered, and then fixed."""

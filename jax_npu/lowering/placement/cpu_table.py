@@ -1,0 +1,135 @@
+"""The times of products on this CPU: measured in seconds, once, and kept.
+
+They are kept in the user's cache under the CPU's model, its instruction set, the cores
+that this process may use, and jax-npu's version. As long as the file is there, what is
+placed by it is placed alike.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_npu.contraction import Spec
+from jax_npu.lowering.call import gemm_call
+from jax_npu.lowering.settings import Settings
+from jax_npu.runtime.cache import cache_folder, write_once
+from jax_npu.runtime.extension import host_isa
+from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of
+from xdna.placement.host_table import HostTable, points
+from xdna.placement.product import Sizes
+
+SAMPLES, MIN_SAMPLE_SECONDS = 3, 0.5e-3
+MEMORY_BYTES = 128 << 20  # no cache holds it
+
+
+def measured_table() -> HostTable:
+    """The table of this CPU, from the cache or measured now.
+
+    Raises:
+      OSError: if the cache cannot be written.
+    """
+    return _table(_key())
+
+
+@functools.lru_cache(maxsize=4)
+def _table(key: str) -> HostTable:
+    path = cache_folder() / f"products-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    path = path.with_suffix(".json")
+    try:
+        return HostTable.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        pass  # none yet, or cut off: it is written again
+    print(f"jax-npu: measuring products on this CPU, once, for {path}", file=sys.stderr)
+    # jax may be tracing in this thread, or lowering.
+    measured: list[HostTable | BaseException] = []
+    thread = threading.Thread(target=lambda: measured.append(_caught(measure)))
+    thread.start()
+    thread.join()
+    (table,) = measured
+    if isinstance(table, BaseException):
+        raise table
+    return _kept(path, table)
+
+
+def _kept(path: Path, table: HostTable) -> HostTable:
+    write_once(path, table.to_json().encode())
+    return table
+
+
+def _caught(function: Callable[[], HostTable]) -> HostTable | BaseException:
+    try:
+        return function()
+    except BaseException as error:
+        return error
+
+
+def _key() -> str:
+    model, cores = _cpu()
+    return "\n".join([model, host_isa(), str(cores), metadata.version("jax-npu")])
+
+
+def _cpu() -> tuple[str, int]:
+    model = field_of(ROOT / CPU_FILE, "model name") or platform.machine()
+    return model, len(os.sched_getaffinity(0))
+
+
+def measure() -> HostTable:
+    """Measures all products of a table, of f32 in row-major order."""
+    model, cores = _cpu()
+    seconds = {sizes: _seconds(_product(sizes)) for sizes in points()}
+    return HostTable(seconds, _memory_rate(), model, cores)
+
+
+def _product(sizes: Sizes) -> Callable[[], object]:
+    batch, m, k, n = sizes
+    random = np.random.default_rng(0)
+    lhs, rhs = (
+        jnp.asarray(random.standard_normal(shape, np.float32))
+        for shape in ((batch, m, k), (batch, k, n))
+    )
+
+    def multiply(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
+        return gemm_call(
+            lhs,
+            rhs,
+            spec=Spec("bmk", "bkn", "bmn"),
+            out_dtype=jnp.float32,
+            passes=1,
+            backend="host",
+            constant=(False, False),
+            settings=Settings(host_isa=host_isa(), small_products="call"),
+        )
+
+    compiled = jax.jit(multiply)
+    return lambda: compiled(lhs, rhs)
+
+
+def _memory_rate() -> float:
+    numbers = jnp.ones(MEMORY_BYTES // 4, jnp.float32)
+    total = jax.jit(jnp.sum)
+    return MEMORY_BYTES / _seconds(lambda: total(numbers))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """Of a call, the shortest of some samples."""
+
+    def sample(times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            jax.block_until_ready(call())
+        return (time.perf_counter() - start) / times
+
+    sample(1)  # compiles
+    times = max(1, round(MIN_SAMPLE_SECONDS / sample(1)))
+    return min(sample(times) for _ in range(SAMPLES))
