@@ -31,6 +31,7 @@ from gpt2_flax.train_flags import (
     config_to_resume,
 )
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
+from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.loop import DivergedError, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.plot import plot_loss
@@ -158,7 +159,8 @@ def print_result(
     entropy: float,
     energy: TrainingEnergy,
 ) -> None:
-    """Prints the last validation, a sample, the step's GEMMs, its energy, the files."""
+    """Prints the last validation, a sample, the step's GEMMs, what a run would take on
+    machines with an NPU, the energy that this one took, and the files."""
     config, out = training.config, training.out
     val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
     print(
@@ -169,6 +171,8 @@ def print_result(
     tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
     products = jax_npu.explain(training.train_step, state, tokens)
     rich.print(products)
+    sizes = config.batch_size, config.seq_len, config.steps
+    print(describe_forecast(training.model, *sizes))
     num_tokens = config.batch_size * config.seq_len  # in a step
     print(describe_energy(energy, num_tokens, products.flops))
     print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")

@@ -8,6 +8,7 @@ jax-npu disasm insts.bin
 jax-npu simulate --gemm 256 768 2304 --check
 jax-npu calibrate
 jax-npu machines 7940hs
+jax-npu forecast --model gpt2 --machine 7940hs
 jax-npu build --device npu1
 jax-npu doctor
 jax-npu report
@@ -23,6 +24,7 @@ from jax_npu.commands.build import add_build_command
 from jax_npu.commands.calibrate import add_calibrate_command
 from jax_npu.commands.designs.design import add_check_command, add_design_command
 from jax_npu.commands.doctor import add_doctor_command
+from jax_npu.commands.forecasting.forecast import add_forecast_command
 from jax_npu.commands.instructions import add_disasm_command, add_insts_command
 from jax_npu.commands.machines import add_machines_command
 from jax_npu.commands.plan import add_plan_command
@@ -39,6 +41,7 @@ COMMANDS = (  # in the order of --help
     add_simulate_command,
     add_calibrate_command,
     add_machines_command,
+    add_forecast_command,
     add_build_command,
     add_doctor_command,
     add_report_command,

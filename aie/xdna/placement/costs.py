@@ -8,8 +8,6 @@ from xdna.placement.host_cost import HostModel
 from xdna.placement.npu_cost import NpuModel
 from xdna.placement.product import HOST, NPU, Product
 
-OBJECTIVES = ("time", "energy")
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -19,12 +17,14 @@ class Costs:
       npu, host: its NPU with what the host does around it, and its CPU.
       power: its watts.
       cores: that products use.
+      memory_bytes_per_second: at which these pass over memory.
     """
 
     npu: NpuModel
     host: HostModel
     power: Power
     cores: int
+    memory_bytes_per_second: float
 
     def alone(self, product: Product, objective: str) -> str:
         """The side for a product of which nothing else is known.

@@ -33,7 +33,7 @@ class HostSide:
     unpack: float
 
     @classmethod
-    def of(cls, cpu: Cpu, cores: int | None = None) -> "HostSide":
+    def of(cls, cpu: Cpu, cores: float | None = None) -> "HostSide":
         """The rates of a CPU, of which a program uses so many cores (default: all)."""
         memory = cpu.memory_bytes_per_second
         return cls(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 NPU, HOST = "npu", "host"  # the sides of a machine
+OBJECTIVES = ("time", "energy")  # of a placement
 
 
 class Sizes(NamedTuple):

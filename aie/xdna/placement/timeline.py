@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the array's program takes 25 ms to import
     from xdna.placement.npu_cost import NpuCost
 
 CPU_LANE, ARRAY_LANE, UNPACK_LANE = range(3)
-PARTS = ("pack", "flush", "launch", "array", "unpack", "host", "other")
+NPU_PARTS = ("pack", "flush", "launch", "array", "unpack")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Node:
       operands: numbers of the values that it multiplies; an image of one serves all
         products of it.
       seconds: of other work.
+      part: what its time on the host counts as.
       times: how often it runs, one after the other.
     """
 
@@ -40,6 +41,7 @@ class Node:
     product: Product | None = None
     operands: tuple[int, int] = (-1, -1)
     seconds: float = 0.0
+    part: str = "host"
     times: int = 1
 
 
@@ -50,7 +52,8 @@ class Timeline:
     Attributes:
       seconds: until all is done.
       cpu, array: for which all cores, and the array, are at work.
-      parts: by name, see `PARTS`; they overlap, so their sum may exceed `seconds`.
+      parts: by name, `NPU_PARTS` and those of nodes; they overlap, so their sum may
+        exceed `seconds`.
     """
 
     seconds: float
@@ -85,7 +88,7 @@ class _Schedule:
         self.step, self.sides, self.costs = step, sides, costs
         self.free = [0.0, 0.0, 0.0]  # when each lane is
         self.busy = [0.0, 0.0, 0.0]
-        self.parts = dict.fromkeys(PARTS, 0.0)
+        self.parts = dict.fromkeys(NPU_PARTS, 0.0)
         self.images: dict[int, float] = {}  # when each is made
         self.waiting = [len(set(node.after)) for node in step]
         self.users: list[list[int]] = [[] for _ in step]
@@ -119,7 +122,7 @@ class _Schedule:
 
     def _run_phase(self, phase: _Phase, ready: float) -> float:
         for part, seconds in phase.parts:
-            self.parts[part] += seconds
+            self.parts[part] = self.parts.get(part, 0.0) + seconds
         if phase.lane is None:
             return ready + phase.seconds
         ended = max(ready, self.free[phase.lane]) + phase.seconds
@@ -132,10 +135,10 @@ class _Schedule:
         node, costs = self.step[index], self.costs
         times = node.times
         if node.product is None:
-            return [_Phase(CPU_LANE, (("other", times * node.seconds),))], ready
+            return [_Phase(CPU_LANE, ((node.part, times * node.seconds),))], ready
         if self.sides[index] == HOST:
             seconds = times * costs.host.seconds(node.product)
-            return [_Phase(CPU_LANE, (("host", seconds),))], ready
+            return [_Phase(CPU_LANE, ((node.part, seconds),))], ready
         assert self.sides[index] == NPU
         cost = costs.npu.cost(node.product)
         assert cost is not None  # else it is on the host

@@ -47,4 +47,5 @@ def costs_on(machine: Machine, table: HostTable | None = None) -> Costs:
         cores = table.cores
         cpu = table.cpu(machine.cpu)
     npu = NpuModel(gemm_array(machine.device), times, arithmetic, HostSide.of(cpu))
-    return Costs(npu, table or ProfileHost(cpu), machine.power, cores)
+    host = table or ProfileHost(cpu)
+    return Costs(npu, host, machine.power, cores, cpu.memory_bytes_per_second)

@@ -43,7 +43,8 @@ def machine_costs(draw):
         arithmetic_of_chip(machine.device),
         HostSide.of(cpu),
     )
-    return Costs(npu, ProfileHost(cpu), machine.power, cpu.cores)
+    rate = cpu.memory_bytes_per_second
+    return Costs(npu, ProfileHost(cpu), machine.power, cpu.cores, rate)
 
 
 def random_step(draw):

@@ -37,7 +37,9 @@ class Fixed:
         return self.on_host
 
 
-COSTS = Costs(Fixed(), Fixed(), Power(10.0, 15.0, 40.0), cores=2)
+COSTS = Costs(
+    Fixed(), Fixed(), Power(10.0, 15.0, 40.0), cores=2, memory_bytes_per_second=1.0
+)
 
 
 def product(*after, values=(-1, -1), times=1):
@@ -76,7 +78,7 @@ def test_an_image_is_packed_once_for_all_products_of_its_value():
 
 
 def test_other_work_occupies_the_cores():
-    work = Node((), seconds=5.0)
+    work = Node((), seconds=5.0, part="other")
     result = timeline([work, product()], [HOST, NPU], COSTS)
     assert result.seconds == 5.0 + 24.0
     assert result.parts["other"] == 5.0
