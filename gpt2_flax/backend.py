@@ -2,6 +2,7 @@
 
 import jax_npu
 from gpt2_flax.errors import InputError
+from jax_npu.runtime import paced
 
 
 def resolve_backend(name: str | None) -> str:
@@ -14,6 +15,18 @@ def resolve_backend(name: str | None) -> str:
         return jax_npu.resolve_backend(name)
     except ValueError as e:
         raise InputError(str(e)) from None
+
+
+def require_results(what: str, backend: str | None = None) -> None:
+    """Requires that results are no stand-ins; see `jax_npu.runtime.paced`.
+
+    Raises:
+      InputError: the virtual NPU is paced, and computes nothing.
+    """
+    try:
+        paced.require_results(what, backend)
+    except ValueError as e:
+        raise InputError(f"{e}.") from None
 
 
 def describe_npu_mistakes() -> str:

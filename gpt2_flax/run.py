@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
 from jax_npu.files import partial_files, write_atomically
 
@@ -145,6 +146,7 @@ def latest_step(out: Path) -> int:
 def save_checkpoint(
     checkpoints: ocp.CheckpointManager, step: int, items: dict[str, Any]
 ) -> None:
+    require_results("a checkpoint")
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     sums = {name: checksum(tree) for name, tree in items.items()}
     args[CHECKSUMS] = ocp.args.JsonSave(sums)

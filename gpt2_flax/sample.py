@@ -14,7 +14,7 @@ from jax import Array
 
 import jax_npu
 from gpt2_flax import run
-from gpt2_flax.backend import resolve_backend
+from gpt2_flax.backend import require_results, resolve_backend
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.model import (
     SEEDS,
@@ -34,7 +34,9 @@ TOP_K = 40  # as in the samples of the GPT-2 paper
 def main(argv: list[str] | None = None) -> int:
     args = make_parser().parse_args(argv)
     check_flags(args)
-    with jax_npu.backend(resolve_backend(args.backend)):
+    backend = resolve_backend(args.backend)
+    require_results("sampling", backend)
+    with jax_npu.backend(backend):
         model, params = load_run(args.out)
         text = continue_text(
             logits_function(model, jax_npu.dot_general),

@@ -18,7 +18,7 @@ import rich
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.allocator import restart_with_tuned_allocator
-from gpt2_flax.backend import describe_npu_mistakes, resolve_backend
+from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
 from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
 from gpt2_flax.model import GPT2Config, logits_function
@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         config = config_to_resume(run.read_run(out)["train"], given)
     else:
         config = TrainConfig(**given)
-    with jax_npu.backend(resolve_backend(config.backend)):
+    backend = resolve_backend(config.backend)
+    require_results("training", backend)
+    with jax_npu.backend(backend):
         try:
             return train(config, out, existing)
         finally:

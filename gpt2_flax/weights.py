@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.flax import save_file
 
+from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
 from gpt2_flax.hf.config import format_config, parse_config
 from gpt2_flax.hf.tensors import FLOATS, PREFIX, Tensor, open_tensors
@@ -164,7 +165,12 @@ def read_float32(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def save_weights(folder: Path, config: GPT2Config, params: Params) -> None:
-    """Writes `folder` so that GPT2LMHeadModel.from_pretrained opens it."""
+    """Writes `folder` so that GPT2LMHeadModel.from_pretrained opens it.
+
+    Raises:
+      InputError: the process has computed on the paced virtual NPU.
+    """
+    require_results("an export")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {
         with_prefix(theirs(path)): array.reshape(matrix_shape(array.shape))

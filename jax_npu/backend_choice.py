@@ -18,8 +18,16 @@ from jax_npu.runtime.environment import (
     LIBRARY_DIR,
     MACHINE,
     SIM_ARITHMETIC,
+    SIM_PACED,
 )
-from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device
+from jax_npu.runtime.paced import warn_of_stand_ins
+from jax_npu.runtime.target import (
+    DRIVERS,
+    PACED,
+    is_paced,
+    npu_arithmetic,
+    npu_device,
+)
 from xdna.machine_choice import chosen_machine
 
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
@@ -78,12 +86,20 @@ def resolve_backend(name: str | None = None) -> str:
     wanted = name or _context.value or BACKEND.get() or BACKEND.default
     if wanted == "auto":
         return _auto()
+    if wanted == PACED:
+        raise ValueError(
+            f"backend {PACED} is for benchmarks, as in 'gpt2-flax bench --backend "
+            f"{PACED}'; a program of your own runs on it as backend sim with "
+            f"{SIM_PACED.name}=1."
+        )
     if wanted not in _BACKENDS:
         raise ValueError(
             f"backend must be one of {', '.join(CHOICES)}, got {wanted!r}; "
             f"pass another one, or correct ${BACKEND.name}."
         )
     _require(wanted, *(variable.get() for variable in _VARIABLES[wanted]))
+    if is_paced(wanted):
+        warn_of_stand_ins(_sim().detail)
     return wanted
 
 
@@ -144,8 +160,12 @@ def _sim() -> Backend:
         device = npu_device()
         arithmetic = npu_arithmetic("sim", device)
         machine = chosen_machine(device).name
+        paced = is_paced()
     except (OSError, ValueError) as error:
         return Backend("sim", False, str(error))
+    if paced:
+        detail = f"virtual {device} at the pace of {machine}, which computes nothing"
+        return Backend("sim", True, detail)
     detail = f"virtual {device} of {machine}, {arithmetic} arithmetic"
     return Backend("sim", True, detail)
 
@@ -165,7 +185,7 @@ _BACKENDS = {"npu": _npu, "sim": _sim, "host": _host, "xla": _xla}
 CHOICES = (*_BACKENDS, "auto")
 _VARIABLES = {
     "npu": (LIBRARY_DIR, DEVICE, DESIGN),
-    "sim": (LIBRARY_DIR, DEVICE, MACHINE, SIM_ARITHMETIC),
+    "sim": (LIBRARY_DIR, DEVICE, MACHINE, SIM_ARITHMETIC, SIM_PACED),
     "host": (LIBRARY_DIR, HOST_ISA),
     "xla": (),
 }

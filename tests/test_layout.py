@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 # The programs of gpt2_flax, and the training step that two of them share.
 PROGRAMS = {
     *("__main__.py", "backend.py", "export.py", "sample.py", "train.py"),
-    *("bench/command.py", "bench/jax_trainer.py", "training/step.py"),
-    "training/optimizer.py",
+    *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
+    *("training/optimizer.py", "training/step.py"),
     *("bench/energy.py", "training/energy.py"),
     *("bench/chart.py", "bench/report.py", "bench/results.py"),
 }

@@ -106,7 +106,7 @@ struct NpuAttributes : ProductAttributes {
   std::string_view design_key;  // of the design that the instructions are for
   std::string_view arithmetic;  // that the design was built for
   std::string_view check;       // see CheckMode
-  bool strict;                  // see CheckPolicy
+  bool strict, stand_ins;       // see CheckPolicy
 };
 
 template <>
@@ -118,6 +118,7 @@ inline constexpr auto kAttributes<NpuAttributes> =
                               Attribute{"design_key", &NpuAttributes::design_key},
                               Attribute{"arithmetic", &NpuAttributes::arithmetic},
                               Attribute{"check", &NpuAttributes::check},
+                              Attribute{"stand_ins", &NpuAttributes::stand_ins},
                               Attribute{"strict", &NpuAttributes::strict}});
 
 template <typename T>

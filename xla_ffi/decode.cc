@@ -181,8 +181,8 @@ NpuPlan DecodePlan(const PlanAttributes& attributes) {
 CheckPolicy DecodeCheck(const NpuAttributes& attributes) {
   const CheckMode mode = ParseCheckMode(attributes.check);
   const NpuArithmetic expected = ParseArithmetic(attributes.arithmetic);
-  CheckPolicy policy{mode, attributes.strict, expected, nullptr};
-  if (mode != CheckMode::kOff) {
+  CheckPolicy policy{mode, attributes.strict, expected, nullptr, attributes.stand_ins};
+  if (mode != CheckMode::kOff && !policy.stand_ins) {
     policy.self_test = std::make_shared<const SelfTest>(
         DecodeSelfTest(attributes.self_test, expected));
   }

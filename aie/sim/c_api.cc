@@ -74,8 +74,8 @@ Kernel KernelOf(const NpuSimKernelInfo& info) {
 const char* npu_sim_error() { return error_text.c_str(); }
 
 NpuSim* npu_sim_open(const char* configuration, const char* arithmetic,
-                     int b_column_major, const NpuSimKernelInfo* kernels,
-                     int num_kernels) {
+                     int b_column_major, int only_timed,
+                     const NpuSimKernelInfo* kernels, int num_kernels) {
   return Guarded<NpuSim*>(nullptr, [&] {
     auto parsed = jax_npu::sim::ParseConfiguration(configuration);
     auto table = std::make_shared<jax_npu::sim::KernelTable>(
@@ -84,8 +84,10 @@ NpuSim* npu_sim_open(const char* configuration, const char* arithmetic,
       (*table)[kernels[i].name] = KernelOf(kernels[i]);
     }
     auto sim = std::make_unique<NpuSim>();
-    sim->npu = std::make_unique<jax_npu::sim::VirtualNpu>(std::move(parsed), table,
-                                                          arithmetic);
+    using jax_npu::sim::Effect;
+    sim->npu = std::make_unique<jax_npu::sim::VirtualNpu>(
+        std::move(parsed), table, arithmetic,
+        only_timed ? Effect::kOnlyTimed : Effect::kComputes);
     return sim.release();
   });
 }

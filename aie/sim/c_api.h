@@ -29,10 +29,11 @@ JAX_NPU_SIM_EXPORT const char* npu_sim_error();
 
 // Makes an array with the configuration of that text, with built-in kernels that
 // compute with `arithmetic`, and with the caller's kernels, which replace built-in ones
-// of the same names.
+// of the same names. With `only_timed` nothing is computed, and the data of a run's
+// arguments may be null: see Effect of engine/virtual_npu.h.
 JAX_NPU_SIM_EXPORT NpuSim* npu_sim_open(const char* configuration,
                                         const char* arithmetic, int b_column_major,
-                                        const NpuSimKernelInfo* kernels,
+                                        int only_timed, const NpuSimKernelInfo* kernels,
                                         int num_kernels);
 JAX_NPU_SIM_EXPORT void npu_sim_close(NpuSim* sim);
 

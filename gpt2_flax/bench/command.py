@@ -1,6 +1,7 @@
 """`gpt2-flax bench`: the time of a training step on one backend against others.
 
     gpt2-flax bench --backend sim --against host
+    gpt2-flax bench --backend sim-paced --against host xla --machine hx370
     gpt2-flax bench --model gpt2 --batch-size 4 --seq-len 64 --backend host \\
       --against xla torch-bf16 torch-f32 --chart bench.png
 
@@ -11,6 +12,7 @@ of two steps that follow each other, so other load on the machine slows both.
 import argparse
 import json
 import math
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -43,6 +45,9 @@ from jax_npu.bench import (
 )
 from jax_npu.energy import NotMeasured, StepEnergy
 from jax_npu.files import require_folder_of
+from jax_npu.runtime.environment import MACHINE
+from jax_npu.runtime.target import PACED, shown_name
+from xdna.machine_choice import machine
 
 Reply = dict[str, Any]
 Energies = list[StepEnergy | NotMeasured]  # of one contender, by sensor
@@ -75,7 +80,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="gpt2-flax bench", description="Times training steps, backend by backend."
     )
-    parser.add_argument("--backend", help="the one that is compared with the others")
+    parser.add_argument(
+        "--backend",
+        help=f"the one that is compared with the others; {PACED} is a virtual NPU that "
+        "takes the chip's time and computes nothing",
+    )
     parser.add_argument(
         "--against",
         nargs="*",
@@ -83,6 +92,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help=f"the others: backends, {', '.join(TORCH_CONTENDERS)}, or NAME=COMMAND "
         "for a program that speaks the protocol of gpt2_flax/bench/contender.py",
+    )
+    parser.add_argument(
+        "--machine",
+        metavar="NAME|FILE.toml",
+        help=f"machine whose NPU {PACED} keeps pace with, of 'jax-npu machines' "
+        f"(default: ${MACHINE.name}, or the device's)",
     )
     parser.add_argument("--model", help="as in gpt2-flax train")
     parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
@@ -107,14 +122,25 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for name, least in (("repeats", 1), ("warmup", 0)):
         if (given := getattr(arguments, name)) < least:
             raise InputError(f"--{name} must be at least {least}, got {given}.")
+    if arguments.machine is not None:
+        choose_machine(arguments.machine)
     seconds = arguments.energy
     if seconds is not None and not 0 < seconds < math.inf:
         raise InputError(f"--energy must be above 0 and finite, got {seconds}.")
     return arguments
 
 
+def choose_machine(name: str) -> None:
+    """Makes it that of this process and of the contenders that it starts."""
+    try:
+        machine(name)
+    except ValueError as e:
+        raise InputError(f"--{e}.") from None
+    os.environ[MACHINE.name] = name
+
+
 def contender_names(arguments: argparse.Namespace) -> list[str]:
-    names = [resolve_backend(arguments.backend)]
+    names = [_resolve(arguments.backend)]
     if arguments.profile and names[0] == NO_CUSTOM_CALLS:
         raise InputError(
             f"--profile traces custom calls, and {names[0]} makes none; give another "
@@ -122,10 +148,18 @@ def contender_names(arguments: argparse.Namespace) -> list[str]:
         )
     for name in arguments.against:
         is_backend = name not in TORCH_CONTENDERS and "=" not in name
-        names.append(resolve_backend(name) if is_backend else name)
+        names.append(_resolve(name) if is_backend else name)
         require_contender(name)
     reject_repeated([name.partition("=")[0] for name in names])
     return names
+
+
+def _resolve(name: str | None) -> str:
+    """The backend's name in tables."""
+    if name == PACED:
+        resolve_backend("sim")  # whether it runs here
+        return PACED
+    return shown_name(resolve_backend(name))
 
 
 def measure(

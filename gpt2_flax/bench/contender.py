@@ -13,6 +13,7 @@ this protocol can be a contender: `--against name=command`.
 """
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from typing import Any
 
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError
+from jax_npu.runtime.environment import SIM_PACED
+from jax_npu.runtime.target import PACED
 
 TORCH_PACKAGES = ("torch", "transformers")
 END_SECONDS = 10  # for a process to exit by itself before it is killed
@@ -41,6 +44,11 @@ def require_contender(name: str) -> None:
         )
 
 
+def environment_of(name: str) -> dict[str, str]:
+    """The variables of a contender's process: one alone has a virtual NPU of pace."""
+    return {**os.environ, SIM_PACED.name: "1" if name == PACED else "0"}
+
+
 class Contender:
     """Context manager of the process, which ends at its exit, even in a step."""
 
@@ -55,6 +63,7 @@ class Contender:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 text=True,
+                env=environment_of(self.name),
             )
         except (OSError, ValueError) as e:
             self._errors.close()

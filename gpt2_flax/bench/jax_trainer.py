@@ -14,6 +14,7 @@ from gpt2_flax.train_flags import TrainConfig
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
 from jax_npu.bench import versions
+from jax_npu.runtime.target import PACED, is_paced
 
 NO_CUSTOM_CALLS = "xla"  # the backend without custom calls
 
@@ -23,7 +24,7 @@ class JaxTrainer:
 
     def __init__(self, backend: str, model: dict[str, Any], train: dict[str, Any]):
         self.versions = versions("jax", "jaxlib", "flax", "optax")
-        self._backend = backend
+        self._backend = "sim" if backend == PACED else backend
         shape, config = GPT2Config(**model), TrainConfig(**train)
         self._train_step, optimizer = compiled_later(shape, config)
         self._state = initial_state(init_params(shape, config.seed), optimizer)
@@ -40,7 +41,7 @@ class JaxTrainer:
         has_counters = self._backend != NO_CUSTOM_CALLS
         return {
             "seconds": seconds,
-            "loss": float(loss),
+            "loss": None if is_paced(self._backend) else float(loss),
             "counters": counted if has_counters else None,
         }
 

@@ -20,7 +20,7 @@ class Steps:
     versions: dict[str, str]
     first_seconds: float  # of the first step, which compiles
     seconds: list[float]  # one for each measured step
-    losses: list[float]
+    losses: list[float | None]  # None where results are stand-ins
     counters: list[Counters] | None  # one for each; None without custom calls
     peak_memory_bytes: int
     energy: list[StepEnergy | NotMeasured] = field(default_factory=list)  # by sensor

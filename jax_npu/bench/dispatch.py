@@ -21,6 +21,7 @@ import jax_npu
 from jax_npu.bench.arguments import (
     STOCK,
     backend_against_stock,
+    backend_of,
     require_at_least_1,
 )
 from jax_npu.bench.side_by_side import Spread, in_turn, machine_facts, spread, versions
@@ -79,7 +80,7 @@ def _chain(backend: str, size: int, length: int) -> Callable[[], float]:
     @jax.jit
     def chain(x: jax.Array) -> jax.Array:
         for _ in range(length):
-            x = jax_npu.matmul(x, factor, backend=backend)
+            x = jax_npu.matmul(x, factor, backend=backend_of(backend))
         return x
 
     def run() -> float:

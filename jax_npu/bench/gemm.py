@@ -20,7 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import jax_npu
-from jax_npu.bench.arguments import require_at_least_1
+from jax_npu.bench.arguments import (
+    backend_of,
+    contender_name,
+    pace_if_asked,
+    require_at_least_1,
+)
 from jax_npu.bench.chart import require_matplotlib
 from jax_npu.bench.gemm_report import CaseResult, as_record, as_table, draw
 from jax_npu.bench.gpt2_gemms import GPT2_GEMMS, GemmCase
@@ -80,6 +85,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     require_folder_of(arguments.chart, arguments.profile)
     if arguments.chart:
         require_matplotlib()
+    pace_if_asked(arguments.backend, *arguments.against)
     names = [_resolve(name) for name in [arguments.backend, *arguments.against]]
     reject_repeated(names)
     cases = _cases(arguments)
@@ -105,7 +111,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 
 def _resolve(name: str | None) -> str:
-    return name if name == XLA_BF16 else jax_npu.resolve_backend(name)
+    return name if name == XLA_BF16 else contender_name(name)
 
 
 def _cases(arguments: argparse.Namespace) -> Sequence[GemmCase]:
@@ -158,7 +164,7 @@ def _product(case: GemmCase, name: str) -> Product:
         return jax.lax.dot_general(*halves, numbers, preferred_element_type=lhs.dtype)
 
     def product(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return jax_npu.dot_general(lhs, rhs, numbers, backend=name)
+        return jax_npu.dot_general(lhs, rhs, numbers, backend=backend_of(name))
 
     return rounded if name == XLA_BF16 else product
 

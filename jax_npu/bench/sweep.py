@@ -26,6 +26,7 @@ import jax_npu
 from jax_npu.bench.arguments import (
     STOCK,
     backend_against_stock,
+    backend_of,
     require_at_least_1,
 )
 from jax_npu.bench.in_place import in_place, seconds_per_call, warm_up
@@ -166,7 +167,7 @@ def _product(case: SweepCase, name: str) -> Callable[[jax.Array, jax.Array], jax
     numbers = (((lhs_k,), (rhs_k,)), (batch, batch))
 
     def product(lhs: jax.Array, rhs: jax.Array) -> jax.Array:
-        return jax_npu.dot_general(lhs, rhs, numbers, backend=name)
+        return jax_npu.dot_general(lhs, rhs, numbers, backend=backend_of(name))
 
     return product
 

@@ -86,6 +86,7 @@ def npu_attributes(
     arithmetic: str,
     check: str,
     strict: bool,
+    stand_ins: bool = False,
 ) -> Attributes:
     """`NpuAttributes`: what a GEMM on an NPU takes beside those of the product.
 
@@ -94,7 +95,7 @@ def npu_attributes(
       device: npu1 or npu2; its driver and design are found where the program runs.
       design_key: see `designs.design_key`.
       arithmetic: `f32` or `bfp16`, what results are compared with.
-      check, strict: see `settings.Settings`.
+      check, strict, stand_ins: see `settings.Settings`.
     """
     return {
         "plan": plan,
@@ -104,6 +105,7 @@ def npu_attributes(
         "arithmetic": arithmetic,
         "check": check,
         "strict": strict,
+        "stand_ins": stand_ins,
     }
 
 

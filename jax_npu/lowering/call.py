@@ -110,6 +110,7 @@ def _on_npu(
         arithmetic=settings.arithmetic,
         check=settings.check,
         strict=settings.strict,
+        stand_ins=settings.stand_ins,
     )
 
 

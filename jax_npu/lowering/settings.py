@@ -23,11 +23,18 @@ from jax_npu.runtime.environment import (
     OBJECTIVE,
     PLACE,
     SIM_ARITHMETIC,
+    SIM_PACED,
     SMALL_PRODUCTS,
     STRICT,
 )
 from jax_npu.runtime.extension import host_isa
-from jax_npu.runtime.target import DRIVERS, npu_arithmetic, npu_device, npu_machine
+from jax_npu.runtime.target import (
+    DRIVERS,
+    is_paced,
+    npu_arithmetic,
+    npu_device,
+    npu_machine,
+)
 from xdna.arithmetics import ARITHMETICS
 
 
@@ -45,6 +52,7 @@ class Settings(NamedTuple):
       shares_images: whether products of one value share its image on an NPU.
       place, objective: of an NPU, see `$JAX_NPU_PLACE` and `$JAX_NPU_OBJECTIVE`.
       forced: the sides that `jax_npu.placement` asks for, see `placement/forced.py`.
+      stand_ins: whether results are NaN, since the virtual NPU is paced.
     """
 
     device: str = ""
@@ -58,6 +66,7 @@ class Settings(NamedTuple):
     place: str = ""
     objective: str = ""
     forced: str = ""
+    stand_ins: bool = False
 
 
 # Part of jit's cache key, as the backend is.
@@ -73,7 +82,7 @@ def current_settings(backend: str) -> Settings:
     """
     variables = (
         *(CHECK, DEVICE, HOST_ISA, IMAGE_CACHE_MB, OBJECTIVE, PLACE),
-        *(SIM_ARITHMETIC, SMALL_PRODUCTS, STRICT),
+        *(SIM_ARITHMETIC, SIM_PACED, SMALL_PRODUCTS, STRICT),
     )
     values = (variable.get() for variable in variables)
     forced = forced_sides.value
@@ -91,7 +100,8 @@ def _settings(backend: str, machine: str, forced: str, *environment: str) -> Set
     arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
     strict = STRICT.choose() == "1"
     shares_images = IMAGE_CACHE_MB.get() != "0"
-    place = PLACE.choose() if PLACE.get() else DEFAULT_PLACES[backend]
+    as_backend = "npu" if is_paced(backend) else backend
+    place = PLACE.choose() if PLACE.get() else DEFAULT_PLACES[as_backend]
     # Products may be left to the host, which then reads its own settings.
     on_host = Settings()
     if place != "npu" or forced:
@@ -105,6 +115,7 @@ def _settings(backend: str, machine: str, forced: str, *environment: str) -> Set
         place=place,
         objective=OBJECTIVE.choose() if place == "auto" else "",
         forced=forced,
+        stand_ins=is_paced(backend),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
+from jax_npu.runtime.target import is_paced
 from xdna.gemm.array import GemmArray, default_array
 from xdna.gemm.artifact import check_artifact, design_text
 from xdna.machine_choice import chosen_machine
@@ -23,10 +24,12 @@ def design_key(backend: str, device: str) -> str:
     """A hash of the design that instructions for `backend` are made for now.
 
     They write to fixed places in it, and no other design can run them. That of `sim`
-    holds the times of the chosen machine, too.
+    holds the times of the chosen machine, too. One that is paced runs no program that
+    was made for results, and the other way round.
     """
     if backend == "sim":
-        return _hash(_simulated(device, chosen_machine(device)))
+        key = _hash(_simulated(device, chosen_machine(device)))
+        return f"{key}-paced" if is_paced() else key
     return _chips_design_key(device)
 
 

@@ -167,6 +167,16 @@ SIM_CHECKS = Variable(
     choices={"on": "misuse is an error", "off": "misuse has its effect"},
     reader="aie/sim/xrt/process.cc",
 )
+SIM_PACED = Variable(
+    "JAX_NPU_SIM_PACED",
+    "what runs of the virtual NPU do",
+    default="0",
+    choices={
+        "0": "they compute",
+        "1": "they take the time of the machine's chip, and results are NaN",
+    },
+    reader="aie/sim/xrt/process.cc",
+)
 SIM_TRACE = Variable(
     "JAX_NPU_SIM_TRACE",
     "file for a trace of the virtual NPU, written when the process ends",

@@ -46,7 +46,8 @@ def npu_events() -> dict[str, int]:
     device (`retries`), results found wrong (`mismatches`, with those of self-tests),
     products that the host computed instead (`host_products`), runs given up with an
     error (`failures`), `self_tests` of new contexts, `failed_self_tests`, NPUs that
-    were wrong too often and compute nothing more (`unhealthy`; see `npu_health`).
+    were wrong too often and compute nothing more (`unhealthy`; see `npu_health`),
+    products whose results are NaN because the virtual NPU is paced (`stand_ins`).
 
     Raises:
       OSError: if the extension cannot be loaded.

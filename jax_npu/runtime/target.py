@@ -2,7 +2,7 @@
 
 import hashlib
 
-from jax_npu.runtime.environment import DEVICE, MACHINE, SIM_ARITHMETIC
+from jax_npu.runtime.environment import DEVICE, MACHINE, SIM_ARITHMETIC, SIM_PACED
 from jax_npu.runtime.machine import chip
 from xdna.arithmetics import arithmetic_of_chip, arithmetics_of
 from xdna.machine_choice import machine, machines_device, profile_text
@@ -11,6 +11,7 @@ NPUS = tuple(DEVICE.choices)  # there is a design for each
 # The backends whose custom call runs an NPU's instructions, with the library of their
 # driver. The first is there where XRT was when the project was built.
 DRIVERS = {"npu": "libnpu_xrt.so", "sim": "libnpu_sim.so"}
+PACED = "sim-paced"  # what tables call backend `sim` in a process that is paced
 
 
 def npu_device(backend: str = "sim") -> str:
@@ -60,3 +61,17 @@ def npu_arithmetic(backend: str, device: str) -> str:
     if backend == "sim":
         return SIM_ARITHMETIC.choose(arithmetics_of(device))
     return arithmetic_of_chip(device)
+
+
+def is_paced(backend: str = "sim") -> bool:
+    """Whether results of that backend would be stand-ins in this process.
+
+    Raises:
+      ValueError: if `$JAX_NPU_SIM_PACED` is neither 0 nor 1.
+    """
+    return backend == "sim" and SIM_PACED.choose() == "1"
+
+
+def shown_name(backend: str) -> str:
+    """The backend's name in tables: that of a paced `sim` says so."""
+    return PACED if is_paced(backend) else backend

@@ -18,6 +18,7 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
 from gpt2_flax.train_flags import TrainConfig
 from jax_npu.bench.peak import PeakMeter
+from jax_npu.runtime.environment import MACHINE
 
 TINY = GPT2Config(
     num_layers=1, num_heads=2, embed_dim=8, vocab_size=31, num_positions=16
@@ -123,6 +124,19 @@ def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
     assert sum(call["args"]["flops"] for call in calls) == host["flops"]
 
 
+def test_the_paced_npu_is_timed_beside_others_and_has_no_loss(run_bench, monkeypatch):
+    monkeypatch.setenv(MACHINE.name, "")  # restored after --machine has set it
+    record = run_bench(
+        *("--backend", "sim-paced", "--against", "sim", "--machine", "hx370")
+    )
+    paced, sim = record["contenders"]
+    assert [paced["name"], sim["name"]] == ["sim-paced", "sim"]
+    assert paced["losses"] == [None, None]
+    assert all(2 < loss < 5 for loss in sim["losses"])
+    for counted in ("calls", "flops", "packed_bytes", "copied_bytes"):
+        assert paced[counted] == sim[counted] > 0
+
+
 def num_custom_calls(backend):
     """The number of custom calls in the compiled step."""
     config = TrainConfig(batch_size=2, seq_len=8)
@@ -169,6 +183,8 @@ def test_torch_trains_the_same_model(monkeypatch):
         ("--backend host --against host", "must be named once, got host, host"),
         ("--backend tpu", "backend must be one of"),
         ("--backend host --against tpu", "backend must be one of"),
+        ("--backend sim-paced --against sim-paced", "once, got sim-paced, sim-paced"),
+        ("--machine none", "--machine must be one of 7940hs, "),
         ("--backend xla --profile x.json", "xla makes none; give another --backend"),
         ("--profile no/such/x.json", "cannot be written: there is no folder no/such"),
         ("--backend host --against peer=/no/such", "contender peer does not start"),

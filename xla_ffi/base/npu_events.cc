@@ -28,6 +28,7 @@ constexpr std::pair<const char*, std::atomic<int64_t> NpuEvents::*> kNames[] = {
     {"self_tests", &NpuEvents::self_tests},
     {"failed_self_tests", &NpuEvents::failed_self_tests},
     {"unhealthy", &NpuEvents::unhealthy},
+    {"stand_ins", &NpuEvents::stand_ins},
 };
 
 }  // namespace

@@ -21,6 +21,7 @@ struct NpuEvents {
   std::atomic<int64_t> self_tests{0};     // new contexts that were tested
   std::atomic<int64_t> failed_self_tests{0};
   std::atomic<int64_t> unhealthy{0};  // NPUs on which nothing is computed any more
+  std::atomic<int64_t> stand_ins{0};  // products that a paced virtual NPU answered
 };
 
 void CountEvent(std::atomic<int64_t> NpuEvents::* event);

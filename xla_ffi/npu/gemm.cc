@@ -96,6 +96,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
 
   void Submit(const ParallelLoop& parallel) {
     CountEvent(&NpuEvents::products);
+    if (request_.check.stand_ins) CountEvent(&NpuEvents::stand_ins);
     const std::string problem = queue_.health().WhyUnhealthy();
     if (!problem.empty()) return done_(ComputeOnHost(request_, problem, parallel));
     const uint32_t* words = request_.words.data();

@@ -22,12 +22,14 @@ namespace jax_npu {
 
 // Which results are checked, and what they are compared with. If one is wrong, or the
 // NPU is not to be trusted, the host computes the product; with `strict` it is an
-// error.
+// error. Checks of stand-ins, which a paced virtual NPU leaves, take the host's time
+// like any other, and find nothing.
 struct CheckPolicy {
   CheckMode mode;
   bool strict;
   NpuArithmetic expected;
   std::shared_ptr<const SelfTest> self_test;  // for new contexts; null for no test
+  bool stand_ins = false;
 };
 
 // out = lhs rhs, summed over k and over `parts`; `words` are the instructions of all

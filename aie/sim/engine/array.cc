@@ -31,7 +31,11 @@ void Array::Reset() {
   scheduler.Clear();
   for (const auto& route : routes) route->is_moving = false;
   for (Tile& tile : tiles) {
-    if (tile.memory) tile.memory->Reset();
+    if (tile.memory) {
+      tile.memory->Reset();
+      // Nothing else will be written there.
+      if (effect == Effect::kOnlyTimed) tile.memory->MarkAllWritten();
+    }
     for (Lock& lock : tile.locks) {
       lock.value = lock.init;
       lock.queue.clear();

@@ -24,7 +24,8 @@ namespace jax_npu::sim {
 
 struct Array {
   // Throws std::invalid_argument for a configuration that is not consistent.
-  Array(Configuration configuration, std::shared_ptr<const KernelTable> kernels);
+  Array(Configuration configuration, std::shared_ptr<const KernelTable> kernels,
+        Effect effect);
 
   Tile& At(TileAt at);
   // Takes `value` from a lock, or makes the agent wait for it.
@@ -44,6 +45,7 @@ struct Array {
   const Limits limits;
   const Times times;
   const std::shared_ptr<const KernelTable> kernels;
+  const Effect effect;
   Scheduler scheduler;
   Trace trace;
   std::vector<Tile> tiles;   // [num_columns][num_rows]

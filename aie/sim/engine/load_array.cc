@@ -15,11 +15,13 @@ namespace {
 
 }  // namespace
 
-Array::Array(Configuration from, std::shared_ptr<const KernelTable> table)
+Array::Array(Configuration from, std::shared_ptr<const KernelTable> table,
+             Effect wanted)
     : configuration(std::move(from)),
       limits(configuration),
       times(configuration),
       kernels(std::move(table)),
+      effect(wanted),
       ddr(times, limits.num_columns) {
   MakeTiles();
   LoadLocks();

@@ -39,6 +39,7 @@ class TileMemory {
   // Clears the bytes, what was written and the accesses.
   void Reset();
   void MarkWritten(int64_t begin, int64_t end);  // in bytes
+  void MarkAllWritten() { MarkWritten(0, bytes_); }
   // The byte offset of the first word in the range that was never written, or -1.
   int64_t FirstUnwritten(int64_t begin, int64_t end) const;
 

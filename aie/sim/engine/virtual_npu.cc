@@ -42,8 +42,8 @@ struct VirtualNpu::State {
 
 VirtualNpu::VirtualNpu(Configuration configuration,
                        std::shared_ptr<const KernelTable> kernels,
-                       const std::string& arithmetic)
-    : state_(new State{{std::move(configuration), std::move(kernels)}}) {
+                       const std::string& arithmetic, Effect effect)
+    : state_(new State{{std::move(configuration), std::move(kernels), effect}}) {
   state_->array.total.arithmetic = arithmetic;
 }
 

@@ -32,12 +32,17 @@ struct DeviceBuffer {
   size_t bytes;
 };
 
+// What a run does. One that is only timed takes as long as if it computed, but moves no
+// data and calls no kernel: its arguments need no memory, and memories of tiles hold
+// what the stream itself writes, and zeros.
+enum class Effect { kComputes, kOnlyTimed };
+
 class VirtualNpu {
  public:
   // Throws std::invalid_argument if the configuration is not consistent or calls a
   // kernel that nobody registered. `arithmetic` only goes into the report.
   VirtualNpu(Configuration configuration, std::shared_ptr<const KernelTable> kernels,
-             const std::string& arithmetic);
+             const std::string& arithmetic, Effect effect = Effect::kComputes);
   ~VirtualNpu();
 
   // Executes a stream of `num_words` words with those buffer arguments, to its end.

@@ -15,6 +15,7 @@ void Report::Add(const Report& run) {
   macs += run.macs;
   kernel_calls += run.kernel_calls;
   instruction_words += run.instruction_words;
+  written_arguments = run.written_arguments;
   for (const auto& [level, count] : run.bytes) bytes[level] += count;
   for (const auto& [name, other] : run.usage) {
     Usage& sum = usage[name];

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "aie/sim/report/cycles.h"
@@ -31,6 +32,7 @@ struct Report {
   // crossed.
   std::map<std::string, int64_t> bytes;
   std::map<std::string, Usage> usage;  // "core (0, 2)", "shim (0, 0) MM2S 0", ...
+  std::set<int> written_arguments;     // of the last run
 
   double device_seconds() const { return clock_hz > 0 ? cycles / clock_hz : 0; }
   // Device and submission.

@@ -1,6 +1,9 @@
 #include "aie/sim/xrt/buffer.h"
 
 #include <sys/mman.h>
+#ifdef __x86_64__
+#include <x86intrin.h>
+#endif
 
 #include <algorithm>
 #include <cstring>
@@ -9,6 +12,7 @@
 #include <string>
 
 #include "aie/sim/xrt/faults.h"
+#include "aie/sim/xrt/process.h"
 
 namespace xrt {
 namespace {
@@ -20,12 +24,28 @@ size_t NumBlocks(size_t num_bytes) {
   return (num_bytes + kBlockBytes - 1) / kBlockBytes;
 }
 
+// Evicts the lines of a range from all caches, as XRT's shim for amdxdna does in each
+// sync: clflush, line by line (src/shim/buffer.cpp, clflush_data).
+void FlushLines(const std::byte* data, size_t num_bytes) {
+#ifdef __x86_64__
+  constexpr size_t kLineBytes = 64;
+  const std::byte* end = data + num_bytes;
+  const size_t past_line = reinterpret_cast<uintptr_t>(data) % kLineBytes;
+  for (const std::byte* line = data - past_line; line < end; line += kLineBytes) {
+    _mm_clflush(line);
+  }
+#else
+  (void)data, (void)num_bytes;  // no NPU is beside such a CPU
+#endif
+}
+
 }  // namespace
 
-Pages::Pages(size_t num_bytes) : num_bytes_(num_bytes), data_(nullptr) {
+Pages::Pages(size_t num_bytes, bool at_once) : num_bytes_(num_bytes), data_(nullptr) {
   if (num_bytes == 0) return;
-  void* memory = mmap(nullptr, num_bytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(
+      nullptr, num_bytes, PROT_READ | PROT_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | (at_once ? MAP_POPULATE : MAP_NORESERVE), -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   data_ = static_cast<std::byte*>(memory);
 }
@@ -35,15 +55,20 @@ Pages::~Pages() {
 }
 
 bo_impl::bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group)
-    : size_(size),
+    : is_paced_(jax_npu::sim::IsPaced()),
+      size_(size),
       flags_(flags),
       group_(group),
-      host_pages_(userptr == nullptr ? size : 0),
-      device_pages_(size),
+      host_pages_(userptr == nullptr ? size : 0, is_paced_),
+      device_pages_(is_paced_ && flags == bo::flags::host_only ? 0 : size, false),
       host_(userptr == nullptr ? host_pages_.data() : static_cast<std::byte*>(userptr)),
-      fingerprints_(NumBlocks(size), 0) {
+      fingerprints_(is_paced_ ? 0 : NumBlocks(size), 0) {
   if (size == 0) throw std::invalid_argument("a buffer must not be empty");
-  if (userptr == nullptr) return;
+  if (userptr == nullptr) {
+    // As XRT's shim does, so that no line is written back over a result.
+    if (is_paced_) FlushLines(host_, size);
+    return;
+  }
   if (reinterpret_cast<uintptr_t>(userptr) % kPageBytes != 0 ||
       size % kPageBytes != 0) {
     throw std::invalid_argument("memory of the caller must be of whole pages");
@@ -53,11 +78,20 @@ bo_impl::bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group
 void bo_impl::Sync(xclBOSyncDirection direction, size_t size, size_t offset) {
   CheckRange("sync", size, offset);
   if (size == 0) return;
+  if (is_paced_) {
+    FlushLines(host_ + offset, size);
+    if (direction == XCL_BO_SYNC_BO_TO_DEVICE) holds_stand_ins_ = false;
+  }
+  if (device() != nullptr) Copy(direction, size, offset);
+}
+
+void bo_impl::Copy(xclBOSyncDirection direction, size_t size, size_t offset) {
   if (direction == XCL_BO_SYNC_BO_TO_DEVICE) {
     std::memcpy(device() + offset, host_ + offset, size);
   } else {
     std::memcpy(host_ + offset, device() + offset, size);
   }
+  if (is_paced_) return;
   // A block that is synced in part counts as synced as a whole.
   for (size_t i = offset / kBlockBytes; i < NumBlocks(offset + size); ++i) {
     fingerprints_[i] = Fingerprint(i);
@@ -69,6 +103,15 @@ void bo_impl::CheckRange(const char* function, size_t size, size_t offset) const
   throw std::invalid_argument(std::string(function) + " of " + std::to_string(size) +
                               " bytes from byte " + std::to_string(offset) +
                               " of a buffer of " + std::to_string(size_));
+}
+
+void bo_impl::FillWithStandIns() {
+  constexpr uint32_t kTwoNans = 0x7FC07FC0;
+  // Memory of the caller may have changed without our knowledge.
+  const bool is_own = host_pages_.data() != nullptr;
+  if (holds_stand_ins_ && is_own) return;
+  std::fill_n(reinterpret_cast<uint32_t*>(host_), size_ / sizeof kTwoNans, kTwoNans);
+  holds_stand_ins_ = true;
 }
 
 bool bo_impl::HostIsAhead() const {

@@ -13,10 +13,10 @@
 
 namespace xrt {
 
-// Whole pages of zeros, which take memory only when they are touched.
+// Whole pages of zeros, which take memory only when they are touched, or at once.
 class Pages {
  public:
-  explicit Pages(size_t num_bytes);
+  Pages(size_t num_bytes, bool at_once);
   ~Pages();
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
@@ -45,19 +45,27 @@ class bo_impl {
   // Throws std::invalid_argument, naming `function`, for a range beyond the buffer.
   void CheckRange(const char* function, size_t size, size_t offset) const;
 
-  // Whether the host's memory has changes that no sync has copied.
+  // Whether the host's memory has changes that no sync has copied. Nobody knows if the
+  // process is paced: to look would take the host's time.
   bool HostIsAhead() const;
 
+  // Leaves NaN in the host's memory, in place of results: every word is one as f32, and
+  // two as bf16. Does nothing if they are there still. Only in a process that is paced.
+  void FillWithStandIns();
+
   std::byte* host() const { return host_; }
+  // Null for data if the process is paced.
   std::byte* device() const { return device_pages_.data(); }
   size_t size() const { return size_; }
   bo::flags flags() const { return flags_; }
   memory_group group() const { return group_; }
 
  private:
+  void Copy(xclBOSyncDirection direction, size_t size, size_t offset);
   uint64_t Fingerprint(size_t block) const;
 
   const LiveBuffer live_;
+  const bool is_paced_;
   const size_t size_;
   const bo::flags flags_;
   const memory_group group_;
@@ -65,6 +73,7 @@ class bo_impl {
   std::byte* host_;
   // One for each block of the host's memory, as of its last sync.
   std::vector<uint64_t> fingerprints_;
+  bool holds_stand_ins_ = false;
 };
 
 }  // namespace xrt

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "aie/sim/xrt/device_times.h"
+
 namespace xrt {
 namespace {
 
@@ -15,12 +17,14 @@ using jax_npu::sim::Configuration;
 using jax_npu::sim::DeviceBuffer;
 using jax_npu::sim::Fault;
 using jax_npu::sim::KernelTable;
+using jax_npu::sim::Pace;
 using jax_npu::sim::VirtualNpu;
 
 constexpr size_t kMaxOutstanding = 4;
 constexpr uint64_t kRunInstructions = 3;  // the opcode of XRT's NPU kernels
 
 std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
+  if (jax_npu::sim::IsPaced()) return nullptr;
   const auto options = jax_npu::sim::KernelOptionsOfProcess();
   auto array = std::make_shared<VirtualNpu>(
       design, std::make_shared<const KernelTable>(BuiltInKernels(design, options)),
@@ -30,9 +34,13 @@ std::shared_ptr<VirtualNpu> MakeArray(const Configuration& design) {
   return array;
 }
 
+std::unique_ptr<Pace> MakePace(const Configuration& design) {
+  return jax_npu::sim::IsPaced() ? std::make_unique<Pace>(design) : nullptr;
+}
+
 // Fills the device's memory from a linear congruential generator (Numerical Recipes).
 void FillWithGarbage(bo_impl& buffer, uint32_t state = 1) {
-  for (size_t i = 0; i < buffer.size(); ++i) {
+  for (size_t i = 0; buffer.device() != nullptr && i < buffer.size(); ++i) {
     state = state * 1664525 + 1013904223;
     buffer.device()[i] = static_cast<std::byte>(state >> 24);
   }
@@ -56,7 +64,12 @@ void SpoilAWord(bo_impl& buffer, const std::vector<uint32_t>& before, uint64_t r
   std::memcpy(buffer.device() + i * sizeof words[i], &words[i], sizeof words[i]);
 }
 
+const uint32_t* WordsOf(const Invocation& run) {
+  return reinterpret_cast<const uint32_t*>(run.instructions->device());
+}
+
 std::vector<uint32_t> WordsOf(const bo_impl& buffer) {
+  if (buffer.device() == nullptr) return {};
   std::vector<uint32_t> words(buffer.size() / sizeof(uint32_t));
   std::memcpy(words.data(), buffer.device(), words.size() * sizeof(uint32_t));
   return words;
@@ -65,7 +78,10 @@ std::vector<uint32_t> WordsOf(const bo_impl& buffer) {
 }  // namespace
 
 hw_context_impl::hw_context_impl(const Configuration& design)
-    : slot_(design), array_(MakeArray(design)), worker_([this] { Work(); }) {}
+    : slot_(design),
+      array_(MakeArray(design)),
+      pace_(MakePace(design)),
+      worker_([this] { Work(); }) {}
 
 hw_context_impl::~hw_context_impl() {
   {
@@ -88,6 +104,7 @@ void hw_context_impl::Submit(const std::shared_ptr<Command>& command) {
   DrawFates(*command);
   ++num_outstanding_;
   command->progress.state = ERT_CMD_STATE_QUEUED;
+  command->submitted = std::chrono::steady_clock::now();
   queue_.push_back(command);
   changed_.notify_all();
 }
@@ -128,7 +145,7 @@ void hw_context_impl::Work() {
     const std::shared_ptr<Command> command = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    Progress end = Execute(command->runs);
+    Progress end = Execute(*command);
     lock.lock();
     command->progress = std::move(end);
     --num_outstanding_;
@@ -136,9 +153,10 @@ void hw_context_impl::Work() {
   }
 }
 
-Progress hw_context_impl::Execute(const std::vector<Invocation>& runs) {
+Progress hw_context_impl::Execute(const Command& command) {
+  submitted_ = command.submitted;
   Progress progress;
-  for (const Invocation& run : runs) {
+  for (const Invocation& run : command.runs) {
     progress.state = Execute(run, progress.num_completed > 0, progress.error);
     if (progress.state != ERT_CMD_STATE_COMPLETED) break;
     ++progress.num_completed;
@@ -204,20 +222,41 @@ ert_cmd_state hw_context_impl::ExecuteFaultless(const Invocation& run, bool is_c
     if (!run.data.empty()) FillWithGarbage(*run.data.back());
     return ERT_CMD_STATE_COMPLETED;
   }
+  try {
+    if (pace_) {
+      Pretend(run, is_chained);
+    } else {
+      Compute(run, is_chained);
+    }
+  } catch (const std::exception& trap) {
+    is_broken_ = true;
+    return fail(ERT_CMD_STATE_TIMEOUT, trap.what());
+  }
+  return ERT_CMD_STATE_COMPLETED;
+}
+
+void hw_context_impl::Compute(const Invocation& run, bool is_chained) {
   std::vector<DeviceBuffer> arguments;
   for (const auto& buffer : run.data) {
     arguments.push_back({buffer->device(), buffer->size()});
   }
   const std::lock_guard<std::mutex> lock(ArrayMutex());
-  try {
-    array_->Run(reinterpret_cast<const uint32_t*>(run.instructions->device()),
-                run.num_words, arguments, is_chained);
-  } catch (const std::exception& trap) {
-    is_broken_ = true;
-    return fail(ERT_CMD_STATE_TIMEOUT, trap.what());
-  }
+  const auto start = std::chrono::steady_clock::now();
+  array_->Run(WordsOf(run), run.num_words, arguments, is_chained);
+  jax_npu::sim::CountRun(start, std::chrono::steady_clock::now(), array_->last_run(),
+                         is_chained);
   jax_npu::sim::AddToReport(array_->last_run());
-  return ERT_CMD_STATE_COMPLETED;
+}
+
+void hw_context_impl::Pretend(const Invocation& run, bool is_chained) {
+  std::vector<size_t> sizes;
+  for (const auto& buffer : run.data) sizes.push_back(buffer->size());
+  const Pace::Run taken =
+      pace_->Take(WordsOf(run), run.num_words, sizes, is_chained, submitted_);
+  for (const int argument : taken.report.written_arguments) {
+    run.data[argument]->FillWithStandIns();
+  }
+  jax_npu::sim::SleepUntil(taken.end);
 }
 
 }  // namespace xrt

@@ -17,6 +17,7 @@
 #include "aie/sim/engine/virtual_npu.h"
 #include "aie/sim/xrt/buffer.h"
 #include "aie/sim/xrt/faults.h"
+#include "aie/sim/xrt/pace.h"
 #include "aie/sim/xrt/process.h"
 #include "xrt/xrt_hw_context.h"
 #include "xrt/xrt_kernel.h"
@@ -45,6 +46,7 @@ struct Progress {
 // One or several runs that are submitted together.
 struct Command {
   std::vector<Invocation> runs;
+  std::chrono::steady_clock::time_point submitted;
   Progress progress;  // guarded by the context's mutex
 };
 
@@ -64,14 +66,20 @@ class hw_context_impl {
 
  private:
   void Work();
-  Progress Execute(const std::vector<Invocation>& runs);
+  Progress Execute(const Command& command);
   ert_cmd_state Execute(const Invocation& run, bool is_chained, std::string& error);
   ert_cmd_state ExecuteFaultless(const Invocation& run, bool is_chained,
                                  std::string& error);
+  // Both throw a Trap where the stream does.
+  void Compute(const Invocation& run, bool is_chained);
+  // Takes the chip's time, and leaves stand-ins for results.
+  void Pretend(const Invocation& run, bool is_chained);
   void DrawFates(Command& command);
 
   const jax_npu::sim::ContextSlot slot_;
-  std::shared_ptr<jax_npu::sim::VirtualNpu> array_;
+  std::shared_ptr<jax_npu::sim::VirtualNpu> array_;  // null if the process is paced
+  std::unique_ptr<jax_npu::sim::Pace> pace_;         // null if not
+  std::chrono::steady_clock::time_point submitted_;  // the command that executes
   // Used by the worker only. After a hang, only a new context works. A hang that a
   // fault made has no error text, as on silicon.
   bool is_broken_ = false, is_broken_by_fault_ = false;

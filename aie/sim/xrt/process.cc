@@ -28,6 +28,12 @@ struct Process {
                    checks.c_str());
     }
     checks_on = checks != "off";
+    const std::string paced = Environment("JAX_NPU_SIM_PACED", "0");
+    if (paced != "0" && paced != "1") {
+      std::fprintf(stderr, "jax-npu: JAX_NPU_SIM_PACED must be 0 or 1, got %s\n",
+                   paced.c_str());
+    }
+    is_paced = paced == "1";
     trace_path = Environment("JAX_NPU_SIM_TRACE", "");
     if (trace_path.empty()) return;
     is_tracing = true;
@@ -35,7 +41,7 @@ struct Process {
   }
 
   std::mutex mutex;
-  bool checks_on, is_tracing = false;
+  bool checks_on, is_paced, is_tracing = false;
   std::string trace_path;
   Report report;
   std::shared_ptr<VirtualNpu> latest_array;
@@ -65,6 +71,8 @@ bool ChecksAreOn() {
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   return TheProcess().checks_on;
 }
+
+bool IsPaced() { return TheProcess().is_paced; }
 
 KernelOptions KernelOptionsOfProcess() {
   KernelOptions options;

@@ -18,6 +18,10 @@ namespace jax_npu::sim {
 // it. $JAX_NPU_SIM_CHECKS=off and jax_npu_sim_set_checks(0) turn the checks off.
 bool ChecksAreOn();
 
+// Whether runs take the chip's time and compute nothing: $JAX_NPU_SIM_PACED. It stays
+// so for the process.
+bool IsPaced();
+
 // The arithmetic of $JAX_NPU_SIM_ARITHMETIC, or exact.
 KernelOptions KernelOptionsOfProcess();
 

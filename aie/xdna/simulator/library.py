@@ -36,8 +36,8 @@ class KernelInfo(ctypes.Structure):
 # Name: (result, arguments).
 SIGNATURES = {
     "npu_sim_error": (TEXT, []),
-    # configuration, arithmetic, b_column_major, kernels, num_kernels
-    "npu_sim_open": (POINTER, [TEXT, TEXT, INT, ctypes.POINTER(KernelInfo), INT]),
+    # configuration, arithmetic, b_column_major, only_timed, kernels, num_kernels
+    "npu_sim_open": (POINTER, [TEXT, TEXT, INT, INT, ctypes.POINTER(KernelInfo), INT]),
     "npu_sim_close": (None, [POINTER]),
     # sim, words, num_words, data and bytes of each argument, num_arguments, is_chained
     "npu_sim_run": (INT, [POINTER, POINTER, INT64, POINTERS, INT64S, INT, INT]),

@@ -27,6 +27,8 @@ class VirtualNpu:
       arithmetic: how the built-in kernels compute, a name in `xdna.arithmetics`.
       b_column_major: whether the built-in matmuls take B column-major.
       kernels: the caller's own; they replace built-in ones with the same names.
+      only_timed: whether runs only take their time: they move no data and call no
+        kernel, and do not touch their buffers.
 
     Raises:
       OSError: if the library was not built.
@@ -40,6 +42,7 @@ class VirtualNpu:
         arithmetic: str = "exact",
         b_column_major: bool = False,
         kernels: Sequence[Kernel] = (),
+        only_timed: bool = False,
     ) -> None:
         self._library = library()
         self._raised: list[BaseException] = []  # by kernels, during the last run
@@ -50,6 +53,7 @@ class VirtualNpu:
             configuration.encode(),
             arithmetic.encode(),
             b_column_major,
+            only_timed,
             (KernelInfo * len(kernels))(*infos),
             len(kernels),
         )

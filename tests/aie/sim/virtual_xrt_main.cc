@@ -37,6 +37,10 @@ __attribute__((weak)) const char* jax_npu_sim_faults_json();
 __attribute__((weak)) const char* jax_npu_sim_set_faults(const char* spec);
 __attribute__((weak)) int64_t jax_npu_sim_num_buffers();
 __attribute__((weak)) int64_t jax_npu_sim_num_contexts();
+__attribute__((weak)) int64_t jax_npu_sim_device_ns();
+__attribute__((weak)) void jax_npu_sim_start_timeline();
+__attribute__((weak)) const char* jax_npu_sim_stop_timeline();
+__attribute__((weak)) const char* jax_npu_sim_report();
 }
 
 namespace {
@@ -414,6 +418,50 @@ const std::map<std::string, Case> kCases = {
        Print([&] { return list.wait(), completed; });
        if (jax_npu_sim_set_faults != nullptr) jax_npu_sim_set_faults("");
        Print([&] { return run.start(), run.wait(); });
+     }},
+    {"timeline",  // of two runs that wait for each other, two that do not, and a list
+     [](Product& p, auto&) {
+       if (jax_npu_sim_start_timeline == nullptr) return;
+       const auto now = [] {
+         return std::chrono::steady_clock::now().time_since_epoch() /
+                std::chrono::nanoseconds(1);
+       };
+       jax_npu_sim_start_timeline();
+       std::vector<int64_t> submitted, answered;
+       const auto start = [&](auto& command, const auto& submit) {
+         submitted.push_back(now());
+         submit(command);
+       };
+       const auto wait = [&](auto& command) {
+         command.wait();
+         answered.push_back(now());
+       };
+       xrt::runlist list(p.context);
+       for (int i = 0; i < 3; ++i) list.add(p.Prepared(p.words));
+       std::vector<xrt::run> runs;
+       for (int i = 0; i < 4; ++i) runs.push_back(p.Prepared(p.words));
+       const auto run = [](xrt::run& one) { one.start(); };
+       for (int i = 0; i < 2; ++i) start(runs[i], run), wait(runs[i]);
+       for (int i = 2; i < 4; ++i) start(runs[i], run);
+       start(list, [](xrt::runlist& all) { all.execute(); });
+       for (int i = 2; i < 4; ++i) wait(runs[i]);
+       wait(list);
+       const auto print = [](const std::vector<int64_t>& times) {
+         for (size_t i = 0; i < times.size(); ++i) {
+           std::cout << (i == 0 ? "[" : ", ") << times[i];
+         }
+         std::cout << "], ";
+       };
+       std::cout << "[";
+       print(submitted);
+       print(answered);
+       std::string timeline = jax_npu_sim_stop_timeline();
+       std::string report = jax_npu_sim_report();
+       for (auto* text : {&timeline, &report}) {
+         for (char& c : *text) c = c == '\n' ? ' ' : c;
+       }
+       std::cout << timeline << ", " << report << ", " << jax_npu_sim_device_ns() << "]"
+                 << std::endl;
      }},
     {"threads",
      [](Product& p, auto& folder) {

@@ -219,7 +219,7 @@ void Core::Call(const Instruction& i) {
                                    : KernelArgument{nullptr, 0, info, numbers_[a]});
   }
   try {
-    kernel.run(arguments_);
+    if (array.effect == Effect::kComputes) kernel.run(arguments_);
   } catch (const std::invalid_argument& error) {
     array.Fail(Name() + " calls " + declared.name + ": " + error.what());
   }

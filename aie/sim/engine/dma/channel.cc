@@ -173,6 +173,10 @@ void Channel::CheckWritten(int64_t begin, int64_t end) const {
 void Channel::Moved(int64_t num_words, Cycles latency) {
   usage.bytes += num_words * kWordBytes;
   array.run.bytes[bytes_counter] += num_words * kWordBytes;
+  const Bd& descriptor = tile.bds[bd];
+  if (direction == kS2mm && descriptor.memory_tile == nullptr) {
+    array.run.written_arguments.insert(descriptor.argument);
+  }
   words_left -= num_words;
   if (words_left == 0) {
     EndBd(latency);

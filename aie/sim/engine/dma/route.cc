@@ -106,9 +106,11 @@ void Route::TryMove(Array& array) {
 void Route::Arrive(Array& array, int64_t num_words) {
   is_moving = false;
   ++array.progress;
-  array.transit.resize(std::max<size_t>(array.transit.size(), num_words));
-  Gather(array, *source, num_words);
-  for (const End& end : ends) Scatter(array, *end.channel, num_words);
+  if (array.effect == Effect::kComputes) {
+    array.transit.resize(std::max<size_t>(array.transit.size(), num_words));
+    Gather(array, *source, num_words);
+    for (const End& end : ends) Scatter(array, *end.channel, num_words);
+  }
   array.run.bytes["stream"] += links * num_words * kWordBytes;
   source->Moved(num_words, 0);
   for (const End& end : ends) {
