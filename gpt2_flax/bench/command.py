@@ -26,7 +26,7 @@ from gpt2_flax.bench.chart import draw
 from gpt2_flax.bench.contender import Contender, require_contender
 from gpt2_flax.bench.energy import DEFAULT_SECONDS, measure_energy
 from gpt2_flax.bench.jax_trainer import NO_CUSTOM_CALLS, gemm_flops
-from gpt2_flax.bench.report import as_record, as_table, describe_energy
+from gpt2_flax.bench.report import as_record, as_table, describe_energy, describe_pace
 from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
@@ -243,6 +243,8 @@ def print_results(
     else:
         wide_console().print(as_table(bench))
         print(f"{facts['cpu']}, {facts['cores']} cores, {facts['isa']}; {bench.peak}")
+        if any(steps.name == PACED for steps in bench.contenders):
+            print(describe_pace())
         if arguments.energy:
             print(describe_energy(bench))
         print(", ".join(f"{name} {version}" for name, version in packages.items()))

@@ -9,11 +9,16 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from gpt2_flax.bench.results import Bench, Steps
+from gpt2_flax.bench.results import HOST_PARTS, Bench, Steps
 from jax_npu.bench import spread
 from jax_npu.energy import INTERVAL_SECONDS, NotMeasured, StepEnergy, reasons
+from jax_npu.runtime.target import PACED, npu_device
+from xdna.machine_choice import chosen_machine
 
-BYTES = ("packed_bytes", "converted_bytes", "copied_bytes", "optimizer_bytes")
+BYTES = (
+    *("packed_bytes", "flushed_bytes", "converted_bytes", "copied_bytes"),
+    "optimizer_bytes",
+)
 
 
 def as_table(bench: Bench) -> Table:
@@ -55,10 +60,27 @@ def as_table(bench: Bench) -> Table:
     row("in custom calls", lambda s: _percent(bench.gemm_share_of_peak(s)))
     for part in ("multiplying", "packing", "in calls", "rest"):
         row(f"{part}, s", partial(_part_seconds, part))
+    if any(steps.has_npu for steps in bench.contenders):
+        table.add_section()
+        row("NPU busy, s", lambda s: _seconds(s.device_seconds))
+        row("NPU idle, share of a step", lambda s: _percent(s.device_idle_share))
+        for part in HOST_PARTS:
+            row(f"{part}, thread s", partial(_host_part_seconds, part))
+    table.add_section()
     for counter in BYTES:
         label = f"{counter.removesuffix('_bytes')}, MB"
         row(label, partial(_megabytes, counter))
     return table
+
+
+def describe_pace() -> str:
+    """One line on what the figures of `sim-paced` are, and are not."""
+    npu = npu_device()
+    return (
+        f"{PACED}: this host beside the {npu} of {chosen_machine(npu).name}, which "
+        "answers by the virtual NPU's time model; flushing is this host's clflush, and "
+        "results are stand-ins"
+    )
 
 
 def describe_energy(bench: Bench) -> str:
@@ -114,7 +136,14 @@ def _percent(share: float | None) -> str | None:
 
 
 def _part_seconds(part: str, steps: Steps) -> str | None:
-    seconds = steps.parts.get(part)
+    return _seconds(steps.parts.get(part))
+
+
+def _host_part_seconds(part: str, steps: Steps) -> str | None:
+    return _seconds(steps.host_parts.get(part))
+
+
+def _seconds(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.3f}"
 
 
@@ -153,6 +182,9 @@ def _steps_record(bench: Bench, steps: Steps) -> dict[str, Any]:
         "share_of_peak": bench.share_of_peak(steps),
         "gemm_share_of_peak": bench.gemm_share_of_peak(steps),
         "part_seconds": steps.parts,
+        "host_part_seconds": steps.host_parts,
+        "device_seconds": steps.device_seconds,
+        "device_idle_share": steps.device_idle_share,
         "energy": [_energy_record(bench, one) for one in steps.energy],
         **{name: steps.counted(name) for name in (*BYTES, "calls", "flops")},
         **{key: None if is_measured else ratio() for key, ratio in ratios.items()},

@@ -11,6 +11,19 @@ from jax_npu.bench import PeakMeter, Spread, times_as_fast
 from jax_npu.energy import NotMeasured, StepEnergy
 from jax_npu.runtime.counters import Counters
 
+# Parts of the host's work for an NPU, in the order in which a product takes them, with
+# the counter of their thread time.
+HOST_PARTS = {
+    "packing": "pack_ns",
+    "allocating": "allocate_ns",
+    "flushing": "flush_ns",
+    "waiting for room": "room_ns",
+    "queueing": "queue_ns",
+    "waiting for the NPU": "wait_ns",
+    "checking": "check_ns",
+    "unpacking": "unpack_ns",
+}
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -52,6 +65,42 @@ class Steps:
             "packing": calls * (1 - share),
             "rest": rest,
         }
+
+    @property
+    def has_npu(self) -> bool:
+        """Whether its products went to an NPU, real or virtual."""
+        return bool(self.counters) and bool(self.counted("queue_ns"))
+
+    @property
+    def host_parts(self) -> dict[str, float]:
+        """Median thread seconds of the host's work for an NPU; empty without one.
+
+        Threads work at the same time, so the parts may add up to more than a step.
+        """
+        if not self.has_npu:
+            return {}
+        return {
+            part: (self.counted(counter) or 0) / 1e9
+            for part, counter in HOST_PARTS.items()
+        }
+
+    @property
+    def device_seconds(self) -> float | None:
+        """Median seconds of a step in which the NPU was at work; None without one.
+
+        None too for a virtual NPU that computes: its time is that of the simulation.
+        """
+        if not self.has_npu or self.name == "sim":
+            return None
+        return (self.counted("device_ns") or 0) / 1e9
+
+    @property
+    def device_idle_share(self) -> float | None:
+        """Median share of a step in which the NPU had nothing to do."""
+        if self.device_seconds is None or not self.counters:
+            return None
+        shares = zip(self.seconds, self.counters)
+        return median(1 - one.device_ns / 1e9 / seconds for seconds, one in shares)
 
     def counted(self, name: str) -> float | None:
         """Median over the steps of one of the counters."""

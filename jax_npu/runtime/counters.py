@@ -2,9 +2,10 @@
 
 import ctypes
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from jax_npu.runtime import extension
+from jax_npu.runtime.virtual_device import device_ns
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,18 @@ class Counters:
     reused_bytes: int = 0  # what packing these would have read and written
     optimizer_bytes: int = 0  # of parameters, gradients and moments, by `jax_npu.adamw`
     optimizer_ns: int = 0  # thread time of its updates
+    # Thread times of the parts of the host's work for an NPU, beside `pack_ns`.
+    allocate_ns: int = 0  # device buffers, where none lies idle
+    flush_ns: int = 0  # syncs: XRT evicts the buffers' lines from the caches
+    flushed_bytes: int = 0  # of the ranges synced
+    queue_ns: int = 0  # making commands and submitting them
+    unpack_ns: int = 0  # results into XLA's arrays
+    check_ns: int = 0  # of results, see `$JAX_NPU_CHECK`
+    room_ns: int = 0  # waiting until packed images in flight take less than 256 MB
+    wait_ns: int = 0  # of the queue's thread, for the NPU
+    # Wall time in which the NPU was at work: of a virtual one exactly, of another until
+    # the queue's thread knew of the end.
+    device_ns: int = 0
 
     def __add__(self, other: "Counters") -> "Counters":
         return Counters(*(a + b for a, b in zip(astuple(self), astuple(other))))
@@ -51,4 +64,5 @@ def counters() -> Counters:
     """
     function = extension.load().jax_npu_counters
     function.restype = ctypes.c_char_p
-    return Counters(**json.loads(function()))
+    counted = Counters(**json.loads(function()))
+    return replace(counted, device_ns=counted.device_ns + device_ns())

@@ -13,7 +13,7 @@ from gpt2_flax.bench import command as bench
 from gpt2_flax.bench import contender as bench_contender
 from gpt2_flax.bench import jax_trainer, worker
 from gpt2_flax.bench.report import as_record
-from gpt2_flax.bench.results import Bench, Steps
+from gpt2_flax.bench.results import HOST_PARTS, Bench, Steps
 from gpt2_flax.errors import InputError
 from gpt2_flax.model import GPT2Config
 from gpt2_flax.train_flags import TrainConfig
@@ -119,7 +119,7 @@ def test_contenders_run_in_processes_of_their_own(run_bench, program, tmp_path):
     assert chart.read_bytes().startswith(PNG)
 
     events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    calls = [event for event in events if event["ph"] == "X"]
+    calls = [event for event in events if event["ph"] == "X"]  # `host` has no others
     assert len(calls) == host["calls"] == num_custom_calls("host")
     assert sum(call["args"]["flops"] for call in calls) == host["flops"]
 
@@ -135,6 +135,15 @@ def test_the_paced_npu_is_timed_beside_others_and_has_no_loss(run_bench, monkeyp
     assert all(2 < loss < 5 for loss in sim["losses"])
     for counted in ("calls", "flops", "packed_bytes", "copied_bytes"):
         assert paced[counted] == sim[counted] > 0
+    # How long the virtual NPU computes is no figure of a chip.
+    assert sim["device_seconds"] is sim["device_idle_share"] is None
+    assert 0 < paced["device_seconds"] < 0.1
+    assert 0 < paced["device_idle_share"] < 1
+    for contender in paced, sim:
+        parts = contender["host_part_seconds"]
+        assert parts.keys() == HOST_PARTS.keys()
+        for part in ("packing", "flushing", "queueing", "unpacking"):
+            assert parts[part] > 0, part
 
 
 def num_custom_calls(backend):

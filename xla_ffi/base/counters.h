@@ -27,6 +27,15 @@ struct Counters {
   Counter call_ns{0};          // wall time in which at least one call ran
   Counter pack_ns{0};          // thread time of packing
   Counter multiply_ns{0};      // thread time of multiplying, the array's excluded
+  Counter allocate_ns{0};      // thread times of the other parts: see trace/parts.h
+  Counter flush_ns{0};
+  Counter flushed_bytes{0};  // of the ranges that were synced
+  Counter queue_ns{0};
+  Counter unpack_ns{0};
+  Counter check_ns{0};
+  Counter room_ns{0};
+  Counter wait_ns{0};
+  Counter device_ns{0};        // wall time of commands on an NPU that is not virtual
   Counter optimizer_bytes{0};  // updates of parameters and moments
   Counter optimizer_ns{0};     // thread time of those
 };

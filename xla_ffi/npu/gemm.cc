@@ -1,6 +1,7 @@
 #include "xla_ffi/npu/gemm.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,7 @@
 #include "xla_ffi/npu/loaded_images.h"
 #include "xla_ffi/npu/part_order.h"
 #include "xla_ffi/npu/queue.h"
+#include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
 namespace {
@@ -78,6 +80,19 @@ ImageSource SourceOf(const NpuGemmRequest& request, bool is_a) {
           request.execution};
 }
 
+// The product as the caller gave it.
+ProductInfo InfoOf(const NpuGemmRequest& request) {
+  static std::atomic<int64_t> number{0};
+  const auto size = [](const Group& group) {
+    return static_cast<int64_t>(group.size());
+  };
+  const Contraction& contraction = request.contraction;
+  int64_t m = size(contraction.m), n = size(contraction.n);
+  if (request.plan.swapped) std::swap(m, n);
+  const auto num_passes = static_cast<int64_t>(request.parts.size());
+  return {++number, size(contraction.batch), m, num_passes * size(contraction.k), n};
+}
+
 // One product while its runs are on the NPU. Their tasks share it; it ends with the
 // last of them.
 class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
@@ -87,6 +102,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
       : driver_(driver),
         queue_(QueueOf(driver, request.backend)),
         request_(std::move(request)),
+        info_(InfoOf(request_)),
         a_(SourceOf(request_, true)),
         b_(SourceOf(request_, false)),
         loaded_a_(driver_, queue_, kA),
@@ -95,6 +111,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
         num_unfinished_(request_.plan.runs.size()) {}
 
   void Submit(const ParallelLoop& parallel) {
+    const ProductScope scope(&info_);
     CountEvent(&NpuEvents::products);
     if (request_.check.stand_ins) CountEvent(&NpuEvents::stand_ins);
     const std::string problem = queue_.health().WhyUnhealthy();
@@ -119,7 +136,10 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   void SubmitRun(const NpuRun& run, const uint32_t* words,
                  const ParallelLoop& parallel) {
     const RunWindows windows = WindowsOf(request_.plan, request_.contraction, run);
-    TheGate().Enter(windows.num_bytes());
+    {
+      const PartTimer timer(Part::kRoom, windows.num_bytes());
+      TheGate().Enter(windows.num_bytes());
+    }
     try {
       queue_.Submit(MakeTask(run, words, windows, parallel));
       CountEvent(&NpuEvents::runs);
@@ -139,12 +159,15 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
     if (is_checked) {
       NpuBuffer& c = *buffers[kC];
+      const PartTimer timer(Part::kCheck, windows.c_bytes());
       FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size());
       c.SyncToDevice(windows.c_bytes());
     }
     NpuTask task;
     task.run = {words, static_cast<size_t>(run.num_words), buffers};
     task.self_test = request_.check.self_test;
+    task.product = info_;
+    task.num_bytes = windows.num_bytes();
     task.finish = [self = shared_from_this(), buffers = std::move(buffers), windows,
                    is_checked] { return self->Finish(buffers, windows, is_checked); };
     task.done = [self = shared_from_this(), num_bytes = windows.num_bytes(), shape,
@@ -168,7 +191,11 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   // Takes the result; returns false where it is checked and wrong. A mistake in an
   // earlier result has this one checked too; only the sentinel is then missing.
   bool Finish(const RunBuffers& buffers, const RunWindows& windows, bool was_chosen) {
-    buffers[kC]->SyncFromDevice(windows.c_bytes());
+    const ProductScope scope(&info_);
+    {
+      const PartTimer timer(Part::kFlush, windows.c_bytes());
+      buffers[kC]->SyncFromDevice(windows.c_bytes());
+    }
     const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
                                            queue_.health().IsSuspicious());
     if (is_checked) {
@@ -212,6 +239,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   Driver& driver_;
   NpuQueue& queue_;
   const NpuGemmRequest request_;
+  const ProductInfo info_;
   const ImageSource a_, b_;
   LoadedImage loaded_a_, loaded_b_;  // used by the thread that submits
   const std::function<void(std::exception_ptr)> done_;

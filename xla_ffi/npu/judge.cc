@@ -7,6 +7,7 @@
 #include "xla_ffi/base/npu_events.h"
 #include "xla_ffi/npu/loaded_images.h"
 #include "xla_ffi/npu/verify/check.h"
+#include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
 namespace {
@@ -28,6 +29,7 @@ std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
                      const RunWindows& windows, NpuHealth& health) {
   static std::atomic<uint64_t> seed{0};  // other signs in every check
   CountEvent(&NpuEvents::checks);
+  const PartTimer timer(Part::kCheck, windows.num_bytes());
   const int64_t padded_k = request.plan.padded_k;
   std::string mistake = FindMistake(
       {reinterpret_cast<const uint16_t*>(buffers[kA]->data()),

@@ -10,6 +10,7 @@
 #include "xla_ffi/base/npu_events.h"
 #include "xla_ffi/npu/images/image_cache.h"
 #include "xla_ffi/npu/images/image_key.h"
+#include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
 namespace {
@@ -23,6 +24,7 @@ std::shared_ptr<NpuBuffer> Allocate(Driver& driver, NpuQueue& queue,
                                     NpuArgument argument, size_t num_bytes) {
   for (int attempt = 1;; ++attempt) {
     try {
+      const PartTimer timer(Part::kAllocate, num_bytes);
       return driver.Allocate(argument, num_bytes);
     } catch (const std::exception& error) {
       if (attempt == kMaxAttempts) throw;
@@ -61,6 +63,7 @@ std::shared_ptr<NpuBuffer> LoadedImage::Pack(const ImageSource& source,
   auto buffer = Allocate(driver_, queue_, argument_, window.num_bytes());
   PackOperandImage(source, window, reinterpret_cast<uint16_t*>(buffer->data()),
                    parallel);
+  const PartTimer timer(Part::kFlush, window.num_bytes());
   buffer->SyncToDevice(window.num_bytes());
   return buffer;
 }

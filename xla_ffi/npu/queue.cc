@@ -8,11 +8,13 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "aie/json.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/trace/recorder.h"
 
 namespace jax_npu {
 namespace {
@@ -51,7 +53,10 @@ Queues& TheQueues() {
 }  // namespace
 
 NpuQueue::NpuQueue(Driver& driver, const char* backend)
-    : driver_(driver), health_(backend), process_(getpid()) {
+    : driver_(driver),
+      health_(backend),
+      is_virtual_(std::string_view(backend) == "sim"),
+      process_(getpid()) {
   std::thread([this] { Work(); }).detach();
 }
 
@@ -110,7 +115,7 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
   std::exception_ptr cause;
   try {
     TestContext(SelfTestOf(tasks));
-    commands_.push_back({driver_.Start(runs), {}});
+    commands_.push_back(StartCommand(runs));
     commands_.back().tasks = std::move(tasks);
     return CountEvent(&NpuEvents::commands);
   } catch (...) {
@@ -118,6 +123,28 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
   }
   runs.clear();  // they share the tasks' buffers
   Recover(std::move(tasks), cause);
+}
+
+NpuQueue::Command NpuQueue::StartCommand(const std::vector<Invocation>& runs) {
+  const PartTimer timer(Part::kQueue);
+  const int64_t now = NanosecondsNow();
+  return {driver_.Start(runs), now, {}};
+}
+
+void NpuQueue::Wait(const Command& command, const NpuTask* tasks, size_t num_tasks) {
+  {
+    const PartTimer timer(Part::kWait);
+    driver_.Wait(command.number);
+  }
+  const int64_t now = NanosecondsNow();
+  if (!is_virtual_) {
+    Count(TheCounters().device_ns, now - std::max(command.start_ns, latest_end_ns_));
+  }
+  latest_end_ns_ = now;
+  if (!IsRecording()) return;
+  for (size_t i = 0; i < num_tasks; ++i) {
+    Record(RunEvent{command.start_ns, now, tasks[i].num_bytes, tasks[i].product});
+  }
 }
 
 // Tests one context after another until one passes. Throws what the driver throws, and
@@ -144,7 +171,8 @@ void NpuQueue::RequireHealth() const {
 void NpuQueue::FinishOldest() {
   if (commands_.empty()) return;
   try {
-    driver_.Wait(commands_.front().number);
+    const Command& oldest = commands_.front();
+    Wait(oldest, oldest.tasks.data(), oldest.tasks.size());
   } catch (...) {
     return Recover({}, std::current_exception());
   }
@@ -203,7 +231,7 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
     ++task.num_attempts;
     try {
       TestContext(task.self_test.get());
-      driver_.Wait(driver_.Start({task.run}));
+      Wait(StartCommand({task.run}), &task, 1);
       CountEvent(&NpuEvents::commands);
       if (!task.finish()) Reset();
       return End(std::move(task), nullptr);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -18,6 +19,7 @@
 #include "xla_ffi/npu/images/image_cache.h"
 #include "xla_ffi/npu/verify/health.h"
 #include "xla_ffi/npu/verify/self_test.h"
+#include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
 
@@ -32,6 +34,9 @@ struct NpuTask {
   // Called once, at the end: with null, with the cause of the last failed attempt, or
   // with UnhealthyNpu. Must not throw.
   std::function<void(std::exception_ptr)> done;
+  // For a trace: the product and the bytes of the run's buffers.
+  ProductInfo product = {};
+  int64_t num_bytes = 0;
   int num_attempts = 0;
 };
 
@@ -61,12 +66,17 @@ class NpuQueue {
  private:
   struct Command {
     int64_t number;
+    int64_t start_ns;  // when it was submitted
     std::vector<NpuTask> tasks;
   };
 
   [[noreturn]] void Work();
   std::vector<NpuTask> Take(bool wait);
   void Start(std::vector<NpuTask> tasks);
+  // A command without its tasks.
+  Command StartCommand(const std::vector<Invocation>& runs);
+  // Waits for the device, and records the runs of those tasks.
+  void Wait(const Command& command, const NpuTask* tasks, size_t num_tasks);
   void TestContext(const SelfTest* test);
   void RequireHealth() const;
   void FinishOldest();
@@ -79,6 +89,7 @@ class NpuQueue {
   Driver& driver_;
   NpuHealth health_;
   ImageCache images_;
+  const bool is_virtual_;
   const int process_;  // the process that the thread belongs to
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -87,6 +98,7 @@ class NpuQueue {
 
   // Used by the queue's thread alone.
   std::deque<Command> commands_;    // started, the oldest first
+  int64_t latest_end_ns_ = 0;       // of a command
   bool context_is_tested_ = false;  // since the last reset
 };
 

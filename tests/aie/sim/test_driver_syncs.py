@@ -25,6 +25,7 @@ SOURCES = [
     *sorted((ROOT / "xla_ffi/base").glob("*.cc")),
     ROOT / "xla_ffi/driver/driver.cc",
     *sorted((ROOT / "xla_ffi/npu").rglob("*.cc")),
+    *sorted((ROOT / "xla_ffi/trace").glob("*.cc")),
 ]
 SIZES = (70, 90, 300)  # m, k, n: two runs' worth of padding in each dimension
 SYNC = re.compile(

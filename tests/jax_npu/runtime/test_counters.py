@@ -13,6 +13,7 @@ from jax_npu.bench.peak import num_cores
 from jax_npu.runtime.designs import gemm_array
 from jax_npu.runtime.target import npu_device
 from xdna.gemm.array import IMAGE_TILE
+from xdna.gemm.tiling import make_plan
 
 M, K, N = 70, 90, 300
 NUM_COUNTERS = len(dataclasses.fields(jax_npu.Counters))
@@ -105,6 +106,43 @@ def test_times_fit_into_each_other(custom_call_backend, counted, rng):
     num_threads = num_cores() + 1  # XLA's pool, and the thread that calls
     assert step.call_ns > 0
     assert 0 <= step.pack_ns + step.multiply_ns <= num_threads * step.call_ns
+
+
+def c_blocks(array):
+    """The sizes of C as the array computes it, or its transpose, with the blocks'."""
+    plan = make_plan(array, 1, M, K, N)
+    m, n = (N, M) if plan.swapped else (M, N)
+    return (m, array.block_m), (n, array.block_n)
+
+
+HOST_PARTS = [
+    *("pack_ns", "allocate_ns", "flush_ns", "queue_ns", "wait_ns"),
+    *("unpack_ns", "check_ns", "room_ns"),
+]
+
+
+def test_each_part_of_the_hosts_work_for_an_npu_is_timed(counted, rng, monkeypatch):
+    monkeypatch.setenv("JAX_NPU_CHECK", "always")
+    with jax_npu.backend("sim"):
+        step = counted(product(), *operands(rng))
+        array = gemm_array(npu_device())
+    times = {part: getattr(step, part) for part in HOST_PARTS}
+    assert min(times.values()) > 0, times
+    # The thread that waits for the device waits no longer than the call takes.
+    assert step.wait_ns <= step.call_ns
+    assert 0 < step.device_ns <= step.call_ns
+    # The images of A and B were synced to the device, whole blocks of C from it.
+    images = image_size(array, M, K) + image_size(array, K, N)
+    rows, columns = (-(-size // block) for size, block in c_blocks(array))
+    c_size = rows * columns * array.block_m * array.block_n
+    assert step.flushed_bytes == 2 * images + 4 * c_size
+
+
+def test_the_host_has_no_part_for_an_npu(counted, rng):
+    with jax_npu.backend("host"):
+        step = counted(product(), *operands(rng))
+    parts = [getattr(step, part) for part in HOST_PARTS if part != "pack_ns"]
+    assert [*parts, step.flushed_bytes, step.device_ns] == [0] * (len(parts) + 2)
 
 
 def test_nothing_is_counted_on_xla(counted, rng):

@@ -46,6 +46,7 @@ def queue_main(build):
     sources = [f"npu/verify/{name}.cc" for name in (*names, *more)]
     images = "npu/images/image_cache.cc", "npu/images/layout.cc"
     sources += ["base/npu_events.cc", *images, "npu/queue.cc"]
+    sources += ["trace/parts.cc", "trace/recorder.cc"]
     return build("npu/queue_main", *sources)
 
 

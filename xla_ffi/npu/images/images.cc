@@ -5,6 +5,7 @@
 
 #include "xla_ffi/base/counters.h"
 #include "xla_ffi/npu/images/pack.h"
+#include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
 namespace {
@@ -134,9 +135,13 @@ void PackOperandImage(const ImageSource& source, const ImageWindow& window,
   const int64_t num_columns = k_is_rows ? window.size : window.padded_k;
   const int64_t strip_rows = source.layout.is_tiled ? kImageTile : kStripRows;
   const int64_t num_strips = (num_rows + strip_rows - 1) / strip_rows;
+  const ProductInfo* const product = CurrentProduct();
+  const int64_t item_bytes = PackedBytes(source, window) /
+                             std::max<int64_t>(window.num_batches * num_strips, 1);
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {
-            const Stopwatch stopwatch(TheCounters().pack_ns);
+            const ProductScope scope(product);
+            const PartTimer timer(Part::kPack, item_bytes);
             const int64_t batch = item / num_strips;
             const int64_t first = item % num_strips * strip_rows;
             const void* data = At(source.operand.data, source.operand.dtype,
@@ -162,15 +167,21 @@ void UnpackResult(const float* image, const ResultWindow& window,
       std::min(contraction.n.size() - window.first_column, window.num_columns);
   CountUnpacked(window.num_batches * num_rows * num_columns, out.dtype);
   const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
+  const ProductInfo* const product = CurrentProduct();
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {
             const int64_t batch = item / num_strips;
             const int64_t first = item % num_strips * kStripRows;
+            const int64_t item_rows = std::min(kStripRows, num_rows - first);
+            const ProductScope scope(product);
+            const PartTimer timer(
+                Part::kUnpack,
+                item_rows * num_columns *
+                    static_cast<int64_t>(sizeof(float) + NumBytes(out.dtype)));
             const int64_t base = contraction.batch.out[window.first_batch + batch];
             UnpackImage(image + (batch * window.num_rows + first) * window.num_columns,
                         window.num_columns,
-                        {rows.data() + window.first_row + first,
-                         std::min(kStripRows, num_rows - first),
+                        {rows.data() + window.first_row + first, item_rows,
                          columns.data() + window.first_column, num_columns},
                         out.dtype, const_cast<void*>(At(out.data, out.dtype, base)));
           });
