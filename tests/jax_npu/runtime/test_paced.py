@@ -6,9 +6,10 @@ import pytest
 
 import jax_npu
 from jax_npu.bench import arguments
+from jax_npu.lowering.settings import DEFAULT_PLACES, current_settings
 from jax_npu.runtime import paced
 from jax_npu.runtime.designs import design_key
-from jax_npu.runtime.environment import SIM_PACED
+from jax_npu.runtime.environment import PLACE, SIM_PACED
 from jax_npu.runtime.target import is_paced
 
 # A process of its own: the virtual NPU is paced for good.
@@ -57,7 +58,8 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def done(run_python):
-    done = run_python(PRODUCTS, JAX_NPU_SIM_PACED="1", JAX_NPU_CHECK="sample")
+    variables = {"JAX_NPU_PLACE": "npu", "JAX_NPU_CHECK": "sample"}
+    done = run_python(PRODUCTS, JAX_NPU_SIM_PACED="1", **variables)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -143,6 +145,16 @@ def test_its_name_is_that_of_a_benchmark(monkeypatch):
     assert arguments.contender_name("sim-paced") == "sim-paced"
     assert arguments.contender_name("sim") == "sim-paced"
     assert arguments.backend_of("sim-paced") == "sim"
+
+
+def test_products_are_placed_as_for_a_chip(monkeypatch):
+    monkeypatch.delenv(PLACE.name, raising=False)
+    places = {}
+    for value in ("0", "1"):
+        monkeypatch.setenv(SIM_PACED.name, value)
+        places[value] = current_settings("sim").place
+    assert places == {"0": DEFAULT_PLACES["sim"], "1": DEFAULT_PLACES["npu"]}
+    assert places["0"] != places["1"]
 
 
 def test_another_value_is_one_clear_line(monkeypatch):
