@@ -16,6 +16,9 @@ UNPACK_BYTES_PER_SECOND = 12e9
 # A thread writes the lines of an image back (CLFLUSHOPT): 11 to 24 GB/s there, for 0.25
 # to 32 MB that had just been written.
 FLUSH_BYTES_PER_SECOND = 15e9
+# Whether all cores flush and take results, or a single thread, while they do other
+# work: what `xla_ffi/npu/` does.
+ALL_CORES_TAKE = False
 
 
 @dataclass(frozen=True)
@@ -24,20 +27,25 @@ class HostSide:
 
     Args:
       pack: bytes read plus written, by all threads.
-      flush: of an image, by the thread that hands it over.
-      unpack: bytes read plus written, by the one thread that takes results.
+      flush: of an image.
+      unpack: bytes read plus written.
+      all_cores_take: whether flushing results and unpacking occupies all cores, or a
+        thread beside them.
     """
 
     pack: float
     flush: float
     unpack: float
+    all_cores_take: bool = ALL_CORES_TAKE
 
     @classmethod
     def of(cls, cpu: Cpu, cores: float | None = None) -> "HostSide":
         """The rates of a CPU, of which a program uses so many cores (default: all)."""
         memory = cpu.memory_bytes_per_second
+        cores = cores or cpu.cores
+        taking = cores if ALL_CORES_TAKE else 1
         return cls(
-            pack=min((cores or cpu.cores) * PACK_BYTES_PER_SECOND, memory),
-            flush=min(FLUSH_BYTES_PER_SECOND, memory),
-            unpack=min(UNPACK_BYTES_PER_SECOND, memory),
+            pack=min(cores * PACK_BYTES_PER_SECOND, memory),
+            flush=min(taking * FLUSH_BYTES_PER_SECOND, memory),
+            unpack=min(taking * UNPACK_BYTES_PER_SECOND, memory),
         )

@@ -27,6 +27,7 @@ class NpuCost:
       flush_c, unpack: taking the result.
       padding: multiplications done over those asked for.
       ddr_bytes: between the array and DDR.
+      all_cores_take: see `HostSide`.
     """
 
     pack: tuple[float, float]
@@ -38,6 +39,7 @@ class NpuCost:
     unpack: float
     padding: float
     ddr_bytes: int
+    all_cores_take: bool = False
 
     @property
     def seconds(self) -> float:
@@ -100,6 +102,7 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
         unpack=result_bytes / host.unpack,
         padding=plan.padding,
         ddr_bytes=plan.all_ddr_bytes,
+        all_cores_take=host.all_cores_take,
     )
 
 

@@ -2,7 +2,7 @@
 
 A step is a graph. A product on the host occupies all cores. One on the NPU packs its
 operands with all cores, runs on the array, and has its result taken by a thread of its
-own, as `xla_ffi/npu/queue.cc` does. So packing, a run and unpacking of different
+own or by all cores, see `HostSide`. So packing, a run and unpacking of different
 products overlap, and products that do not wait for one another run on both sides at
 once. Whoever is ready first is served first; nothing is interrupted. That cores, array
 and flushing share one memory is left out.
@@ -151,7 +151,7 @@ class _Schedule:
                 (("launch", times * cost.launch), ("array", times * cost.array)),
             ),
             _Phase(
-                UNPACK_LANE,
+                CPU_LANE if cost.all_cores_take else UNPACK_LANE,
                 (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),
             ),
         ], ready

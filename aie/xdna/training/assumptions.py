@@ -96,6 +96,7 @@ class Scenario:
             pack=min(side.pack * packing, memory),
             flush=min(side.flush * flushing, memory),
             unpack=min(side.unpack * packing, memory),
+            all_cores_take=side.all_cores_take,
         )
 
 

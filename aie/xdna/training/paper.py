@@ -13,7 +13,11 @@ from xdna.machines import MACHINES, Machine
 from xdna.placement.costs import Costs
 from xdna.placement.energy import joules
 from xdna.placement.host_cost import ProfileHost
-from xdna.placement.host_side import UNPACK_BYTES_PER_SECOND, HostSide
+from xdna.placement.host_side import (
+    FLUSH_BYTES_PER_SECOND,
+    UNPACK_BYTES_PER_SECOND,
+    HostSide,
+)
 from xdna.placement.npu_cost import NpuModel
 from xdna.placement.product import HOST, NPU, Product
 from xdna.placement.timeline import Node, Timeline, timeline
@@ -166,7 +170,8 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
     memory = one.cpu.memory_bytes_per_second
     cores = machine.cpu.cores * COPYING.at(scenario.npu)
     side = HostSide.of(machine.cpu, cores)
-    side = HostSide(side.pack, side.flush, min(cores * UNPACK_BYTES_PER_SECOND, memory))
+    unpack = min(cores * UNPACK_BYTES_PER_SECOND, memory)
+    side = HostSide(side.pack, FLUSH_BYTES_PER_SECOND, unpack, all_cores_take=True)
     npu = NpuModel(
         paper_design(one.device),
         timing(one.device, one),

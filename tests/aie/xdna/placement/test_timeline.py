@@ -1,6 +1,6 @@
 """The schedule of a step, against schedules that are worked out by hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -19,6 +19,7 @@ class Fixed:
     """Costs of every product, in whole seconds."""
 
     on_host: float = 7.0
+    all_cores_take: bool = False
 
     def cost(self, _):
         return NpuCost(
@@ -31,6 +32,7 @@ class Fixed:
             unpack=4.0,
             padding=1.0,
             ddr_bytes=0,
+            all_cores_take=self.all_cores_take,
         )
 
     def seconds(self, _):
@@ -66,6 +68,14 @@ def test_what_waits_follows_and_what_does_not_runs_on_both_sides_at_once():
 def test_runs_follow_each_other_while_the_host_packs_and_unpacks():
     # Packed at 4 and 8, submitted at 7 and 11; the array runs from 7 to 18 and to 29.
     assert seconds([product(), product()], NPU, NPU) == 29.0 + 6.0
+
+
+def test_results_that_all_cores_take_wait_for_them():
+    costs = replace(COSTS, npu=Fixed(all_cores_take=True))
+    step = [product(), Node((), seconds=20.0, part="other")]
+    # Packed until 4; other work until 24; then the result, which was there at 18.
+    assert timeline(step, [NPU, HOST], costs).seconds == 24.0 + 6.0
+    assert timeline(step, [NPU, HOST], COSTS).seconds == 24.0
 
 
 def test_an_image_is_packed_once_for_all_products_of_its_value():
