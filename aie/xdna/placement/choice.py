@@ -1,12 +1,13 @@
 """The placement of a step: for all products of one size the side that pays.
 
 It orders sizes by how much longer they take on the NPU than on the host, and starts
-from the best of all ways to cut that order in two, everything on either side among
-them. Then sizes change sides one by one, as long as the step ends sooner or takes less
-energy. So it is never worse than either side alone.
+from the best ways to cut that order in two, everything on either side among them. Then
+single sizes change sides, and pairs swap them, as long as the step ends sooner or takes
+less energy. So it is never worse than either side alone.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xdna.placement.energy import joules
@@ -16,7 +17,8 @@ from xdna.placement.timeline import Node, Timeline, timeline
 if TYPE_CHECKING:
     from xdna.placement.costs import Costs
 
-MAX_ROUNDS = 4  # over all sizes
+STARTS = 3  # the best ones are improved
+MAX_ROUNDS = 4  # over all changes
 # A change of sides pays if it brings more than this share of the step.
 LEAST_GAIN = 1e-4
 
@@ -54,18 +56,31 @@ def best_placement(
         fixed | dict.fromkeys(free[:cut], NPU) | dict.fromkeys(free[cut:], HOST)
         for cut in range(len(free) + 1)
     ]
-    scores = [score(start) for start in starts]
-    lowest = min(scores)
-    best = starts[scores.index(lowest)]
+    ranked = sorted(((score(start), start) for start in starts), key=lambda x: x[0])
+    ends = (_improved(start, lowest, free, score) for lowest, start in ranked[:STARTS])
+    return min(ends, key=lambda x: x[0])[1]
+
+
+def _improved(
+    placement: Placement,
+    lowest: float,
+    free: Sequence[Sizes],
+    score: Callable[[Placement], float],
+) -> tuple[float, Placement]:
+    """The placement with changes that pay, of one size or of two that swap sides."""
+    moves = [(one,) for one in free] + list(itertools.combinations(free, 2))
     for _ in range(MAX_ROUNDS):
         before = lowest
-        for sizes in free:
-            changed = best | {sizes: HOST if best[sizes] == NPU else NPU}
-            if (value := score(changed)) < lowest * (1 - LEAST_GAIN):
-                best, lowest = changed, value
+        for move in moves:
+            if len({placement[sizes] for sizes in move}) < len(move):
+                continue  # no swap
+            turned = {s: HOST if placement[s] == NPU else NPU for s in move}
+            value = score(placement | turned)
+            if value < lowest * (1 - LEAST_GAIN):
+                placement, lowest = placement | turned, value
         if lowest == before:
             break
-    return best
+    return lowest, placement
 
 
 def _times_as_long(of_size: Sequence[Product], costs: "Costs") -> float:

@@ -16,6 +16,9 @@ UNPACK_BYTES_PER_SECOND = 12e9
 # A thread writes the lines of an image back (CLFLUSHOPT): 11 to 24 GB/s there, for 0.25
 # to 32 MB that had just been written.
 FLUSH_BYTES_PER_SECOND = 15e9
+# A thread evicts the lines of a result, which nobody has changed: 64 GB/s were
+# published for 64 MiB beside an npu4 (xdna-driver #1541), 89 GB/s for 1 MiB (#270).
+EVICT_BYTES_PER_SECOND = 64e9
 # Whether all cores flush and take results, or a single thread, while they do other
 # work: what `xla_ffi/npu/` does.
 ALL_CORES_TAKE = False
@@ -27,7 +30,7 @@ class HostSide:
 
     Args:
       pack: bytes read plus written, by all threads.
-      flush: of an image.
+      flush, evict: of an image that was just written, and of a result.
       unpack: bytes read plus written.
       all_cores_take: whether flushing results and unpacking occupies all cores, or a
         thread beside them.
@@ -35,6 +38,7 @@ class HostSide:
 
     pack: float
     flush: float
+    evict: float
     unpack: float
     all_cores_take: bool = ALL_CORES_TAKE
 
@@ -47,5 +51,6 @@ class HostSide:
         return cls(
             pack=min(cores * PACK_BYTES_PER_SECOND, memory),
             flush=min(taking * FLUSH_BYTES_PER_SECOND, memory),
+            evict=taking * EVICT_BYTES_PER_SECOND,
             unpack=min(taking * UNPACK_BYTES_PER_SECOND, memory),
         )

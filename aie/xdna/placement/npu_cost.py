@@ -98,7 +98,7 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
         submit=submit,
         launch=expected.launches - submit,
         array=expected.work,
-        flush_c=c_image_bytes(plan) / host.flush,
+        flush_c=c_image_bytes(plan) / host.evict,
         unpack=result_bytes / host.unpack,
         padding=plan.padding,
         ddr_bytes=plan.all_ddr_bytes,

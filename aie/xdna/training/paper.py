@@ -14,6 +14,7 @@ from xdna.placement.costs import Costs
 from xdna.placement.energy import joules
 from xdna.placement.host_cost import ProfileHost
 from xdna.placement.host_side import (
+    EVICT_BYTES_PER_SECOND,
     FLUSH_BYTES_PER_SECOND,
     UNPACK_BYTES_PER_SECOND,
     HostSide,
@@ -171,7 +172,13 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
     cores = machine.cpu.cores * COPYING.at(scenario.npu)
     side = HostSide.of(machine.cpu, cores)
     unpack = min(cores * UNPACK_BYTES_PER_SECOND, memory)
-    side = HostSide(side.pack, FLUSH_BYTES_PER_SECOND, unpack, all_cores_take=True)
+    side = HostSide(
+        pack=side.pack,
+        flush=FLUSH_BYTES_PER_SECOND,
+        evict=EVICT_BYTES_PER_SECOND,
+        unpack=unpack,
+        all_cores_take=True,
+    )
     npu = NpuModel(
         paper_design(one.device),
         timing(one.device, one),

@@ -5,6 +5,7 @@ import functools
 from jax_npu.lowering.placement.cpu_table import measured_table
 from jax_npu.lowering.settings import Settings
 from jax_npu.runtime.designs import gemm_array
+from jax_npu.runtime.target import is_paced
 from xdna.arithmetics import arithmetic_of_chip
 from xdna.machine_choice import chosen_machine
 from xdna.machines import Machine
@@ -20,13 +21,14 @@ def costs_of(backend: str, settings: Settings) -> Costs:
     """Both sides of the machine for which products are lowered now.
 
     The virtual NPU is in the machine of `$JAX_NPU_MACHINE`, whose CPU is a profile's.
-    A chip is in this one, whose CPU is measured at the first use.
+    A chip, and a paced NPU, is beside the CPU here, which is measured at the first use.
 
     Raises:
       ValueError: if the objective is energy, and the machine's watts are unknown.
     """
     machine = chosen_machine(settings.device)
-    table = measured_table() if backend == "npu" else None
+    is_here = backend == "npu" or is_paced(backend)
+    table = measured_table() if is_here else None
     costs = costs_on(machine, table)
     if settings.objective == "energy":
         require_power(machine.name, machine.power)
