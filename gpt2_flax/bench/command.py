@@ -221,7 +221,17 @@ def steps_of(
         [jax_npu.Counters(**c) for c in counted] if counted[0] else None,
         end["peak_memory_bytes"],
         energy,
+        mean_lateness(first, replies),
     )
+
+
+def mean_lateness(first: Reply, replies: list[Reply]) -> float | None:
+    """Microseconds by which runs of the measured steps were answered late."""
+    if not (before := first.get("lateness")):
+        return None
+    counted = replies[-1]["lateness"]
+    runs = counted["runs"] - before["runs"]
+    return (counted["late_ns"] - before["late_ns"]) / runs / 1e3 if runs else None
 
 
 def print_results(
@@ -243,8 +253,9 @@ def print_results(
     else:
         wide_console().print(as_table(bench))
         print(f"{facts['cpu']}, {facts['cores']} cores, {facts['isa']}; {bench.peak}")
-        if any(steps.name == PACED for steps in bench.contenders):
-            print(describe_pace())
+        for steps in bench.contenders:
+            if steps.name == PACED:
+                print(describe_pace(steps))
         if arguments.energy:
             print(describe_energy(bench))
         print(", ".join(f"{name} {version}" for name, version in packages.items()))

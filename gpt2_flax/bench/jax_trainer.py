@@ -15,6 +15,7 @@ from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
 from jax_npu.bench import versions
 from jax_npu.runtime.target import PACED, is_paced
+from jax_npu.runtime.virtual_device import lateness
 
 NO_CUSTOM_CALLS = "xla"  # the backend without custom calls
 
@@ -43,6 +44,7 @@ class JaxTrainer:
             "seconds": seconds,
             "loss": None if is_paced(self._backend) else float(loss),
             "counters": counted if has_counters else None,
+            "lateness": lateness() if is_paced(self._backend) else None,
         }
 
     def profile(self, path: str) -> None:

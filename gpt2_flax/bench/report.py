@@ -21,6 +21,11 @@ BYTES = (
 )
 
 
+# 64 MiB in 1,055 us on one core beside an npu4, as XRT names it: github.com/amd/
+# xdna-driver pull 1541, by the kernel's clflush. In user space, #270 has 89 GB/s.
+PUBLISHED_FLUSH_BYTES_PER_SECOND = 2**26 / 1055e-6
+
+
 def as_table(bench: Bench) -> Table:
     """A column for each contender; a row that nobody has a value for is left out."""
     name = bench.measured.name
@@ -73,12 +78,19 @@ def as_table(bench: Bench) -> Table:
     return table
 
 
-def describe_pace() -> str:
+def describe_pace(paced: Steps) -> str:
     """One line on what the figures of `sim-paced` are, and are not."""
     npu = npu_device()
+    flushed = paced.counted("flushed_bytes") or 0
+    flushing = paced.host_parts.get("flushing", 0)
+    published = flushed / PUBLISHED_FLUSH_BYTES_PER_SECOND
+    late = paced.late_microseconds
     return (
         f"{PACED}: this host beside the {npu} of {chosen_machine(npu).name}, which "
-        "answers by the virtual NPU's time model; flushing is this host's clflush, and "
+        "answers by the virtual NPU's time model"
+        + (f", {late:,.0f} us late on average" if late is not None else "")
+        + f"; flushing took this host's caches {flushing * 1e3:,.0f} ms, and takes "
+        f"{published * 1e3:,.0f} ms at the published 64 GB/s of an npu2's host; "
         "results are stand-ins"
     )
 
@@ -185,6 +197,7 @@ def _steps_record(bench: Bench, steps: Steps) -> dict[str, Any]:
         "host_part_seconds": steps.host_parts,
         "device_seconds": steps.device_seconds,
         "device_idle_share": steps.device_idle_share,
+        "late_microseconds": steps.late_microseconds,
         "energy": [_energy_record(bench, one) for one in steps.energy],
         **{name: steps.counted(name) for name in (*BYTES, "calls", "flops")},
         **{key: None if is_measured else ratio() for key, ratio in ratios.items()},

@@ -37,6 +37,8 @@ class Steps:
     counters: list[Counters] | None  # one for each; None without custom calls
     peak_memory_bytes: int
     energy: list[StepEnergy | NotMeasured] = field(default_factory=list)  # by sensor
+    # By how much the paced NPU answered later than a chip, on average; None of others.
+    late_microseconds: float | None = None
 
     def energy_by(self, source: str) -> StepEnergy | None:
         """The energy of a step by the sensor of that name; None if not measured."""

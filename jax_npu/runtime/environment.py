@@ -132,7 +132,7 @@ SMALL_PRODUCTS = Variable(
 PLACE = Variable(
     "JAX_NPU_PLACE",
     "where products of a backend with an NPU run; see docs/forecast.md",
-    default="auto for backend npu, npu for sim",
+    default="auto for backend npu, and for sim at the pace of a chip; else npu",
     choices={
         "auto": "each where the program ends soonest, by a model of both sides",
         "npu": "all on the NPU",

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -139,6 +140,8 @@ def test_the_paced_npu_is_timed_beside_others_and_has_no_loss(run_bench, monkeyp
     assert sim["device_seconds"] is sim["device_idle_share"] is None
     assert 0 < paced["device_seconds"] < 0.1
     assert 0 < paced["device_idle_share"] < 1
+    assert sim["late_microseconds"] is None
+    assert paced["late_microseconds"] >= 0  # never early
     for contender in paced, sim:
         parts = contender["host_part_seconds"]
         assert parts.keys() == HOST_PARTS.keys()
@@ -166,6 +169,31 @@ def test_the_table_names_contenders_and_what_was_measured(capsys):
         assert text in printed
     assert "peak unknown" in printed
     assert "others used 25% of the cores' time" in error
+
+
+def test_the_table_shows_the_hosts_parts_and_the_npus_idle_share(capsys):
+    counters = jax_npu.Counters(3, 7000, 10**6, 20, 30, int(4e8), int(2e8), 0)
+    counters = replace(
+        counters,
+        **{name: 10**8 * (i + 1) for i, name in enumerate(HOST_PARTS.values())},
+        flushed_bytes=2**26,
+        device_ns=int(5e8),
+    )
+    paced = replace(steps("sim-paced", [2, 1], [counters] * 2), late_microseconds=40)
+    results = Bench([paced, steps("xla", [4, 3])], PeakMeter(), 2000, 12, 0.0)
+    (record, other) = as_record(results)["contenders"]
+    # Half a second of two and of one.
+    assert (record["device_seconds"], record["device_idle_share"]) == (0.5, 0.625)
+    assert record["host_part_seconds"] == {
+        part: (i + 1) / 10 for i, part in enumerate(HOST_PARTS)
+    }
+    assert (other["device_seconds"], other["host_part_seconds"]) == (None, {})
+    bench.print_results(results, TINY, bench.parse([]))
+    printed = capsys.readouterr().out
+    for text in ("62.5%", "unpacking, thread s", "0.800", "npu1 of 7940hs"):
+        assert text in printed
+    assert "40 us late" in printed
+    assert "takes 1 ms at the published 64 GB/s" in printed
 
 
 def test_torch_trains_the_same_model(monkeypatch):
