@@ -119,6 +119,10 @@ void Multiply(const AieKernels& host, AieMatmul call, const Sizes& sizes,
                   sizes.k * sizes.n, c, c_words)) {
     return;
   }
+  if (call.in_tiles) {
+    call.k =
+        KWithoutZeroTail(arguments[0].data, call.m, arguments[1].data, call.n, call.k);
+  }
   const char* error = host.matmul(&call, arguments[0].data, arguments[1].data, c);
   if (error != nullptr) throw std::invalid_argument(error);
 }

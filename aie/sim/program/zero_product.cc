@@ -1,5 +1,7 @@
 #include "aie/sim/program/zero_product.h"
 
+#include <algorithm>
+
 namespace jax_npu::sim {
 namespace {
 
@@ -41,6 +43,23 @@ bool AddsNothing(const void* a, int64_t a_size, const void* b, int64_t b_size,
   if (!a_is_zero && !IsZero(b, b_size / 2, kNoSigns)) return false;
   return IsZero(c, c_words, kAllBits) &&
          (a_is_zero ? IsFinite(b, b_size / 2) : IsFinite(a, a_size / 2));
+}
+
+int64_t KWithoutZeroTail(const void* a, int64_t m, const void* b, int64_t n,
+                         int64_t k) {
+  constexpr int64_t kSide = 16;
+  constexpr uint32_t kAllBits = 0xFFFFFFFF;
+  const auto is_zero = [](const void* operand, int64_t lines, int64_t first_k) {
+    const int64_t words = kSide * lines / 2;  // of the lines' bf16 for kSide k
+    const auto* start = static_cast<const uint32_t*>(operand) + first_k / kSide * words;
+    return IsZero(start, words, kAllBits);
+  };
+  if (m % kSide != 0 || n % kSide != 0 || k % kSide != 0) return k;  // an error
+  int64_t needed = k;
+  while (needed > 0 && is_zero(a, m, needed - kSide) && is_zero(b, n, needed - kSide)) {
+    needed -= kSide;
+  }
+  return std::min(needed + kSide, k);
 }
 
 }  // namespace jax_npu::sim

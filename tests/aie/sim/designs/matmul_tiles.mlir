@@ -22,14 +22,14 @@ module {
       %0 = aie.dma_start(S2MM, 0, ^a, ^second)
     ^a:
       aie.use_lock(%a_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%a : memref<A_SHAPExbf16>, 0, 1024) {bd_id = 0 : i32, next_bd_id = 0 : i32}
+      aie.dma_bd(%a : memref<A_SHAPExbf16>, 0, 2048) {bd_id = 0 : i32, next_bd_id = 0 : i32}
       aie.use_lock(%a_full, Release, 1)
       aie.next_bd ^a
     ^second:
       %1 = aie.dma_start(S2MM, 1, ^b, ^third)
     ^b:
       aie.use_lock(%b_free, AcquireGreaterEqual, 1)
-      aie.dma_bd(%b : memref<B_SHAPExbf16>, 0, 1024) {bd_id = 1 : i32, next_bd_id = 1 : i32}
+      aie.dma_bd(%b : memref<B_SHAPExbf16>, 0, 2048) {bd_id = 1 : i32, next_bd_id = 1 : i32}
       aie.use_lock(%b_full, Release, 1)
       aie.next_bd ^b
     ^third:
