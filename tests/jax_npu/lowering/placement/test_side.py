@@ -1,9 +1,12 @@
 """Products of a program for an NPU run where they are placed, and nowhere else."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 import jax_npu
 
@@ -134,6 +137,33 @@ def test_explain_shows_the_side_and_what_each_would_take(operands):
     assert found.seconds["placed"] == pytest.approx(expected, rel=0.1)
     with jax_npu.backend("host"):
         assert jax_npu.explain(jax_npu.matmul, x, w).seconds == {}
+
+
+def test_a_row_of_the_table_is_one_line_of_80_columns():
+    """With the largest products of GPT-2: the head's, and those of attention."""
+
+    def program(x, w, heads):
+        half = x.astype("bfloat16")
+        attention = jnp.einsum("btd,bsd->bts", heads, heads.astype("bfloat16"))
+        return jax_npu.matmul(half, w), jax_npu.matmul(x, w[:, :768]), attention
+
+    x, w, heads = (
+        jax.ShapeDtypeStruct(shape, jnp.float32)
+        for shape in ((1024, 768), (768, 50257), (192, 256, 64))
+    )
+    with jax_npu.placement({(1024, 768, 768): "host"}):
+        found = jax_npu.explain(jax_npu.offload(program), x, w, heads)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(found)
+    text = console.file.getvalue()
+    lines = [line for line in text.splitlines() if " x " in line and "%" in line]
+    assert len(found.rows) == len(lines) == 3
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    (line,) = (line for line in lines if "1,024 x 768 x 768" in line)
+    (row,) = (row for row in found.rows if row.n == 768)
+    for word in "f32 x f32", "host", f"{row.predicted.host_seconds * 1e3:.2f}":
+        assert word in line
+    assert "as placed" in text
 
 
 def test_what_explain_shows_is_what_is_lowered(monkeypatch, operands):
