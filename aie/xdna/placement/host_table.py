@@ -15,7 +15,7 @@ from xdna.machines import Cpu
 from xdna.placement.product import Product, Sizes
 
 # Measured are all combinations, alone and in a batch. Together they take seconds.
-SIZES = (1, 8, 64, 256, 1024)
+SIZES = (1, 16, 128, 1024)
 BATCH, SIZES_IN_BATCH = 64, (8, 64, 256)
 
 

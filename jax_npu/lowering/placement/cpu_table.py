@@ -12,7 +12,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of
 from xdna.placement.host_table import HostTable, points
 from xdna.placement.product import Sizes
 
-SAMPLES, MIN_SAMPLE_SECONDS = 3, 0.5e-3
+ROUNDS, MIN_SAMPLE_SECONDS = 8, 0.5e-3
 MEMORY_BYTES = 128 << 20  # no cache holds it
 
 
@@ -87,8 +87,10 @@ def _cpu() -> tuple[str, int]:
 def measure() -> HostTable:
     """Measures all products of a table, of f32 in row-major order."""
     model, cores = _cpu()
-    seconds = {sizes: _seconds(_product(sizes)) for sizes in points()}
-    return HostTable(seconds, _memory_rate(), model, cores)
+    calls = {sizes: _product(sizes) for sizes in points()}
+    *seconds, memory = _seconds([*calls.values(), _pass_over_memory()])
+    rate = MEMORY_BYTES / memory
+    return HostTable(dict(zip(calls, seconds)), rate, model, cores)
 
 
 def _product(sizes: Sizes) -> Callable[[], object]:
@@ -115,21 +117,30 @@ def _product(sizes: Sizes) -> Callable[[], object]:
     return lambda: compiled(lhs, rhs)
 
 
-def _memory_rate() -> float:
+def _pass_over_memory() -> Callable[[], object]:
     numbers = jnp.ones(MEMORY_BYTES // 4, jnp.float32)
     total = jax.jit(jnp.sum)
-    return MEMORY_BYTES / _seconds(lambda: total(numbers))
+    return lambda: total(numbers)
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    """Of a call, the shortest of some samples."""
+def _seconds(calls: Sequence[Callable[[], object]]) -> list[float]:
+    """Of each call, the shortest of some samples.
 
-    def sample(times: int) -> float:
-        start = time.perf_counter()
-        for _ in range(times):
-            jax.block_until_ready(call())
-        return (time.perf_counter() - start) / times
+    They are taken round by round, so that what else the machine does for a while does
+    not hit all samples of a call.
+    """
+    for call in calls:
+        _sample(call, 1)  # compiles
+    times = [max(1, round(MIN_SAMPLE_SECONDS / _sample(call, 1))) for call in calls]
+    rounds = [
+        [_sample(call, count) for call, count in zip(calls, times)]
+        for _ in range(ROUNDS)
+    ]
+    return [min(samples) for samples in zip(*rounds)]
 
-    sample(1)  # compiles
-    times = max(1, round(MIN_SAMPLE_SECONDS / sample(1)))
-    return min(sample(times) for _ in range(SAMPLES))
+
+def _sample(call: Callable[[], object], times: int) -> float:
+    start = time.perf_counter()
+    for _ in range(times):
+        jax.block_until_ready(call())
+    return (time.perf_counter() - start) / times
