@@ -2,6 +2,7 @@
 // into ffi::Error; everything below it throws.
 
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -82,9 +83,29 @@ constexpr auto kValueNumber = [](ffi::AnyBuffer,
   }
 };
 
-// The number of an operand; without numbers it is a value that no product had before.
+// Has the memory of a product's result carry the numbers of lhs and rhs.
+constexpr auto kCarryNumbers = [](ValueNumber lhs, ValueNumber rhs,
+                                  ffi::Result<ffi::AnyBuffer> result) -> ffi::Error {
+  try {
+    const int64_t numbers[] = {DecodeNumber(lhs), DecodeNumber(rhs)};
+    std::memcpy(CarriedNumbers(*result), numbers, kCarriedBytes);
+    return ffi::Error::Success();
+  } catch (...) {
+    return ToError("xdna_carry_numbers", std::current_exception());
+  }
+};
+
+// The number of an operand, which the result's memory carries or which is an array;
+// without numbers the operand is a value that no product had before.
 int64_t NumberOf(const ffi::RemainingArgs& numbers, size_t operand) {
   if (numbers.size() == 0) return NextValueNumber();
+  if (numbers.size() == 1) {
+    const auto result = numbers.get<ffi::AnyBuffer>(0);
+    int64_t number;
+    std::memcpy(&number, CarriedNumbers(result.value()) + operand * sizeof number,
+                sizeof number);
+    return number;
+  }
   const auto number = numbers.get<ValueNumber>(operand);
   if (number.has_value()) return DecodeNumber(*number);
   throw std::invalid_argument("the numbers of both operands are required: " +
@@ -207,7 +228,7 @@ auto NpuBinding() {
           .Ctx<ffi::RunId>()
           .Arg<ffi::AnyBuffer>()    // lhs, in any order
           .Arg<ffi::AnyBuffer>()    // rhs, in any order
-          .RemainingArgs()          // the numbers of lhs and rhs, or none
+          .RemainingArgs()          // numbers: carried by out, of lhs and rhs, or none
           .Ret<ffi::AnyBuffer>());  // out, in any order
 }
 
@@ -220,6 +241,7 @@ extern "C" {
 XLA_FFI_Error* xdna_gemm_host(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_pack_host(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_value_number(XLA_FFI_CallFrame* call_frame);
+XLA_FFI_Error* xdna_carry_numbers(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_npu(XLA_FFI_CallFrame* call_frame);
 XLA_FFI_Error* xdna_gemm_sim(XLA_FFI_CallFrame* call_frame);
 }
@@ -233,6 +255,11 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_value_number, jax_npu::kValueNumber,
                               jax_npu::ffi::Ffi::Bind()
                                   .Arg<jax_npu::ffi::AnyBuffer>()
                                   .Ret<jax_npu::ValueNumber>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_carry_numbers, jax_npu::kCarryNumbers,
+                              jax_npu::ffi::Ffi::Bind()
+                                  .Arg<jax_npu::ValueNumber>()  // of lhs
+                                  .Arg<jax_npu::ValueNumber>()  // of rhs
+                                  .Ret<jax_npu::ffi::AnyBuffer>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_npu, jax_npu::kGemmNpu<jax_npu::kNpuTarget>,
                               jax_npu::NpuBinding());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(xdna_gemm_sim, jax_npu::kGemmNpu<jax_npu::kSimTarget>,

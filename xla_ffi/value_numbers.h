@@ -5,12 +5,19 @@
 // number. The call returns another number whenever it is executed: a number never
 // stands for two values, whatever XLA does with the calls, and at worst a value has
 // several.
+//
+// XLA lays numbers into memory that other numbers had before, and has whatever writes
+// to memory wait for the calls that read it. A product ends when the NPU has computed,
+// so that one which read numbers would hold up all products after it. So a call that
+// ends at once copies both numbers to the memory of the product's result, from where
+// the product takes them before it writes there: the result carries the numbers.
 
 #ifndef JAX_NPU_XLA_FFI_VALUE_NUMBERS_H_
 #define JAX_NPU_XLA_FFI_VALUE_NUMBERS_H_
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -43,6 +50,18 @@ inline void EncodeNumber(int64_t value, const ValueNumber& number) {
 inline int64_t DecodeNumber(const ValueNumber& number) {
   const uint32_t* words = WordsOf(number);
   return static_cast<int64_t>(uint64_t{words[1]} << 32 | words[0]);
+}
+
+// Numbers of lhs and rhs at the beginning of a result's memory.
+constexpr size_t kCarriedBytes = 2 * sizeof(int64_t);
+
+inline char* CarriedNumbers(const ::xla::ffi::AnyBuffer& result) {
+  if (result.size_bytes() >= kCarriedBytes) {
+    return static_cast<char*>(result.untyped_data());
+  }
+  throw std::invalid_argument("a result that carries numbers has at least " +
+                              std::to_string(kCarriedBytes) + " bytes, got " +
+                              std::to_string(result.size_bytes()));
 }
 
 }  // namespace jax_npu

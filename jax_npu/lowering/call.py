@@ -11,7 +11,7 @@ from jax_npu.lowering.attributes import Attributes, npu_attributes, product_attr
 from jax_npu.lowering.packing import pack_constants
 from jax_npu.lowering.settings import Settings
 from jax_npu.lowering.small_products import is_left_to_xla, stock_product
-from jax_npu.lowering.value_numbers import value_number
+from jax_npu.lowering.value_numbers import numbers_of
 from jax_npu.precision import part_pairs
 from jax_npu.runtime import extension
 from jax_npu.runtime.target import DRIVERS
@@ -86,9 +86,10 @@ def gemm_call(
         attributes |= _on_npu(axes, len(pairs), backend, settings)
     elif len(pairs) == 1 and not is_symbolic:
         lhs, rhs = pack_constants(lhs, rhs, spec, constant)
-    shared = (lhs, rhs) if settings.shares_images else ()
-    numbers = map(value_number, shared)
-    out: jax.Array = jax.ffi.ffi_call(target, result)(lhs, rhs, *numbers, **attributes)
+    numbers = numbers_of(lhs, rhs, result) if settings.shares_images else []
+    aliases = {2: 0} if len(numbers) == 1 else {}
+    call = jax.ffi.ffi_call(target, result, input_output_aliases=aliases)
+    out: jax.Array = call(lhs, rhs, *numbers, **attributes)
     return out
 
 

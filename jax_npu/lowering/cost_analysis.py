@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 
+from jax_npu.runtime.extension import NUMBER_TARGETS
+
 # In XLA's text: an array, and one of our calls. That of one device ends with labels of
 # its arrays; that of several, yet to be split, has the sizes of a sharding rule.
 _ARRAY = re.compile(r"^\s*(?:ROOT )?%?(\S+) = (\w+)\[([\d,]*)\]", re.MULTILINE)
@@ -21,11 +23,8 @@ _CALL = re.compile(
     r'custom_call_target="xdna_gemm_\w+".*',
     re.MULTILINE,
 )
-# A call for the number of an operand of a product. It accesses nothing.
-_NUMBER = 'custom_call_target="xdna_value_number"'
-_FREE: dict[str, float] = dict.fromkeys(
-    ("flops", "bytes accessed", "bytes accessed0{}", "bytes accessedout{}"), 0.0
-)
+# Calls for the numbers of a product's operands. They access nothing.
+_NUMBER = re.compile(f'custom_call_target="({"|".join(NUMBER_TARGETS)})"')
 _RULE = re.compile(r"sdy\.op_sharding_rule<.*?\{(.*?)\}")
 _UNKNOWN = -1.0  # what XLA counts for a call
 _TIME = "optimal_seconds"  # by XLA's model of the CPU, which only calls bring in
@@ -47,7 +46,7 @@ def _wrap(stage: Any, as_text: Callable[[Any], str | None]) -> None:
         if not isinstance(costs, dict) or "flops" not in costs:
             return costs
         text = as_text(self) or ""
-        calls = [*_costs(text), *[_FREE] * text.count(_NUMBER)]
+        calls = [*_costs(text), *map(_free, _NUMBER.findall(text))]
         if not calls:
             return costs
         added = {
@@ -71,7 +70,7 @@ def _costs(text: str) -> Iterator[dict[str, float]]:
         names = [_name(operand) for operand in call["operands"].split(", ")]
         lhs, rhs, out = (arrays[name] for name in (*names[:2], call["out"]))
         num_bytes = [_num_bytes(*array) for array in (lhs, rhs, out)]
-        numbers = range(2, len(names))  # of lhs and rhs, on an NPU
+        numbers = range(2, len(names))  # on an NPU
         costs: dict[str, float] = {
             "flops": 2 * _num_multiply_adds(call[0], (lhs[1], rhs[1], out[1])),
             "bytes accessed": sum(num_bytes),
@@ -80,6 +79,13 @@ def _costs(text: str) -> Iterator[dict[str, float]]:
             "bytes accessedout{}": num_bytes[2],
         }
         yield costs | {f"bytes accessed{i}{{}}": 0.0 for i in numbers}
+
+
+def _free(target: str) -> dict[str, float]:
+    """The costs of a call that accesses nothing."""
+    arrays = (*range(NUMBER_TARGETS[target]), "out")
+    accessed = [f"bytes accessed{array}{{}}" for array in arrays]
+    return dict.fromkeys(("flops", "bytes accessed", *accessed), 0.0)
 
 
 def _name(operand: str) -> str:

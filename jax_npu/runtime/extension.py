@@ -12,7 +12,9 @@ from xdna.find_library import find_library
 LIBRARY = "libxla_ffi.so"
 GEMM_TARGETS = ("xdna_gemm_host", "xdna_gemm_npu", "xdna_gemm_sim")
 ADAMW_TARGET = "jax_npu_adamw"
-TARGETS = (*GEMM_TARGETS, "xdna_pack_host", "xdna_value_number", ADAMW_TARGET)
+# With the number of their operands.
+NUMBER_TARGETS = {"xdna_value_number": 1, "xdna_carry_numbers": 2}
+TARGETS = (*GEMM_TARGETS, "xdna_pack_host", *NUMBER_TARGETS, ADAMW_TARGET)
 
 
 def library_path(name: str) -> Path:

@@ -303,8 +303,6 @@ assert jax_npu.npu_events()["retries"] == 1
 """,
         JAX_NPU_SIM_FAULTS="stuck@1",
         JAX_NPU_WATCHDOG_SECONDS="5",
-        # XLA has what takes the memory of a value's number wait for its product.
-        JAX_NPU_IMAGE_CACHE_MB="0",
     )
     assert done.returncode == 0, done.stderr
 
