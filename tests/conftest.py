@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -176,6 +177,15 @@ class VirtualXrt:
     def forget_health(self):
         """Forgets the results that were wrong, and the shapes that were checked."""
         extension.load().jax_npu_forget_health()
+
+    @contextmanager
+    def held(self):
+        """Holds the device: no command begins."""
+        self.library.jax_npu_sim_hold(1)
+        try:
+            yield
+        finally:
+            self.library.jax_npu_sim_hold(0)
 
     @property
     def faults(self):

@@ -42,12 +42,14 @@ def npu_events() -> dict[str, int]:
     """Counts of this process, of the backends `npu` and `sim`.
 
     `products` asked for, `runs` of the array that they needed, `commands` of one or
-    several runs submitted, results checked (`checks`), attempts after a failure of the
-    device (`retries`), results found wrong (`mismatches`, with those of self-tests),
-    products that the host computed instead (`host_products`), runs given up with an
-    error (`failures`), `self_tests` of new contexts, `failed_self_tests`, NPUs that
-    were wrong too often and compute nothing more (`unhealthy`; see `npu_health`),
-    products whose results are NaN because the virtual NPU is paced (`stand_ins`).
+    several runs submitted, `chained_runs` that followed another one in a command and
+    so did not wait for the host, results checked (`checks`), attempts after a failure
+    of the device (`retries`), results found wrong (`mismatches`, with those of
+    self-tests), products that the host computed instead (`host_products`), runs given
+    up with an error (`failures`), `self_tests` of new contexts, `failed_self_tests`,
+    NPUs that were wrong too often and compute nothing more (`unhealthy`; see
+    `npu_health`), products whose results are NaN because the virtual NPU is paced
+    (`stand_ins`).
 
     Raises:
       OSError: if the extension cannot be loaded.

@@ -20,6 +20,7 @@ constexpr std::pair<const char*, std::atomic<int64_t> NpuEvents::*> kNames[] = {
     {"products", &NpuEvents::products},
     {"runs", &NpuEvents::runs},
     {"commands", &NpuEvents::commands},
+    {"chained_runs", &NpuEvents::chained_runs},
     {"checks", &NpuEvents::checks},
     {"retries", &NpuEvents::retries},
     {"mismatches", &NpuEvents::mismatches},
@@ -33,7 +34,9 @@ constexpr std::pair<const char*, std::atomic<int64_t> NpuEvents::*> kNames[] = {
 
 }  // namespace
 
-void CountEvent(std::atomic<int64_t> NpuEvents::* event) { ++(Events().*event); }
+void CountEvent(std::atomic<int64_t> NpuEvents::* event, int64_t amount) {
+  Events().*event += amount;
+}
 
 int64_t EventCount(std::atomic<int64_t> NpuEvents::* event) {
   return (Events().*event).load();

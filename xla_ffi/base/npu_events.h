@@ -13,6 +13,7 @@ struct NpuEvents {
   std::atomic<int64_t> products{0};       // GEMMs that were asked for
   std::atomic<int64_t> runs{0};           // runs of the array that they needed
   std::atomic<int64_t> commands{0};       // submissions of one or several runs
+  std::atomic<int64_t> chained_runs{0};   // runs that followed another in a command
   std::atomic<int64_t> checks{0};         // results that were checked
   std::atomic<int64_t> retries{0};        // attempts after a failure of the device
   std::atomic<int64_t> mismatches{0};     // results that a check found wrong
@@ -24,7 +25,7 @@ struct NpuEvents {
   std::atomic<int64_t> stand_ins{0};  // products that a paced virtual NPU answered
 };
 
-void CountEvent(std::atomic<int64_t> NpuEvents::* event);
+void CountEvent(std::atomic<int64_t> NpuEvents::* event, int64_t amount = 1);
 int64_t EventCount(std::atomic<int64_t> NpuEvents::* event);
 
 // Counts, and prints one line for each of the first few events of a kind.

@@ -160,14 +160,14 @@ class XrtBuffer : public NpuBuffer {
 
   std::byte* data() override { return bo_.map<std::byte*>(); }
 
-  void SyncToDevice(size_t num_bytes) override {
+  void SyncToDevice(size_t first, size_t num_bytes) override {
     Attempt("no copy to the NPU",
-            [&] { bo_.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, 0); });
+            [&] { bo_.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
   }
 
-  void SyncFromDevice(size_t num_bytes) override {
+  void SyncFromDevice(size_t first, size_t num_bytes) override {
     Attempt("no copy from the NPU",
-            [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, 0); });
+            [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, first); });
   }
 
   // The buffer's memory in a session: a copy if it was made for an earlier session, or
@@ -218,24 +218,32 @@ class XrtDriver : public Driver {
         return static_cast<XrtBuffer&>(buffer).In(current, argument);
       });
     });
+    const std::lock_guard<std::mutex> lock(mutex_);
     commands_[++latest_command_] = command;
     return latest_command_;
   }
 
   void Wait(int64_t number) override {
-    const std::shared_ptr<Command> command = commands_.at(number);
+    std::shared_ptr<Command> command;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      command = commands_.at(number);
+    }
     Attempt("the run failed", [&] { Finish(*command); });
+    const std::lock_guard<std::mutex> lock(mutex_);
     commands_.erase(number);
   }
 
   void Reset() override {
-    commands_.clear();
+    decltype(commands_) given_up;
     std::weak_ptr<const bool> open;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      given_up.swap(commands_);
       if (session_) open = session_->open();
       session_.reset();
     }
+    given_up.clear();
     // A thread that allocates may keep the session a moment longer. Two contexts of a
     // process work, a third one computes garbage: so wait.
     while (!open.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -276,9 +284,8 @@ class XrtDriver : public Driver {
   xrt::device device_;
   xrt::uuid design_;
   std::string kernel_;
-  std::mutex mutex_;  // guards session_
+  std::mutex mutex_;  // guards what follows
   std::shared_ptr<Session> session_;
-  // Used by the thread that starts and waits.
   std::map<int64_t, std::shared_ptr<Command>> commands_;
   int64_t latest_command_ = 0;
 };

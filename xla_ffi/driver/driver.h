@@ -17,8 +17,11 @@
 
 namespace jax_npu {
 
+// Ranges that several threads copy at a time begin at multiples of this.
+constexpr size_t kSyncBytes = 4096;
+
 // The memory of a run's argument, of which the host and the device each have a copy.
-// One thread uses it at a time.
+// One thread uses it at a time, except that several may copy ranges of it.
 class NpuBuffer {
  public:
   virtual ~NpuBuffer() = default;
@@ -27,9 +30,9 @@ class NpuBuffer {
   // move it together with its content.
   virtual std::byte* data() = 0;
 
-  // Copy the first bytes from one side to the other.
-  virtual void SyncToDevice(size_t num_bytes) = 0;
-  virtual void SyncFromDevice(size_t num_bytes) = 0;
+  // Copy a range of bytes from one side to the other.
+  virtual void SyncToDevice(size_t first, size_t num_bytes) = 0;
+  virtual void SyncFromDevice(size_t first, size_t num_bytes) = 0;
 };
 
 // A stream of instruction words and the buffers that it runs on, argument by argument.
@@ -39,8 +42,8 @@ struct Invocation {
   std::vector<std::shared_ptr<NpuBuffer>> arguments;
 };
 
-// One device with one design loaded. Any thread may allocate at any time; starting,
-// waiting and resetting is for one thread at a time.
+// One device with one design loaded. Any thread may allocate at any time. One thread at
+// a time starts or resets; one waits, which may be another, but never during a reset.
 class Driver {
  public:
   virtual ~Driver() = default;

@@ -10,10 +10,12 @@
 
 #include "xla_ffi/base/hash.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/base/worker_threads.h"
 #include "xla_ffi/npu/fallback.h"
 #include "xla_ffi/npu/gate.h"
 #include "xla_ffi/npu/images/image_key.h"
 #include "xla_ffi/npu/images/images.h"
+#include "xla_ffi/npu/images/sync.h"
 #include "xla_ffi/npu/judge.h"
 #include "xla_ffi/npu/loaded_images.h"
 #include "xla_ffi/npu/part_order.h"
@@ -92,6 +94,18 @@ ProductInfo InfoOf(const NpuGemmRequest& request) {
   const auto num_passes = static_cast<int64_t>(request.parts.size());
   return {++number, size(contraction.batch), m, num_passes * size(contraction.k), n};
 }
+// What a run has computed, on its way to the host.
+struct RunResult {
+  std::shared_ptr<NpuBuffer> buffer;
+  ResultWindow window;
+  bool is_synced = false;  // since the run
+
+  void Sync(const ParallelLoop& parallel) {
+    if (is_synced) return;
+    SyncFromDevice(*buffer, window.size() * sizeof(float), parallel);
+    is_synced = true;
+  }
+};
 
 // One product while its runs are on the NPU. Their tasks share it; it ends with the
 // last of them.
@@ -159,17 +173,27 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     const bool is_checked = queue_.health().ShouldCheck(request_.check.mode, shape);
     if (is_checked) {
       NpuBuffer& c = *buffers[kC];
-      const PartTimer timer(Part::kCheck, windows.c_bytes());
-      FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size());
-      c.SyncToDevice(windows.c_bytes());
+      {
+        const PartTimer timer(Part::kCheck, windows.c_bytes());
+        FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size());
+      }
+      SyncToDevice(c, windows.c_bytes(), parallel);
     }
     NpuTask task;
     task.run = {words, static_cast<size_t>(run.num_words), buffers};
     task.self_test = request_.check.self_test;
     task.product = info_;
     task.num_bytes = windows.num_bytes();
+    const auto result = std::make_shared<RunResult>(RunResult{buffers[kC], windows.c});
     task.finish = [self = shared_from_this(), buffers = std::move(buffers), windows,
-                   is_checked] { return self->Finish(buffers, windows, is_checked); };
+                   is_checked, result] {
+      return self->Finish(buffers, windows, is_checked, *result);
+    };
+    if (IsLarge(windows.c.size())) {
+      task.take = [self = shared_from_this(), result] {
+        self->Unpack(*result, LoopOn(TheWorkerThreads()));
+      };
+    }
     task.done = [self = shared_from_this(), num_bytes = windows.num_bytes(), shape,
                  is_checked](std::exception_ptr error) {
       TheGate().Leave(num_bytes);
@@ -188,17 +212,17 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     return hash.value();
   }
 
-  // Takes the result; returns false where it is checked and wrong. A mistake in an
-  // earlier result has this one checked too; only the sentinel is then missing.
-  bool Finish(const RunBuffers& buffers, const RunWindows& windows, bool was_chosen) {
+  // Returns false where the result is checked and wrong. A mistake in an earlier result
+  // has this one checked too; only the sentinel is then missing. Takes a small result;
+  // a large one is left to the worker threads.
+  bool Finish(const RunBuffers& buffers, const RunWindows& windows, bool was_chosen,
+              RunResult& result) {
     const ProductScope scope(&info_);
-    {
-      const PartTimer timer(Part::kFlush, windows.c_bytes());
-      buffers[kC]->SyncFromDevice(windows.c_bytes());
-    }
+    result.is_synced = false;
     const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
                                            queue_.health().IsSuspicious());
     if (is_checked) {
+      result.Sync(LoopOn(TheWorkerThreads()));
       std::string mistake = JudgeRun(request_, buffers, windows, queue_.health());
       if (!mistake.empty()) {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -206,9 +230,16 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
         return false;
       }
     }
-    const auto* c = reinterpret_cast<const float*>(buffers[kC]->data());
-    UnpackResult(c, windows.c, request_.contraction, request_.out, kSerialLoop);
+    if (!IsLarge(windows.c.size())) Unpack(result, kSerialLoop);
     return true;
+  }
+
+  void Unpack(RunResult& result, const ParallelLoop& parallel) {
+    const ProductScope scope(&info_);
+    result.Sync(parallel);
+    const auto* c = reinterpret_cast<const float*>(result.buffer->data());
+    UnpackResult(c, result.window, request_.contraction, request_.out, parallel);
+    result.buffer = nullptr;  // for the next run
   }
 
   void Fail(std::exception_ptr error) {

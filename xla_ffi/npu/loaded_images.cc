@@ -61,10 +61,7 @@ std::shared_ptr<NpuBuffer> LoadedImage::Pack(const ImageSource& source,
                                              const ImageWindow& window,
                                              const ParallelLoop& parallel) {
   auto buffer = Allocate(driver_, queue_, argument_, window.num_bytes());
-  PackOperandImage(source, window, reinterpret_cast<uint16_t*>(buffer->data()),
-                   parallel);
-  const PartTimer timer(Part::kFlush, window.num_bytes());
-  buffer->SyncToDevice(window.num_bytes());
+  PackOperandImage(source, window, *buffer, parallel);
   return buffer;
 }
 

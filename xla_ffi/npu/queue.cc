@@ -6,20 +6,27 @@
 #include <cfenv>
 #include <iterator>
 #include <map>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "aie/json.h"
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/base/worker_threads.h"
 #include "xla_ffi/trace/recorder.h"
 
 namespace jax_npu {
 namespace {
 
 constexpr int kMaxAttempts = 4;
+// Commands on the device from which tasks wait to be joined: one that runs, and one
+// that begins as soon as that ends.
+constexpr size_t kReadyCommands = 2;
 
 // The wait before another attempt: 0, 80, 160 ms. A device that resets needs some time.
 std::chrono::milliseconds Pause(int num_attempts) {
@@ -56,7 +63,8 @@ NpuQueue::NpuQueue(Driver& driver, const char* backend)
     : driver_(driver),
       health_(backend),
       is_virtual_(std::string_view(backend) == "sim"),
-      process_(getpid()) {
+      process_(getpid()),
+      waiter_(driver, [this](std::exception_ptr error) { EndOfWait(error); }) {
   std::thread([this] { Work(); }).detach();
 }
 
@@ -80,25 +88,39 @@ void NpuQueue::Drain(std::chrono::milliseconds max_time) {
   changed_.wait_for(lock, max_time, [this] { return num_unfinished_ == 0; });
 }
 
-// Keeps up to kMaxCommands on the device, and finishes results of the oldest while the
-// later ones compute.
+// Keeps a command ready behind the one that runs, and finishes results of the oldest
+// while the later ones compute.
 void NpuQueue::Work() {
   // XLA's threads flush denormals to 0, and a new thread inherits that. The checks need
   // denormals.
   std::fesetenv(FE_DFL_ENV);
   for (;;) {
-    std::vector<NpuTask> tasks = Take(commands_.empty());
-    const bool was_idle = tasks.empty();
-    if (!tasks.empty()) Start(std::move(tasks));
-    // With nothing new to start, or no room for more, wait for the device.
-    if (was_idle || commands_.size() >= kMaxCommands) FinishOldest();
+    std::vector<NpuTask> tasks = NextTasks();
+    if (tasks.empty()) {
+      FinishOldest();
+    } else {
+      Start(std::move(tasks));
+    }
   }
 }
 
-std::vector<NpuTask> NpuQueue::Take(bool wait) {
+// The tasks of the next command, or none when the oldest command has ended.
+std::vector<NpuTask> NpuQueue::NextTasks() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (wait) changed_.wait(lock, [this] { return !pending_.empty(); });
+  // More tasks may come while a command waits behind the one that runs. A full one
+  // cannot grow.
+  const auto is_time_to_start = [this] {
+    const bool is_full = pending_.size() >= kMaxRuns;
+    return !pending_.empty() &&
+           commands_.size() < (is_full ? kMaxCommands : kReadyCommands);
+  };
+  {
+    std::optional<PartTimer> timer;
+    if (!commands_.empty()) timer.emplace(Part::kWait);
+    changed_.wait(lock, [&] { return has_oldest_ended_ || is_time_to_start(); });
+  }
   std::vector<NpuTask> tasks;
+  if (!is_time_to_start()) return tasks;
   while (!pending_.empty() && tasks.size() < kMaxRuns) {
     tasks.push_back(std::move(pending_.front()));
     pending_.pop_front();
@@ -117,7 +139,10 @@ void NpuQueue::Start(std::vector<NpuTask> tasks) {
     TestContext(SelfTestOf(tasks));
     commands_.push_back(StartCommand(runs));
     commands_.back().tasks = std::move(tasks);
-    return CountEvent(&NpuEvents::commands);
+    if (commands_.size() == 1) WaitFor(commands_.back());
+    CountEvent(&NpuEvents::commands);
+    CountEvent(&NpuEvents::chained_runs, static_cast<int64_t>(runs.size()) - 1);
+    return;
   } catch (...) {
     cause = std::current_exception();
   }
@@ -131,19 +156,15 @@ NpuQueue::Command NpuQueue::StartCommand(const std::vector<Invocation>& runs) {
   return {driver_.Start(runs), now, {}};
 }
 
-void NpuQueue::Wait(const Command& command, const NpuTask* tasks, size_t num_tasks) {
-  {
-    const PartTimer timer(Part::kWait);
-    driver_.Wait(command.number);
-  }
+void NpuQueue::RecordEnd(const Command& command, const std::vector<NpuTask>& tasks) {
   const int64_t now = NanosecondsNow();
   if (!is_virtual_) {
     Count(TheCounters().device_ns, now - std::max(command.start_ns, latest_end_ns_));
   }
   latest_end_ns_ = now;
   if (!IsRecording()) return;
-  for (size_t i = 0; i < num_tasks; ++i) {
-    Record(RunEvent{command.start_ns, now, tasks[i].num_bytes, tasks[i].product});
+  for (const NpuTask& task : tasks) {
+    Record(RunEvent{command.start_ns, now, task.num_bytes, task.product});
   }
 }
 
@@ -168,16 +189,33 @@ void NpuQueue::RequireHealth() const {
   if (!problem.empty()) throw UnhealthyNpu(problem);
 }
 
+void NpuQueue::WaitFor(const Command& command) {
+  is_waiting_ = true;
+  waiter_.Begin(command.number);
+}
+
+void NpuQueue::EndOfWait(std::exception_ptr error) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  has_oldest_ended_ = true;
+  oldest_error_ = error;
+  changed_.notify_all();
+}
+
+// Returns what the wait threw, or null.
+std::exception_ptr NpuQueue::WaitForOldest() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return has_oldest_ended_; });
+  has_oldest_ended_ = is_waiting_ = false;
+  return std::exchange(oldest_error_, nullptr);
+}
+
 void NpuQueue::FinishOldest() {
-  if (commands_.empty()) return;
-  try {
-    const Command& oldest = commands_.front();
-    Wait(oldest, oldest.tasks.data(), oldest.tasks.size());
-  } catch (...) {
-    return Recover({}, std::current_exception());
-  }
+  const std::exception_ptr error = WaitForOldest();
+  if (!error) RecordEnd(commands_.front(), commands_.front().tasks);
   std::vector<NpuTask> tasks = std::move(commands_.front().tasks);
   commands_.pop_front();
+  if (error) return Recover(std::move(tasks), error);
+  if (!commands_.empty()) WaitFor(commands_.front());
   Finish(std::move(tasks));
 }
 
@@ -191,8 +229,11 @@ void NpuQueue::Finish(std::vector<NpuTask> tasks) {
                       std::make_move_iterator(tasks.end())},
                      std::current_exception());
     }
+    if (is_trusted) {
+      Take(std::move(tasks[i]));
+      continue;
+    }
     End(std::move(tasks[i]), nullptr);
-    if (is_trusted) continue;
     return Recover({std::make_move_iterator(tasks.begin() + i + 1),
                     std::make_move_iterator(tasks.end())},
                    nullptr);
@@ -202,6 +243,7 @@ void NpuQueue::Finish(std::vector<NpuTask> tasks) {
 // Opens a new context and runs, one by one, the failed tasks and all that were started
 // after them; new tasks come later.
 void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
+  if (is_waiting_) WaitForOldest();
   for (Command& command : commands_) {
     std::move(command.tasks.begin(), command.tasks.end(), std::back_inserter(failed));
   }
@@ -231,9 +273,12 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
     ++task.num_attempts;
     try {
       TestContext(task.self_test.get());
-      Wait(StartCommand({task.run}), &task, 1);
+      const Command command = StartCommand({task.run});
+      driver_.Wait(command.number);
+      RecordEnd(command, {task});
       CountEvent(&NpuEvents::commands);
-      if (!task.finish()) Reset();
+      if (task.finish()) return Take(std::move(task));
+      Reset();
       return End(std::move(task), nullptr);
     } catch (const UnhealthyNpu&) {
       return End(std::move(task), std::current_exception());
@@ -248,9 +293,31 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
           What(cause) + " (" + std::to_string(task.num_attempts) + " attempts)")));
 }
 
+// Ends a task whose result is trusted.
+void NpuQueue::Take(NpuTask task) {
+  if (!task.take) return End(std::move(task), nullptr);
+  task.run.arguments.clear();
+  task.finish = nullptr;
+  const auto take = [this, shared = std::make_shared<NpuTask>(std::move(task))] {
+    std::exception_ptr error;
+    try {
+      shared->take();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    End(std::move(*shared), error);
+  };
+  try {
+    TheWorkerThreads().Schedule(take);
+  } catch (const std::system_error&) {  // no thread for it
+    take();
+  }
+}
+
 void NpuQueue::End(NpuTask task, std::exception_ptr error) {
   task.run.arguments.clear();  // frees the buffers before anybody is told
   task.finish = nullptr;
+  task.take = nullptr;
   task.done(error);
   const std::lock_guard<std::mutex> lock(mutex_);
   --num_unfinished_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "xla_ffi/driver/driver.h"
+#include "xla_ffi/driver/waiter.h"
 #include "xla_ffi/npu/images/image_cache.h"
 #include "xla_ffi/npu/verify/health.h"
 #include "xla_ffi/npu/verify/self_test.h"
@@ -31,6 +32,9 @@ struct NpuTask {
   // it is to be trusted. If not, the context is given up. May be called again, if the
   // run is repeated.
   std::function<bool()> finish;
+  // Called once after that for a result that is trusted, or null: does what takes long
+  // on worker threads, while the queue goes on. What it throws ends the task.
+  std::function<void()> take;
   // Called once, at the end: with null, with the cause of the last failed attempt, or
   // with UnhealthyNpu. Must not throw.
   std::function<void(std::exception_ptr)> done;
@@ -46,8 +50,9 @@ class UnhealthyNpu : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// One thread starts commands, waits for them and finishes their tasks; it lives as long
-// as the process.
+// One thread starts commands and finishes their tasks, another one waits for them; they
+// live as long as the process. While commands run, tasks wait in the queue and are
+// joined: so many runs pay for one launch.
 class NpuQueue {
  public:
   NpuQueue(Driver& driver, const char* backend);
@@ -71,18 +76,22 @@ class NpuQueue {
   };
 
   [[noreturn]] void Work();
-  std::vector<NpuTask> Take(bool wait);
+  std::vector<NpuTask> NextTasks();
   void Start(std::vector<NpuTask> tasks);
   // A command without its tasks.
   Command StartCommand(const std::vector<Invocation>& runs);
-  // Waits for the device, and records the runs of those tasks.
-  void Wait(const Command& command, const NpuTask* tasks, size_t num_tasks);
+  // Counts the time of a command that has ended, and records the runs of its tasks.
+  void RecordEnd(const Command& command, const std::vector<NpuTask>& tasks);
   void TestContext(const SelfTest* test);
   void RequireHealth() const;
+  void WaitFor(const Command& command);
+  void EndOfWait(std::exception_ptr error);
+  std::exception_ptr WaitForOldest();
   void FinishOldest();
   void Finish(std::vector<NpuTask> tasks);
   void Recover(std::vector<NpuTask> failed, std::exception_ptr cause);
   void RunAlone(NpuTask task, std::exception_ptr cause);
+  void Take(NpuTask task);
   void Reset();
   void End(NpuTask task, std::exception_ptr error);
 
@@ -95,10 +104,14 @@ class NpuQueue {
   std::condition_variable changed_;
   std::deque<NpuTask> pending_;
   size_t num_unfinished_ = 0;
+  bool has_oldest_ended_ = false;
+  std::exception_ptr oldest_error_;  // what the wait for it threw
 
   // Used by the queue's thread alone.
-  std::deque<Command> commands_;    // started, the oldest first
-  int64_t latest_end_ns_ = 0;       // of a command
+  std::deque<Command> commands_;  // started, the oldest first, which is waited for
+  int64_t latest_end_ns_ = 0;     // of a command
+  Waiter waiter_;
+  bool is_waiting_ = false;
   bool context_is_tested_ = false;  // since the last reset
 };
 

@@ -145,6 +145,7 @@ void hw_context_impl::Work() {
     const std::shared_ptr<Command> command = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
+    jax_npu::sim::WaitWhileHeld();
     Progress end = Execute(*command);
     lock.lock();
     command->progress = std::move(end);

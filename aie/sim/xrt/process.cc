@@ -1,7 +1,9 @@
 #include "aie/sim/xrt/process.h"
 
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 
@@ -19,6 +21,17 @@ std::string Environment(const char* name, const char* otherwise) {
 }
 
 void WriteTraceAtExit();
+
+struct Hold {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_on = false;
+};
+
+Hold& TheHold() {
+  static Hold& hold = *new Hold;  // never destroyed, like the process
+  return hold;
+}
 
 struct Process {
   Process() {
@@ -89,6 +102,12 @@ void AddToTrace(const std::shared_ptr<VirtualNpu>& array) {
   if (TheProcess().is_tracing) array->StartTrace();
 }
 
+void WaitWhileHeld() {
+  Hold& hold = TheHold();
+  std::unique_lock<std::mutex> lock(hold.mutex);
+  hold.changed.wait(lock, [&hold] { return !hold.is_on; });
+}
+
 ContextSlot::ContextSlot(const Configuration& design) {
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   Process& process = TheProcess();
@@ -151,6 +170,13 @@ void jax_npu_sim_set_checks(int on) {
 void jax_npu_sim_set_other_contexts(int count) {
   const std::lock_guard<std::mutex> lock(ArrayMutex());
   TheProcess().num_other_contexts = count;
+}
+
+void jax_npu_sim_hold(int on) {
+  jax_npu::sim::Hold& hold = jax_npu::sim::TheHold();
+  const std::lock_guard<std::mutex> lock(hold.mutex);
+  hold.is_on = on != 0;
+  hold.changed.notify_all();
 }
 
 int64_t jax_npu_sim_num_contexts() {

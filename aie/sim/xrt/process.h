@@ -35,6 +35,9 @@ void AddToReport(const Report& run);
 // Lets the array of a new context take part in the trace. The mutex must be held.
 void AddToTrace(const std::shared_ptr<VirtualNpu>& array);
 
+// Waits while the device is held.
+void WaitWhileHeld();
+
 // One of the contexts that a device has.
 class ContextSlot {
  public:
@@ -69,6 +72,8 @@ const char* jax_npu_sim_trace();
 void jax_npu_sim_set_checks(int on);
 // Sets how many of the device's contexts other processes hold, for tests; 0 at first.
 void jax_npu_sim_set_other_contexts(int count);
+// Holds the device, for tests, or lets it go on: meanwhile no command begins.
+void jax_npu_sim_hold(int on);
 }
 #pragma GCC visibility pop
 

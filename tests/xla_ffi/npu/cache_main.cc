@@ -33,8 +33,8 @@ class Image : public jax_npu::NpuBuffer {
   explicit Image(int64_t key) : key(key) { ++num_alive; }
   ~Image() override { --num_alive; }
   std::byte* data() override { return nullptr; }
-  void SyncToDevice(size_t) override {}
-  void SyncFromDevice(size_t) override {}
+  void SyncToDevice(size_t, size_t) override {}
+  void SyncFromDevice(size_t, size_t) override {}
   const int64_t key;
   static inline std::atomic<int> num_alive{0};
 };

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <new>
 #include <random>
 #include <stdexcept>
 #include <thread>
@@ -20,6 +22,7 @@ namespace {
 using jax_npu::Invocation;
 
 constexpr int kNumThreads = 4;
+const std::bad_alloc kNoMemory;  // thrown as some results are taken
 
 void Require(bool holds, const char* what) {
   if (holds) return;
@@ -31,6 +34,7 @@ struct Task {
   std::atomic<int> num_runs{0}, num_ends{0};
   std::atomic<bool> is_on_device{false}, has_result{false};
   std::atomic<bool> is_error{false};
+  std::atomic<bool> is_trusted{false}, is_taken{false};
 };
 
 class Buffer : public jax_npu::NpuBuffer {
@@ -38,10 +42,15 @@ class Buffer : public jax_npu::NpuBuffer {
   explicit Buffer(Task& task) : task(task) { ++num_alive; }
   ~Buffer() override { --num_alive; }
   std::byte* data() override { return nullptr; }
-  void SyncToDevice(size_t) override {}
-  void SyncFromDevice(size_t) override {}
+  void SyncToDevice(size_t, size_t) override {}
+  void SyncFromDevice(size_t, size_t) override {}
   Task& task;
   static inline std::atomic<int> num_alive{0};
+};
+
+struct EndOfWait {
+  std::atomic<int>& num_waits;
+  ~EndOfWait() { --num_waits; }
 };
 
 class FailingDriver : public jax_npu::Driver {
@@ -51,8 +60,9 @@ class FailingDriver : public jax_npu::Driver {
   std::shared_ptr<jax_npu::NpuBuffer> Allocate(int, size_t) override { std::abort(); }
 
   int64_t Start(const std::vector<Invocation>& runs) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     RequireOneThread();
-    Require(!is_broken_, "a start after a failure and before a reset");
+    if (is_broken_) throw std::runtime_error("the context is broken");
     Require(!runs.empty() && runs.size() <= jax_npu::kMaxRuns, "runs of a command");
     MayFail("start");
     Require(commands_.size() < jax_npu::kMaxCommands, "too many commands");
@@ -65,7 +75,33 @@ class FailingDriver : public jax_npu::Driver {
   }
 
   void Wait(int64_t command) override {
+    Require(num_waits_++ == 0, "two waits at a time");
+    Attempt(command);
+  }
+
+  void Reset() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     RequireOneThread();
+    Require(num_waits_ == 0, "a reset during a wait");
+    ++num_resets;
+    is_broken_ = false;
+    for (const auto& [number, runs] : commands_) {
+      for (const Invocation& run : runs) TaskOf(run).is_on_device = false;
+    }
+    commands_.clear();
+  }
+
+  bool IsUnlucky() {
+    const std::lock_guard<std::mutex> lock(random_mutex_);
+    return chance_ > 0 && std::uniform_int_distribution<>(1, chance_)(random_) == 1;
+  }
+
+  std::atomic<int> num_resets{0};
+
+ private:
+  void Attempt(int64_t command) {
+    const EndOfWait end{num_waits_};
+    const std::lock_guard<std::mutex> lock(mutex_);
     Require(!commands_.empty() && commands_.begin()->first == command, "the oldest");
     MayFail("wait");
     for (const Invocation& run : commands_.at(command)) {
@@ -75,24 +111,6 @@ class FailingDriver : public jax_npu::Driver {
     commands_.erase(command);
   }
 
-  void Reset() override {
-    RequireOneThread();
-    ++num_resets;
-    is_broken_ = false;
-    for (const auto& [number, runs] : commands_) {
-      for (const Invocation& run : runs) TaskOf(run).is_on_device = false;
-    }
-    commands_.clear();
-  }
-
-  // Called by the queue's thread.
-  bool IsUnlucky() {
-    return chance_ > 0 && std::uniform_int_distribution<>(1, chance_)(random_) == 1;
-  }
-
-  int num_resets = 0;
-
- private:
   static Task& TaskOf(const Invocation& run) {
     return static_cast<Buffer&>(*run.arguments.at(0)).task;
   }
@@ -105,11 +123,14 @@ class FailingDriver : public jax_npu::Driver {
 
   void RequireOneThread() {
     static const std::thread::id first = std::this_thread::get_id();
-    Require(first == std::this_thread::get_id(), "a second thread in the driver");
+    Require(first == std::this_thread::get_id(),
+            "a second thread that starts or resets");
   }
 
   const int chance_;
   std::minstd_rand random_;
+  std::mutex mutex_, random_mutex_;
+  std::atomic<int> num_waits_{0};
   bool is_broken_ = false;
   std::map<int64_t, std::vector<Invocation>> commands_;
   int64_t latest_ = 0;
@@ -127,14 +148,28 @@ int main(int, char** arguments) {
   const auto submit = [&](int i) {
     Task& task = tasks[i];
     jax_npu::NpuTask submitted{
-        {nullptr, 0, {std::make_shared<Buffer>(task)}}, {}, {}, {}};
+        {nullptr, 0, {std::make_shared<Buffer>(task)}}, {}, {}, {}, {}};
     submitted.finish = [&driver, &task] {
       Require(task.has_result.exchange(false), "a result was taken that is not there");
       if (driver.IsUnlucky()) throw std::runtime_error("finish");
-      return !driver.IsUnlucky();
+      return task.is_trusted = !driver.IsUnlucky();
     };
-    submitted.done = [&](std::exception_ptr error) {
-      task.is_error = error != nullptr;
+    const bool takes_long = i % 2 == 0;
+    if (takes_long) {
+      submitted.take = [&task, &tasks, i] {
+        Require(task.is_trusted, "a result was taken that is not trusted");
+        Require(task.num_ends == 0, "a task ended before its result was taken");
+        Require(!task.is_taken.exchange(true), "a result was taken twice");
+        // The queue goes on meanwhile.
+        while (i == 0 && tasks.back().num_ends == 0) std::this_thread::yield();
+        if (i % 64 == 0) throw kNoMemory;
+      };
+    }
+    submitted.done = [&, takes_long, i](std::exception_ptr error) {
+      Require(task.is_taken == (takes_long && task.is_trusted), "what was taken");
+      const bool is_broken = task.is_taken && i % 64 == 0;
+      Require(!is_broken || error, "a result that could not be taken is no error");
+      task.is_error = error != nullptr && !is_broken;
       Require(error || task.num_runs > 0, "a task ended that never ran");
       Require(!task.is_on_device, "a task ended while it ran");
       Require(++task.num_ends == 1, "a task ended twice");
@@ -147,10 +182,12 @@ int main(int, char** arguments) {
   std::vector<std::thread> threads;
   for (int first = 0; first < kNumThreads; ++first) {
     threads.emplace_back([&, first] {
-      for (int i = first; i < num_tasks; i += kNumThreads) submit(i);
+      for (int i = first; i < num_tasks - 1; i += kNumThreads) submit(i);
     });
   }
   for (std::thread& thread : threads) thread.join();
+  while (!tasks[0].is_taken && tasks[0].num_ends == 0) std::this_thread::yield();
+  submit(num_tasks - 1);
   queue.Drain(std::chrono::minutes(2));
   Require(num_ends == num_tasks, "a task did not end");
 
@@ -160,7 +197,7 @@ int main(int, char** arguments) {
     num_runs += task.num_runs;
   }
   std::printf("{\"errors\": %d, \"runs\": %d, \"resets\": %d}\n", num_errors, num_runs,
-              driver.num_resets);
+              driver.num_resets.load());
   std::fflush(stdout);
   std::_Exit(0);
 }

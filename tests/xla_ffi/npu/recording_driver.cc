@@ -22,12 +22,12 @@ class RecordingBuffer : public jax_npu::NpuBuffer {
 
   std::byte* data() override { return host.data(); }
 
-  void SyncToDevice(size_t num_bytes) override {
-    std::memcpy(device.data(), host.data(), num_bytes);
+  void SyncToDevice(size_t first, size_t num_bytes) override {
+    std::memcpy(device.data() + first, host.data() + first, num_bytes);
   }
 
-  void SyncFromDevice(size_t num_bytes) override {
-    std::memcpy(host.data(), device.data(), num_bytes);
+  void SyncFromDevice(size_t first, size_t num_bytes) override {
+    std::memcpy(host.data() + first, device.data() + first, num_bytes);
   }
 
   std::vector<std::byte> host, device;

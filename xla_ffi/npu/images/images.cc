@@ -5,6 +5,7 @@
 
 #include "xla_ffi/base/counters.h"
 #include "xla_ffi/npu/images/pack.h"
+#include "xla_ffi/npu/images/sync.h"
 #include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {
@@ -95,11 +96,13 @@ void PackTiles(const ImageSource& source, const ImageWindow& window, const void*
 // Calls f(item) for every item, in parallel if the image is large enough.
 void ForEach(int64_t num_items, int64_t total_size, const ParallelLoop& parallel,
              const std::function<void(int64_t)>& f) {
-  if (total_size >= kMinParallelSize) return parallel(num_items, f);
+  if (IsLarge(total_size)) return parallel(num_items, f);
   for (int64_t item = 0; item < num_items; ++item) f(item);
 }
 
 }  // namespace
+
+bool IsLarge(int64_t num_elements) { return num_elements >= kMinParallelSize; }
 
 int64_t NumPastEnd(const ImageLayout& layout, int64_t num_free, int64_t num_k,
                    std::initializer_list<int64_t> blocks) {
@@ -125,11 +128,12 @@ int64_t PackedBytes(const ImageSource& source, const ImageWindow& window) {
 }
 
 void PackOperandImage(const ImageSource& source, const ImageWindow& window,
-                      uint16_t* image, const ParallelLoop& parallel) {
+                      NpuBuffer& buffer, const ParallelLoop& parallel) {
   Count(TheCounters().packed_images, 1);
   Count(TheCounters().packed_bytes, PackedBytes(source, window));
-  std::fill_n(image + window.num_batches * window.size * window.padded_k,
-              window.num_past_end, 0);
+  auto* image = reinterpret_cast<uint16_t*>(buffer.data());
+  const int64_t image_size = window.num_batches * window.size * window.padded_k;
+  std::fill_n(image + image_size, window.num_past_end, 0);
   const bool k_is_rows = source.layout.k_is_rows;
   const int64_t num_rows = k_is_rows ? window.padded_k : window.size;
   const int64_t num_columns = k_is_rows ? window.size : window.padded_k;
@@ -138,23 +142,23 @@ void PackOperandImage(const ImageSource& source, const ImageWindow& window,
   const ProductInfo* const product = CurrentProduct();
   const int64_t item_bytes = PackedBytes(source, window) /
                              std::max<int64_t>(window.num_batches * num_strips, 1);
-  ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
-          parallel, [&](int64_t item) {
-            const ProductScope scope(product);
-            const PartTimer timer(Part::kPack, item_bytes);
-            const int64_t batch = item / num_strips;
-            const int64_t first = item % num_strips * strip_rows;
-            const void* data = At(source.operand.data, source.operand.dtype,
-                                  source.batch[window.first_batch + batch]);
-            uint16_t* strip = image + (batch * num_rows + first) * num_columns;
-            if (source.layout.is_tiled) {
-              return PackTiles(source, window, data, first, num_columns, strip);
-            }
-            const Range rows = {first, std::min(strip_rows, num_rows - first)};
-            const Range columns = {0, num_columns};
-            PackRows(source, window, data, k_is_rows ? rows : columns,
-                     k_is_rows ? columns : rows, {strip, num_columns});
-          });
+  ForEach(window.num_batches * num_strips, image_size, parallel, [&](int64_t item) {
+    const ProductScope scope(product);
+    const PartTimer timer(Part::kPack, item_bytes);
+    const int64_t batch = item / num_strips;
+    const int64_t first = item % num_strips * strip_rows;
+    const void* data = At(source.operand.data, source.operand.dtype,
+                          source.batch[window.first_batch + batch]);
+    uint16_t* strip = image + (batch * num_rows + first) * num_columns;
+    if (source.layout.is_tiled) {
+      return PackTiles(source, window, data, first, num_columns, strip);
+    }
+    const Range rows = {first, std::min(strip_rows, num_rows - first)};
+    const Range columns = {0, num_columns};
+    PackRows(source, window, data, k_is_rows ? rows : columns,
+             k_is_rows ? columns : rows, {strip, num_columns});
+  });
+  SyncToDevice(buffer, window.num_bytes(), parallel);
 }
 
 void UnpackResult(const float* image, const ResultWindow& window,

@@ -11,6 +11,7 @@
 
 #include "xla_ffi/base/contraction.h"
 #include "xla_ffi/base/dtype.h"
+#include "xla_ffi/driver/driver.h"
 #include "xla_ffi/host/gemm.h"
 #include "xla_ffi/host/isa/instruction_set.h"
 #include "xla_ffi/npu/images/layout.h"
@@ -53,9 +54,9 @@ int64_t NumPastEnd(const ImageLayout& layout, int64_t num_free, int64_t num_k,
 int64_t PackedBytes(const ImageSource& source, const ImageWindow& window);
 
 // Rounds a window of an operand to bf16, part by part along k, and pads it with zeros,
-// which also follow the image.
+// which also follow the image. Copies it to the device.
 void PackOperandImage(const ImageSource& source, const ImageWindow& window,
-                      uint16_t* image, const ParallelLoop& parallel);
+                      NpuBuffer& buffer, const ParallelLoop& parallel);
 
 // The part of the result that a run writes, padding included.
 struct ResultWindow {
@@ -65,6 +66,9 @@ struct ResultWindow {
 
   int64_t size() const { return num_batches * num_rows * num_columns; }
 };
+
+// Whether it is worth several threads to pack or unpack so many elements.
+bool IsLarge(int64_t num_elements);
 
 // Writes a window's image, without the padding, to the program's array.
 void UnpackResult(const float* image, const ResultWindow& window,

@@ -145,12 +145,12 @@ SelfTestResult RunSelfTest(Driver& driver, const SelfTest& test) {
   const auto a = driver.Allocate(0, num_products * sizes.m * sizes.k * kBf16Bytes);
   const auto b = driver.Allocate(1, num_products * sizes.k * sizes.n * kBf16Bytes);
   const auto c = driver.Allocate(2, c_bytes);
-  a->SyncToDevice(CopyImages(products, &KnownProduct::a, *a));
-  b->SyncToDevice(CopyImages(products, &KnownProduct::b, *b));
+  a->SyncToDevice(0, CopyImages(products, &KnownProduct::a, *a));
+  b->SyncToDevice(0, CopyImages(products, &KnownProduct::b, *b));
   FillSentinel(reinterpret_cast<float*>(c->data()), num_products * c_size);
-  c->SyncToDevice(c_bytes);
+  c->SyncToDevice(0, c_bytes);
   driver.Wait(driver.Start({{test.words.data(), test.words.size(), {a, b, c}}}));
-  c->SyncFromDevice(c_bytes);
+  c->SyncFromDevice(0, c_bytes);
 
   const auto* results = reinterpret_cast<const float*>(c->data());
   SelfTestResult result =
