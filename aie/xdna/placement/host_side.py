@@ -19,6 +19,10 @@ FLUSH_BYTES_PER_SECOND = 15e9
 # A thread evicts the lines of a result, which nobody has changed: 64 GB/s were
 # published for 64 MiB beside an npu4 (xdna-driver #1541), 89 GB/s for 1 MiB (#270).
 EVICT_BYTES_PER_SECOND = 64e9
+# One of 32 runs is checked (`$JAX_NPU_CHECK`), which reads each element of A, B and C:
+# 70 to 92 ms of a thread in a step of GPT-2 124M beside a paced NPU, while other
+# programs took 60% of the cores' time.
+CHECK_SECONDS = 1e-9 / 32  # an element of any run
 # Whether all cores flush and take results, or a single thread, while they do other
 # work: what `xla_ffi/npu/` does.
 ALL_CORES_TAKE = False
@@ -34,6 +38,7 @@ class HostSide:
       unpack: bytes read plus written.
       all_cores_take: whether flushing results and unpacking occupies all cores, or a
         thread beside them.
+      check: seconds an element.
     """
 
     pack: float
@@ -41,6 +46,7 @@ class HostSide:
     evict: float
     unpack: float
     all_cores_take: bool = ALL_CORES_TAKE
+    check: float = CHECK_SECONDS
 
     @classmethod
     def of(cls, cpu: Cpu, cores: float | None = None) -> "HostSide":

@@ -24,7 +24,7 @@ class NpuCost:
         idle.
       launch: the controller's part of launches.
       array: the runs, in closed form.
-      flush_c, unpack: taking the result.
+      flush_c, check, unpack: taking the result.
       padding: multiplications done over those asked for.
       ddr_bytes: between the array and DDR.
       all_cores_take: see `HostSide`.
@@ -40,6 +40,7 @@ class NpuCost:
     padding: float
     ddr_bytes: int
     all_cores_take: bool = False
+    check: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -51,6 +52,7 @@ class NpuCost:
             + self.launch
             + self.array
             + self.flush_c
+            + self.check
             + self.unpack
         )
 
@@ -92,6 +94,7 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
     a, b = ((source + image) / host.pack for source, image in zip(sources, images))
     result_bytes = product.batch * product.m * product.n * (4 + product.out_bytes)
     submit = model.times.launch_seconds
+    in_images = sum(images) / INPUT_BYTES + c_image_bytes(plan) / plan.array.out_bytes
     return NpuCost(
         pack=(a, b),
         flush=(images[0] / host.flush, images[1] / host.flush),
@@ -103,6 +106,7 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
         padding=plan.padding,
         ddr_bytes=plan.all_ddr_bytes,
         all_cores_take=host.all_cores_take,
+        check=host.check * in_images,
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the array's program takes 25 ms to import
     from xdna.placement.npu_cost import NpuCost
 
 CPU_LANE, ARRAY_LANE, UNPACK_LANE = range(3)
-NPU_PARTS = ("pack", "flush", "launch", "array", "unpack")
+NPU_PARTS = ("pack", "flush", "launch", "array", "check", "unpack")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,11 @@ class _Schedule:
             ),
             _Phase(
                 CPU_LANE if cost.all_cores_take else UNPACK_LANE,
-                (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),
+                (
+                    ("flush", times * cost.flush_c),
+                    ("check", times * cost.check),
+                    ("unpack", times * cost.unpack),
+                ),
             ),
         ], ready
 

@@ -41,7 +41,7 @@ OTHER_WORK = Assumption(
     "XLA's count; what caches hold costs less, short loops cost more",
 )
 PACKING = Assumption(
-    "rate of packing and unpacking, a core's",
+    "rate of packing, checking and unpacking, a core's",
     (1.5, 1.0, 0.67),
     "measured on an Intel core: 5.9-6.8 and 12.8-19.9 GB/s; others' clocks differ",
 )
@@ -99,6 +99,7 @@ class Scenario:
             evict=side.evict * flushing,
             unpack=min(side.unpack * packing, memory),
             all_cores_take=side.all_cores_take,
+            check=side.check / packing,
         )
 
 

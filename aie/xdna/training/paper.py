@@ -178,6 +178,7 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
         evict=EVICT_BYTES_PER_SECOND,
         unpack=unpack,
         all_cores_take=True,
+        check=0.0,
     )
     npu = NpuModel(
         paper_design(one.device),

@@ -19,6 +19,7 @@ PARTS = {
     "launch": "launches",
     "pack": "packing",
     "flush": "flushing",
+    "check": "checking",
     "unpack": "unpacking",
     "host": "products on host",
     "attention": "attention on host",
@@ -160,7 +161,7 @@ def draw(path: Path, name: str, found: StepForecast) -> None:
     figure = new_figure(9, 3.2)
     axes = figure.subplots()
     bare_axes(axes)
-    colors = [*COLORS, "#999999", "#F0E442", "#000000"]
+    colors = [*COLORS, "#999999", "#8B4513", "#F0E442", "#000000"]
     for row, (way, heading) in enumerate(HEADINGS.items()):
         left = 0.0
         one = found.ways[way]
