@@ -150,13 +150,10 @@ class _Schedule:
                 ARRAY_LANE,
                 (("launch", times * cost.launch), ("array", times * cost.array)),
             ),
+            _Phase(UNPACK_LANE, (("check", times * cost.check),)),
             _Phase(
                 CPU_LANE if cost.all_cores_take else UNPACK_LANE,
-                (
-                    ("flush", times * cost.flush_c),
-                    ("check", times * cost.check),
-                    ("unpack", times * cost.unpack),
-                ),
+                (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),
             ),
         ], ready
 
