@@ -12,10 +12,10 @@ namespace jax_npu::sim {
 bool AddsNothing(const void* a, int64_t a_size, const void* b, int64_t b_size,
                  const void* c, int64_t c_words);
 
-// The part of k whose products C needs, of operands in tiles, A as [k/16][m/16] and B as
-// [k/16][n/16], k a multiple of 16: without the tiles at the end that are +0 in A and B,
-// but for the first of these. To add such a tile twice is to add it once, in every
-// arithmetic: it can make -0 and denormal sums +0, and changes nothing else.
+// The part of k whose products C needs, of operands in tiles, A as [k/16][m/16] and B
+// as [k/16][n/16], k a multiple of 16: without the tiles at the end that are +0 in A
+// and B, but for the first of these. To add such a tile twice is to add it once, in
+// every arithmetic: it can make -0 and denormal sums +0, and changes nothing else.
 int64_t KWithoutZeroTail(const void* a, int64_t m, const void* b, int64_t n, int64_t k);
 
 }  // namespace jax_npu::sim
