@@ -236,9 +236,8 @@ def metadata_being_lowered(lowering_context: Any) -> dict[str, Any] | None:
 def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
     """Has jax lower a primitive for the CPU by `rule(stock, context, ...)`.
 
-    `stock` is the rule that jax has now, by which all other platforms are lowered. Jax
-    asks for each equation, not once for all that look alike, so a rule sees where its
-    operands come from. A public way to wrap a rule of jax's own would replace it.
+    `stock` is the rule that jax has now, by which all other platforms are lowered. A
+    public way to wrap a rule of jax's own would replace it.
     """
     default = _lowerings[primitive].rule
     rules = {
@@ -246,20 +245,32 @@ def replace_lowering(primitive: "Primitive", rule: Callable[..., Any]) -> None:
         for platform, entries in _platform_specific_lowerings.items()
         if primitive in entries
     }
+    on_cpu = functools.partial(rule, rules.get("cpu", default))
+    lower_each_equation(primitive, rules | {"cpu": on_cpu}, default)
+
+
+@guarded()
+def lower_each_equation(
+    primitive: "Primitive",
+    rules: Mapping[str, Callable[..., Any]],
+    default: Callable[..., Any],
+) -> None:
+    """Has jax lower a primitive by its platform's rule, or else by the default one.
+
+    Jax asks for each equation, not once for all that look alike, so a rule sees where
+    its operands come from, and its name. With several platforms jax's own choice among
+    rules that are asked so fails (0.10), so it is made here.
+    """
 
     def lower(context: Any, *operands: Any, **params: Any) -> Any:
         platforms = context.platforms or context.module_context.platforms
         if len(platforms) == 1:
-            (platform,) = platforms
-            stock = rules.get(platform, default)
-            if platform == "cpu":
-                return rule(stock, context, *operands, **params)
-            return stock(context, *operands, **params)
-        on_cpu = functools.partial(rule, rules.get("cpu", default))
+            rule = rules.get(platforms[0], default)
+            return rule(context, *operands, **params)
         return lower_per_platform(
             context.replace(avals_out=list(context.avals_out)),
             primitive.name,
-            rules | {"cpu": on_cpu},
+            dict(rules),
             default,
             set(),  # of effects
             *operands,

@@ -23,6 +23,7 @@ from jax_npu.contraction import (
     out_shape,
     unused_label,
 )
+from jax_npu.jax_private import lower_each_equation
 from jax_npu.lowering.loop_constants import is_loop_constant
 from jax_npu.lowering.placement.program import GEMM
 from jax_npu.lowering.rule import lower_contraction
@@ -191,6 +192,5 @@ gemm_p.def_impl(functools.partial(xla.apply_primitive, gemm_p))
 gemm_p.def_abstract_eval(_abstract_eval)
 ad.defbilinear(gemm_p, _transpose_lhs, _transpose_rhs)
 batching.fancy_primitive_batchers[gemm_p] = _batch
-# Not one rule for all that look alike: where a product runs depends on its name, too.
-mlir.register_lowering(gemm_p, _lower, platform="cpu", cacheable=False)
-mlir.register_lowering(gemm_p, _lower_by_lax)  # on other platforms
+# Not once for all that look alike: where a product runs depends on its name, too.
+lower_each_equation(gemm_p, {"cpu": _lower}, _lower_by_lax)
