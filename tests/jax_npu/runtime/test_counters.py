@@ -164,9 +164,11 @@ def test_a_failed_call_is_not_counted(counted, rng, virtual_xrt):
         assert (jax_npu.counters() - before).calls == 0
         virtual_xrt.set_faults("")
         before = jax_npu.counters()
-        time.sleep(1)  # the failed call must not seem to be still running
+        time.sleep(0.1)  # the failed call must not seem to be still running
+        start = time.perf_counter_ns()
         jax.block_until_ready(step(a, b))
-    assert 0 < (jax_npu.counters() - before).call_ns < 1e9
+        lasted = time.perf_counter_ns() - start
+    assert 0 < (jax_npu.counters() - before).call_ns <= lasted
 
 
 def test_counters_subtract_field_by_field():
