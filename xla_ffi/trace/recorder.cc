@@ -58,7 +58,7 @@ void Print(const CallEvent& event, JsonWriter& json) {
   json.EndObject();
 }
 
-// Of a part or a run.
+// What parts and runs have in common.
 template <typename Event>
 void PrintCommon(const Event& event, JsonWriter& json) {
   json.Member("start_ns", event.start_ns);

@@ -141,8 +141,10 @@ Kernel Matmul(const AieKernels& host, AieMatmul call, const KernelTimes& times,
   return kernel;
 }
 
-// C += A B with A and B in tiles; arguments A, B, C and the flags: bit 0 if A is
-// transposed, bit 1 if B is, bit 2 for C = A B.
+// The flags of matmul_tiles_bf16_f32.
+constexpr int64_t kATransposed = 1, kBTransposed = 2, kBeginsC = 4;
+
+// C += A B with A and B in tiles, or C = A B; arguments A, B, C and the flags.
 Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& times) {
   call.in_tiles = true;
   const SizesOf sizes_of = [](const Arguments& arguments) {
@@ -150,13 +152,16 @@ Kernel MatmulTiles(const AieKernels& host, AieMatmul call, const KernelTimes& ti
   };
   Kernel kernel = Product(times, sizes_of);
   kernel.accesses.push_back(Access::kNone);
-  kernel.overwrites = [](const auto& numbers) { return (numbers[3] & 4) != 0; };
+  kernel.overwrites = [](const Arguments& arguments) {
+    return (arguments[3].scalar & kBeginsC) != 0;
+  };
   kernel.run = [&host, call, sizes_of](const Arguments& arguments) {
-    const int64_t flags = Scalar(arguments[3], "the flags", 8);
+    constexpr int64_t kAll = kATransposed | kBTransposed | kBeginsC;
+    const int64_t flags = Scalar(arguments[3], "the flags", kAll + 1);
     AieMatmul flagged = call;
-    flagged.a_transposed = flags & 1;
-    flagged.b_transposed = flags >> 1 & 1;
-    flagged.is_first = flags >> 2;
+    flagged.a_transposed = (flags & kATransposed) != 0;
+    flagged.b_transposed = (flags & kBTransposed) != 0;
+    flagged.is_first = (flags & kBeginsC) != 0;
     Multiply(host, flagged, sizes_of(arguments), arguments, arguments[2].data);
   };
   return kernel;

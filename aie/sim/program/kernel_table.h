@@ -27,9 +27,9 @@ enum class Access { kNone, kRead, kWrite, kReadWrite };
 struct Kernel {
   // How the function accesses each argument's memory, for the traps on it.
   std::vector<Access> accesses;
-  // Whether a call with these numbers, 0 for buffers, only writes what others read and
+  // Whether a call, whose buffers are not there yet, only writes what others read and
   // write. Empty: none does.
-  std::function<bool(const std::vector<int64_t>&)> overwrites;
+  std::function<bool(const std::vector<KernelArgument>&)> overwrites;
   // Throws std::invalid_argument, which becomes a trap with the core's tile.
   std::function<void(const std::vector<KernelArgument>&)> run;
   // Core cycles of a call with these arguments.

@@ -203,20 +203,20 @@ void Core::Store(const Instruction& i) {
 void Core::Call(const Instruction& i) {
   const KernelInfo& declared = array.configuration.kernels[i.kernel];
   const Kernel& kernel = array.kernels->at(declared.name);
-  numbers_.clear();
-  for (const auto& [is_buffer, index] : i.arguments) {
-    numbers_.push_back(is_buffer ? 0 : slots[index]);
-  }
-  const bool overwrites = kernel.overwrites && kernel.overwrites(numbers_);
   arguments_.clear();
   for (size_t a = 0; a < i.arguments.size(); ++a) {
     const auto& [is_buffer, index] = i.arguments[a];
-    const bool both = kernel.accesses[a] == Access::kReadWrite;
-    const Access access = both && overwrites ? Access::kWrite : kernel.accesses[a];
     const int type = declared.arguments[a];
     const TypeInfo* info = type < 0 ? nullptr : &array.configuration.types[type];
-    arguments_.push_back(is_buffer ? PassBuffer(declared, index, access, info)
-                                   : KernelArgument{nullptr, 0, info, numbers_[a]});
+    arguments_.push_back({nullptr, 0, info, is_buffer ? 0 : slots[index]});
+  }
+  const bool overwrites = kernel.overwrites && kernel.overwrites(arguments_);
+  for (size_t a = 0; a < i.arguments.size(); ++a) {
+    const auto& [is_buffer, index] = i.arguments[a];
+    if (!is_buffer) continue;
+    const bool both = kernel.accesses[a] == Access::kReadWrite;
+    const Access access = both && overwrites ? Access::kWrite : kernel.accesses[a];
+    arguments_[a] = PassBuffer(declared, index, access, arguments_[a].type);
   }
   try {
     if (array.effect == Effect::kComputes) kernel.run(arguments_);

@@ -55,7 +55,6 @@ struct Core : Agent {
   // What a running call uses.
   std::vector<std::pair<TileMemory*, TileMemory::Accesses::iterator>> accesses_;
   std::vector<KernelArgument> arguments_;
-  std::vector<int64_t> numbers_;
 };
 
 }  // namespace jax_npu::sim
