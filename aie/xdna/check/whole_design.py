@@ -15,7 +15,7 @@ from xdna.check.dma import check_dma
 from xdna.check.locks import check_core_reach, check_lock_uses, check_locks
 from xdna.check.memory import check_memory
 from xdna.check.placed_design import PlacedDesign, Tile, Violation
-from xdna.check.program_memory import check_programs, core_bytes
+from xdna.check.program_memory import check_programs
 from xdna.check.routes import check_flows, check_routes
 from xdna.check.sequence import check_sequences
 from xdna.devices import CORE, DEVICES
@@ -34,7 +34,7 @@ CHECKS = (
     check_sequences,
 )
 
-__all__ = ["Violation", "check_design", "fullest_core", "longest_program"]
+__all__ = ["Violation", "check_design", "fullest_core"]
 
 
 def check_design(
@@ -85,12 +85,6 @@ def fullest_core(module: ModuleOp) -> tuple[Tile, int] | None:
         return None
     room, tile = min(rooms)
     return tile, room
-
-
-def longest_program(module: ModuleOp) -> int:
-    """The estimated bytes of the longest program of a core, without what it links."""
-    cores = (op for op in module.walk() if isinstance(op, CoreOp))
-    return max(map(core_bytes, cores), default=0)
 
 
 def _device(op: DeviceOp) -> str | None:

@@ -22,7 +22,7 @@ from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
 from jax_npu.toolchain import compilers
-from xdna.check.whole_design import longest_program
+from xdna.check.program_memory import core_bytes
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.array import GemmArray
@@ -402,7 +402,7 @@ def test_constants_that_no_core_has_room_for_are_refused_early(
 
 
 def test_kernels_that_have_no_room_in_program_memory_are_refused_early(tools, capsys):
-    own = longest_program(gemm_design.gemm_design(gemm_array("npu1")))
+    own = core_bytes(gemm_design.one_core(gemm_array("npu1")))
     kernel, left = ".text.matmul_tiles_bf16_f32", CORE.program_bytes - own
     # What no core calls costs nothing.
     tools.compiles_to({kernel: left, ".text.zero_bf16": 5000})
