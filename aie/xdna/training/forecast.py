@@ -18,7 +18,7 @@ from xdna.placement.host_cost import HostModel, ProfileHost
 from xdna.placement.host_side import HostSide
 from xdna.placement.host_table import HostTable
 from xdna.placement.npu_cost import NpuModel
-from xdna.placement.product import HOST, NPU, Product, Sizes
+from xdna.placement.product import Product, Sizes
 from xdna.placement.timeline import Node, Timeline, timeline
 from xdna.timing import timing
 from xdna.training.assumptions import (
@@ -32,7 +32,7 @@ from xdna.training.assumptions import (
     Scenario,
 )
 from xdna.training.models import Gpt2
-from xdna.training.paper import paper_step
+from xdna.training.paper import paper_timeline
 from xdna.training.step import OTHER, training_step
 
 WAYS = ("host", "npu", "auto", "paper")
@@ -114,13 +114,12 @@ def forecast_step(
         runs[name] = {}
         for scenario in (EXPECTED, GOOD, BAD, NPU_AHEAD, HOST_AHEAD):
             if name == "paper":
-                step, costs = paper_step(model, batch_size, seq_len, machine, scenario)
-                sides = [NPU if node.product else HOST for node in step]
+                run = paper_timeline(model, batch_size, seq_len, machine, scenario)
             else:
                 costs = costs_in(scenario, machine, table)
                 step = _step(model, batch_size, seq_len, costs, scenario)
-                sides = sides_of(step, placed)
-            runs[name][scenario] = timeline(step, sides, costs)
+                run = timeline(step, sides_of(step, placed), costs)
+            runs[name][scenario] = run
         ways[name] = _way(machine, runs[name], runs["host"], placed)
     return StepForecast(machine, model, batch_size, seq_len, objective, ways)
 

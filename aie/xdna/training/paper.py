@@ -65,11 +65,16 @@ WRITTEN_BYTES_PER_SECOND = 15e9
 PADDED_VOCABULARY = 128  # llm.c pads to a multiple of it
 
 
-def paper_step(
+def paper_timeline(
     model: Gpt2, batch_size: int, seq_len: int, machine: Machine, scenario: Scenario
-) -> tuple[list[Node], Costs]:
-    """The step as one chain, and the costs of their design."""
-    tokens = batch_size * seq_len
+) -> Timeline:
+    """The schedule of the step, which is one chain, on their design."""
+    nodes = _step(model, batch_size * seq_len, scenario)
+    sides = [NPU if node.product else HOST for node in nodes]
+    return timeline(nodes, sides, _costs(machine, scenario))
+
+
+def _step(model: Gpt2, tokens: int, scenario: Scenario) -> list[Node]:
     nodes: list[Node] = []
 
     def add(node: Node) -> None:
@@ -83,13 +88,13 @@ def paper_step(
     optimizer, rest = _serial_seconds(model, tokens, scenario)
     add(Node((), seconds=rest, part=OTHER))
     add(Node((), seconds=optimizer, part=OPTIMIZER))
-    return nodes, _costs(machine, scenario)
+    return nodes
 
 
 def llmc_seconds(
     model: Gpt2, tokens: int, machine: Machine, scenario: Scenario
 ) -> tuple[float, float]:
-    """Of llm.c on the CPU alone: its GEMMs, and everything else."""
+    """Seconds of llm.c on the CPU alone: its GEMMs, and everything else."""
     reference, reference_tokens = MODELS["gpt2"], 256
     serial = sum(_serial_seconds(reference, reference_tokens, EXPECTED))
     work = _macs(model, tokens) / _macs(reference, reference_tokens)
@@ -127,8 +132,7 @@ def compare_with_paper(machine: Machine) -> dict[str, tuple[float, float, float]
 
 def _comparison(machine: Machine, scenario: Scenario) -> Comparison:
     model = MODELS["gpt2"]
-    step, costs = paper_step(model, 4, 64, machine, scenario)
-    run = _run(step, costs)
+    run = paper_timeline(model, 4, 64, machine, scenario)
     gemms, rest = llmc_seconds(model, 256, machine, scenario)
     watts = MACHINES["hx370"].power
     used = joules(watts, run.seconds, run.seconds - run.array, run.array)
@@ -139,10 +143,6 @@ def _comparison(machine: Machine, scenario: Scenario) -> Comparison:
         step=(gemms + rest) / run.seconds,
         power=used / run.seconds / watts.cpu_busy,
     )
-
-
-def _run(step: list[Node], costs: Costs) -> Timeline:
-    return timeline(step, [NPU if node.product else HOST for node in step], costs)
 
 
 def _workload(model: Gpt2, tokens: int) -> tuple[Offloaded, ...]:
@@ -157,7 +157,7 @@ def _macs(model: Gpt2, tokens: int) -> int:
 def _serial_seconds(
     model: Gpt2, tokens: int, scenario: Scenario
 ) -> tuple[float, float]:
-    """Of one core: the optimizer, and GELU, which takes most of the rest."""
+    """Seconds of one core: the optimizer, and GELU, which takes most of the rest."""
     speed = LLMC_REST.at(scenario.host)
     num_bytes = LLMC_BYTES_OF_A_PARAMETER * model.num_parameters
     num_gelus = 4 * model.num_layers * tokens * model.width
@@ -171,13 +171,11 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
     one = scenario.machine(machine)
     memory = one.cpu.memory_bytes_per_second
     cores = machine.cpu.cores * COPYING.at(scenario.npu)
-    side = HostSide.of(machine.cpu, cores)
-    unpack = min(cores * UNPACK_BYTES_PER_SECOND, memory)
-    side = HostSide(
-        pack=side.pack,
+    side = replace(
+        HostSide.of(machine.cpu, cores),
         flush=WRITTEN_BYTES_PER_SECOND,
         evict=EVICT_BYTES_PER_SECOND,
-        unpack=unpack,
+        unpack=min(cores * UNPACK_BYTES_PER_SECOND, memory),
         all_cores_take=True,
         check=0.0,
     )
