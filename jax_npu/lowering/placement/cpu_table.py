@@ -10,11 +10,10 @@ import hashlib
 import os
 import platform
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -52,26 +51,10 @@ def _table(key: str) -> HostTable:
         pass  # none yet, or cut off: it is written again
     print(f"jax-npu: measuring products on this CPU, once, for {path}", file=sys.stderr)
     # jax may be tracing in this thread, or lowering.
-    measured: list[HostTable | BaseException] = []
-    thread = threading.Thread(target=lambda: measured.append(_caught(measure)))
-    thread.start()
-    thread.join()
-    (table,) = measured
-    if isinstance(table, BaseException):
-        raise table
-    return _kept(path, table)
-
-
-def _kept(path: Path, table: HostTable) -> HostTable:
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        table = thread.submit(measure).result()
     write_once(path, table.to_json().encode())
     return table
-
-
-def _caught(function: Callable[[], HostTable]) -> HostTable | BaseException:
-    try:
-        return function()
-    except BaseException as error:
-        return error
 
 
 def _key() -> str:
@@ -124,7 +107,7 @@ def _pass_over_memory() -> Callable[[], object]:
 
 
 def _seconds(calls: Sequence[Callable[[], object]]) -> list[float]:
-    """Of each call, the shortest of some samples.
+    """The shortest of some samples of each call.
 
     They are taken round by round, so that what else the machine does for a while does
     not hit all samples of a call.
