@@ -14,16 +14,12 @@ from jax_npu.bench import spread
 from jax_npu.energy import INTERVAL_SECONDS, NotMeasured, StepEnergy, reasons
 from jax_npu.runtime.target import PACED, npu_device
 from xdna.machine_choice import chosen_machine
+from xdna.placement.host_side import EVICT_BYTES_PER_SECOND
 
 BYTES = (
     *("packed_bytes", "flushed_bytes", "converted_bytes", "copied_bytes"),
     "optimizer_bytes",
 )
-
-
-# 64 MiB in 1,055 us on one core beside an npu4, as XRT names it: github.com/amd/
-# xdna-driver pull 1541, by the kernel's clflush. In user space, #270 has 89 GB/s.
-PUBLISHED_FLUSH_BYTES_PER_SECOND = 2**26 / 1055e-6
 
 
 def as_table(bench: Bench) -> Table:
@@ -83,7 +79,7 @@ def describe_pace(paced: Steps) -> str:
     npu = npu_device()
     flushed = paced.counted("flushed_bytes") or 0
     flushing = paced.host_parts.get("flushing", 0)
-    published = flushed / PUBLISHED_FLUSH_BYTES_PER_SECOND
+    published = flushed / EVICT_BYTES_PER_SECOND
     late = paced.late_microseconds
     return (
         f"{PACED}: this host beside the {npu} of {chosen_machine(npu).name}, which "
