@@ -206,7 +206,7 @@ def _gemms(
     program: Program, jaxpr: Jaxpr, times: int, names: str
 ) -> Iterator[tuple[Product, int]]:
     for eqn in jaxpr.eqns:
-        scopes = "/".join(filter(None, (names, name_scopes(eqn))))
+        scopes = name_scopes(eqn, names)
         if product := _product(eqn):
             yield _placed(program, eqn, product, scopes), times
         inner_times = times * eqn.params.get("length", 1)  # of a scan

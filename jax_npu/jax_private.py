@@ -220,9 +220,12 @@ def metadata_of(eqn: Any) -> dict[str, Any] | None:
 
 
 @guarded()
-def name_scopes(eqn: Any) -> str:
-    """The name scopes of an equation, within the function that jax traced."""
-    return str(eqn.source_info.name_stack)
+def name_scopes(eqn: Any, outer: str = "") -> str:
+    """The name scopes of an equation, within the function that jax traced.
+
+    `outer` are those of the equation that it is a part of.
+    """
+    return "/".join(filter(None, (outer, str(eqn.source_info.name_stack))))
 
 
 @guarded()

@@ -79,7 +79,7 @@ class _Walk:
     def step(
         self, eqn: JaxprEqn, operands: list[_Value], times: int, names: str
     ) -> list[_Value]:
-        names = "/".join(filter(None, (names, name_scopes(eqn))))
+        names = name_scopes(eqn, names)
         after = 0
         for operand in operands:
             after |= operand.after
