@@ -1,6 +1,7 @@
 """Designs, streams, operands and a program of XRT for the virtual NPU."""
 
 import functools
+import os
 import subprocess
 from pathlib import Path
 
@@ -168,6 +169,22 @@ def make_folder(tmp_path, rng):
 @pytest.fixture
 def folder(make_folder, small_gemm):
     return make_folder(small_gemm)
+
+
+@pytest.fixture
+def execute(program, folder):
+    """A function that runs the program on a case, with variables of its environment."""
+
+    def execute(case, **environment):
+        return subprocess.run(
+            [program, case, folder.path],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return execute
 
 
 @pytest.fixture(params=["on", "off"])

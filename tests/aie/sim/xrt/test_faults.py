@@ -2,9 +2,7 @@
 
 import ctypes
 import json
-import os
 import signal
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,21 +36,14 @@ class Outcome:
 
 
 @pytest.fixture
-def meet(program, folder):
+def meet(execute, folder):
     """A function that runs a case with faults and returns its outcome."""
     poison = (folder.path / "c").read_bytes()
 
     def meet(case, faults="", checks="on", returncode: int | None = 0):
         (folder.path / "c").write_bytes(poison)
         (folder.path / "counts").unlink(missing_ok=True)
-        switches = {"JAX_NPU_SIM_CHECKS": checks, "JAX_NPU_SIM_FAULTS": faults}
-        done = subprocess.run(
-            [program, case, folder.path],
-            env={**os.environ, **switches},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = execute(case, JAX_NPU_SIM_CHECKS=checks, JAX_NPU_SIM_FAULTS=faults)
         if returncode is not None:
             assert done.returncode == returncode, done.stdout + done.stderr
         counts, buffers, contexts = {"calls": {}, "faults": {}}, 0, 0

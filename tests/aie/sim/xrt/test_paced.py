@@ -4,8 +4,6 @@ A busy host may answer late, so nothing here depends on how late it does.
 """
 
 import json
-import os
-import subprocess
 from dataclasses import replace
 from itertools import pairwise
 
@@ -26,18 +24,11 @@ POISON = 0xA5
 
 
 @pytest.fixture
-def run(program, folder):
+def run(execute):
     """A function that runs a case and returns the lines that it printed."""
 
     def run(case, **environment):
-        environment = {"JAX_NPU_SIM_PACED": "1"} | environment
-        done = subprocess.run(
-            [program, case, folder.path],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = execute(case, **{"JAX_NPU_SIM_PACED": "1"} | environment)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         return done.stdout.splitlines()
 
@@ -80,14 +71,8 @@ def test_other_faults_happen_as_ever(run):
     ]
 
 
-def test_another_value_than_0_and_1_is_reported(program, folder):
-    done = subprocess.run(
-        [program, "right", folder.path],
-        env={**os.environ, "JAX_NPU_SIM_PACED": "yes"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_another_value_than_0_and_1_is_reported(execute, folder):
+    done = execute("right", JAX_NPU_SIM_PACED="yes")
     assert done.stderr == "jax-npu: JAX_NPU_SIM_PACED must be 0 or 1, got yes\n"
     assert folder.c == "right"  # and it computes
 

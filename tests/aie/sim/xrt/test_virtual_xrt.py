@@ -4,26 +4,17 @@ Every mistake is tested with the checks off, where it behaves as on silicon, and
 the checks on, where it is an error.
 """
 
-import os
-import subprocess
-
 import pytest
 
 COMPLETED, ERROR, ABORT, TIMEOUT = "4", "5", "6", "8"
 
 
 @pytest.fixture
-def run(program, folder):
+def run(execute, folder):
     """A function that runs a case and returns the lines printed and the state of C."""
 
     def run(case, checks="on", **environment):
-        done = subprocess.run(
-            [program, case, folder.path],
-            env={**os.environ, "JAX_NPU_SIM_CHECKS": checks, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = execute(case, JAX_NPU_SIM_CHECKS=checks, **environment)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
         return done.stdout.splitlines(), folder.c
 
@@ -181,11 +172,6 @@ def test_the_program_is_one_for_the_real_xrt_too(compile_program, xrt_headers):
     compile_program("-isystem", xrt_headers, "-fsyntax-only")
 
 
-def test_a_bad_switch_is_named(program, folder):
-    done = subprocess.run(
-        [program, "right", folder.path],
-        env={**os.environ, "JAX_NPU_SIM_CHECKS": "perhaps"},
-        capture_output=True,
-        text=True,
-    )
+def test_a_bad_switch_is_named(execute):
+    done = execute("right", JAX_NPU_SIM_CHECKS="perhaps")
     assert "JAX_NPU_SIM_CHECKS must be on or off, got perhaps" in done.stderr
