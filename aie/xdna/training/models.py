@@ -19,7 +19,7 @@ class Gpt2:
     @property
     def num_parameters(self) -> int:
         width = self.width
-        # Of a layer: qkv, its projection, both of the MLP; their biases; two norms.
+        # In a layer: qkv, its projection, both of the MLP; their biases; two norms.
         layer = 12 * width**2 + 9 * width + 4 * width
         embeddings = (self.vocabulary + self.num_positions) * width
         head = 0 if self.tied_head else self.vocabulary * width

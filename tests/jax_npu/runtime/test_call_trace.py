@@ -92,7 +92,7 @@ def test_overlapping_calls_have_tracks_of_their_own():
 
 @pytest.fixture(scope="module")
 def timeline(tmp_path_factory):
-    """Of three products on `sim`, one of them of several blocks: all of its events."""
+    """All events of three products on `sim`, one of them of several blocks."""
     path = tmp_path_factory.mktemp("timeline") / "trace.json"
     random = np.random.default_rng(1)
     x = random.standard_normal((300, 200), np.float32)
