@@ -4,7 +4,7 @@ gpt2-flax train --model mini --out run
 gpt2-flax train --out run --resume
 
 However a run ends, `--resume` goes on to the same bits that it would have reached. The
-flags of the configuration are the fields of TrainConfig in train_flags.py.
+flags of the configuration are the fields of TrainConfig, in flags/.
 """
 
 import argparse
@@ -21,15 +21,12 @@ from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
 from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
+from gpt2_flax.flags.config import TrainConfig, add_config_flags
+from gpt2_flax.flags.model_choice import choose_model
+from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.sample import continue_text
 from gpt2_flax.tokenizer import load_tokenizer
-from gpt2_flax.train_flags import (
-    TrainConfig,
-    add_config_flags,
-    choose_model,
-    config_to_resume,
-)
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.loop import DivergedError, take_steps
@@ -46,7 +43,7 @@ SAMPLE_TOKENS = 80
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    given = vars(make_parser().parse_args(argv))
+    given = from_json(vars(make_parser().parse_args(argv)))
     out, existing = given.pop("out"), given.pop("existing")
     if existing != "resume" or "backend" in given:
         given["backend"] = resolve_backend(given.get("backend"))

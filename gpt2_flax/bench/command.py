@@ -30,8 +30,9 @@ from gpt2_flax.bench.report import as_record, as_table, describe_energy, describ
 from gpt2_flax.bench.results import Bench, Steps
 from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.model import GPT2Config
-from gpt2_flax.train_flags import TrainConfig, choose_model
 from jax_npu.bench import (
     OtherLoad,
     PeakMeter,

@@ -9,8 +9,8 @@ import numpy as np
 
 import jax_npu
 from gpt2_flax.data import Tokens
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_params
-from gpt2_flax.train_flags import TrainConfig
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
 from jax_npu.bench import versions

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from gpt2_flax import run
 from gpt2_flax.data import train_batch
 from gpt2_flax.errors import npu_errors
-from gpt2_flax.train_flags import CHECKPOINT_MINUTES
+from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.start import Training

@@ -4,8 +4,8 @@ import jax
 import optax
 
 import jax_npu
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import Params
-from gpt2_flax.train_flags import TrainConfig
 
 BETAS = (0.9, 0.95)  # GPT-3 paper, appendix B; nanoGPT and llm.c follow it
 END_OF_COSINE = 0.1  # of the peak learning rate, same source

@@ -16,8 +16,10 @@ import optax
 from gpt2_flax import run
 from gpt2_flax.data import Split
 from gpt2_flax.errors import InputError
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.field import flag_name
+from gpt2_flax.flags.resume import CHANGEABLE, saved_config
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params, init_params
-from gpt2_flax.train_flags import CHANGEABLE, TrainConfig, saved_config
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -104,17 +106,14 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
 
 def record_changes(training: Training, step: int, old: TrainConfig) -> None:
     """Notes in the run's record, and on stdout, what is not as in `old` now."""
-    says = {
-        "backend": "matmuls run on {new}, no longer on {old}: sums are rounded in "
-        "another order",
-        "optimizer": "the optimizer is {new}, no longer {old}: it rounds differently",
-    }
-    for name in CHANGEABLE:
+    for name, effect in CHANGEABLE.items():
         before, now = getattr(old, name), getattr(training.config, name)
-        if now and now != before:
+        if now is not None and now != before:
             run.record_change(training.out, step, name, before, now)
-            change = says[name].format(new=now, old=before)
-            print(f"After step {step} {change}, so losses will differ a little.")
+            print(
+                f"After step {step}, {flag_name(name)} is {now}, no longer {before}: "
+                f"{effect}."
+            )
 
 
 def first_params(training: Training) -> tuple[Params, str | None]:

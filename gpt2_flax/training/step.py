@@ -15,8 +15,8 @@ from jax import Array
 
 import jax_npu
 from gpt2_flax.data import Split, Tokens, validation_batches
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import LogitsFunction, Params
-from gpt2_flax.train_flags import TrainConfig
 from gpt2_flax.training.loss import cross_entropy
 
 

@@ -16,8 +16,8 @@ from gpt2_flax.bench import jax_trainer, worker
 from gpt2_flax.bench.report import as_record
 from gpt2_flax.bench.results import HOST_PARTS, Bench, Steps
 from gpt2_flax.errors import InputError
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config
-from gpt2_flax.train_flags import TrainConfig
 from jax_npu.bench.peak import PeakMeter
 from jax_npu.runtime.environment import MACHINE
 

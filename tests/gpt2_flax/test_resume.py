@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpt2_flax import run, sample, train
-from gpt2_flax.train_flags import config_to_resume
+from gpt2_flax.flags.resume import config_to_resume
 from gpt2_flax.training import loop
 
 from .runs import one_line, saved_state
@@ -57,7 +57,7 @@ def test_a_run_goes_on_with_the_other_optimizers_checkpoint(
     interrupt_in_step(monkeypatch, 3)
     assert train_run(*flags, "--overwrite") == 130
     assert train.main(["--out", str(out), "--resume", "--optimizer", second]) == 0
-    assert f"the optimizer is {second}, no longer {first}" in capsys.readouterr().out
+    assert f"--optimizer is {second}, no longer {first}" in capsys.readouterr().out
     record = run.read_run(out)
     change = {"after_step": 3, "from": first, "to": second}
     assert record["optimizer_changes"] == [change]

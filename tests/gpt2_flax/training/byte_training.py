@@ -9,8 +9,8 @@ import numpy as np
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.data import Split, python_docs
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, logits_function
-from gpt2_flax.train_flags import TrainConfig
 from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.loop import take_steps
 from gpt2_flax.training.optimizer import make_optimizer, make_schedule

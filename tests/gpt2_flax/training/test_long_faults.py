@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.flags.config import TrainConfig
 
 from .byte_training import REPORTED, SILENT, ByteTraining, assert_same
 

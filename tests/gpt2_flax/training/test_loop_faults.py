@@ -9,7 +9,7 @@ import pytest
 
 from gpt2_flax import run
 from gpt2_flax.errors import NpuError
-from gpt2_flax.train_flags import TrainConfig
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.training import loop
 from gpt2_flax.training.optimizer import make_optimizer
 

@@ -119,7 +119,7 @@ def test_the_program_says_in_one_line_what_failed_and_how_to_go_on(
     spare.rename(out)
     virtual_xrt.set_faults("gone@1")
     assert train.main(on_host) == 0
-    said = f"After step {step} matmuls run on host, no longer on sim"
+    said = f"After step {step}, --backend is host, no longer sim"
     assert said in capfd.readouterr().out
     change = {"after_step": step, "from": "sim", "to": "host"}
     assert run.read_run(out)["backend_changes"] == [change]

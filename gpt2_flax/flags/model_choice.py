@@ -1,0 +1,57 @@
+"""The model that the flags describe."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from gpt2_flax.errors import InputError
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.field import flag_name
+from gpt2_flax.flags.model import DEFAULT_MODEL
+from gpt2_flax.hf.tokenizer import check_tokenizer
+from gpt2_flax.model import MODELS, GPT2Config
+from gpt2_flax.tokenizer import NUM_TOKENS
+from gpt2_flax.weights import check_tensors, read_config
+
+
+def choose_model(config: TrainConfig) -> GPT2Config:
+    """The model that the flags describe, or the one in the folder --weights.
+
+    Raises:
+      InputError: there is no such model, or it does not fit the other flags.
+    """
+    names = ("num_layers", "num_heads", "embed_dim")
+    given = {name: getattr(config, name) for name in names}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    if config.weights:
+        given_too = [*(["model"] if config.model else []), *overrides]
+        model = model_of_weights(Path(config.weights), given_too)
+    else:
+        name = config.model or DEFAULT_MODEL
+        if name not in MODELS:
+            raise InputError(f"--model must be one of {', '.join(MODELS)}, got {name}.")
+        model = replace(MODELS[name], **overrides)
+    model = replace(model, activations=config.activations)
+    if config.seq_len > model.num_positions:
+        raise InputError(
+            f"the model has {model.num_positions} positions; --seq-len must not exceed "
+            f"them, got {config.seq_len}."
+        )
+    if model.vocab_size < NUM_TOKENS:
+        raise InputError(
+            f"GPT-2's tokens need a vocabulary of {NUM_TOKENS}, and {config.weights} "
+            f"has {model.vocab_size}; give weights trained with GPT-2's tokenizer."
+        )
+    return model
+
+
+def model_of_weights(folder: Path, given_too: list[str]) -> GPT2Config:
+    """The model in a Hugging Face folder; `given_too` are flags that contradict it."""
+    if given_too:
+        raise InputError(
+            "--weights brings the shape of its model; drop "
+            f"{', '.join(map(flag_name, given_too))}."
+        )
+    check_tokenizer(folder)
+    model = read_config(folder)
+    check_tensors(folder, model)
+    return model

@@ -1,0 +1,45 @@
+"""The configuration of a run that goes on: as it was begun, or changed where it may."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from gpt2_flax.errors import InputError
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.field import flag_name
+
+# What --resume may change, and what follows from it.
+CHANGEABLE: dict[str, str] = {
+    f.name: f.metadata["on_change"]
+    for f in fields(TrainConfig)
+    if f.metadata["on_change"]
+}
+
+
+def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
+    """The run's own configuration; `given` may repeat it, and change CHANGEABLE."""
+    saved = asdict(saved_config(saved))
+    changes = ", ".join(
+        f"{flag_name(name)} was {saved[name]}, now {value}"
+        for name, value in given.items()
+        if saved[name] != value and name not in CHANGEABLE
+    )
+    if changes:
+        raise InputError(
+            f"--resume continues a run as it was begun, but {changes}. Drop the flag, "
+            "or start over with another --out or --overwrite."
+        )
+    return TrainConfig(**{**saved, **given})
+
+
+def saved_config(saved: dict[str, Any]) -> TrainConfig:
+    """A run's configuration as it was begun; newer flags have their value of then."""
+    older = {f.name: f.metadata["before"] for f in fields(TrainConfig)}
+    return TrainConfig(**{**older, **from_json(saved)})
+
+
+def from_json(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with tuples for lists: JSON and argparse know no tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
