@@ -325,6 +325,27 @@ def test_a_product_of_several_runs_is_put_together(
     check(run_recorded, subscripts, lhs, rhs, **options)
 
 
+@pytest.mark.parametrize("out_dtype", [F32, BF16])
+@pytest.mark.parametrize("subscripts", ["mk,kn->mn", "mk,kn->nm"])
+@pytest.mark.parametrize("extra_columns", [0, 5])
+def test_results_that_are_stored_past_the_caches(
+    run_recorded, rng, subscripts, extra_columns, out_dtype
+):
+    """Of 4 MB and more, with rows that begin a line of the cache and others."""
+    m, n = 1024, 2048 + extra_columns
+    lhs = rng.standard_normal((m, 8)).astype(F32)
+    rhs = rng.standard_normal((8, n)).astype(F32)
+    array = GemmArray("npu1", 64, 8, 64)
+    out, plan, _, _, (image,) = run_recorded(
+        subscripts, lhs, rhs, out_dtype, array=array
+    )
+    rows, columns = plan.blocks[1] * array.block_m, plan.blocks[2] * array.block_n
+    c = image.reshape(rows, columns)
+    c = c[:n, :m].T if plan.swapped else c[:m, :n]
+    expected = (c if subscripts.endswith("mn") else c.T).astype(out_dtype)
+    np.testing.assert_array_equal(out.view(out_dtype), expected)
+
+
 @pytest.mark.parametrize("isa", ["avx512bf16", "avx512", "avx2", "portable"])
 def test_every_instruction_set_rounds_alike(run_recorded, rng, monkeypatch, isa):
     monkeypatch.setenv("JAX_NPU_HOST_ISA", isa)

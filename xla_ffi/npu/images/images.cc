@@ -13,6 +13,9 @@ namespace {
 
 constexpr int64_t kStripRows = 64;       // rows of an image that one item of work packs
 constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 32 KB
+// Results of that size are stored past the caches: most are gradients, which nobody
+// reads soon, and the others would not stay in a core's cache.
+constexpr int64_t kPastCachesBytes = 4 << 20;
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
@@ -170,6 +173,9 @@ void UnpackResult(const float* image, const ResultWindow& window,
   const int64_t num_columns =
       std::min(contraction.n.size() - window.first_column, window.num_columns);
   CountUnpacked(window.num_batches * num_rows * num_columns, out.dtype);
+  const bool past_caches = contraction.batch.size() * contraction.m.size() *
+                               contraction.n.size() * NumBytes(out.dtype) >=
+                           kPastCachesBytes;
   const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
   const ProductInfo* const product = CurrentProduct();
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
@@ -187,7 +193,8 @@ void UnpackResult(const float* image, const ResultWindow& window,
                         window.num_columns,
                         {rows.data() + window.first_row + first, item_rows,
                          columns.data() + window.first_column, num_columns},
-                        out.dtype, const_cast<void*>(At(out.data, out.dtype, base)));
+                        out.dtype, past_caches,
+                        const_cast<void*>(At(out.data, out.dtype, base)));
           });
 }
 

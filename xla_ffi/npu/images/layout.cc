@@ -2,10 +2,7 @@
 
 #include <cstring>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
+#include "xla_ffi/npu/images/past_caches.h"
 #include "xla_ffi/npu/images/transposition.h"
 
 namespace jax_npu {
@@ -36,28 +33,6 @@ void CopyBlock(const uint16_t* from, int64_t from_stride, uint16_t* to,
     std::memcpy(to + i * to_stride, from + i * from_stride,
                 kImageBlock * sizeof(uint16_t));
   }
-}
-
-// Copies a block to consecutive memory. Its 128 bytes are two lines,
-// which the CPU collects before it writes them.
-void StorePastCaches(const uint16_t* from, int64_t from_stride, uint16_t* to) {
-#if defined(__SSE2__)
-  for (int64_t i = 0; i < kImageBlock; ++i) {
-    const auto* row = reinterpret_cast<const __m128i*>(from + i * from_stride);
-    _mm_stream_si128(reinterpret_cast<__m128i*>(to + i * kImageBlock),
-                     _mm_loadu_si128(row));
-  }
-#else
-  CopyBlock(from, from_stride, to, kImageBlock);
-#endif
-}
-
-// Orders stores past the caches before what follows: they are not ordered by
-// themselves.
-void FinishStores() {
-#if defined(__SSE2__)
-  _mm_sfence();
-#endif
 }
 
 // Copies a part of an image in tiles to rows of `columns.size`; its own columns are the
@@ -118,8 +93,11 @@ Rows ReadAcrossK(const OperandImage& image, Range k, Range free, uint16_t* scrat
 void PutInTiles(Rows rows, int64_t num_columns, uint16_t* tiles) {
   for (int64_t row = 0; row < kImageTile; row += kImageBlock) {
     for (int64_t column = 0; column < num_columns; column += kImageBlock) {
-      StorePastCaches(rows.data + row * rows.stride + column, rows.stride,
-                      tiles + TiledPlace(num_columns, row, column));
+      const uint16_t* from = rows.data + row * rows.stride + column;
+      uint16_t* to = tiles + TiledPlace(num_columns, row, column);
+      for (int64_t i = 0; i < kImageBlock; ++i) {
+        StoreVectorPastCaches(from + i * rows.stride, to + i * kImageBlock);
+      }
     }
   }
   FinishStores();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "xla_ffi/base/dtype.h"
+#include "xla_ffi/npu/images/past_caches.h"
 #include "xla_ffi/npu/images/transposition.h"
 
 namespace jax_npu {
@@ -12,6 +13,11 @@ namespace {
 
 // The side of the tiles that are transposed: 32 f32 are two lines of the cache.
 constexpr int64_t kTile = 32;
+// Elements that lie next to each other in memory, of a tile that is unpacked: the
+// longer they are, the fewer lines are written in two parts.
+constexpr int64_t kUnpackedRows = 64;
+constexpr int64_t kPieceSize =
+    1024;  // elements that are rounded before they are stored
 
 // Rows (or columns) that are neighbours both in a matrix and in memory.
 struct Stretch {
@@ -59,13 +65,13 @@ struct Order {
 
 // Calls f(first row, its offset, number of rows, first column, number of columns).
 template <typename Function>
-void ForEachTile(const std::vector<Stretch>& down, int64_t num_columns,
-                 const Function& f) {
+void ForEachTile(const std::vector<Stretch>& down, int64_t tile_rows,
+                 int64_t num_columns, const Function& f) {
   for (const Stretch& stretch : down) {
-    for (int64_t r = 0; r < stretch.size; r += kTile) {
+    for (int64_t r = 0; r < stretch.size; r += tile_rows) {
       for (int64_t c = 0; c < num_columns; c += kTile) {
-        f(stretch.first + r, stretch.offset + r, std::min(kTile, stretch.size - r), c,
-          std::min(kTile, num_columns - c));
+        f(stretch.first + r, stretch.offset + r, std::min(tile_rows, stretch.size - r),
+          c, std::min(kTile, num_columns - c));
       }
     }
   }
@@ -81,7 +87,7 @@ void PackImage(const void* data, DType dtype, const Places& places,
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.stretches, places.num_columns,
+    ForEachTile(order.stretches, kTile, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
                   uint16_t tile[kTile][kTile];  // (columns, rows)
@@ -103,35 +109,42 @@ void PackImage(const void* data, DType dtype, const Places& places,
 }
 
 void UnpackImage(const float* image, int64_t stride, const Places& places, DType dtype,
-                 void* data) {
+                 bool past_caches, void* data) {
   const auto round = SelectHostKernels().round;
+  const auto copy = [&](const void* from, int64_t num_bytes, void* to) {
+    if (past_caches) return StorePastCaches(from, num_bytes, to);
+    std::memcpy(to, from, num_bytes);
+  };
   const auto store = [&](const float* values, int64_t size, int64_t element) {
     char* to = static_cast<char*>(data) + element * NumBytes(dtype);
-    if (dtype == DType::kF32) {
-      std::memcpy(to, values, size * sizeof(float));
-    } else {
-      round(DType::kF32, {0, false}, values, size, reinterpret_cast<uint16_t*>(to));
+    if (dtype == DType::kF32) return copy(values, size * sizeof(float), to);
+    uint16_t rounded[kPieceSize];
+    for (int64_t i = 0; i < size; i += kPieceSize) {
+      const int64_t num = std::min(kPieceSize, size - i);
+      round(DType::kF32, {0, false}, values + i, num, rounded);
+      copy(rounded, num * sizeof(uint16_t), to + i * sizeof(uint16_t));
     }
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.stretches, places.num_columns,
+    ForEachTile(order.stretches, kUnpackedRows, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
-                  float tile[kTile][kTile];  // (columns, rows)
+                  float tile[kTile][kUnpackedRows];  // (columns, rows)
                   Transpose(image + row * stride + column, stride, num_rows,
-                            num_columns, tile[0], kTile);
+                            num_columns, tile[0], kUnpackedRows);
                   for (int64_t c = 0; c < num_columns; ++c) {
                     store(tile[c], num_rows, offset + places.columns[column + c]);
                   }
                 });
-    return;
-  }
-  for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
-    for (const Stretch& stretch : order.stretches) {
-      store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
+  } else {
+    for (int64_t row = 0; row < places.num_rows; ++row, image += stride) {
+      for (const Stretch& stretch : order.stretches) {
+        store(image + stretch.first, stretch.size, places.rows[row] + stretch.offset);
+      }
     }
   }
+  if (past_caches) FinishStores();
 }
 
 }  // namespace jax_npu

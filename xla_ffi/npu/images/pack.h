@@ -24,8 +24,9 @@ void PackImage(const void* data, DType dtype, const Places& places,
                const Bf16Choice& choice, uint16_t* image, int64_t stride);
 
 // Element (i, j) = image[i * stride + j], rounded to nearest even if the array is bf16.
+// The elements are stored past the caches on demand.
 void UnpackImage(const float* image, int64_t stride, const Places& places, DType dtype,
-                 void* data);
+                 bool past_caches, void* data);
 
 }  // namespace jax_npu
 
