@@ -24,7 +24,8 @@ from gpt2_flax.model import (
     logits_function,
     shape_params,
 )
-from gpt2_flax.tokenizer import END_OF_TEXT, NUM_TOKENS, load_tokenizer
+from gpt2_flax.tokenizers import END_OF_TEXT, load_tokenizer
+from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 
 TEMPERATURE = 0.8  # below 1: a small model's unlikely tokens are mostly wrong
 TOP_K = 40  # as in the samples of the GPT-2 paper
@@ -110,7 +111,7 @@ def continue_text(
 ) -> str:
     """The `num_tokens` tokens that the model adds to `prompt`, as text without it."""
     tokenizer = load_tokenizer()
-    start = tokenizer.encode(prompt, allowed_special={END_OF_TEXT})
+    start = tokenizer.encode(prompt)
     tokens = jnp.array(start + [0] * num_tokens, jnp.int32)  # (N,)
     window = min(len(tokens), model.num_positions)
     choose = partial(choose_token, temperature=temperature, top_k=top_k)

@@ -26,7 +26,7 @@ from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.sample import continue_text
-from gpt2_flax.tokenizer import load_tokenizer
+from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.loop import DivergedError, take_steps

@@ -7,9 +7,9 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
 from gpt2_flax.flags.model import DEFAULT_MODEL
-from gpt2_flax.hf.tokenizer import check_tokenizer
 from gpt2_flax.model import MODELS, GPT2Config
-from gpt2_flax.tokenizer import NUM_TOKENS
+from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
+from gpt2_flax.tokenizers.gpt2_files import check_tokenizer
 from gpt2_flax.weights import check_tensors, read_config
 
 

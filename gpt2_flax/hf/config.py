@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.hf.tensors import read_object
+from gpt2_flax.files import read_object
 from gpt2_flax.model import GPT2Config
 
 # Values that this model computes; the first is the default of an absent key.

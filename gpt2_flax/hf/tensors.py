@@ -5,7 +5,6 @@ error here: a second tensor of the same name, or a tensor of a shard that is not
 index.
 """
 
-import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from gpt2_flax.errors import InputError
+from gpt2_flax.files import read_object, require_file
 
 PREFIX = "transformer."  # GPT2LMHeadModel's names have it, GPT2Model's do not
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -109,17 +109,6 @@ def shard_of_names(index: Path) -> dict[str, str]:
     return files
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    require_file(path)
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as e:
-        raise InputError(f"{path} is not JSON: {e}.") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{path} should be a JSON object, and is not.")
-    return fields
-
-
 def open_file(path: Path) -> dict[str, Tensor]:
     require_file(path)
     with path.open("rb") as file:
@@ -129,12 +118,6 @@ def open_file(path: Path) -> dict[str, Tensor]:
             )
     is_safe = path.suffix == ".safetensors"
     return open_safetensors(path) if is_safe else open_pickled(path)
-
-
-def require_file(path: Path) -> None:
-    if not path.is_file():
-        what = "is not a file" if os.path.lexists(path) else "is not there"
-        raise InputError(f"{path} {what}; download it again.")
 
 
 def open_safetensors(path: Path) -> dict[str, Tensor]:

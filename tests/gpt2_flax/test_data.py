@@ -12,7 +12,7 @@ from gpt2_flax.data import (
     validation_batches,
 )
 from gpt2_flax.errors import InputError
-from gpt2_flax.tokenizer import load_tokenizer
+from gpt2_flax.tokenizers import load_tokenizer
 
 
 def test_default_text_is_pythons_documentation_each_paragraph_once():

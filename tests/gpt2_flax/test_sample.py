@@ -10,7 +10,7 @@ import pytest
 from gpt2_flax import export, sample
 from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.sample import choose_token, continue_text, fill
-from gpt2_flax.tokenizer import NUM_TOKENS
+from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 
 
 def counting_logits(params, tokens):

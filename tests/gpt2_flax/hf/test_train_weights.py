@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from gpt2_flax import export, run, sample, train
 from gpt2_flax.model import GPT2Config, init_params
-from gpt2_flax.tokenizer import NUM_TOKENS
+from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 from gpt2_flax.weights import load_params, read_config, save_weights
 
 SHAPE = {"num_layers": 1, "num_heads": 2, "embed_dim": 8}

