@@ -126,14 +126,8 @@ class Attention(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """Causal self-attention of x (..., T, C) to (..., T, C)."""
-        *batch, t, _ = x.shape
-        qkv = self.qkv(x).astype(self.dtype)  # (..., T, 3 C)
-        # The gradient of jnp.split is written once, by a concatenation; slices would
-        # each write zeros as large as qkv.
-        q, k, v = (
-            part.reshape(*batch, t, self.num_heads, self.head_dim)  # (..., T, H, D)
-            for part in jnp.split(qkv, 3, axis=-1)  # (..., T, C)
-        )
+        t = x.shape[-2]
+        q, k, v = self.heads(x)  # (..., T, H, D)
         contexts = []
         for start in range(0, t, QUERIES):
             end = min(start + QUERIES, t)
@@ -142,10 +136,25 @@ class Attention(nnx.Module):
         context = jnp.concatenate(contexts, axis=-2)  # (..., H, T, D)
         return self.proj(context)  # contracts (H, D): (..., T, C)
 
-    def attend(self, q: Array, k: Array, v: Array) -> Array:
-        """softmax(q k^T / sqrt(D)) v, for the last T of S tokens.
+    def heads(self, x: Array) -> tuple[Array, Array, Array]:
+        """Queries, keys and values (..., T, H, D) of x (..., T, C)."""
+        *batch, t, _ = x.shape
+        qkv = self.qkv(x).astype(self.dtype)  # (..., T, 3 C)
+        # The gradient of jnp.split is written once, by a concatenation; slices would
+        # each write zeros as large as qkv.
+        q, k, v = (
+            part.reshape(*batch, t, self.num_heads, self.head_dim)  # (..., T, H, D)
+            for part in jnp.split(qkv, 3, axis=-1)  # (..., T, C)
+        )
+        return q, k, v
+
+    def attend(
+        self, q: Array, k: Array, v: Array, visible: Array | None = None
+    ) -> Array:
+        """softmax(q k^T / sqrt(D)) v, over the keys that are visible to each query.
 
         q is (..., T, H, D), k and v are (..., S, H, D), the result is (..., H, T, D).
+        `visible` is (T, S), by default causal: queries are the last T of S tokens.
         """
         *batch, token, head, channel = range(q.ndim)
         each_head = (*batch, head)
@@ -156,10 +165,10 @@ class Attention(nnx.Module):
             (((channel,), (channel,)), (each_head, each_head)),
             preferred_element_type=jnp.float32,
         )
-        t, s = scores.shape[-2:]
-        # Query i is token s - t + i, and sees the keys j <= s - t + i.
-        causal = jnp.tril(jnp.ones((t, s), bool), s - t)  # (T, S)
-        scores = jnp.where(causal, scores / self.head_dim**0.5, -jnp.inf)
+        if visible is None:  # query i is token s - t + i, and sees keys up to that
+            t, s = scores.shape[-2:]
+            visible = jnp.tril(jnp.ones((t, s), bool), s - t)  # (T, S)
+        scores = jnp.where(visible, scores / self.head_dim**0.5, -jnp.inf)
         weights = softmax(scores).astype(self.dtype)  # (..., H, T, S)
         *batch, head, _, key = range(weights.ndim)
         # weights v: (..., H, T, S) x (..., S, H, D) -> (..., H, T, D)
@@ -235,10 +244,17 @@ class GPT2(nnx.Module):
 
     def __call__(self, tokens: Array) -> Array:
         """Token ids (..., T), T <= num_positions, to logits (..., T, V)."""
-        x = self.tokens(tokens)  # (..., T, C)
-        x = x + self.positions(jnp.arange(tokens.shape[-1]))  # + (T, C)
+        x = self.embed(tokens, jnp.arange(tokens.shape[-1]))  # (..., T, C)
         for block in self.blocks:
             x = block(x)
+        return self.logits(x)
+
+    def embed(self, tokens: Array, positions: Array) -> Array:
+        """Tokens (..., T) at positions (T,) to the residual stream (..., T, C)."""
+        return self.tokens(tokens) + self.positions(positions)
+
+    def logits(self, x: Array) -> Array:
+        """The last block's residual stream (..., T, C) to logits (..., T, V)."""
         head = (self.tokens if self.tied_head else self.head).embedding[...]  # (V, C)
         # (..., T, C) x (V, C) -> (..., T, V); Embed.attend would transpose the head.
         return self.dot_general(
