@@ -1,0 +1,1 @@
+"""Continuing texts: the model over a cache, the choice of tokens, and their text."""
