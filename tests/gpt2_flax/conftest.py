@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from gpt2_flax import train
+from gpt2_flax.commands import train
 from gpt2_flax.model import GPT2Config
 
 

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from gpt2_flax import run, sample, train
+from gpt2_flax import run
+from gpt2_flax.commands import sample, train
 from gpt2_flax.flags.resume import config_to_resume
 from gpt2_flax.training import loop
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gpt2_flax import export, sample
+from gpt2_flax.commands import export, sample
+from gpt2_flax.commands.sample import choose_token, continue_text, fill
 from gpt2_flax.model import init_params, logits_function
-from gpt2_flax.sample import choose_token, continue_text, fill
 from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 
 

@@ -20,6 +20,8 @@ from gpt2_flax.training import optimizer
 
 from .runs import one_line, saved_state
 
+PROGRAM = [sys.executable, "-m", "gpt2_flax.commands.train"]
+
 # Relative difference of a short run's last loss on bf16 products from that on f32 ones.
 LOSS_PARITY = 0.005
 
@@ -169,7 +171,14 @@ def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_resume(tiny_flags, out, number):
-    command = [sys.executable, "-m", "gpt2_flax.train", *tiny_flags, "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "gpt2_flax.commands.train",
+        *tiny_flags,
+        "--out",
+        str(out),
+    ]
     process = subprocess.Popen(
         [*command, "--steps", "100000", "--backend", jax_npu.resolve_backend()],
         stdout=subprocess.PIPE,
@@ -191,7 +200,14 @@ def test_a_signal_saves_and_says_how_to_resume(tiny_flags, out, number):
 
 
 def test_a_reader_that_leaves_ends_the_run_with_a_checkpoint(tiny_flags, out):
-    command = [sys.executable, "-m", "gpt2_flax.train", *tiny_flags, "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "gpt2_flax.commands.train",
+        *tiny_flags,
+        "--out",
+        str(out),
+    ]
     process = subprocess.Popen(
         [*command, "--steps", "100000", "--backend", jax_npu.resolve_backend()],
         stdout=subprocess.PIPE,
@@ -223,7 +239,7 @@ def test_console_script_explains_each_command(monkeypatch, capsys, no_restart, c
 def test_a_missing_extra_is_named(monkeypatch, capsys, no_restart):
     monkeypatch.setattr(sys, "argv", ["gpt2-flax", "train"])
     for name in list(sys.modules):  # what imports optax is imported again
-        if name == "gpt2_flax.train" or name.startswith("gpt2_flax.training"):
+        if name == "gpt2_flax.commands.train" or name.startswith("gpt2_flax.training"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optax", None)  # as if not installed
     assert gpt2_flax_main() == 2

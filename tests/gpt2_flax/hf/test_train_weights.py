@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from gpt2_flax import export, run, sample, train
+from gpt2_flax import run
+from gpt2_flax.commands import export, sample, train
 from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 from gpt2_flax.weights import load_params, read_config, save_weights

@@ -11,8 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from gpt2_flax import run, sample, train
-from gpt2_flax.train import print_sample
+from gpt2_flax import run
+from gpt2_flax.commands import sample, train
+from gpt2_flax.commands.train import print_sample
 
 from ..runs import saved_state
 from .byte_training import HOST_LOSS, assert_same
@@ -22,7 +23,7 @@ LIBRARY = {"JAX_NPU_LIBRARY_DIR"}  # what a process inherits from the tests
 # The program without the final sample, which takes longer than the training here.
 PROGRAM = """
 import sys
-from gpt2_flax import train
+from gpt2_flax.commands import train
 train.print_sample = lambda *_: None
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -19,13 +19,13 @@ import jax_npu
 from gpt2_flax import run
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
+from gpt2_flax.commands.sample import continue_text
 from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.model import GPT2Config, logits_function
-from gpt2_flax.sample import continue_text
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.forecast import describe_forecast

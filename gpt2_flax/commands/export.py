@@ -6,8 +6,8 @@ gpt2-flax export --out run --to gpt2-docs
 import argparse
 from pathlib import Path
 
+from gpt2_flax.commands.sample import load_run
 from gpt2_flax.errors import InputError, one_line_errors
-from gpt2_flax.sample import load_run
 from gpt2_flax.weights import save_weights
 
 
