@@ -5,10 +5,14 @@ import optax
 
 import jax_npu
 from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.layers.adapter import LORA_A, LORA_B
 from gpt2_flax.model import Params
 
 BETAS = (0.9, 0.95)  # GPT-3 paper, appendix B; nanoGPT and llm.c follow it
 END_OF_COSINE = 0.1  # of the peak learning rate, same source
+
+
+DECAYED = ("kernel", "embedding", LORA_A, LORA_B)
 
 
 def optimizer_of(config: TrainConfig) -> optax.GradientTransformation:
@@ -57,6 +61,6 @@ def decayed(params: Params) -> Params:
     Biases and LayerNorm scales are left out.
     """
     mask: Params = jax.tree.map_with_path(
-        lambda path, _: path[-1].key in ("kernel", "embedding"), params
+        lambda path, _: path[-1].key in DECAYED, params
     )
     return mask

@@ -11,15 +11,15 @@ import optax
 import pytest
 
 import jax_npu
-from gpt2_flax import model
 from gpt2_flax.errors import InputError
+from gpt2_flax.layers import attention
+from gpt2_flax.layers.softmax import softmax
 from gpt2_flax.model import (
     MODELS,
     GPT2Config,
     init_params,
     logits_function,
     shape_params,
-    softmax,
 )
 from gpt2_flax.training.loss import cross_entropy
 from gpt2_flax.training.step import token_loss
@@ -103,7 +103,7 @@ def test_attention_in_blocks_of_queries_is_attention(
         return jax.tree.leaves(jax.jit(jax.value_and_grad(loss))(params))
 
     whole = loss_and_gradient()
-    monkeypatch.setattr(model, "QUERIES", 5)  # does not divide the 17 tokens
+    monkeypatch.setattr(attention, "QUERIES", 5)  # does not divide the 17 tokens
     in_blocks = loss_and_gradient()
     error = F32_ERROR if backend == "xla" else BF16_ERROR
     for actual, expected in zip(in_blocks, whole, strict=True):

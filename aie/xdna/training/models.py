@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-QUERIES = 256  # that attend at a time, as in gpt2_flax/model.py
+QUERIES = 256  # that attend at a time, as in gpt2_flax/layers/attention.py
 
 
 @dataclass(frozen=True)

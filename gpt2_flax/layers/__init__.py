@@ -1,0 +1,1 @@
+"""The parts of GPT-2: configuration, linear layers, attention, blocks."""
