@@ -9,15 +9,14 @@ from typing import Any
 
 from gpt2_flax.errors import InputError
 from gpt2_flax.files import read_object
+from gpt2_flax.layers.activations import ACTIVATION_FUNCTIONS
 from gpt2_flax.model import GPT2Config
 
 # Values that this model computes; the first is the default of an absent key.
 SUPPORTED: dict[str, tuple[Any, ...]] = {
     "model_type": ("gpt2",),
-    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
-    "n_inner": (None,),
-    "scale_attn_weights": (True,),
-    "scale_attn_by_inverse_layer_idx": (False,),
+    "scale_attn_weights": (True, False),
+    "scale_attn_by_inverse_layer_idx": (False, True),
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True, False),
 }
@@ -47,6 +46,7 @@ SIZES = {
     "n_positions": 1024,
 }
 LARGEST_SIZE = 2**31 - 1
+DROPOUT = 0.1  # each rate where its key is absent
 # Classes whose weights are a language model's, complete or without a tied head.
 ARCHITECTURES = {
     f"{framework}GPT2{kind}"
@@ -74,9 +74,9 @@ def parse_config(folder: Path) -> tuple[GPT2Config, bool]:
             f"{path} has n_embd = {sizes['n_embd']} and n_head = {sizes['n_head']}; "
             "heads share the channels equally, so it must be a multiple."
         )
-    inner = (None, 4 * sizes["n_embd"])
-    check_supported(path, fields, {**SUPPORTED, **GENERAL, "n_inner": inner})
+    check_supported(path, fields, {**SUPPORTED, **GENERAL})
     check_architectures(path, fields.get("architectures"))
+    is_given = fields.get("n_inner") is not None
     config = GPT2Config(
         num_layers=sizes["n_layer"],
         num_heads=sizes["n_head"],
@@ -84,6 +84,13 @@ def parse_config(folder: Path) -> tuple[GPT2Config, bool]:
         vocab_size=sizes["vocab_size"],
         num_positions=sizes["n_positions"],
         norm_eps=read_epsilon(path, fields),
+        inner_dim=read_size(path, "n_inner", fields) if is_given else None,
+        activation_function=read_activation(path, fields),
+        scale_attention=fields.get("scale_attn_weights", True),
+        scale_by_layer=fields.get("scale_attn_by_inverse_layer_idx", False),
+        embed_dropout=read_rate(path, "embd_pdrop", fields),
+        attention_dropout=read_rate(path, "attn_pdrop", fields),
+        residual_dropout=read_rate(path, "resid_pdrop", fields),
     )
     return config, fields.get("tie_word_embeddings", True)
 
@@ -100,6 +107,13 @@ def format_config(config: GPT2Config) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
         "n_positions": config.num_positions,
         "layer_norm_epsilon": config.norm_eps,
+        "n_inner": config.inner_dim,
+        "activation_function": config.activation_function,
+        "scale_attn_weights": config.scale_attention,
+        "scale_attn_by_inverse_layer_idx": config.scale_by_layer,
+        "embd_pdrop": config.embed_dropout,
+        "attn_pdrop": config.attention_dropout,
+        "resid_pdrop": config.residual_dropout,
     }
 
 
@@ -115,7 +129,7 @@ def without_aliases(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_size(path: Path, key: str, fields: dict[str, Any]) -> int:
-    value = fields.get(key, SIZES[key])
+    value = fields.get(key, SIZES.get(key))
     if type(value) is not int or not 1 <= value <= LARGEST_SIZE:
         raise InputError(
             f"{path} has {key} = {value!r}; it must be a whole number from 1 to "
@@ -132,6 +146,24 @@ def read_epsilon(path: Path, fields: dict[str, Any]) -> float:
             "point or exponent, at least 0.0 and finite."
         )
     return value
+
+
+def read_activation(path: Path, fields: dict[str, Any]) -> str:
+    value = fields.get("activation_function", GPT2Config.activation_function)
+    if not isinstance(value, str) or value not in ACTIVATION_FUNCTIONS:
+        raise InputError(
+            f"{path} has activation_function = {value!r}; this GPT-2 supports "
+            f"{', '.join(ACTIVATION_FUNCTIONS)} only."
+        )
+    return value
+
+
+def read_rate(path: Path, key: str, fields: dict[str, Any]) -> float:
+    """A rate of dropout. It changes no logits, but how a model is trained."""
+    value = fields.get(key, DROPOUT)
+    if type(value) not in (int, float) or not 0 <= value <= 1:
+        raise InputError(f"{path} has {key} = {value!r}; it must be from 0.0 to 1.0.")
+    return float(value)
 
 
 def check_supported(

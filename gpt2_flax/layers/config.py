@@ -46,14 +46,16 @@ class GPT2Config:
                 f"--activations must be one of {', '.join(ACTIVATIONS)}, got "
                 f"{self.activations}."
             )
+        if self.mlp_dim < 1:
+            raise InputError(f"an MLP needs at least one channel, got {self.mlp_dim}.")
         if self.activation_function not in ACTIVATION_FUNCTIONS:
             raise InputError(
                 "activation_function must be one of "
                 f"{', '.join(ACTIVATION_FUNCTIONS)}, got {self.activation_function!r}."
             )
-        if not all(0 <= rate < 1 for rate in self.dropout_rates):
+        if not all(0 <= rate <= 1 for rate in self.dropout_rates):
             raise InputError(
-                "rates of dropout must be at least 0 and below 1, got "
+                "rates of dropout must be from 0 to 1, got "
                 f"{', '.join(map(str, self.dropout_rates))}."
             )
 

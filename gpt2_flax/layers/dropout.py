@@ -9,6 +9,8 @@ def dropout(x: Array, rate: float, key: Array | None) -> Array:
     """x where each value is zero with that probability; x itself without a key."""
     if key is None or rate == 0.0:
         return x
+    if rate == 1.0:  # as in PyTorch, and without 0 / 0
+        return jnp.zeros_like(x)
     kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
     return jnp.where(kept, x / (1.0 - rate), jnp.zeros_like(x))
 

@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+from gpt2_flax.layers.activations import ACTIVATION_FUNCTIONS
+
 from .folder_variants import (
     ABSENT,
     CONFIG,
@@ -29,9 +31,9 @@ IGNORED: dict[str, tuple[Any, ...]] = {
     "torch_dtype": ("float16", "bfloat16"),
     "dtype": ("float32", "float16"),
     "chunk_size_feed_forward": (2,),
-    "resid_pdrop": (0.0, 0.9),
-    "attn_pdrop": (0.9, 1),
-    "embd_pdrop": (0.9,),
+    "resid_pdrop": (0.0, 0.9, -0.1, "0.1", True),
+    "attn_pdrop": (0.9, 1, None),
+    "embd_pdrop": (0.9, 1.5),
     "initializer_range": (0.5,),
     "summary_type": ("mean",),
     "summary_use_proj": (False,),
@@ -107,16 +109,13 @@ def aliases() -> dict[str, Variant]:
 def add_layers(add: Any) -> None:
     """Adds keys that change what a layer computes."""
     add("n_inner", None, 4 * WIDTH)
-    add("n_inner", 16, 0, -1, "32", refused="n_inner")
-    add("activation_function", "gelu_new", "gelu_pytorch_tanh", ABSENT)
-    others = ("gelu", "relu", "silu", "gelu_fast", "tanh", "linear")
-    add("activation_function", *others, refused="activation_function = ")
+    add("n_inner", 16, 0, -1, "32", 10**20)
+    add("activation_function", *ACTIVATION_FUNCTIONS, ABSENT)
+    # These have weights of their own, which no file of GPT-2's has.
+    add("activation_function", "prelu", "xielu", refused="activation_function = ")
     add("activation_function", "unheard of", None, 3)
-    add("scale_attn_weights", True, None, 1, "true", ABSENT)
-    add("scale_attn_weights", False, refused="scale_attn_weights = False")
-    add("scale_attn_by_inverse_layer_idx", False, None, 0)
-    by_layer = "scale_attn_by_inverse_layer_idx = True"
-    add("scale_attn_by_inverse_layer_idx", True, refused=by_layer)
+    add("scale_attn_weights", True, False, None, 1, "true", ABSENT)
+    add("scale_attn_by_inverse_layer_idx", False, True, None, 0)
     add("reorder_and_upcast_attn", True, False, None, "no")
     add("add_cross_attention", False, None)
     add("add_cross_attention", True)
