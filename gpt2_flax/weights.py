@@ -185,8 +185,13 @@ def save_weights(folder: Path, config: GPT2Config, params: Params) -> None:
 
 
 def theirs(path: tuple[Any, ...]) -> str:
+    """Their name of the array at a path of `jax.tree`."""
+    return name_of(tuple(key.key for key in path))
+
+
+def name_of(keys: tuple[Any, ...]) -> str:
     """Their name: h.3.attn.c_attn.weight for blocks, 3, attention, qkv, kernel."""
-    *modules, leaf = (str(key.key) for key in path)
+    *modules, leaf = map(str, keys)
     block = ""
     if modules[0] == "blocks":
         block, modules = f"h.{modules[1]}.", modules[2:]

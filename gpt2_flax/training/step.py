@@ -14,10 +14,11 @@ import optax
 from jax import Array
 
 import jax_npu
+from gpt2_flax.adapters.parameters import join_params
 from gpt2_flax.data import Split, Tokens, validation_batches
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import LogitsFunction, Params
-from gpt2_flax.training.loss import cross_entropy
+from gpt2_flax.training.loss import mean_loss, num_targets, rows_of
 
 
 class State(NamedTuple):
@@ -27,35 +28,75 @@ class State(NamedTuple):
     Without them XLA takes new pages in every step, and the kernel clears those.
     """
 
-    params: Params
+    params: Params  # those that are trained
     opt_state: optax.OptState
     grads: Params | None = None
+    frozen: Params | None = None  # the other parameters, which no step changes
 
 
-TrainStep = Callable[[State, Tokens], tuple[State, Array, Array]]
+TrainStep = Callable[..., tuple[State, Array, Array]]
 Validate = Callable[[Params], float]
 
 
 def make_train_step(
-    logits: LogitsFunction, optimizer: optax.GradientTransformation
+    logits: LogitsFunction, optimizer: optax.GradientTransformation, parts: int = 1
 ) -> TrainStep:
     """Returns the step: state and tokens (B, T + 1) to the new state, loss and norm.
 
-    The norm is the gradient's before clipping. The old state's memory is reused.
+    The norm is the gradient's before clipping. The old state's memory is reused. The
+    step also takes a `Batch`, and a key for dropout.
+
+    Args:
+      parts: into which a batch is cut. Their gradients are computed one after another
+        and added up, so that the activations of one part are in memory at a time.
     """
 
     # keep_unused: no step reads the old gradients, and their memory must be donated.
     @partial(jax.jit, donate_argnums=0, keep_unused=True)
     @jax_npu.round_early
-    def train_step(state: State, tokens: Tokens) -> tuple[State, Array, Array]:
-        loss, grads = jax.value_and_grad(token_loss)(state.params, tokens, logits)
+    def train_step(
+        state: State, tokens: Any, key: Array | None = None
+    ) -> tuple[State, Array, Array]:
+        def loss_of(trained: Params, rows: Any, key: Array | None) -> Array:
+            return token_loss(join_params(trained, state.frozen), rows, logits, key)
+
+        gradients = jax.value_and_grad(loss_of)
+        if parts == 1:
+            loss, grads = gradients(state.params, tokens, key)
+        else:
+            loss, grads = accumulate(gradients, state.params, tokens, key, parts)
         params, opt_state = jax_npu.apply_gradients(
             optimizer, grads, state.opt_state, state.params
         )
         kept = None if state.grads is None else grads
-        return State(params, opt_state, kept), loss, optax.tree.norm(grads)
+        new = State(params, opt_state, kept, state.frozen)
+        return new, loss, optax.tree.norm(grads)
 
     return train_step
+
+
+def accumulate(
+    gradients: Callable[..., tuple[Array, Params]],
+    params: Params,
+    batch: Any,
+    key: Array | None,
+    parts: int,
+) -> tuple[Array, Params]:
+    """Loss and gradients of a batch from those of its parts, weighted by targets."""
+    total = num_targets(batch)
+    each = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+
+    def add(sums: tuple[Array, Params], part: tuple[Array, Any]) -> tuple[Any, None]:
+        i, rows = part
+        part_key = None if key is None else jax.random.fold_in(key, i)
+        found = gradients(params, rows, part_key)
+        share = num_targets(rows) / total
+        return jax.tree.map(lambda s, x: s + share * x, sums, found), None
+
+    zero = jnp.zeros(()), zeros_like(params)
+    sums, _ = jax.lax.scan(add, zero, (jnp.arange(parts), each))
+    loss, grads = sums
+    return loss, grads
 
 
 def make_validate(
@@ -69,16 +110,32 @@ def make_validate(
     return lambda params: float(np.mean([loss(params, batch) for batch in batches]))
 
 
-def token_loss(params: Params, tokens: Tokens, logits: LogitsFunction) -> Array:
-    """Mean loss of predicting tokens 1 to T of (B, T + 1), each from those before."""
-    if len(tokens) == 1:  # XLA:CPU reduces more slowly beside a dimension of one
-        tokens = tokens[0]  # (T + 1,)
-    inputs, targets = tokens[..., :-1], tokens[..., 1:]  # both (..., T)
-    return cross_entropy(logits(params, inputs), targets)
+def token_loss(
+    params: Params,
+    tokens: Tokens | Any,
+    logits: LogitsFunction,
+    key: Array | None = None,
+) -> Array:
+    """Mean loss of predicting tokens 1 to T of (B, T + 1), each from those before.
+
+    Instead of tokens, it takes a `Batch`, and then the mean over its mask. With `key`,
+    the model drops values.
+    """
+    inputs, targets, mask, segments = rows_of(tokens)
+    return mean_loss(logits(params, inputs, segments, key), targets, mask)
 
 
-def initial_state(params: Params, optimizer: optax.GradientTransformation) -> State:
-    return State(params, optimizer.init(params), zeros_like(params))
+def initial_state(
+    params: Params,
+    optimizer: optax.GradientTransformation,
+    frozen: Params | None = None,
+) -> State:
+    return State(params, optimizer.init(params), zeros_like(params), frozen)
+
+
+def all_params(state: State) -> Params:
+    """The parameters of the model: trained and frozen ones."""
+    return join_params(state.params, state.frozen)
 
 
 def zeros_like(params: Params) -> Params:
@@ -87,5 +144,8 @@ def zeros_like(params: Params) -> Params:
 
 
 def saved_items(state: State) -> dict[str, Any]:
-    """The items of a checkpoint: all that the next step depends on."""
+    """The items of a checkpoint: all that the next step depends on, and that changes.
+
+    Frozen parameters are saved once, at the start of a run.
+    """
     return {"params": state.params, "opt_state": state.opt_state}

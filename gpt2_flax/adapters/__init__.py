@@ -1,0 +1,1 @@
+"""Training a part of a model: low-rank adapters, and weights frozen by name."""
