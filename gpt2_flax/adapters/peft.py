@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 from gpt2_flax.adapters.names import layers_of_targets, targets_of_layers
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
-from gpt2_flax.hf.tensors import FLOATS, open_file, read_object
+from gpt2_flax.files import read_object
+from gpt2_flax.hf.tensors import FLOATS, open_file
 from gpt2_flax.layers.adapter import LENGTHS, LORA_A, LORA_B, AdapterConfig
 from gpt2_flax.model import Params
 from gpt2_flax.weights import MODULES, read_float32

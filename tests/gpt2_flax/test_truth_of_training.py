@@ -38,9 +38,24 @@ TOKENS = np.random.default_rng(0).integers(0, 67, (STEPS, BATCH, LENGTH + 1))
 # Both sides compute in f32, with sums in another order.
 F32_ERROR = 1e-4
 # test_truth.py derives these two from the roundings to bf16 of three layers, so they
-# hold for two: of the loss, and of the way that parameters went.
+# hold for two: of the loss, and of the way that all parameters together went.
 BF16_LOSS_ERROR = 2e-3
 BF16_UPDATE_ERROR = 0.1
+# Adam may move one entry of 16 at random, whose gradient is smaller than its error.
+BF16_ARRAY_ERROR = (1 / 16) ** 0.5 + BF16_UPDATE_ERROR
+
+
+@pytest.fixture(
+    params=[
+        "xla",
+        pytest.param("host", marks=pytest.mark.slow),
+        pytest.param("sim", marks=pytest.mark.slow),
+    ]
+)
+def any_backend(request):
+    """The fixture `backend`, whose others than xla are slow."""
+    with jax_npu.backend(request.param):
+        yield request.param
 
 
 def make_reference(folder, **changes):
@@ -70,6 +85,7 @@ def assert_alike(losses, expected, after, before, reference, backend):
     error = F32_ERROR if backend == "xla" else BF16_LOSS_ERROR
     np.testing.assert_allclose(losses, expected, rtol=error)
     assert after.keys() == reference.keys()
+    ours, others = [], []
     for name, parameter in reference.items():
         moved = after[name] - before[name]
         theirs = parameter.detach().numpy() - before[name]
@@ -78,7 +94,11 @@ def assert_alike(losses, expected, after, before, reference, backend):
         if backend == "xla":
             np.testing.assert_allclose(moved, theirs, atol=F32_ERROR, err_msg=name)
         else:
-            assert relative_error(moved, theirs) < BF16_UPDATE_ERROR, name
+            assert relative_error(moved, theirs) < BF16_ARRAY_ERROR, name
+        ours.append(moved.ravel())
+        others.append(theirs.ravel())
+    error = relative_error(np.concatenate(ours), np.concatenate(others))
+    assert error < BF16_UPDATE_ERROR
 
 
 def flat(params):
@@ -102,12 +122,18 @@ def named(model, trained=lambda name: True):
     "changes",
     [
         {"n_inner": 24, "activation_function": "gelu", "tie_word_embeddings": False},
-        {"scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True},
-        {"scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True},
+        {
+            "scale_attn_weights": False,
+            "scale_attn_by_inverse_layer_idx": True,
+            "reorder_and_upcast_attn": True,
+        },
     ],
-    ids=lambda changes: "-".join(changes),
+    ids=["inner-gelu-untied", "scales"],
 )
-def test_configurations_and_heads_train_as_in_transformers(tmp_path, backend, changes):
+def test_configurations_and_heads_train_as_in_transformers(
+    tmp_path, any_backend, changes
+):
+    backend = any_backend
     reference = make_reference(tmp_path, **changes)
     _, logits, params = load_ours(tmp_path)
     losses, after = our_steps(logits, params, TOKENS)
@@ -121,12 +147,11 @@ def mean_of_parts(model, tokens):
         yield from (loss / 2 for loss in mean_of_all(model, part))
 
 
-@pytest.mark.parametrize("remat", [None, jax.checkpoint], ids=["kept", "remat"])
-def test_parts_of_a_batch_and_recomputation_train_as_in_torch(tmp_path, backend, remat):
+def test_parts_of_a_batch_and_recomputation_train_as_in_torch(tmp_path, any_backend):
+    backend = any_backend
     reference = make_reference(tmp_path)
-    if remat:
-        reference.gradient_checkpointing_enable()
-    _, logits, params = load_ours(tmp_path, remat=remat)
+    reference.gradient_checkpointing_enable()
+    _, logits, params = load_ours(tmp_path, remat=jax.checkpoint)
     losses, after = our_steps(logits, params, TOKENS, parts=2)
     expected = reference_steps(reference, TOKENS, mean_of_parts)
     assert_alike(losses, expected, flat(after), flat(params), named(reference), backend)
@@ -151,24 +176,25 @@ def mean_of_masked_texts(model, batch):
     yield total / mask.sum()
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_masked_losses_of_texts_apart_train_as_each_text_alone(
-    tmp_path, backend, parts
-):
+def test_masked_losses_of_texts_apart_train_as_each_text_alone(tmp_path, any_backend):
+    backend = any_backend
     reference = make_reference(tmp_path)
     _, logits, params = load_ours(tmp_path)
     batches = list(zip(TOKENS, MASKS, SEGMENTS))
-    losses, after = our_steps(logits, params, batches, parts=parts)
+    losses, after = our_steps(logits, params, batches, parts=2)
     expected = reference_steps(reference, batches, mean_of_masked_texts)
     assert_alike(losses, expected, flat(after), flat(params), named(reference), backend)
 
 
-def test_frozen_weights_stay_and_the_others_train_as_in_torch(tmp_path, backend):
+def test_frozen_weights_stay_and_the_others_train_as_in_torch(tmp_path, any_backend):
+    backend = any_backend
     reference = make_reference(tmp_path, tie_word_embeddings=False)
     for name, parameter in reference.named_parameters():
         parameter.requires_grad = "h.1.mlp" in name or "lm_head" in name
     _, logits, params = load_ours(tmp_path)
-    paths = [tuple(k.key for k in path) for path, _ in jax.tree.leaves_with_path(params)]
+    paths = [
+        tuple(k.key for k in path) for path, _ in jax.tree.leaves_with_path(params)
+    ]
     is_trained = trained_by_name(paths, (), ("h.1.mlp", "lm_head"))
     trained, frozen = split_params(params, is_trained)
     losses, after = our_steps(logits, trained, TOKENS, frozen)
@@ -197,7 +223,8 @@ def make_peft(reference, dora):
 
 
 @pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
-def test_adapters_train_as_in_peft_and_go_back_to_it(tmp_path, backend, dora):
+def test_adapters_train_as_in_peft_and_go_back_to_it(tmp_path, any_backend, dora):
+    backend = any_backend
     reference = make_reference(tmp_path)
     adapted = make_peft(reference, dora)
     adapted.save_pretrained(tmp_path / "adapter")
@@ -223,8 +250,9 @@ def test_adapters_train_as_in_peft_and_go_back_to_it(tmp_path, backend, dora):
 
 
 def test_dropout_with_the_same_masks_trains_as_in_transformers(
-    tmp_path, backend, monkeypatch
+    tmp_path, any_backend, monkeypatch
 ):
+    backend = any_backend
     rates = {"embd_pdrop": 0.2, "attn_pdrop": 0.3, "resid_pdrop": 0.1}
     reference = make_reference(tmp_path, **rates)
     _, logits, params = load_ours(tmp_path)
