@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # The programs of gpt2_flax, and the training step that two of them share.
 PROGRAMS = {
-    *("__main__.py", "backend.py"),
+    *("__main__.py", "backend.py", "loading.py"),
     *("commands/export.py", "commands/sample.py", "commands/train.py"),
     *("generation/generator.py", "generation/rounded.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),

@@ -6,8 +6,8 @@ gpt2-flax export --out run --to gpt2-docs
 import argparse
 from pathlib import Path
 
-from gpt2_flax.commands.sample import load_run
 from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.loading import load_run
 from gpt2_flax.weights import save_weights
 
 
@@ -23,5 +23,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.to.exists() and (not args.to.is_dir() or any(args.to.iterdir())):
         raise InputError(f"--to must be a new or empty folder, and {args.to} is not.")
-    save_weights(args.to, *load_run(args.out))
+    model = load_run(args.out)
+    save_weights(args.to, model.config, model.params)
     return 0

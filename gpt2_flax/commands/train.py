@@ -19,12 +19,13 @@ import jax_npu
 from gpt2_flax import run
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
-from gpt2_flax.commands.sample import continue_text
 from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
+from gpt2_flax.generation.generate import generate
+from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
@@ -178,16 +179,11 @@ def print_result(
 
 
 def print_sample(training: Training, state: State) -> None:
+    config = training.config
+    model = GPT2(training.model, state.params, load_tokenizer())
     start_of_text = training.split.validation[:SAMPLE_PROMPT_TOKENS]
-    prompt = load_tokenizer().decode(start_of_text.tolist())
-    text = continue_text(
-        training.logits,
-        state.params,
-        training.model,
-        prompt,
-        SAMPLE_TOKENS,
-        seed=training.config.seed,
-    )
+    prompt = model.tokenizer.decode(start_of_text.tolist())
+    (text,) = generate(model, prompt, num_tokens=SAMPLE_TOKENS, seed=config.seed)
     print(f"Sample, from the start of the validation text:\n{prompt}|{text}\n")
 
 

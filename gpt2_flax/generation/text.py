@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from gpt2_flax.errors import InputError
 from gpt2_flax.tokenizers import Tokenizer
 
 UNDECODABLE = "\ufffd"  # what bytes become that are not UTF-8, or not yet
@@ -15,8 +14,6 @@ class TextStream:
     """
 
     def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
-        if "" in stops:
-            raise InputError("--stop must not be empty; leave it out for none.")
         self.tokens: list[int] = []
         self.text = ""  # given out so far
         self.is_finished = False

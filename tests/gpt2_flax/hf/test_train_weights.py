@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from gpt2_flax import run
 from gpt2_flax.commands import export, sample, train
+from gpt2_flax.loading import load_run
 from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 from gpt2_flax.weights import load_params, read_config, save_weights
@@ -76,12 +77,12 @@ def test_a_run_with_a_head_of_its_own_resumes_bit_for_bit(train_weights, weights
     save_model(weights, tied_head=False)
     flags = ("--steps", 4, "--eval-every", 2, "--weights", weights)
     assert train_weights(*flags) == 0
-    straight = run.read_metrics(out), sample.load_run(out)[1]
+    straight = run.read_metrics(out), load_run(out).params
     shutil.rmtree(out / "checkpoints" / "4")
     shutil.rmtree(weights)  # only the first step needs it
     assert train_weights("--resume") == 0
     assert run.read_metrics(out) == straight[0]
-    jax.tree.map(np.testing.assert_array_equal, sample.load_run(out)[1], straight[1])
+    jax.tree.map(np.testing.assert_array_equal, load_run(out).params, straight[1])
 
 
 def test_resuming_from_the_start_needs_the_weights_of_the_start(

@@ -1,0 +1,63 @@
+"""A GPT-2 to use, with its tokenizer: of a run, or of a Hugging Face folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+import jax_npu
+from gpt2_flax import run
+from gpt2_flax.errors import InputError
+from gpt2_flax.model import GPT2Config, Params, logits_function, shape_params
+from gpt2_flax.tokenizers import Tokenizer, load_tokenizer
+from gpt2_flax.weights import load_params, read_config
+
+
+@dataclass(frozen=True, eq=False)
+class GPT2:
+    """A language model: its shape, its float32 parameters, and its tokenizer."""
+
+    config: GPT2Config
+    params: Params
+    tokenizer: Tokenizer
+
+    def __post_init__(self) -> None:
+        if self.config.vocab_size < self.tokenizer.num_tokens:
+            raise InputError(
+                f"{self.tokenizer.name} has {self.tokenizer.num_tokens} tokens, and "
+                f"the model's vocabulary only {self.config.vocab_size}; give the "
+                "tokenizer that the model was trained with."
+            )
+
+    def logits(self, tokens: ArrayLike) -> Array:
+        """Token ids (..., T), at most the model's positions, to logits (..., T, V).
+
+        They are differentiable, and may be used inside jit.
+        """
+        function = logits_function(self.config, jax_npu.dot_general)
+        return function(self.params, jnp.asarray(tokens))
+
+
+def load(source: str | Path) -> GPT2:
+    """The model of a run folder, or of a folder in Hugging Face's format.
+
+    Raises:
+      InputError: there is none, or it is damaged or no GPT-2.
+    """
+    folder = Path(source)
+    return load_run(folder) if run.find_run(folder) else load_folder(folder)
+
+
+def load_run(out: Path) -> GPT2:
+    """The newest checkpoint of the run in `out`."""
+    config = GPT2Config(**run.read_run(out)["model"])
+    items = run.restore_checkpoint(out, {"params": shape_params(config)})
+    return GPT2(config, items["params"], load_tokenizer(out))
+
+
+def load_folder(folder: Path) -> GPT2:
+    config = read_config(folder)
+    tokenizer = load_tokenizer(folder)
+    return GPT2(config, load_params(folder, config), tokenizer)
