@@ -1,106 +1,126 @@
-"""Text to tokens to batches; a batch depends on nothing but the seed and the step."""
+"""The tokens of `--data`: a part for training, and one for validation."""
 
-import pydoc_data.topics
-import textwrap
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gpt2_flax.data.batch import Tokens
+from gpt2_flax.data.cache import stored, tokens_of
+from gpt2_flax.data.progress import show_tokenizing
+from gpt2_flax.data.reading.read import texts_of
+from gpt2_flax.data.sources import STDIN, Source, find_sources
+from gpt2_flax.data.store import TokenStore
+from gpt2_flax.data.stream import Ids, Stream
 from gpt2_flax.errors import InputError
-from gpt2_flax.tokenizers import load_tokenizer
+from gpt2_flax.tokenizers import END_OF_TEXT, Tokenizer, load_tokenizer
+from gpt2_flax.tokenizers.char_tokenizer import CharTokenizer
 
-PYTHON_DOCS = "python-docs"  # the default --data: no file, no download
 VALIDATION_SHARE = 0.1  # of the tokens, at the end of the text
 
 
 class Split(NamedTuple):
-    train: Tokens  # (N,)
-    validation: Tokens  # (M,)
+    train: Ids  # (N,)
+    validation: Ids  # (M,)
+
+
+class Text(NamedTuple):
+    """The tokens of all sources, and of those given for validation alone."""
+
+    name: str
+    tokens: TokenStore
+    validation: TokenStore | None
+    tokenizer: Tokenizer
+
+    @property
+    def sha256(self) -> str:
+        """By which a resumed run knows its text."""
+        both = [self.tokens.sha256]
+        if self.validation is not None:
+            both.append(self.validation.sha256)
+        return "+".join(both)
+
+
+def load_text(
+    data: Sequence[str],
+    tokenizer: Tokenizer,
+    validation: Sequence[str] = (),
+    keys: Sequence[str] = (),
+) -> Text:
+    """The tokens of `data` and `validation`, tokenized unless the cache has them.
+
+    With the `keys` that a text's stores had, standard input is not read again.
+
+    Raises:
+      InputError: a source is not readable, or holds no text.
+    """
+    names = [data, validation] if validation else [data]
+    stores = []
+    for i, name in enumerate(names):
+        store = stored(keys[i]) if STDIN in name and i < len(keys) else None
+        stores.append(store or store_of(find_sources(name), tokenizer))
+    more = stores[1] if validation else None
+    return Text(", ".join(data), stores[0], more, tokenizer)
+
+
+def store_of(sources: list[Source], tokenizer: Tokenizer) -> TokenStore:
+    with show_tokenizing(sources) as advance:
+        return tokens_of(sources, tokenizer, advance)
+
+
+def characters_of(data: Sequence[str]) -> CharTokenizer:
+    """The tokenizer of the characters in `data`."""
+    characters: set[str] = set()
+    num_documents = 0
+    for source in find_sources(data):
+        for piece in texts_of(source, "anywhere"):
+            texts = str(piece.content).split(END_OF_TEXT)
+            num_documents += len(texts) - 1 + piece.ends
+            characters.update(*texts)
+    if not characters:
+        raise InputError(f"{', '.join(data)} is empty; give a file with text.")
+    return CharTokenizer(characters, has_end=num_documents > 1)
+
+
+def split_streams(text: Text, seq_len: int, by_document: bool) -> tuple[Stream, Stream]:
+    """The streams for training and for validation.
+
+    `by_document` cuts between two documents.
+
+    Raises:
+      InputError: one is too short for a window of `seq_len` and a target.
+    """
+    end = text.tokenizer.end_of_text
+    whole = stream_of(text.tokens, end)
+    if text.validation is not None:
+        parts = whole, stream_of(text.validation, end)
+    else:
+        size = len(whole.tokens)
+        at = size - int(size * VALIDATION_SHARE)
+        if by_document and len(whole.starts) > 1:
+            after = int(np.searchsorted(whole.starts, at))
+            at = int(whole.starts[min(after, len(whole.starts) - 1)])
+            # The token that ends the last document of one begins the other.
+            parts = whole.part(0, at + 1), whole.part(at, size)
+        else:
+            parts = whole.part(0, at), whole.part(at, size)
+    least = 1 if by_document else seq_len
+    if len(parts[1].tokens) <= least or len(parts[0].tokens) <= least:
+        raise InputError(
+            f"{text.name} has {len(whole.tokens)} tokens, and the last "
+            f"{VALIDATION_SHARE:.0%} of them, for validation, must be more than "
+            f"--seq-len {seq_len}; give a longer text or a smaller --seq-len."
+        )
+    return parts
+
+
+def stream_of(store: TokenStore, end_of_text: int | None) -> Stream:
+    last = len(store.tokens) - 1
+    starts = store.starts[store.starts < last] if last else store.starts
+    return Stream(store.tokens, store.loss_mask, np.asarray(starts), end_of_text)
 
 
 def load_split(data: str, seq_len: int) -> Split:
-    """Tokens of the text `data` for training and validation.
-
-    Raises:
-      InputError: the text is not readable, or too short for a window of either.
-    """
-    tokens = np.array(load_tokenizer().encode(read_text(data)), np.int32)
-    num_train = len(tokens) - int(len(tokens) * VALIDATION_SHARE)
-    split = Split(tokens[:num_train], tokens[num_train:])
-    if len(split.validation) <= seq_len:
-        raise InputError(
-            f"{data} has {len(tokens)} tokens, and the last {VALIDATION_SHARE:.0%} of "
-            f"them, for validation, must be more than --seq-len {seq_len}; give a "
-            "longer text or a smaller --seq-len."
-        )
-    return split
-
-
-def read_text(data: str) -> str:
-    """The UTF-8 text of the file `data`, or CPython's documentation for PYTHON_DOCS."""
-    if data == PYTHON_DOCS:
-        return python_docs()
-    path = Path(data)
-    if not path.is_file():
-        raise InputError(f"--data needs a text file, and {data} is not one.")
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError as e:
-        raise InputError(
-            f"{data} is not UTF-8: byte {e.object[e.start]:#04x} at offset {e.start}; "
-            "convert it, for example with iconv -t UTF-8."
-        ) from None
-    if not text.strip():
-        raise InputError(f"{data} is empty; give a file with text.")
-    return text
-
-
-def python_docs() -> str:
-    topics = pydoc_data.topics.topics
-    text = "\n\n".join(topics[name] for name in sorted(topics))
-    # GPT-2's tokenizer makes a token of each space of an indentation.
-    paragraphs = map(textwrap.dedent, text.split("\n\n"))
-    # Topics repeat one another ("while" is in "compound" too). Each paragraph is kept
-    # once, so that the model was not trained on most of the validation text.
-    return "\n\n".join(dict.fromkeys(paragraphs))
-
-
-def train_batch(
-    tokens: Tokens, batch_size: int, seq_len: int, seed: int, step: int
-) -> Tokens:
-    """Windows (B, T + 1) at random places; the last token of each is only a target."""
-    rng = np.random.default_rng((seed, step))
-    starts = rng.integers(0, len(tokens) - seq_len, batch_size)
-    return windows(tokens, starts, seq_len)  # (B, T + 1)
-
-
-def validation_batches(
-    tokens: Tokens, batch_size: int, seq_len: int, max_batches: int
-) -> list[Tokens]:
-    """At most `max_batches` batches (B, T + 1) of windows spread evenly over the text.
-
-    The targets of no two windows overlap, unless the text has too few for one batch.
-    """
-    last_start = len(tokens) - seq_len - 1
-    num_batches = min(max_batches, max(1, (last_start // seq_len + 1) // batch_size))
-    starts = np.linspace(0, last_start, num_batches * batch_size).astype(int)
-    return [windows(tokens, part, seq_len) for part in np.split(starts, num_batches)]
-
-
-def windows(tokens: Tokens, starts: NDArray[np.int_], seq_len: int) -> Tokens:
-    """The window of T + 1 tokens from each start: starts (B,) to (B, T + 1)."""
-    found: Tokens = tokens[starts[:, None] + np.arange(seq_len + 1)]  # (B, T + 1)
-    return found
-
-
-def unigram_entropy(tokens: Tokens) -> float:
-    """The loss of guessing each token by its frequency alone, in nats per token.
-
-    H = -sum_v p_v ln p_v; a model that has learnt more than frequencies is below it.
-    """
-    counts = np.unique(tokens, return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
+    """GPT-2's tokens of a text, for training and validation."""
+    text = load_text([data], load_tokenizer())
+    train, validation = split_streams(text, seq_len, by_document=False)
+    return Split(train.tokens, validation.tokens)

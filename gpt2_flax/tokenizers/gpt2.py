@@ -1,7 +1,11 @@
 """GPT-2's tokenizer, encoded by tiktoken."""
 
-from functools import cached_property
+import re
+from collections.abc import Iterator
+from functools import cached_property, partial
 from pathlib import Path
+
+import numpy as np
 
 from gpt2_flax.tokenizers.gpt2_bpe import (
     NUM_TOKENS,
@@ -13,12 +17,17 @@ from gpt2_flax.tokenizers.protocol import (
     END_OF_TEXT,
     Cuts,
     Ids,
+    encode_documents,
     pipeline,
     special_tokens,
     write_json,
 )
 from jax_npu.files import write_atomically
 
+# Unicode's White_Space, which is the \s of GPT-2's pattern.
+LONG_SPACE = re.compile(
+    "[\t-\r\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1000,}"
+)
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 
 
@@ -35,11 +44,14 @@ class GPT2Tokenizer:
         return gpt2_encoding()
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._encoding.encode(text, allowed_special={END_OF_TEXT})
-        return ids
+        return encode_documents(self, text)
 
     def encode_plain(self, text: str) -> Ids:
-        ids: Ids = self._encoding.encode_to_numpy(text, disallowed_special=())
+        encode = partial(self._encoding.encode_to_numpy, disallowed_special=())
+        try:
+            ids: Ids = encode(text)
+        except ValueError:  # tiktoken's regex has room for a million spaces, not more
+            ids = np.concatenate([encode(part) for part in at_long_spaces(text)])
         return ids
 
     def decode(self, ids: list[int]) -> str:
@@ -72,3 +84,17 @@ class GPT2Tokenizer:
         )
         settings |= special_tokens(self.end_of_text)
         write_json(folder, "tokenizer_config.json", settings)
+
+
+def at_long_spaces(text: str) -> Iterator[str]:
+    """Parts that have the tokens of the whole, cut around long runs of whitespace.
+
+    All but the last character of a run is one word of GPT-2's pattern, whose last
+    alternatives are \\s+(?!\\S) and \\s.
+    """
+    start = 0
+    for run in LONG_SPACE.finditer(text):
+        yield text[start : run.start()]
+        yield text[run.start() : run.end() - 1]
+        start = run.end() - 1
+    yield text[start:]

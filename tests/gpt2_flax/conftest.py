@@ -8,6 +8,7 @@ import pytest
 
 import jax_npu
 from gpt2_flax.commands import train
+from gpt2_flax.data.cache import CACHE
 from gpt2_flax.model import GPT2Config
 
 
@@ -18,6 +19,14 @@ def training_backend(request):
         pytest.skip(f"$JAX_NPU_BACKEND is {chosen}")
     with jax_npu.backend(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def token_cache(tmp_path_factory):
+    """An empty cache of tokens, so that none of another version is read."""
+    folder = tmp_path_factory.mktemp("tokens")
+    os.environ[CACHE] = str(folder)
+    return folder
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_bad_flags_leave_the_run_that_was_to_be_overwritten(
     ("flags", "message"),
     [
         (["--backend", "abacus"], "backend must be one of .*got 'abacus'"),
-        (["--model", "gpt9"], "--model must be one of mini, gpt2,.*got gpt9"),
+        (["--model", "gpt9"], "--model must be one of mini, .*gpt2,.*got gpt9"),
         (["--num-heads", "3"], "--embed-dim 8 is not a multiple of --num-heads 3"),
         (["--steps", "0"], "--steps must be at least 1, got 0"),
         (["--lr", "nan"], "--lr must be above 0, got nan"),

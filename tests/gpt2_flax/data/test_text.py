@@ -6,7 +6,7 @@ import pytest
 from gpt2_flax.data import (
     PYTHON_DOCS,
     load_split,
-    read_text,
+    python_docs,
     train_batch,
     unigram_entropy,
     validation_batches,
@@ -16,10 +16,12 @@ from gpt2_flax.tokenizers import load_tokenizer
 
 
 def test_default_text_is_pythons_documentation_each_paragraph_once():
-    text = read_text(PYTHON_DOCS)
+    text = python_docs()
     assert 'The "with" statement' in text
     paragraphs = text.split("\n\n")
     assert len(paragraphs) == len(set(paragraphs)) > 1000
+    both = np.concatenate(load_split(PYTHON_DOCS, 16))
+    assert load_tokenizer().decode(both.tolist()) == text
 
 
 def test_split_is_the_whole_text_with_the_end_for_validation(tmp_path):

@@ -1,0 +1,1 @@
+"""Files to pieces of documents: text, records, and tokens that others made."""
