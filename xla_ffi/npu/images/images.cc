@@ -5,6 +5,7 @@
 
 #include "xla_ffi/base/counters.h"
 #include "xla_ffi/npu/images/pack.h"
+#include "xla_ffi/npu/images/past_caches.h"
 #include "xla_ffi/npu/images/sync.h"
 #include "xla_ffi/trace/parts.h"
 
@@ -15,7 +16,7 @@ constexpr int64_t kStripRows = 64;       // rows of an image that one item of wo
 constexpr int64_t kPieceColumns = 1024;  // of rows that are put into tiles: 32 KB
 // Results of that size are stored past the caches: most are gradients, which nobody
 // reads soon, and the others would not stay in a core's cache.
-constexpr int64_t kPastCachesBytes = 4 << 20;
+constexpr int64_t kPastCachesBytes = 2 << 20;
 // Elements below which another thread costs more than it brings.
 constexpr int64_t kMinParallelSize = 1 << 16;
 
@@ -24,6 +25,16 @@ void CountUnpacked(int64_t num_elements, DType dtype) {
   Count(
       dtype == DType::kF32 ? TheCounters().copied_bytes : TheCounters().converted_bytes,
       num_elements * (sizeof(float) + NumBytes(dtype)));
+}
+
+// Rows of a result's image that one item of work unpacks. Where its columns lie across
+// memory, and begin anywhere in a line of the cache, the lines at both ends of what an
+// item stores take longer than the others, and longer items have fewer of them.
+int64_t RowsToUnpack(const Offsets& columns, bool past_caches, DType dtype) {
+  if (!past_caches || columns.size() < 2) return kStripRows;
+  const int64_t distance = (columns[1] - columns[0]) * NumBytes(dtype);
+  return distance % static_cast<int64_t>(kCacheLine) == 0 ? kStripRows
+                                                          : kMaxUnpackedRows;
 }
 
 const void* At(const void* data, DType dtype, int64_t element) {
@@ -176,13 +187,14 @@ void UnpackResult(const float* image, const ResultWindow& window,
   const bool past_caches = contraction.batch.size() * contraction.m.size() *
                                contraction.n.size() * NumBytes(out.dtype) >=
                            kPastCachesBytes;
-  const int64_t num_strips = (num_rows + kStripRows - 1) / kStripRows;
+  const int64_t strip_rows = RowsToUnpack(columns, past_caches, out.dtype);
+  const int64_t num_strips = (num_rows + strip_rows - 1) / strip_rows;
   const ProductInfo* const product = CurrentProduct();
   ForEach(window.num_batches * num_strips, window.num_batches * num_rows * num_columns,
           parallel, [&](int64_t item) {
             const int64_t batch = item / num_strips;
-            const int64_t first = item % num_strips * kStripRows;
-            const int64_t item_rows = std::min(kStripRows, num_rows - first);
+            const int64_t first = item % num_strips * strip_rows;
+            const int64_t item_rows = std::min(strip_rows, num_rows - first);
             const ProductScope scope(product);
             const PartTimer timer(
                 Part::kUnpack,

@@ -127,14 +127,15 @@ void UnpackImage(const float* image, int64_t stride, const Places& places, DType
   };
   const Order order(places);
   if (order.goes_down) {
-    ForEachTile(order.stretches, kUnpackedRows, places.num_columns,
+    ForEachTile(order.stretches, kMaxUnpackedRows, places.num_columns,
                 [&](int64_t row, int64_t offset, int64_t num_rows, int64_t column,
                     int64_t num_columns) {
-                  float tile[kTile][kUnpackedRows];  // (columns, rows)
+                  float tile[kTile * kMaxUnpackedRows];  // (columns, rows)
                   Transpose(image + row * stride + column, stride, num_rows,
-                            num_columns, tile[0], kUnpackedRows);
+                            num_columns, tile, num_rows);
                   for (int64_t c = 0; c < num_columns; ++c) {
-                    store(tile[c], num_rows, offset + places.columns[column + c]);
+                    store(tile + c * num_rows, num_rows,
+                          offset + places.columns[column + c]);
                   }
                 });
   } else {

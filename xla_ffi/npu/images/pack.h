@@ -23,6 +23,9 @@ struct Places {
 void PackImage(const void* data, DType dtype, const Places& places,
                const Bf16Choice& choice, uint16_t* image, int64_t stride);
 
+// Rows of an image that are put together where columns lie across memory.
+constexpr int64_t kMaxUnpackedRows = 128;
+
 // Element (i, j) = image[i * stride + j], rounded to nearest even if the array is bf16.
 // The elements are stored past the caches on demand.
 void UnpackImage(const float* image, int64_t stride, const Places& places, DType dtype,
