@@ -6,6 +6,7 @@ from typing import Any
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
+from gpt2_flax.flags.training import ADAMW, OTHER_RATES
 
 # What --resume may change, and what follows from it.
 CHANGEABLE: dict[str, str] = {
@@ -16,19 +17,34 @@ CHANGEABLE: dict[str, str] = {
 
 
 def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfig:
-    """The run's own configuration; `given` may repeat it, and change CHANGEABLE."""
-    saved = asdict(saved_config(saved))
-    changes = ", ".join(
-        f"{flag_name(name)} was {saved[name]}, now {value}"
-        for name, value in given.items()
-        if saved[name] != value and name not in CHANGEABLE
-    )
-    if changes:
+    """The run's own configuration; `given` may repeat it, and change CHANGEABLE.
+
+    Raises:
+      InputError: another flag differs, or the new schedule or optimizer does not fit.
+    """
+    old = saved_config(saved)
+    changed = {
+        k: (getattr(old, k), v) for k, v in given.items() if getattr(old, k) != v
+    }
+    if refused := ", ".join(
+        f"{flag_name(name)} was {before}, now {now}"
+        for name, (before, now) in changed.items()
+        if not may_change(name, before, now)
+    ):
         raise InputError(
-            f"--resume continues a run as it was begun, but {changes}. Drop the flag, "
+            f"--resume continues a run as it was begun, but {refused}. Drop the flag, "
             "or start over with another --out or --overwrite."
         )
-    return TrainConfig(**{**saved, **given})
+    config = TrainConfig(**{**asdict(old), **given})
+    if any(CHANGEABLE[name] == OTHER_RATES for name in changed):
+        config.check_schedule()
+    return config
+
+
+def may_change(name: str, before: Any, now: Any) -> bool:
+    if name == "optimizer":  # others have another state
+        return {before, now} <= set(ADAMW)
+    return name in CHANGEABLE
 
 
 def saved_config(saved: dict[str, Any]) -> TrainConfig:

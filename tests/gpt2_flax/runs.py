@@ -4,7 +4,8 @@ import jax
 
 from gpt2_flax import run
 from gpt2_flax.model import GPT2Config, init_params
-from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.optimizer import make_optimizer
+from gpt2_flax.training.schedule import make_schedule
 
 
 def saved_state(out):

@@ -12,7 +12,8 @@ import pytest
 
 import jax_npu
 from gpt2_flax.model import logits_function
-from gpt2_flax.training.optimizer import BETAS, make_optimizer, make_schedule
+from gpt2_flax.training.optimizer import BETAS, make_optimizer
+from gpt2_flax.training.schedule import make_schedule
 from gpt2_flax.training.step import State, make_train_step, token_loss
 from gpt2_flax.weights import (
     load_params,

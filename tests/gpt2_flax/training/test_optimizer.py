@@ -1,18 +1,20 @@
-"""The optimizer: decay, the schedule, clipping, and optax's AdamW beside ours."""
-
-import math
+"""The optimizer: decay, clipping, and optax's AdamW beside ours."""
 
 import jax
 import numpy as np
+import optax
 import pytest
 
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.training import OF_OPTAX
 from gpt2_flax.model import init_params, logits_function
 from gpt2_flax.training.optimizer import (
     decayed,
     make_optaxs_optimizer,
     make_optimizer,
-    make_schedule,
+    optimizer_of,
 )
+from gpt2_flax.training.schedule import make_schedule
 from gpt2_flax.training.step import initial_state, make_train_step
 
 # Two f32 optimizers round differently, and in fifty steps what they do grows.
@@ -41,21 +43,6 @@ def test_without_a_gradient_matrices_shrink_and_vectors_stay(config):
         np.testing.assert_allclose(update, -0.01 * 0.5 * is_matrix, rtol=1e-6)
 
 
-def test_schedule_warms_up_linearly_then_follows_a_cosine():
-    schedule = make_schedule(1.0, warmup_steps=4, steps=14)
-    assert [float(schedule(i)) for i in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    for i in range(4, 15):
-        cosine = 0.5 * (1 + math.cos(math.pi * (i - 4) / 10))
-        assert float(schedule(i)) == pytest.approx(0.1 + 0.9 * cosine, abs=1e-6)
-
-
-@pytest.mark.parametrize("warmup_steps", [0, 1, 50])
-def test_any_warm_up_gives_finite_positive_rates(warmup_steps):
-    schedule = make_schedule(1e-3, warmup_steps, steps=20)
-    rates = [float(schedule(i)) for i in range(20)]
-    assert all(0 < rate <= 1e-3 * (1 + 1e-6) for rate in rates)
-
-
 def test_long_gradients_are_shortened():
     optimizer = make_optimizer(make_schedule(0.1, 0, 10), 0.0, 1.0)
     params = {"kernel": np.zeros(2, np.float32)}
@@ -82,3 +69,60 @@ def test_fifty_losses_of_both_optimizers_are_alike(config, tokens):
     fused, optaxs = losses.values()
     assert min(optaxs) < 0.99 * optaxs[0]
     np.testing.assert_allclose(fused, optaxs, rtol=LOSS_ERROR)
+
+
+# The largest rate that each needs to get anywhere in a few steps of a small problem.
+RATES = {"adadelta": 50.0, "adafactor": 0.3, "lars": 30.0, "novograd": 0.3}
+
+
+@pytest.mark.parametrize("name", OF_OPTAX)
+def test_every_optimizer_of_optax_fits_a_plane(name):
+    rng = np.random.default_rng(0)
+    params = {"kernel": rng.normal(size=(4, 3)), "bias": rng.normal(size=3)}
+    params = {key: value.astype(np.float32) for key, value in params.items()}
+    x, y = rng.normal(size=(64, 4)), rng.normal(size=(64, 3))
+
+    def loss(params):
+        return ((x @ params["kernel"] + params["bias"] - y) ** 2).mean()
+
+    config = TrainConfig(
+        optimizer=name, steps=40, lr=RATES.get(name, 0.1), weight_decay=0.01
+    )
+    optimizer = optimizer_of(config)
+
+    @jax.jit
+    def train(params):
+        def step(_, carry):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(params), state, params)
+            return optax.apply_updates(params, updates), state
+
+        return jax.lax.fori_loop(0, 40, step, (params, optimizer.init(params)))[0]
+
+    best = np.linalg.lstsq(np.c_[x, np.ones(64)], y, rcond=None)[1].sum() / (64 * 3)
+    start, end = loss(params) - best, loss(train(params)) - best
+    assert end < 0.5 * start
+
+
+def test_a_decay_that_an_optimizer_lacks_is_in_its_gradient():
+    """As in PyTorch: sgd without a gradient shrinks a matrix by lr x decay."""
+    params = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    config = TrainConfig(
+        optimizer="sgd", lr=0.5, schedule="constant", warmup_steps=0, weight_decay=0.1
+    )
+    optimizer = optimizer_of(config)
+    zeros = jax.tree.map(np.zeros_like, params)
+    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
+    np.testing.assert_array_equal(updates["bias"], 0)
+
+
+def test_the_betas_are_those_of_the_flags():
+    params = {"kernel": np.zeros(2, np.float32)}
+    for name in ("fused", "optax", "adamw"):
+        optimizer = optimizer_of(TrainConfig(optimizer=name, beta1=0.5, beta2=0.75))
+        grads = {"kernel": np.array([0.25, 0.5], np.float32)}
+        _, state = optimizer.update(grads, optimizer.init(params), params)
+        moments = optax.tree.get(state, "mu"), optax.tree.get(state, "nu")
+        np.testing.assert_allclose(moments[0]["kernel"], [0.125, 0.25])
+        np.testing.assert_allclose(moments[1]["kernel"], [0.015625, 0.0625])
