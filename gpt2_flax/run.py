@@ -1,25 +1,31 @@
 """The run folder: `config.json`, `metrics.jsonl`, `loss.png`, `checkpoints/`.
 
-`config.json` marks a folder as a run; nothing but these four is ever touched in it.
+`config.json` marks a folder as a run; nothing but these four is ever touched in it, and
+the folders of --track.
 """
 
 import json
 import shlex
 import shutil
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
 from jax_npu.files import partial_files, write_atomically
 
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
-CONTENTS = ("metrics.jsonl", "loss.png", "checkpoints", "config.json")
+CONTENTS = (
+    *("metrics.jsonl", "loss.png", "checkpoints", "tensorboard", "wandb"),
+    "config.json",
+)
 CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other item
 CHECKPOINTS_KEPT = 2  # if the newest is damaged, a run goes on from the one before
 
@@ -55,12 +61,16 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
     write_record(out, {"program": PROGRAM, **record})
 
 
-def record_change(out: Path, step: int, name: str, old: str, new: str) -> None:
-    """Records in `config.json` that a flag has another value after `step`."""
+def record_changes(out: Path, step: int, changes: dict[str, tuple[Any, Any]]) -> None:
+    """Records in `config.json`, all at once, which flags are others after `step`.
+
+    `changes` has the old and the new value of each.
+    """
     record = read_run(out)
-    change = {"after_step": step, "from": old, "to": new}
-    record.setdefault(f"{name}_changes", []).append(change)
-    record["train"][name] = new
+    for name, (old, new) in changes.items():
+        change = {"after_step": step, "from": old, "to": new}
+        record.setdefault(f"{name}_changes", []).append(change)
+        record["train"][name] = new
     write_record(out, record)
 
 
@@ -88,14 +98,20 @@ def resume_command(out: Path) -> str:
     return f"gpt2-flax train --out {shlex.quote(str(out))} --resume"
 
 
-def how_to_go_on(out: Path) -> str:
-    """What is kept after an error of the NPU, and the commands that continue."""
+def what_is_kept(out: Path) -> str:
+    """What is kept after an error, and the command that continues."""
     if saved := latest_step(out):
-        kept = f"The checkpoint of step {saved} is kept; to go on"
+        kept = f"the checkpoint of step {saved} is kept; to go on"
     else:
-        kept = "No step is saved yet; to start again at the first"
-    command = resume_command(out)
-    return f"{kept}: {command}, or without the NPU: {command} --backend host"
+        kept = "no step is saved yet; to start again at the first"
+    return f"{kept}: {resume_command(out)}"
+
+
+def how_to_go_on(out: Path) -> str:
+    """The same after an error of the NPU, as a sentence."""
+    kept = what_is_kept(out)
+    without = f"{resume_command(out)} --backend host"
+    return f"{kept[0].upper()}{kept[1:]}, or without the NPU: {without}"
 
 
 def delete_run(out: Path) -> None:
@@ -124,15 +140,30 @@ def read_metrics(out: Path) -> list[dict[str, float]]:
 
 
 def forget_metrics_after(out: Path, step: int) -> None:
-    """Drops the rows after `step`, whose steps a resumed run takes again."""
-    rows = [row for row in read_metrics(out) if row["step"] <= step]
+    """Drops the rows after `step`, whose steps a resumed run takes again.
+
+    Before the first step, that is the validation before training, too.
+    """
+    rows = [row for row in read_metrics(out) if row["step"] <= step and step]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     write_atomically(out / "metrics.jsonl", lambda path: path.write_text(text))
 
 
-def open_checkpoints(out: Path) -> ocp.CheckpointManager:
+class Kept(PreservationPolicy):  # type: ignore[misc]
+    """Which checkpoints stay: the newest ones, and that of the best validation."""
+
+    best_step: int | None = None
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: Any
+    ) -> list[bool]:
+        newest = [one.step for one in checkpoints][-CHECKPOINTS_KEPT:]
+        return [one.step in (*newest, self.best_step) for one in checkpoints]
+
+
+def open_checkpoints(out: Path, kept: Kept | None = None) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=CHECKPOINTS_KEPT, enable_async_checkpointing=False
+        preservation_policy=kept or Kept(), enable_async_checkpointing=False
     )
     return ocp.CheckpointManager((out / "checkpoints").absolute(), options=options)
 

@@ -9,6 +9,8 @@ flags of the configuration are the fields of TrainConfig, in flags/.
 
 import argparse
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -22,40 +24,58 @@ from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_ba
 from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
+from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.generation.generate import generate
 from gpt2_flax.loading import GPT2
-from gpt2_flax.model import GPT2Config, logits_function
+from gpt2_flax.model import GPT2Config, logits_function, shape_params
 from gpt2_flax.tokenizers import load_tokenizer
+from gpt2_flax.training.best import Validations
+from gpt2_flax.training.disk import DiskFullError
 from gpt2_flax.training.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.loop import DivergedError, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.plot import plot_loss
-from gpt2_flax.training.progress import Row
+from gpt2_flax.training.progress import Row, describe_validation
+from gpt2_flax.training.schedule import schedule_of
 from gpt2_flax.training.start import Existing, Training, start
-from gpt2_flax.training.step import State, make_train_step, make_validate
+from gpt2_flax.training.step import (
+    State,
+    initial_state,
+    make_train_step,
+    make_validate,
+)
+from gpt2_flax.training.trackers import require_trackers
 from jax_npu.energy import Meter
+from jax_npu.explanation import Explanation
 
 SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
 SAMPLE_TOKENS = 80
+ON_CORES = ("host", "xla")  # backends that have the cores' peak
 
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
     given = from_json(vars(make_parser().parse_args(argv)))
     out, existing = given.pop("out"), given.pop("existing")
+    file, is_dry = given.pop("config"), given.pop("dry_run")
+    given = (read_config_file(file) if file else {}) | given
     if existing != "resume" or "backend" in given:
         given["backend"] = resolve_backend(given.get("backend"))
     if existing == "resume":
         config = config_to_resume(run.read_run(out)["train"], given)
     else:
         config = TrainConfig(**given)
+        config.check_schedule()
+    require_trackers(config.track)
     backend = resolve_backend(config.backend)
     require_results("training", backend)
     with jax_npu.backend(backend):
         try:
+            if is_dry:
+                return show_plan(make_training(config, out, existing))
             return train(config, out, existing)
         finally:
             if mistakes := describe_npu_mistakes():
@@ -70,6 +90,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("run"), help="run folder (default: run)"
     )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE.toml", help="file of flags; those here win"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the run's flags as such a file, its sizes and "
+        "rates, and train nothing",
+    )
     parser.set_defaults(existing="refuse")
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
@@ -79,8 +108,8 @@ def make_parser() -> argparse.ArgumentParser:
         const="resume",
         default=argparse.SUPPRESS,
         help="go on with the run in --out, bit for bit, from its last checkpoint or "
-        "else from the start; another --backend or --optimizer goes on with other "
-        "roundings",
+        "else from the start; more --steps or another rate, backend and so on change "
+        "it from there, which its record says",
     )
     existing.add_argument(
         "--overwrite",
@@ -97,7 +126,10 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
     """Trains in the run folder `out`; returns the exit code."""
     training = make_training(config, out, existing)
     first, state = start(training, existing)
-    print_sizes(training, state)
+    print_sizes(training)
+    products = products_of_step(training)
+    if config.backend in ON_CORES:
+        training = replace(training, flops=products.flops)
     entropy = unigram_entropy(np.concatenate(training.split))
     try:
         with Meter() as meter:
@@ -112,13 +144,49 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
     except NpuError as e:
         print(f"gpt2-flax: {e} {run.how_to_go_on(out)}", file=sys.stderr)
         return 1
+    except DiskFullError as e:
+        print(f"gpt2-flax: {e}; {run.what_is_kept(out)}", file=sys.stderr)
+        return 1
     finally:
         rows = run.read_metrics(out)
-        plot_loss(out / "loss.png", rows, entropy)
-    if step < config.steps:
+        with suppress(OSError):  # a picture, on a disk that may be full
+            plot_loss(out / "loss.png", rows, entropy)
+    validations = Validations(rows)
+    if validations.is_enough(config.patience):
+        print(
+            f"Ended after step {step}: no validation after step {validations.best_step}"
+            f" was better, {config.patience} in a row (--patience)."
+        )
+    elif step < config.steps:
         print(f"Stopped; step {step} is saved. To go on: {run.resume_command(out)}")
         return 130
-    print_result(training, state, rows, entropy, energy)
+    print_result(training, state, rows, entropy, energy, products)
+    return 0
+
+
+def products_of_step(training: Training) -> Explanation:
+    """The products of a step and where they run; compiles nothing."""
+    config = training.config
+    shapes = jax.eval_shape(
+        lambda params: initial_state(params, training.optimizer),
+        shape_params(training.model),
+    )
+    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
+    return jax_npu.explain(training.train_step, shapes, tokens)
+
+
+def show_plan(training: Training) -> int:
+    """Prints what `--dry-run` promises; returns the exit code."""
+    config = training.config
+    print(as_toml(config))
+    print_sizes(training)
+    schedule = schedule_of(config)
+    steps = sorted({1, config.warmup, config.steps // 2, config.steps} - {0})
+    rates = ", ".join(f"{float(schedule(step - 1)):.3g} in {step}" for step in steps)
+    print(f"learning rate by step: {rates}")
+    rich.print(products_of_step(training))
+    sizes = config.batch_size, config.seq_len, config.steps
+    print(describe_forecast(training.model, *sizes))
     return 0
 
 
@@ -142,8 +210,8 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
     )
 
 
-def print_sizes(training: Training, state: State) -> None:
-    num_params = sum(p.size for p in jax.tree.leaves(state.params))
+def print_sizes(training: Training) -> None:
+    num_params = sum(p.size for p in jax.tree.leaves(shape_params(training.model)))
     split = training.split
     print(
         f"{num_params:,} parameters, {len(split.train):,} training tokens, "
@@ -158,18 +226,18 @@ def print_result(
     rows: list[Row],
     entropy: float,
     energy: TrainingEnergy,
+    products: Explanation,
 ) -> None:
     """Prints the last validation, a sample, the step's GEMMs, what a run would take on
     machines with an NPU, the energy that this one took, and the files."""
     config, out = training.config, training.out
-    val_loss = [row["val_loss"] for row in rows if "val_loss" in row][-1]
-    print(
-        f"validation loss {val_loss:.3f}, unigram entropy of the text {entropy:.3f}\n"
-    )
+    losses = {row["step"]: row["val_loss"] for row in rows if "val_loss" in row}
+    if 0 in losses:  # runs of older versions have none
+        print(f"before training: {describe_validation(losses[0])}")
+    last = describe_validation(list(losses.values())[-1])
+    print(f"after training:  {last}; unigram entropy of the text {entropy:.3f}\n")
     with npu_errors(f"training is done and saved in {out}, but its sample"):
         print_sample(training, state)
-    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
-    products = jax_npu.explain(training.train_step, state, tokens)
     rich.print(products)
     sizes = config.batch_size, config.seq_len, config.steps
     print(describe_forecast(training.model, *sizes))

@@ -13,6 +13,7 @@ from gpt2_flax.flags.evaluation import EvaluationFlags
 from gpt2_flax.flags.field import add_flag
 from gpt2_flax.flags.machine import MachineFlags
 from gpt2_flax.flags.model import ModelFlags
+from gpt2_flax.flags.tracking import TrackingFlags
 from gpt2_flax.flags.training import TrainingFlags
 
 GROUPS: dict[str, Any] = {  # title in --help: the flags
@@ -20,12 +21,15 @@ GROUPS: dict[str, Any] = {  # title in --help: the flags
     "data": DataFlags,
     "training": TrainingFlags,
     "evaluation": EvaluationFlags,
+    "progress": TrackingFlags,
     "machine": MachineFlags,
 }
 
 
 @dataclass(frozen=True)
-class TrainConfig(MachineFlags, EvaluationFlags, TrainingFlags, DataFlags, ModelFlags):
+class TrainConfig(
+    MachineFlags, TrackingFlags, EvaluationFlags, TrainingFlags, DataFlags, ModelFlags
+):
     """The configuration of a training run."""
 
     def __post_init__(self) -> None:

@@ -13,8 +13,13 @@ class EvaluationFlags:
         50,
         "steps between validations, each with a checkpoint; there is one every "
         f"{CHECKPOINT_MINUTES} minutes too",
+        on_change="it holds from now on",
     )
-    eval_batches: int = flag(20, "largest number of batches in a validation")
+    eval_batches: int = flag(
+        20,
+        "largest number of batches in a validation",
+        on_change="later validations read another part of the text than earlier ones",
+    )
 
     def check(self) -> None:
         for name in ["eval_every", "eval_batches"]:

@@ -47,6 +47,11 @@ class TrainingEnergy:
         before, after = zip(*self._stretches)
         return per_step(_total(before), _total(after), self._steps)
 
+    def joules_per_step(self) -> float | None:
+        """By the first sensor that measured it; None if none did."""
+        measured = [one for one in self.per_step() if isinstance(one, StepEnergy)]
+        return measured[0].joules if measured else None
+
     def _read(self) -> Readings:
         self._meter.sample()
         return self._meter.readings()

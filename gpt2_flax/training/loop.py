@@ -6,7 +6,7 @@ a value that is not finite ends training before it is written.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -17,10 +17,13 @@ from gpt2_flax import run
 from gpt2_flax.data import train_batch
 from gpt2_flax.errors import npu_errors
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
+from gpt2_flax.training.best import Validations
+from gpt2_flax.training.disk import disk_errors, require_space
 from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.start import Training
 from gpt2_flax.training.step import State, saved_items
+from gpt2_flax.training.trackers import open_trackers
 
 
 class DivergedError(Exception):
@@ -37,15 +40,35 @@ def take_steps(
 
     Raises:
       DivergedError, NpuError: only steps before the failed one may be saved.
+      DiskFullError: the checkpoint before it is kept.
     """
     config = training.config
+    kept = run.Kept()
+    validations = Validations(run.read_metrics(training.out))
     with (
-        run.open_checkpoints(training.out) as checkpoints,
+        run.open_checkpoints(training.out, kept) as checkpoints,
+        open_trackers(config, training.out) as track,
         ask_on_interrupt() as interrupted,
-        show_progress(step, config.steps, config.batch_size * config.seq_len) as show,
+        show_progress(step, config, training.flops, energy.joules_per_step) as show,
     ):
-        journal = Journal(training.out, checkpoints, show)
-        while step < config.steps and not interrupted.is_set():
+        journal = Journal(training.out, checkpoints, [show, track, validations.add])
+
+        def validate(step: int) -> None:
+            with npu_errors(f"the validation of step {step}"):
+                val_loss = training.validate(state.params)
+            journal.record({"step": step, "val_loss": val_loss})
+            if config.keep_best:
+                kept.best_step = validations.best_step
+
+        if config.keep_best:
+            kept.best_step = validations.best_step
+        if step == 0:
+            validate(step)
+        while (
+            step < config.steps
+            and not interrupted.is_set()
+            and not validations.is_enough(config.patience)
+        ):
             state, row = take_step(training, step, state)
             step += 1
             energy.count_step()
@@ -55,9 +78,7 @@ def take_steps(
             if is_saved:
                 energy.pause()
             if is_validated:
-                with npu_errors(f"the validation of step {step}"):
-                    val_loss = training.validate(state.params)
-                journal.record({"step": step, "val_loss": val_loss})
+                validate(step)
             if is_saved:
                 journal.save(step, state)
         energy.pause()
@@ -87,24 +108,29 @@ class Journal:
         self,
         out: Path,
         checkpoints: ocp.CheckpointManager,
-        show: Callable[[Row], None],
+        listeners: Sequence[Callable[[Row], None]],
     ) -> None:
         self._out = out
         self._checkpoints = checkpoints
-        self._show = show
+        self._listeners = listeners
         self._saved_at = time.monotonic()
 
     def record(self, row: Row) -> None:
-        """Appends a row to the metrics and shows it."""
+        """Appends a row to the metrics, and gives it to the listeners."""
         self._check_finite(row)
-        run.append_metrics(self._out, row)
-        self._show(row)
+        with disk_errors(self._out):
+            run.append_metrics(self._out, row)
+        for listener in self._listeners:
+            listener(row)
 
     def save(self, step: int, state: State) -> None:
         """Saves a checkpoint."""
         largest = np.max([np.abs(p).max() for p in jax.tree.leaves(state.params)])
         self._check_finite({"step": step, "the largest parameter": float(largest)})
-        run.save_checkpoint(self._checkpoints, step, saved_items(state))
+        items = saved_items(state)
+        require_space(self._out, items)
+        with disk_errors(self._out):
+            run.save_checkpoint(self._checkpoints, step, items)
         self._saved_at = time.monotonic()
 
     def is_checkpoint_due(self) -> bool:

@@ -1,5 +1,6 @@
 """The progress that a training run prints, and the signals that ask it to end."""
 
+import math
 import os
 import signal
 import sys
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gpt2_flax.flags.config import TrainConfig
+from jax_npu.bench.peak import host_peak_flops
 
 LINES_EVERY = 10  # steps, where stdout is not a terminal
 SMOOTHING = 0.9  # weight of the past in the smoothed time per step
@@ -29,12 +33,19 @@ class TrainingConsole(Console):
 
 @contextmanager
 def show_progress(
-    first: int, steps: int, tokens_per_step: int
+    first: int,
+    config: TrainConfig,
+    flops: int = 0,
+    joules_per_step: Callable[[], float | None] = lambda: None,
 ) -> Iterator[Callable[[Row], None]]:
     """Yields a function that shows a metrics row: in a bar on a terminal, else a line.
 
-    Lines come every LINES_EVERY steps.
+    Lines come every LINES_EVERY steps. `flops` is what the products of a step take, of
+    which the share of the cores' bf16 peak is shown; 0 leaves that out. Validations
+    show the joules of a step until then, if they are measured.
     """
+    steps, tokens_per_step = config.steps, config.batch_size * config.seq_len
+    peak = host_peak_flops() if flops else None
     console = TrainingConsole()
     progress = Progress(
         TextColumn("step {task.completed}/{task.total}"),
@@ -50,12 +61,17 @@ def show_progress(
     def show(row: Row) -> None:
         step = int(row["step"])
         if "val_loss" in row:
-            console.print(f"step {step}  validation loss {row['val_loss']:.3f}")
+            line = f"step {step}  {describe_validation(row['val_loss'])}"
+            if joules := joules_per_step():
+                line += f", {joules:.3g} J per step"
+            console.print(line, highlight=False)
             clock.pause()
             return
         seconds = clock.tick()
         speed = tokens_per_step / seconds if seconds else 0.0
         status = f"loss {row['loss']:.3f}  {speed:,.0f} tokens/s"
+        if peak and seconds:
+            status += f"  {flops / seconds / peak:.1%} of the cores' peak"
         progress.update(task, completed=step, status=status)
         if not console.is_terminal and (step % LINES_EVERY == 0 or step == steps):
             console.print(
@@ -65,6 +81,15 @@ def show_progress(
 
     with progress:
         yield show
+
+
+def describe_validation(loss: float) -> str:
+    """The loss in nats per token, and the perplexity, its exponential."""
+    return f"validation loss {loss:.3f}, perplexity {perplexity(loss):,.1f}"
+
+
+def perplexity(loss: float) -> float:
+    return math.exp(loss) if loss < 700 else math.inf  # e^710 is beyond float64
 
 
 class StepClock:

@@ -45,6 +45,7 @@ class Training:
     optimizer: optax.GradientTransformation
     train_step: TrainStep
     validate: Validate
+    flops: int = 0  # of the products of a step; 0: not known
 
 
 def start(training: Training, existing: Existing) -> tuple[int, State]:
@@ -78,6 +79,11 @@ def resume(training: Training) -> tuple[int, State]:
             "another --out or --overwrite."
         )
     step = run.latest_step(training.out)
+    if step > training.config.steps:
+        raise InputError(
+            f"{training.out} has taken {step} steps, so --steps must be at least "
+            f"{step}, got {training.config.steps}."
+        )
     state = restored_state(training) if step else first_state_again(training, record)
     run.forget_metrics_after(training.out, step)
     record_changes(training, step, saved_config(record["train"]))
@@ -106,14 +112,18 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
 
 def record_changes(training: Training, step: int, old: TrainConfig) -> None:
     """Notes in the run's record, and on stdout, what is not as in `old` now."""
+    changes = {}
     for name, effect in CHANGEABLE.items():
         before, now = getattr(old, name), getattr(training.config, name)
-        if now is not None and now != before:
-            run.record_change(training.out, step, name, before, now)
+        # A backend that was not chosen is none that changed.
+        if now != before and not (name == "backend" and now is None):
+            changes[name] = before, now
             print(
                 f"After step {step}, {flag_name(name)} is {now}, no longer {before}: "
                 f"{effect}."
             )
+    if changes:
+        run.record_changes(training.out, step, changes)
 
 
 def first_params(training: Training) -> tuple[Params, str | None]:

@@ -47,7 +47,7 @@ def tokens(config):
 def tiny_flags():
     """Flags of a training run of a second or two, with GPT-2's whole vocabulary."""
     sizes = "--num-layers 1 --num-heads 2 --embed-dim 8 --batch-size 2 --seq-len 16"
-    return [*sizes.split(), "--warmup-steps=4", "--eval-batches=2"]
+    return [*sizes.split(), "--eval-batches=2"]
 
 
 @pytest.fixture(scope="session")

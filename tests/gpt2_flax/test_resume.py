@@ -142,8 +142,8 @@ def test_a_damaged_config_is_called_so(finished_run, out, capsys, text):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--lr", "0.5"], "--lr was 0.003, now 0.5"),
-        (["--steps", "9"], "--steps was 2, now 9"),
+        (["--weight-decay", "0.5"], "--weight-decay was 0.1, now 0.5"),
+        (["--optimizer", "lion"], "--optimizer was fused, now lion"),
         (
             ["--seed", "1", "--embed-dim", "16"],
             "--seed was 0, now 1, --embed-dim was 8",

@@ -36,7 +36,7 @@ def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
     assert record["model"]["embed_dim"] == 8
     rows = run.read_metrics(out)
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
-    assert [row["step"] for row in rows if "val_loss" in row] == [4, 6]
+    assert [row["step"] for row in rows if "val_loss" in row] == [0, 4, 6]
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     for part in (
@@ -145,7 +145,7 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(
         return lambda count: jnp.where(count < 4, 1e-3, jnp.inf)
 
     with monkeypatch.context() as broken:
-        broken.setattr(optimizer, "make_schedule", explodes_in_step_5)
+        broken.setattr(optimizer, "schedule_of", explodes_in_step_5)
         assert train_run("--steps", 8, "--eval-every", 3) == 1
     line = one_line(capsys)
     assert "loss became nan in step 6" in line
@@ -163,7 +163,7 @@ def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
     def explodes_in_step_4(*args):
         return lambda count: jnp.where(count < 3, 1e-3, jnp.inf)
 
-    monkeypatch.setattr(optimizer, "make_schedule", explodes_in_step_4)
+    monkeypatch.setattr(optimizer, "schedule_of", explodes_in_step_4)
     assert train_run("--steps", 8, "--eval-every", 2) == 1
     assert "val_loss became nan in step 4" in one_line(capsys)
     assert run.latest_step(out) == 2

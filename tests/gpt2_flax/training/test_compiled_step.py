@@ -10,7 +10,8 @@ import pytest
 
 import jax_npu
 from gpt2_flax.model import init_params, logits_function
-from gpt2_flax.training.optimizer import make_optimizer, make_schedule
+from gpt2_flax.training.optimizer import make_optimizer
+from gpt2_flax.training.schedule import make_schedule
 from gpt2_flax.training.step import State, initial_state, make_train_step
 
 from ...emitters import AS_USERS_HAVE_THEM

@@ -117,11 +117,11 @@ def test_between_validations_time_makes_checkpoints(
     virtual_xrt, training, undisturbed, num_calls, out, monkeypatch
 ):
     monkeypatch.setattr(loop, "CHECKPOINT_MINUTES", 0)
-    virtual_xrt.set_faults(f"gone@{num_calls['call'] // 2}")
-    with pytest.raises(NpuError, match=r"step 5 failed"):
+    virtual_xrt.set_faults(f"gone@{num_calls['call'] * 11 // 20}")
+    with pytest.raises(NpuError, match=r"step [4-6] failed") as error:
         training(out)
     virtual_xrt.set_faults("")
-    assert run.latest_step(out) == 4
+    assert f"step {run.latest_step(out) + 1} failed" in str(error.value)
     assert_same(training(out, resume=True), undisturbed)
 
 
