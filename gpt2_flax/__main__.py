@@ -12,13 +12,17 @@ from gpt2_flax.allocator import restart_with_tuned_allocator
 COMMANDS = {  # name: (module, summary)
     "train": ("gpt2_flax.commands.train", "train GPT-2 on a text"),
     "sample": ("gpt2_flax.commands.sample", "continue a text with a trained run"),
+    "parity": (
+        "gpt2_flax.commands.parity",
+        "test whether a backend trains as another does",
+    ),
     "bench": (
         "gpt2_flax.bench.command",
         "time training steps on backends side by side",
     ),
     "export": ("gpt2_flax.commands.export", "write a run as a Hugging Face directory"),
 }
-LONG_COMMANDS = ("train", "bench")  # that gain from the tuned allocator
+LONG_COMMANDS = ("train", "parity", "bench")  # that gain from the tuned allocator
 # The extra [gpt2] of pyproject.toml, as modules.
 EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
 

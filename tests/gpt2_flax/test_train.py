@@ -228,7 +228,7 @@ def no_restart(monkeypatch):
     monkeypatch.setenv(allocator.VARIABLE, "glibc.malloc.hugetlb=1")
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "bench", "export"])
+@pytest.mark.parametrize("command", ["train", "sample", "parity", "bench", "export"])
 def test_console_script_explains_each_command(monkeypatch, capsys, no_restart, command):
     monkeypatch.setattr(sys, "argv", ["gpt2-flax", command, "--help"])
     with pytest.raises(SystemExit, match="0"):
