@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = {
     *("__main__.py", "backend.py", "loading.py"),
     *("commands/export.py", "commands/sample.py", "commands/train.py"),
-    *("generation/generator.py", "generation/rounded.py"),
+    *("generation/generator.py", "generation/rounded.py", "evaluation/losses.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
     *("training/optimizer.py", "training/step.py"),
     *("bench/energy.py", "training/energy.py"),

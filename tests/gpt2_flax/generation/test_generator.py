@@ -49,7 +49,7 @@ def test_greedy_tokens_are_those_of_the_whole_forward_pass(
     assert len(set(expected)) > 5
 
 
-def test_bf16_activations_and_an_untied_head_grow_the_same_tokens(config, rng, backend):
+def test_bf16_activations_and_an_untied_head_grow_the_same_tokens(config, rng):
     other = replace(config, tied_head=False, activations="bf16")
     params = jax.tree.map(lambda array: 6 * array, init_params(other, 1))
     prompt = rng.integers(0, NUM_TOKENS, 5).tolist()

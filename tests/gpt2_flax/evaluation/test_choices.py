@@ -1,0 +1,128 @@
+"""Multiple choice in HellaSwag's format: which ending is chosen, and damaged files."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jax_npu
+from gpt2_flax.errors import InputError
+from gpt2_flax.evaluation.choices import answer, parse_question, read_questions
+from gpt2_flax.loading import GPT2
+from gpt2_flax.model import GPT2Config, init_params, logits_function
+from gpt2_flax.tokenizers import load_tokenizer
+
+QUESTION = {"ctx": "A man", "endings": ["sits.", "stands up."], "label": 1}
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = GPT2Config(1, 2, 24, vocab_size=257, num_positions=32)
+    params = jax.tree.map(lambda array: 8 * array, init_params(config, 0))
+    return GPT2(config, params, load_tokenizer("bytes"))
+
+
+@pytest.fixture
+def questions(rng):
+    def text(longest):
+        return "".join(map(chr, rng.integers(97, 123, rng.integers(1, longest))))
+
+    return [
+        parse_question(
+            f"line {i}",
+            json.dumps(
+                {
+                    "ctx": text(40),
+                    "endings": [text(9) for _ in range(4)],
+                    "label": str(i % 4),
+                }
+            ).encode(),
+        )
+        for i in range(30)
+    ]
+
+
+def log_likelihood(model, context, ending):
+    """Token after token, of the ending's bytes after a space."""
+    logits = logits_function(model.config, jax.lax.dot_general)
+    tokens, total = list(context.encode()), 0.0
+    for byte in f" {ending}".encode():
+        tokens.append(byte)
+        del tokens[: -model.config.num_positions]
+    num_targets = len(ending) + 1
+    scores = jax.nn.log_softmax(logits(model.params, np.array(tokens)))  # (T, V)
+    for i in range(len(tokens) - num_targets, len(tokens)):
+        total += float(scores[i - 1, tokens[i]])
+    return total
+
+
+def test_the_likeliest_ending_is_chosen(model, questions):
+    with jax_npu.backend("xla"):
+        found = answer(model, questions)
+    by_sum, by_byte = [], []
+    for question in questions:
+        sums = [log_likelihood(model, question.context, e) for e in question.endings]
+        means = [s / (len(e) + 1) for s, e in zip(sums, question.endings)]
+        by_sum.append(np.argmax(sums) == question.label)
+        by_byte.append(np.argmax(means) == question.label)
+    assert found.num_questions == 30
+    assert found.by_sum == pytest.approx(np.mean(by_sum))
+    assert found.by_token == found.by_byte == pytest.approx(np.mean(by_byte))
+    assert found.by_sum != found.by_byte
+
+
+def test_a_token_may_be_several_bytes(questions):
+    config = GPT2Config(1, 2, 8, num_positions=64)
+    params = jax.tree.map(lambda array: 8 * array, init_params(config, 0))
+    found = answer(GPT2(config, params, load_tokenizer()), questions)
+    assert found.by_token != found.by_byte
+
+
+def test_questions_are_read_from_lines(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    more = {**QUESTION, "label": "0", "activity_label": "Standing", "ind": 3}
+    path.write_text(f"\ufeff{json.dumps(QUESTION)}\n\n{json.dumps(more)}\n")
+    first, second = read_questions(path)
+    assert (first.context, first.endings) == ("A man", ["sits.", "stands up."])
+    assert (first.label, second.label) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"", "is empty"),
+        (b"{", "line 1 is not JSON"),
+        (b"\xff\n", "line 1 is not JSON"),
+        (b"[" * 9999, "line 1 is not JSON"),
+        (b"[1]", "line 1 should be a JSON object"),
+        ({"ctx": 1}, "a text as ctx, got 1"),
+        ({"ctx": " "}, "a text as ctx, got ' '"),
+        ({"endings": "abcd"}, "a list of two texts or more as endings, got 'abcd'"),
+        ({"endings": ["a"]}, "a list of two texts or more as endings"),
+        ({"endings": ["a", 2]}, "a list of two texts or more as endings"),
+        ({"endings": ["a", ""]}, "a list of two texts or more as endings"),
+        ({"label": ""}, "as label, got ''; a test set without labels"),
+        ({"label": None}, "as label, got None"),
+        ({"label": True}, "as label, got True"),
+        ({"label": -1}, "as label, got -1"),
+        ({"label": 2}, "has 2 endings, so label must be below, got 2"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, line, message):
+    path = tmp_path / "questions.jsonl"
+    is_change = isinstance(line, dict)
+    path.write_bytes(json.dumps(QUESTION | line).encode() if is_change else line)
+    with pytest.raises(InputError) as error:
+        read_questions(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_absent_file_and_an_ending_that_is_too_long_are_errors(tmp_path, model):
+    with pytest.raises(InputError, match="--choices needs a file"):
+        read_questions(tmp_path)
+    long = QUESTION | {"endings": ["a", 31 * "b"]}
+    with pytest.raises(InputError, match=r"ending 1 has 32 tokens, .* sees 32"):
+        answer(model, [parse_question("line 7", json.dumps(long).encode())])
