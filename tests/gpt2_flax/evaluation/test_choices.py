@@ -1,6 +1,7 @@
 """Multiple choice in HellaSwag's format: which ending is chosen, and damaged files."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import jax_npu
 from gpt2_flax.errors import InputError
+from gpt2_flax.evaluation import choices
 from gpt2_flax.evaluation.choices import answer, parse_question, read_questions
 from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, init_params, logits_function
@@ -72,11 +74,18 @@ def test_the_likeliest_ending_is_chosen(model, questions):
     assert found.by_sum != found.by_byte
 
 
-def test_a_token_may_be_several_bytes(questions):
-    config = GPT2Config(1, 2, 8, num_positions=64)
-    params = jax.tree.map(lambda array: 8 * array, init_params(config, 0))
-    found = answer(GPT2(config, params, load_tokenizer()), questions)
-    assert found.by_token != found.by_byte
+def test_losses_are_compared_as_sums_by_token_and_by_byte(model, monkeypatch):
+    endings = ["a b c d e f", "extraordinary"]  # after a space: 6 tokens and 1
+    question = parse_question("", json.dumps(QUESTION | {"endings": endings}).encode())
+    losses = {(0, 0): 10.0, (0, 1): 9.0}
+    monkeypatch.setattr(
+        choices,
+        "window_losses",
+        lambda _, windows: [(k, losses[k]) for k, _ in windows],
+    )
+    config = replace(model.config, vocab_size=50257)
+    found = answer(GPT2(config, {}, load_tokenizer()), [question])
+    assert (found.by_sum, found.by_token, found.by_byte) == (1, 0, 1)
 
 
 def test_questions_are_read_from_lines(tmp_path):
