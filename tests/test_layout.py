@@ -12,13 +12,14 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = {
     *("__main__.py", "backend.py", "loading.py"),
     *("commands/export.py", "commands/sample.py", "commands/train.py"),
+    *("commands/parity.py", "training/parity.py", "training/progress.py"),
     *("generation/generator.py", "generation/rounded.py", "evaluation/losses.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
     *("training/optimizer.py", "training/step.py"),
-    *("bench/energy.py", "training/energy.py"),
+    *("bench/energy.py", "training/reporting/energy.py"),
     *("bench/chart.py", "bench/report.py", "bench/results.py"),
 }
-FOR_ALL = {"jax_npu.files"}  # knows nothing of the NPU
+FOR_ALL = {"jax_npu.files", "jax_npu.runtime.cache"}  # know nothing of the NPU
 TAKEN_BY_MLIR_AIE = {
     "compiler", "dialects", "extras", "helpers", "ir", "iron", "utils"
 }  # fmt: skip

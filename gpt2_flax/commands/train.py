@@ -33,12 +33,13 @@ from gpt2_flax.model import GPT2Config, logits_function, shape_params
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import DiskFullError
-from gpt2_flax.training.energy import TrainingEnergy, describe_energy
-from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.loop import DivergedError, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
-from gpt2_flax.training.plot import plot_loss
 from gpt2_flax.training.progress import Row, describe_validation
+from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
+from gpt2_flax.training.reporting.forecast import describe_forecast
+from gpt2_flax.training.reporting.plot import plot_loss
+from gpt2_flax.training.reporting.trackers import require_trackers
 from gpt2_flax.training.schedule import schedule_of
 from gpt2_flax.training.start import Existing, Training, start
 from gpt2_flax.training.step import (
@@ -47,7 +48,6 @@ from gpt2_flax.training.step import (
     make_train_step,
     make_validate,
 )
-from gpt2_flax.training.trackers import require_trackers
 from jax_npu.energy import Meter
 from jax_npu.explanation import Explanation
 

@@ -19,11 +19,11 @@ from gpt2_flax.errors import npu_errors
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import disk_errors, require_space
-from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
+from gpt2_flax.training.reporting.energy import TrainingEnergy
+from gpt2_flax.training.reporting.trackers import open_trackers
 from gpt2_flax.training.start import Training
 from gpt2_flax.training.step import State, saved_items
-from gpt2_flax.training.trackers import open_trackers
 
 
 class DivergedError(Exception):

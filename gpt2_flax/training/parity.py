@@ -34,8 +34,8 @@ LOSS_BOUND = 0.005
 # products a layer and more, each of two rounded operands, whose errors add up.
 GRADIENT_BOUND = 10 * BF16_ROUNDING
 ARRAY_BOUND = 25 * BF16_ROUNDING
-# Steps that are compared one by one. Training amplifies differences, so that later steps
-# say little by themselves; their mean, and the evaluation, depend less on that.
+# Steps that are compared one by one. Training amplifies differences, so later steps say
+# little by themselves; their mean, and the evaluation, depend less on that.
 COMPARED_STEPS = 20
 
 

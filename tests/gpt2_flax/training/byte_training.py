@@ -11,9 +11,9 @@ from gpt2_flax import run
 from gpt2_flax.data import Split, python_docs
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, logits_function
-from gpt2_flax.training.energy import TrainingEnergy
 from gpt2_flax.training.loop import take_steps
 from gpt2_flax.training.optimizer import make_optimizer
+from gpt2_flax.training.reporting.energy import TrainingEnergy
 from gpt2_flax.training.schedule import make_schedule
 from gpt2_flax.training.start import Training, start
 from gpt2_flax.training.step import make_train_step, make_validate

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gpt2_flax.training.energy import TrainingEnergy, describe_energy
+from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
 from jax_npu.energy import Meter, StepEnergy
 
-from ...jax_npu.energy import trees
+from ....jax_npu.energy import trees
 
 ZONE = "intel-rapl:0"
 

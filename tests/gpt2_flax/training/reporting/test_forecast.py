@@ -10,8 +10,8 @@ import pytest
 import jax_npu
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, init_params, logits_function
-from gpt2_flax.training.forecast import describe_forecast
 from gpt2_flax.training.optimizer import optimizer_of
+from gpt2_flax.training.reporting.forecast import describe_forecast
 from gpt2_flax.training.step import initial_state, make_train_step
 from xdna.training.models import Gpt2
 from xdna.training.step import training_step
