@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from jax_npu.placing import placement
     from jax_npu.products import dot_general, einsum, matmul
     from jax_npu.runtime.attached_npus import Device, devices
-    from jax_npu.runtime.call_trace import trace_calls
     from jax_npu.runtime.counters import Counters, counters
     from jax_npu.runtime.npu_events import NpuHealth, npu_events, npu_health
+    from jax_npu.runtime.pinned_memory import PinnedMemory, pinned_memory
+    from jax_npu.runtime.trace.call_trace import trace_calls
 
     __version__: str
 
@@ -33,6 +34,7 @@ __all__ = [
     "Counters",
     "Device",
     "NpuHealth",
+    "PinnedMemory",
     "__version__",
     "adamw",
     "apply_gradients",
@@ -49,6 +51,7 @@ __all__ = [
     "npu_events",
     "npu_health",
     "offload",
+    "pinned_memory",
     "placement",
     "resolve_backend",
     "round_early",
@@ -61,6 +64,7 @@ _HOMES = {
     "Counters": "runtime.counters",
     "Device": "runtime.attached_npus",
     "NpuHealth": "runtime.npu_events",
+    "PinnedMemory": "runtime.pinned_memory",
     "adamw": "optimizer.adamw",
     "apply_gradients": "optimizer.adamw",
     "backend": "backend_choice",
@@ -74,10 +78,11 @@ _HOMES = {
     "npu_events": "runtime.npu_events",
     "npu_health": "runtime.npu_events",
     "offload": "offloading",
+    "pinned_memory": "runtime.pinned_memory",
     "placement": "placing",
     "resolve_backend": "backend_choice",
     "round_early": "early_rounding",
-    "trace_calls": "runtime.call_trace",
+    "trace_calls": "runtime.trace.call_trace",
 }
 
 

@@ -223,6 +223,7 @@ def steps_of(
         end["peak_memory_bytes"],
         energy,
         mean_lateness(first, replies),
+        replies[-1].get("pinned_bytes", 0),
     )
 
 

@@ -45,6 +45,7 @@ class JaxTrainer:
             "loss": None if is_paced(self._backend) else float(loss),
             "counters": counted if has_counters else None,
             "lateness": lateness() if is_paced(self._backend) else None,
+            "pinned_bytes": jax_npu.pinned_memory().most,
         }
 
     def profile(self, path: str) -> None:

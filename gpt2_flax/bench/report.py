@@ -49,6 +49,7 @@ def as_table(bench: Bench) -> Table:
     row(f"{name}'s over it", against(lambda s: f"{bench.first_step_ratio(s):.2f}"))
     row("peak memory, MB", lambda s: f"{s.peak_memory_bytes / 1e6:,.0f}")
     row(f"{name}'s over it", against(lambda s: f"{bench.memory_ratio(s):.2f}"))
+    row("pinned for the NPU, MB", lambda s: _megabytes_or_none(s.pinned_bytes))
     if bench.energy_sources:
         table.add_section()
         row("joules: mean of steps", _steps_of_energy)
@@ -72,6 +73,10 @@ def as_table(bench: Bench) -> Table:
         label = f"{counter.removesuffix('_bytes')}, MB"
         row(label, partial(_megabytes, counter))
     return table
+
+
+def _megabytes_or_none(num_bytes: int) -> str | None:
+    return f"{num_bytes / 1e6:,.0f}" if num_bytes else None
 
 
 def describe_pace(paced: Steps) -> str:
@@ -187,6 +192,7 @@ def _steps_record(bench: Bench, steps: Steps) -> dict[str, Any]:
         "first_seconds": steps.first_seconds,
         "losses": steps.losses,
         "peak_memory_bytes": steps.peak_memory_bytes,
+        "pinned_bytes": steps.pinned_bytes,
         "share_of_peak": bench.share_of_peak(steps),
         "gemm_share_of_peak": bench.gemm_share_of_peak(steps),
         "part_seconds": steps.parts,

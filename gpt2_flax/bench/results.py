@@ -39,6 +39,7 @@ class Steps:
     energy: list[StepEnergy | NotMeasured] = field(default_factory=list)  # by sensor
     # By how much the paced NPU answered later than a chip, on average; None of others.
     late_microseconds: float | None = None
+    pinned_bytes: int = 0  # most at one time, of an NPU's buffers
 
     def energy_by(self, source: str) -> StepEnergy | None:
         """The energy of a step by the sensor of that name; None if not measured."""

@@ -7,10 +7,9 @@ from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
 from jax_npu.energy import Available, reasons
 from jax_npu.runtime.machine import Machine, User
+from jax_npu.runtime.pinned_memory import HEAP_BYTES
 
 FIRST_KERNEL = (6, 14)  # the first Linux that has the driver amdxdna
-# XRT maps the NPU's heap when it opens the device: an mmap of 64 MiB, locked.
-HEAP_BYTES = 64 << 20
 
 
 def check_chip(machine: Machine) -> Finding:

@@ -97,14 +97,17 @@ def _on_npu(
     axes: Axes, num_passes: int, backend: str, settings: Settings
 ) -> Attributes:
     # The array's program takes 25 ms to import and is needed here alone.
+    from jax_npu.lowering.pinning import require_pinnable
     from jax_npu.lowering.plans import product_plan, self_test_plan
     from jax_npu.runtime.designs import design_key
 
     device = settings.device
     batch, m, k, n = axes.sizes
+    # Several passes are one product with a longer k.
+    product = (batch, m, num_passes * k, n, *axes.orders)
+    require_pinnable(backend, device, *product)
     return npu_attributes(
-        # Several passes are one product with a longer k.
-        plan=product_plan(device, batch, m, num_passes * k, n, *axes.orders),
+        plan=product_plan(device, *product),
         self_test=self_test_plan(device),
         device=device,
         design_key=design_key(backend, device),

@@ -2,11 +2,10 @@
 
 import ctypes
 import json
-import os
 from typing import Any
 
+from jax_npu.runtime.driver_library import opened
 from jax_npu.runtime.target import DRIVERS
-from xdna.find_library import find_library
 
 
 def device_ns() -> int:
@@ -49,9 +48,4 @@ def stop_timeline() -> list[dict[str, Any]]:
 
 
 def _opened() -> ctypes.CDLL | None:
-    """The library, if the process has loaded it; it is not loaded for this."""
-    try:
-        path = find_library(DRIVERS["sim"], "jax_npu", "xdna")
-        return ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-    except OSError:
-        return None
+    return opened(DRIVERS["sim"])

@@ -1,5 +1,6 @@
-// The driver on XRT 2.25's C++ API: the only file that includes XRT. It is compiled
-// against the real XRT and against the virtual one of aie/sim.
+// The driver on XRT 2.25's C++ API. It, session.h and pinned_buffer.h are the only
+// files that include XRT. They are compiled against the real XRT and against the
+// virtual one of aie/sim.
 
 #include "xla_ffi/driver/driver.h"
 
@@ -7,13 +8,9 @@
 #include <xrt/experimental/xrt_xclbin.h>
 #include <xrt/xrt_bo.h>
 #include <xrt/xrt_device.h>
-#include <xrt/xrt_hw_context.h>
-#include <xrt/xrt_kernel.h>
 
 #include <chrono>
 #include <cstring>
-#include <functional>
-#include <list>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -22,18 +19,14 @@
 #include <utility>
 
 #include "xla_ffi/driver/errors.h"
-#include "xla_ffi/driver/idle_buffers.h"
-#include "xla_ffi/driver/loaded_streams.h"
+#include "xla_ffi/driver/pinned_buffer.h"
+#include "xla_ffi/driver/session.h"
 #include "xla_ffi/driver/time_limit.h"
 
 namespace jax_npu {
 namespace {
 
-// The kernel that mlir-aie puts into every xclbin: (opcode, instructions, number of
-// instruction words, data buffers ...).
-constexpr const char* kKernelName = "MLIR_AIE";
-constexpr unsigned kRunInstructions = 3;  // the opcode
-constexpr int kInstructionArgument = 1, kFirstDataArgument = 3;
+constexpr const char* kKernelName = "MLIR_AIE";  // in every xclbin of mlir-aie
 
 std::string Describe(ert_cmd_state state) {
   switch (state) {
@@ -56,139 +49,53 @@ xrt::device OpenDevice() {
   }
 }
 
-// Runs that were submitted together, and what must live until they end.
-struct Command {
-  std::list<xrt::run> runs;
-  std::vector<xrt::bo> streams, buffers;
-  xrt::runlist list;  // used if there are several runs
-};
-
-// A context and all that lives in it. After a failure the driver opens another session.
-class Session {
- public:
-  Session(const xrt::device& device, const xrt::uuid& design, const std::string& kernel)
-      : device_(device), context_(device, design), kernel_(context_, kernel) {}
-
-  // Expires when the context is closed.
-  std::weak_ptr<const bool> open() const { return open_; }
-
-  // The memory in which an argument's buffer must lie. A design usually has one for
-  // all of them, so that a buffer of one argument serves another.
-  int MemoryOf(int argument) const {
-    return kernel_.group_id(kFirstDataArgument + argument);
-  }
-
-  // A buffer that is idle, or a new one.
-  xrt::bo Take(int memory, size_t num_bytes) {
-    if (auto idle = idle_.Take(memory, num_bytes)) return *std::move(idle);
-    const auto make = [&] {
-      return xrt::bo(device_, RoundUpSize(num_bytes), xrt::bo::flags::host_only,
-                     memory);
-    };
-    try {
-      return make();
-    } catch (const std::exception&) {
-      idle_.Drop(0);  // idle buffers may hold the memory that is missing
-      return make();
-    }
-  }
-
-  void GiveBack(int memory, xrt::bo bo) { idle_.GiveBack(memory, std::move(bo)); }
-
-  std::shared_ptr<Command> Start(
-      const std::vector<Invocation>& runs,
-      const std::function<const xrt::bo&(NpuBuffer&, int)>& bo_of) {
-    auto command = std::make_shared<Command>();
-    for (const Invocation& run : runs) {
-      xrt::run& started = command->runs.emplace_back(kernel_);
-      const xrt::bo& stream =
-          command->streams.emplace_back(Stream(run.words, run.num_words));
-      started.set_arg(0, kRunInstructions);
-      started.set_arg(kInstructionArgument, stream);
-      started.set_arg(2, static_cast<uint32_t>(run.num_words));
-      int index = 0;
-      for (const auto& argument : run.arguments) {
-        const xrt::bo& buffer = command->buffers.emplace_back(bo_of(*argument, index));
-        started.set_arg(kFirstDataArgument + index, buffer);
-        ++index;
-      }
-    }
-    if (command->runs.size() == 1) {
-      command->runs.front().start();
-    } else {
-      command->list = xrt::runlist(context_);
-      for (const xrt::run& run : command->runs) command->list.add(run);
-      command->list.execute();
-    }
-    return command;
-  }
-
- private:
-  // The buffer that holds a stream of instructions on the device.
-  const xrt::bo& Stream(const uint32_t* words, size_t num_words) {
-    return streams_.Find(words, num_words, [&](const uint32_t* from, size_t num_bytes) {
-      xrt::bo bo(device_, num_bytes, xrt::bo::flags::cacheable,
-                 kernel_.group_id(kInstructionArgument));
-      std::memcpy(bo.map(), from, num_bytes);
-      bo.sync(XCL_BO_SYNC_BO_TO_DEVICE);
-      return bo;
-    });
-  }
-
-  // The first member, so that it is destroyed after the context.
-  const std::shared_ptr<const bool> open_ = std::make_shared<const bool>(true);
-  xrt::device device_;
-  xrt::hw_context context_;
-  xrt::kernel kernel_;
-  IdleBuffers<xrt::bo> idle_;
-  LoadedStreams<xrt::bo> streams_;
-};
-
 class XrtBuffer : public NpuBuffer {
  public:
   XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes)
       : session_(session),
         memory_(session->MemoryOf(argument)),
         num_bytes_(num_bytes),
-        bo_(session->Take(memory_, num_bytes)) {}
+        buffer_(session->Take(memory_, num_bytes)) {}
 
   ~XrtBuffer() override {
     if (const auto session = session_.lock()) {
-      session->GiveBack(memory_, std::move(bo_));
+      session->GiveBack(memory_, std::move(buffer_));
     }
   }
 
-  std::byte* data() override { return bo_.map<std::byte*>(); }
+  std::byte* data() override { return bo().map<std::byte*>(); }
 
   void SyncToDevice(size_t first, size_t num_bytes) override {
     Attempt("no copy to the NPU",
-            [&] { bo_.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
+            [&] { bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
   }
 
   void SyncFromDevice(size_t first, size_t num_bytes) override {
     Attempt("no copy from the NPU",
-            [&] { bo_.sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, first); });
+            [&] { bo().sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, first); });
   }
 
   // The buffer's memory in a session: a copy if it was made for an earlier session, or
   // for an argument in other memory.
   const xrt::bo& In(const std::shared_ptr<Session>& session, int argument) {
     const int memory = session->MemoryOf(argument);
-    if (session_.lock() == session && memory == memory_) return bo_;
-    xrt::bo bo = session->Take(memory, num_bytes_);
-    std::memcpy(bo.map(), bo_.map(), num_bytes_);
-    bo.sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes_, 0);
-    bo_ = std::move(bo);
+    if (session_.lock() == session && memory == memory_) return bo();
+    PinnedBuffer copy = session->Take(memory, num_bytes_);
+    std::memcpy(copy.bo().map(), bo().map(), num_bytes_);
+    copy.bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes_, 0);
+    buffer_ = std::move(copy);
     session_ = session;
     memory_ = memory;
-    return bo_;
+    return bo();
   }
 
  private:
+  xrt::bo& bo() { return buffer_.bo(); }
+
   std::weak_ptr<Session> session_;
   int memory_;
   size_t num_bytes_;
-  xrt::bo bo_;
+  PinnedBuffer buffer_;
 };
 
 class XrtDriver : public Driver {
@@ -318,5 +225,10 @@ const char* jax_npu_device_error() {
     message = error.what();
     return message.c_str();
   }
+}
+
+void jax_npu_pinned_bytes(int64_t* now, int64_t* most) {
+  *now = jax_npu::ThePinnedBytes().now();
+  *most = jax_npu::ThePinnedBytes().most();
 }
 #pragma GCC visibility pop

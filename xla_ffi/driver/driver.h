@@ -77,6 +77,8 @@ jax_npu::OpenDriverFunction jax_npu_open_driver;
 // Returns null if there is an NPU, else the reason why none can be opened, valid until
 // the thread's next call.
 const char* jax_npu_device_error();
+// The bytes that the driver's buffers pin now, and the most at one time so far.
+void jax_npu_pinned_bytes(int64_t* now, int64_t* most);
 }
 
 #endif  // JAX_NPU_XLA_FFI_DRIVER_DRIVER_H_

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jax_npu
-from jax_npu.runtime.timeline import CALLS, DEVICE, HOST, NPU, QUEUE, trace_events
+from jax_npu.runtime.trace.timeline import CALLS, DEVICE, HOST, NPU, QUEUE, trace_events
 
 
 def chain(a, b):

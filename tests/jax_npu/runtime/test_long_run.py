@@ -13,8 +13,8 @@ import jax_npu
 NUM_STEPS, WARM_UP = 10_000, 1_000
 # Resident memory may grow by this: jax's own bookkeeping, and the allocator's arenas.
 MAX_GROWTH_BYTES = 16 << 20
-# More buffers, and threads that complete results, for products that happen to overlap more
-# than in the warm-up.
+# More buffers, and threads that complete results, for products that happen to overlap
+# more than in the warm-up.
 MAX_MORE_BUFFERS = 6
 MAX_MORE_THREADS = 4
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jax_npu.files import write_file
 from jax_npu.runtime import extension
-from jax_npu.runtime.timeline import trace_events
+from jax_npu.runtime.trace.timeline import trace_events
 from jax_npu.runtime.virtual_device import start_timeline, stop_timeline
 
 _recording = threading.Lock()
