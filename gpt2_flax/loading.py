@@ -9,8 +9,10 @@ from jax.typing import ArrayLike
 
 import jax_npu
 from gpt2_flax import run
+from gpt2_flax.adapters.saved import merged_params
 from gpt2_flax.errors import InputError
-from gpt2_flax.model import GPT2Config, Params, logits_function, shape_params
+from gpt2_flax.hf.hub import folder_of
+from gpt2_flax.model import GPT2Config, Params, logits_function
 from gpt2_flax.tokenizers import Tokenizer, load_tokenizer
 from gpt2_flax.weights import load_params, read_config
 
@@ -41,20 +43,18 @@ class GPT2:
 
 
 def load(source: str | Path) -> GPT2:
-    """The model of a run folder, or of a folder in Hugging Face's format.
+    """The model of a run, of a folder in Hugging Face's format, or of a Hub name.
 
     Raises:
       InputError: there is none, or it is damaged or no GPT-2.
     """
-    folder = Path(source)
+    folder = folder_of(source)
     return load_run(folder) if run.find_run(folder) else load_folder(folder)
 
 
 def load_run(out: Path) -> GPT2:
-    """The newest checkpoint of the run in `out`."""
-    config = GPT2Config(**run.read_run(out)["model"])
-    items = run.restore_checkpoint(out, {"params": shape_params(config)})
-    return GPT2(config, items["params"], load_tokenizer(out))
+    """The newest checkpoint of the run in `out`, an adapter merged into it."""
+    return GPT2(*merged_params(out), load_tokenizer(out))
 
 
 def load_folder(folder: Path) -> GPT2:

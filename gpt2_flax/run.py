@@ -22,8 +22,11 @@ from gpt2_flax.errors import InputError
 from jax_npu.files import partial_files, write_atomically
 
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
+SOURCE = "source"  # settings of the weights that training began with, for exports
+FROZEN = "frozen.safetensors"  # the parameters that no step changes
 CONTENTS = (
     *("metrics.jsonl", "loss.png", "checkpoints", "tensorboard", "wandb"),
+    *(SOURCE, FROZEN),
     "config.json",
 )
 CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other item
@@ -41,6 +44,12 @@ def read_run(out: Path) -> dict[str, Any]:
             "Restore it, or give another --out."
         )
     return record
+
+
+def source_settings(out: Path) -> Path | None:
+    """The folder with the settings of the weights that the run began with, if any."""
+    folder = out / SOURCE
+    return folder if folder.is_dir() else None
 
 
 def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:

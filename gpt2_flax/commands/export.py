@@ -1,28 +1,82 @@
-"""`gpt2-flax export`: writes a trained run as a Hugging Face directory.
+"""`gpt2-flax export`: writes a run, or other weights, for other programs.
 
 gpt2-flax export --out run --to gpt2-docs
+gpt2-flax export --out run --to gpt2-docs.gguf --format gguf
+gpt2-flax export --out run --to adapter --format peft
 """
 
 import argparse
 from pathlib import Path
 
+from gpt2_flax import run
+from gpt2_flax.adapters.peft import save_adapter
+from gpt2_flax.adapters.saved import restore_params
 from gpt2_flax.errors import InputError, one_line_errors
-from gpt2_flax.loading import load_run
-from gpt2_flax.weights import save_weights
+from gpt2_flax.exporting.folder import save_folder
+from gpt2_flax.exporting.gguf_file import save_gguf
+from gpt2_flax.hf.hub import folder_of
+from gpt2_flax.loading import load
+
+DEFAULT_RUN = Path("run")
+FORMATS = {
+    "hf": "a folder for transformers (weights, tokenizer, settings, model card)",
+    "peft": "a folder for PEFT with the adapter alone, of a run that trained one",
+    "gguf": "a file for llama.cpp",
+}
 
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="gpt2-flax export", description="Writes a run for GPT2LMHeadModel."
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("run"), help="run folder (default: run)"
-    )
-    parser.add_argument("--to", type=Path, required=True, help="a new or empty folder")
-    args = parser.parse_args(argv)
-    if args.to.exists() and (not args.to.is_dir() or any(args.to.iterdir())):
-        raise InputError(f"--to must be a new or empty folder, and {args.to} is not.")
-    model = load_run(args.out)
-    save_weights(args.to, model.config, model.params)
+    args = make_parser().parse_args(argv)
+    if args.out and args.weights:
+        raise InputError("--out and --weights both name a model; give one of them.")
+    to: Path = args.to
+    if args.format == "gguf":
+        if to.exists():
+            raise InputError(f"--to must be a new file, and {to} exists.")
+    elif to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"--to must be a new or empty folder, and {to} is not.")
+    if args.weights:
+        source = folder_of(args.weights)
+        record = run.find_run(source)
+    else:
+        source = args.out or DEFAULT_RUN
+        record = run.read_run(source)
+    if args.format == "peft":
+        export_adapter(source, to)
+        return 0
+    model = load(source)
+    if args.format == "gguf":
+        save_gguf(model, to)
+    else:
+        settings = run.source_settings(source) if record else source
+        save_folder(model, to, settings, record)
     return 0
+
+
+def export_adapter(out: Path, to: Path) -> None:
+    record = run.read_run(out)
+    _, parts, params = restore_params(out)
+    if parts.adapter is None:
+        raise InputError(
+            f"the run in {out} has no adapter: it trained the weights themselves. "
+            "Export them with --format hf."
+        )
+    save_adapter(to, parts.adapter, params, record["train"].get("weights"))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax export", description="Writes a model for other programs."
+    )
+    add = parser.add_argument
+    add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
+    add("--weights", help="a folder or Hub name of other weights, instead of a run")
+    add("--to", type=Path, required=True, help="a new or empty folder, or a new file")
+    add(
+        "--format",
+        choices=FORMATS,
+        default="hf",
+        help="; ".join(f"{name}: {what}" for name, what in FORMATS.items()),
+    )
+    return parser

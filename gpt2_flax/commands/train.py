@@ -19,6 +19,8 @@ import rich
 
 import jax_npu
 from gpt2_flax import run
+from gpt2_flax.adapters.merge import merge_adapter
+from gpt2_flax.adapters.saved import parts_of
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
 from gpt2_flax.data import load_split, unigram_entropy
@@ -29,25 +31,27 @@ from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.generation.generate import generate
 from gpt2_flax.loading import GPT2
-from gpt2_flax.model import GPT2Config, logits_function, shape_params
+from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import DiskFullError
-from gpt2_flax.training.loop import DivergedError, take_steps
+from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.progress import Row, describe_validation
+from gpt2_flax.training.remat import REMAT
 from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.reporting.forecast import describe_forecast
 from gpt2_flax.training.reporting.plot import plot_loss
 from gpt2_flax.training.reporting.trackers import require_trackers
 from gpt2_flax.training.schedule import schedule_of
-from gpt2_flax.training.start import Existing, Training, start
+from gpt2_flax.training.start import Existing, Training, shape_state, start
 from gpt2_flax.training.step import (
     State,
-    initial_state,
+    all_params,
     make_train_step,
     make_validate,
 )
+from gpt2_flax.training.trained import parts_of_flags
 from jax_npu.energy import Meter
 from jax_npu.explanation import Explanation
 
@@ -167,12 +171,9 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
 def products_of_step(training: Training) -> Explanation:
     """The products of a step and where they run; compiles nothing."""
     config = training.config
-    shapes = jax.eval_shape(
-        lambda params: initial_state(params, training.optimizer),
-        shape_params(training.model),
-    )
     tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
-    return jax_npu.explain(training.train_step, shapes, tokens)
+    key = jax.eval_shape(lambda: dropout_key(config, 0))
+    return jax_npu.explain(training.train_step, shape_state(training), tokens, key)
 
 
 def show_plan(training: Training) -> int:
@@ -193,11 +194,14 @@ def show_plan(training: Training) -> int:
 def make_training(config: TrainConfig, out: Path, existing: Existing) -> Training:
     split = load_split(config.data, config.seq_len)
     if existing == "resume":  # a begun run keeps its shape, even if --weights changed
-        model = GPT2Config(**run.read_run(out)["model"])
+        record = run.read_run(out)
+        model, parts = GPT2Config(**record["model"]), parts_of(record)
     else:
-        model = choose_model(config)
+        model, parts = choose_model(config), parts_of_flags(config)
+    parts.split(parts.shapes(model))  # names of weights are checked before all else
     optimizer = optimizer_of(config)
-    logits = logits_function(model, jax_npu.dot_general)
+    remat = REMAT[config.remat]
+    logits = logits_function(model, jax_npu.dot_general, parts.adapter, remat)
     return Training(
         config=config,
         model=model,
@@ -205,16 +209,21 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
         split=split,
         logits=logits,
         optimizer=optimizer,
-        train_step=make_train_step(logits, optimizer),
+        train_step=make_train_step(logits, optimizer, config.accumulate),
         validate=make_validate(logits, config, split),
+        parts=parts,
     )
 
 
 def print_sizes(training: Training) -> None:
-    num_params = sum(p.size for p in jax.tree.leaves(shape_params(training.model)))
-    split = training.split
+    shapes, split = shape_state(training), training.split
+    trained, frozen = (
+        sum(array.size for array in jax.tree.leaves(tree))
+        for tree in (shapes.params, shapes.frozen)
+    )
+    share = f" of {trained + frozen:,}" if frozen else ""
     print(
-        f"{num_params:,} parameters, {len(split.train):,} training tokens, "
+        f"{trained:,}{share} parameters, {len(split.train):,} training tokens, "
         f"{len(split.validation):,} validation tokens, "
         f"matmuls on {training.config.backend}"
     )
@@ -248,7 +257,8 @@ def print_result(
 
 def print_sample(training: Training, state: State) -> None:
     config = training.config
-    model = GPT2(training.model, state.params, load_tokenizer())
+    params = merge_adapter(all_params(state), training.parts.adapter)
+    model = GPT2(training.model, params, load_tokenizer())
     start_of_text = training.split.validation[:SAMPLE_PROMPT_TOKENS]
     prompt = model.tokenizer.decode(start_of_text.tolist())
     (text,) = generate(model, prompt, num_tokens=SAMPLE_TOKENS, seed=config.seed)

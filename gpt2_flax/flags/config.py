@@ -12,12 +12,14 @@ from gpt2_flax.flags.data import DataFlags
 from gpt2_flax.flags.evaluation import EvaluationFlags
 from gpt2_flax.flags.field import add_flag
 from gpt2_flax.flags.machine import MachineFlags
+from gpt2_flax.flags.memory import MemoryFlags
 from gpt2_flax.flags.model import ModelFlags
 from gpt2_flax.flags.tracking import TrackingFlags
 from gpt2_flax.flags.training import TrainingFlags
 
 GROUPS: dict[str, Any] = {  # title in --help: the flags
     "model": ModelFlags,
+    "memory": MemoryFlags,
     "data": DataFlags,
     "training": TrainingFlags,
     "evaluation": EvaluationFlags,
@@ -28,7 +30,13 @@ GROUPS: dict[str, Any] = {  # title in --help: the flags
 
 @dataclass(frozen=True)
 class TrainConfig(
-    MachineFlags, TrackingFlags, EvaluationFlags, TrainingFlags, DataFlags, ModelFlags
+    MachineFlags,
+    TrackingFlags,
+    EvaluationFlags,
+    TrainingFlags,
+    DataFlags,
+    MemoryFlags,
+    ModelFlags,
 ):
     """The configuration of a training run."""
 

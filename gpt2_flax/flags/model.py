@@ -22,7 +22,10 @@ class ModelFlags:
         "takes half the memory. Parameters and gradients stay f32",
     )
     weights: str | None = flag(
-        None, "Hugging Face GPT-2 directory to start from; it brings its own model", str
+        None,
+        "weights to start from, which bring their own model: a folder in Hugging "
+        "Face's format, a name on the Hub (openai-community/gpt2), or a run",
+        str,
     )
 
     def check(self) -> None:

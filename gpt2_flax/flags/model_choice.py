@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from gpt2_flax import run
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
 from gpt2_flax.flags.model import DEFAULT_MODEL
+from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.model import MODELS, GPT2Config
 from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
 from gpt2_flax.tokenizers.gpt2_files import check_tokenizer
@@ -24,13 +26,17 @@ def choose_model(config: TrainConfig) -> GPT2Config:
     overrides = {name: value for name, value in given.items() if value is not None}
     if config.weights:
         given_too = [*(["model"] if config.model else []), *overrides]
-        model = model_of_weights(Path(config.weights), given_too)
+        model = model_of_weights(folder_of(config.weights), given_too)
     else:
         name = config.model or DEFAULT_MODEL
         if name not in MODELS:
             raise InputError(f"--model must be one of {', '.join(MODELS)}, got {name}.")
         model = replace(MODELS[name], **overrides)
     model = replace(model, activations=config.activations)
+    if (rate := config.dropout_rate) is not None:
+        model = replace(
+            model, embed_dropout=rate, attention_dropout=rate, residual_dropout=rate
+        )
     if config.seq_len > model.num_positions:
         raise InputError(
             f"the model has {model.num_positions} positions; --seq-len must not exceed "
@@ -51,6 +57,8 @@ def model_of_weights(folder: Path, given_too: list[str]) -> GPT2Config:
             "--weights brings the shape of its model; drop "
             f"{', '.join(map(flag_name, given_too))}."
         )
+    if record := run.find_run(folder):
+        return GPT2Config(**record["model"])
     check_tokenizer(folder)
     model = read_config(folder)
     check_tensors(folder, model)

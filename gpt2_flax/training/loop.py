@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from gpt2_flax import run
 from gpt2_flax.data import train_batch
 from gpt2_flax.errors import npu_errors
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import disk_errors, require_space
@@ -23,7 +24,7 @@ from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.reporting.energy import TrainingEnergy
 from gpt2_flax.training.reporting.trackers import open_trackers
 from gpt2_flax.training.start import Training
-from gpt2_flax.training.step import State, saved_items
+from gpt2_flax.training.step import State, all_params, saved_items
 
 
 class DivergedError(Exception):
@@ -55,7 +56,7 @@ def take_steps(
 
         def validate(step: int) -> None:
             with npu_errors(f"the validation of step {step}"):
-                val_loss = training.validate(state.params)
+                val_loss = training.validate(all_params(state))
             journal.record({"step": step, "val_loss": val_loss})
             if config.keep_best:
                 kept.best_step = validations.best_step
@@ -96,9 +97,17 @@ def take_step(training: Training, step: int, state: State) -> tuple[State, Row]:
     # The old state is donated. The new one is whole once its loss is there: float()
     # waits for the whole step, and raises what failed in it.
     with npu_errors(f"step {step + 1}"):
-        state, loss, norm = training.train_step(state, batch)
+        key = dropout_key(config, step)
+        state, loss, norm = training.train_step(state, batch, key)
         row = {"step": step + 1, "loss": float(loss), "grad_norm": float(norm)}
     return state, row
+
+
+def dropout_key(config: TrainConfig, step: int) -> jax.Array | None:
+    """The key of a step's dropout, of nothing but the seed and the step."""
+    if config.dropout is None:
+        return None
+    return jax.random.fold_in(jax.random.key(config.seed), step)
 
 
 class Journal:

@@ -8,6 +8,7 @@ from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.training import OF_OPTAX
 from gpt2_flax.layers.adapter import LORA_A, LORA_B
 from gpt2_flax.model import Params
+from gpt2_flax.training.moments import keep_in_bf16
 from gpt2_flax.training.optax_by_name import optax_by_name
 from gpt2_flax.training.schedule import schedule_of
 
@@ -21,6 +22,8 @@ def optimizer_of(config: TrainConfig) -> optax.GradientTransformation:
     if config.optimizer in OF_OPTAX:
         named = optax_by_name(config.optimizer, schedule, decay, decayed, betas)
         return optax.chain(optax.clip_by_global_norm(norm), named)
+    if config.moments == "bf16":
+        return keep_in_bf16(make_optaxs_optimizer(schedule, decay, norm, betas))
     make = {"fused": make_optimizer, "optax": make_optaxs_optimizer}[config.optimizer]
     return make(schedule, decay, norm, betas)
 

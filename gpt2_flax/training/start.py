@@ -5,7 +5,7 @@ text, the weights and the shape that it began with.
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +14,20 @@ import numpy as np
 import optax
 
 from gpt2_flax import run
+from gpt2_flax.adapters.saved import (
+    Parts,
+    adapter_record,
+    load_frozen,
+    save_frozen,
+)
 from gpt2_flax.data import Split
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
 from gpt2_flax.flags.resume import CHANGEABLE, saved_config
-from gpt2_flax.model import GPT2Config, LogitsFunction, Params, init_params
+from gpt2_flax.hf.hub import folder_of
+from gpt2_flax.hf.settings import keep_settings
+from gpt2_flax.model import GPT2Config, LogitsFunction, Params
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -28,7 +36,7 @@ from gpt2_flax.training.step import (
     saved_items,
     zeros_like,
 )
-from gpt2_flax.weights import load_params
+from gpt2_flax.training.trained import first_params
 
 Existing = Literal["refuse", "resume", "overwrite"]  # what to do with a run in --out
 
@@ -45,6 +53,7 @@ class Training:
     optimizer: optax.GradientTransformation
     train_step: TrainStep
     validate: Validate
+    parts: Parts = field(default_factory=Parts)  # of the model that are trained
     flops: int = 0  # of the products of a step; 0: not known
 
 
@@ -57,16 +66,35 @@ def start(training: Training, existing: Existing) -> tuple[int, State]:
 
 def begin(training: Training, overwrite: bool) -> State:
     """Makes `out` a run folder, last of all; returns the state before step 1."""
-    params, weights_sha256 = first_params(training)
-    state = initial_state(params, training.optimizer)
+    config, model, parts = training.config, training.model, training.parts
+    params, weights_sha256 = first_params(config, model, parts)
+    state = split_state(training, params)
     record = {
-        "train": asdict(training.config),
-        "model": asdict(training.model),
+        "train": asdict(config),
+        "model": asdict(model),
+        "adapter": adapter_record(parts.adapter),
         "text_sha256": text_sha256(training.split),
         "weights_sha256": weights_sha256,
     }
     run.create_run(training.out, record, overwrite)
+    keep_what_stays(training, state)
     return state
+
+
+def split_state(training: Training, params: Params) -> State:
+    trained, frozen = training.parts.split(params)
+    return initial_state(trained, training.optimizer, frozen)
+
+
+def keep_what_stays(training: Training, state: State) -> None:
+    """Keeps in the run what no step changes, before its first checkpoint."""
+    if state.frozen:
+        save_frozen(training.out, state.frozen)
+    if training.config.weights:
+        source = folder_of(training.config.weights)
+        if run.find_run(source):
+            source = run.source_settings(source) or source / run.SOURCE
+        keep_settings(source, training.out / run.SOURCE)
 
 
 def resume(training: Training) -> tuple[int, State]:
@@ -91,15 +119,26 @@ def resume(training: Training) -> tuple[int, State]:
 
 
 def restored_state(training: Training) -> State:
-    shapes = jax.eval_shape(
-        lambda: initial_state(init_params(training.model, 0), training.optimizer)
-    )
+    shapes = shape_state(training)
     items = run.restore_checkpoint(training.out, saved_items(shapes))
-    return State(**items, grads=zeros_like(items["params"]))
+    frozen = load_frozen(training.out, shapes.frozen) if shapes.frozen else None
+    return State(**items, grads=zeros_like(items["params"]), frozen=frozen)
+
+
+def shape_state(training: Training) -> State:
+    """The state with a jax.ShapeDtypeStruct for each array."""
+    trained, frozen = training.parts.split(training.parts.shapes(training.model))
+    shapes: State = jax.eval_shape(
+        lambda trained, frozen: initial_state(trained, training.optimizer, frozen),
+        trained,
+        frozen,
+    )
+    return shapes
 
 
 def first_state_again(training: Training, record: dict[str, Any]) -> State:
-    params, weights_sha256 = first_params(training)
+    config, model, parts = training.config, training.model, training.parts
+    params, weights_sha256 = first_params(config, model, parts)
     # Runs older than this field have no hash to compare with.
     if weights_sha256 != record.get("weights_sha256", weights_sha256):
         raise InputError(
@@ -107,7 +146,9 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
             f"began with, and {training.config.weights} holds others now; restore "
             "them, or start over with another --out or --overwrite."
         )
-    return initial_state(params, training.optimizer)
+    state = split_state(training, params)
+    keep_what_stays(training, state)
+    return state
 
 
 def record_changes(training: Training, step: int, old: TrainConfig) -> None:
@@ -124,18 +165,6 @@ def record_changes(training: Training, step: int, old: TrainConfig) -> None:
             )
     if changes:
         run.record_changes(training.out, step, changes)
-
-
-def first_params(training: Training) -> tuple[Params, str | None]:
-    """The parameters before step 1, and their hash if they come from --weights."""
-    config = training.config
-    if not config.weights:
-        return init_params(training.model, config.seed), None
-    params = load_params(Path(config.weights), training.model)
-    sha256 = hashlib.sha256()
-    for array in jax.tree.leaves(params):
-        sha256.update(np.asarray(array))
-    return params, sha256.hexdigest()
 
 
 def text_sha256(split: Split) -> str:

@@ -1,0 +1,1 @@
+"""A model written for other programs: Hugging Face folders, and GGUF files."""
