@@ -23,9 +23,6 @@ EVICT_BYTES_PER_SECOND = 64e9
 # 70 to 92 ms of a thread in a step of GPT-2 124M beside a paced NPU, while other
 # programs took 60% of the cores' time.
 CHECK_SECONDS = 1e-9 / 32  # an element of any run
-# Whether all cores flush and take results, or a single thread, while they do other
-# work: what `xla_ffi/npu/` does. Checks are a thread's either way.
-ALL_CORES_TAKE = True
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,13 @@ class HostSide:
       pack: bytes read plus written, by all threads.
       flush, evict: of an image that was just packed, and of a result.
       unpack: bytes read plus written.
-      all_cores_take: whether flushing results and unpacking occupies all cores, or a
-        thread beside them.
-      check: seconds an element.
+      check: seconds an element, by one thread.
     """
 
     pack: float
     flush: float
     evict: float
     unpack: float
-    all_cores_take: bool = ALL_CORES_TAKE
     check: float = CHECK_SECONDS
 
     @classmethod
@@ -53,10 +47,9 @@ class HostSide:
         """The rates of a CPU, of which a program uses so many cores (default: all)."""
         memory = cpu.memory_bytes_per_second
         cores = cores or cpu.cores
-        taking = cores if ALL_CORES_TAKE else 1
         return cls(
             pack=min(cores * PACK_BYTES_PER_SECOND, memory),
-            flush=taking * FLUSH_BYTES_PER_SECOND,
-            evict=taking * EVICT_BYTES_PER_SECOND,
-            unpack=min(taking * UNPACK_BYTES_PER_SECOND, memory),
+            flush=cores * FLUSH_BYTES_PER_SECOND,
+            evict=cores * EVICT_BYTES_PER_SECOND,
+            unpack=min(cores * UNPACK_BYTES_PER_SECOND, memory),
         )

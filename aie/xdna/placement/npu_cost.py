@@ -27,7 +27,7 @@ class NpuCost:
       flush_c, check, unpack: taking the result.
       padding: multiplications done over those asked for.
       ddr_bytes: between the array and DDR.
-      all_cores_take: see `HostSide`.
+      pack_bytes, unpack_bytes: that the cores read plus write.
     """
 
     pack: tuple[float, float]
@@ -39,7 +39,8 @@ class NpuCost:
     unpack: float
     padding: float
     ddr_bytes: int
-    all_cores_take: bool = False
+    pack_bytes: tuple[int, int] = (0, 0)
+    unpack_bytes: int = 0
     check: float = 0.0
 
     @property
@@ -91,12 +92,12 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
         product.passes * product.a_source_bytes,
         product.passes * product.b_source_bytes,
     )
-    a, b = ((source + image) / host.pack for source, image in zip(sources, images))
+    packed = (sources[0] + images[0], sources[1] + images[1])
     result_bytes = product.batch * product.m * product.n * (4 + product.out_bytes)
     submit = model.times.launch_seconds
     in_images = sum(images) / INPUT_BYTES + c_image_bytes(plan) / plan.array.out_bytes
     return NpuCost(
-        pack=(a, b),
+        pack=(packed[0] / host.pack, packed[1] / host.pack),
         flush=(images[0] / host.flush, images[1] / host.flush),
         submit=submit,
         launch=expected.launches - submit,
@@ -105,7 +106,8 @@ def _cost(model: NpuModel, product: Product) -> NpuCost | None:
         unpack=result_bytes / host.unpack,
         padding=plan.padding,
         ddr_bytes=plan.all_ddr_bytes,
-        all_cores_take=host.all_cores_take,
+        pack_bytes=packed,
+        unpack_bytes=result_bytes,
         check=host.check * in_images,
     )
 

@@ -1,11 +1,13 @@
 """How long a step takes with a placement: a schedule of its products.
 
 A step is a graph. A product on the host occupies all cores. One on the NPU packs its
-operands with all cores, runs on the array, and has its result taken by a thread of its
-own or by all cores, see `HostSide`. So packing, a run and unpacking of different
-products overlap, and products that do not wait for one another run on both sides at
-once. Whoever is ready first is served first; nothing is interrupted. That cores, array
-and flushing share one memory is left out.
+operands with all cores, runs on the array, is checked by a thread and unpacked by all
+cores. So the host's work and the array's for different products overlap, and products
+that do not wait for one another run on both sides at once. Whoever is ready first is
+served first; nothing is interrupted.
+
+Cores and array share one memory: whatever takes place together moves no more bytes than
+the memory delivers. That of the cores is taken for both.
 """
 
 import heapq
@@ -19,7 +21,7 @@ if TYPE_CHECKING:  # the array's program takes 25 ms to import
     from xdna.placement.costs import Costs
     from xdna.placement.npu_cost import NpuCost
 
-CPU_LANE, ARRAY_LANE, UNPACK_LANE = range(3)
+CPU_LANE, ARRAY_LANE, CHECK_LANE = range(3)
 NPU_PARTS = ("pack", "flush", "launch", "array", "check", "unpack")
 
 
@@ -67,6 +69,7 @@ class _Phase(NamedTuple):
 
     lane: int | None  # None: nobody is occupied
     parts: tuple[tuple[str, float], ...]
+    memory: float = 0.0  # seconds for which memory would be busy with nothing else
 
     @property
     def seconds(self) -> float:
@@ -88,6 +91,7 @@ class _Schedule:
         self.step, self.sides, self.costs = step, sides, costs
         self.free = [0.0, 0.0, 0.0]  # when each lane is
         self.busy = [0.0, 0.0, 0.0]
+        self.memory_free = 0.0
         self.parts = dict.fromkeys(NPU_PARTS, 0.0)
         self.images: dict[int, float] = {}  # when each is made
         self.waiting = [len(set(node.after)) for node in step]
@@ -116,8 +120,8 @@ class _Schedule:
                 starts[user] = max(starts[user], ready)
                 if self.waiting[user] == 0:
                     heapq.heappush(queue, (starts[user], user))
-        # A core that unpacks leaves the others alone.
-        cpu = self.busy[CPU_LANE] + self.busy[UNPACK_LANE] / self.costs.cores
+        # A core that checks leaves the others alone.
+        cpu = self.busy[CPU_LANE] + self.busy[CHECK_LANE] / self.costs.cores
         return Timeline(end, cpu, self.busy[ARRAY_LANE], self.parts)
 
     def _run_phase(self, phase: _Phase, ready: float) -> float:
@@ -125,20 +129,31 @@ class _Schedule:
             self.parts[part] = self.parts.get(part, 0.0) + seconds
         if phase.lane is None:
             return ready + phase.seconds
-        ended = max(ready, self.free[phase.lane]) + phase.seconds
+        start = max(ready, self.free[phase.lane])
+        ended = self._with_memory(start, phase.memory, start + phase.seconds)
         self.free[phase.lane] = ended
         self.busy[phase.lane] += phase.seconds
+        return ended
+
+    def _with_memory(self, start: float, seconds: float, ended: float) -> float:
+        """The end of what begins then, with memory that others have to themselves."""
+        if seconds:
+            self.memory_free = max(start, self.memory_free) + seconds
+            ended = max(ended, self.memory_free)
         return ended
 
     def _phases(self, index: int, ready: float) -> tuple[list[_Phase], float]:
         """What a node does, and when it can begin."""
         node, costs = self.step[index], self.costs
         times = node.times
+        rate = costs.memory_bytes_per_second
         if node.product is None:
-            return [_Phase(CPU_LANE, ((node.part, times * node.seconds),))], ready
+            seconds = times * node.seconds
+            return [_Phase(CPU_LANE, ((node.part, seconds),), seconds)], ready
         if self.sides[index] == HOST:
             seconds = times * costs.host.seconds(node.product)
-            return [_Phase(CPU_LANE, ((node.part, seconds),))], ready
+            memory = min(seconds, times * node.product.num_bytes / rate)
+            return [_Phase(CPU_LANE, ((node.part, seconds),), memory)], ready
         assert self.sides[index] == NPU
         cost = costs.npu.cost(node.product)
         assert cost is not None  # else it is on the host
@@ -149,11 +164,13 @@ class _Schedule:
             _Phase(
                 ARRAY_LANE,
                 (("launch", times * cost.launch), ("array", times * cost.array)),
+                times * min(cost.array, cost.ddr_bytes / rate),
             ),
-            _Phase(UNPACK_LANE, (("check", times * cost.check),)),
+            _Phase(CHECK_LANE, (("check", times * cost.check),)),
             _Phase(
-                CPU_LANE if cost.all_cores_take else UNPACK_LANE,
+                CPU_LANE,
                 (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),
+                times * cost.unpack_bytes / rate,
             ),
         ], ready
 
@@ -162,15 +179,19 @@ class _Schedule:
     ) -> tuple[_Phase, float]:
         """The packing of what has no image yet, and when the others have theirs."""
         missing = []
-        for value, pack, flush in zip(node.operands, cost.pack, cost.flush):
+        for value, *one in zip(node.operands, cost.pack, cost.flush, cost.pack_bytes):
             if value in self.images:
                 ready = max(ready, self.images[value])
             else:
-                missing.append((value, node.times * pack, node.times * flush))
-        pack, flush = (sum(one[i] for one in missing) for i in (1, 2))
-        phase = _Phase(CPU_LANE, (("pack", pack), ("flush", flush)))
-        ended = max(ready, self.free[CPU_LANE]) + phase.seconds
+                missing.append((value, one))
+        pack, flush, num_bytes = (
+            node.times * sum(one[i] for _, one in missing) for i in range(3)
+        )
+        memory = num_bytes / self.costs.memory_bytes_per_second
+        phase = _Phase(CPU_LANE, (("pack", pack), ("flush", flush)), memory)
+        start = max(ready, self.free[CPU_LANE])
+        ended = max(start + phase.seconds, max(start, self.memory_free) + memory)
         # What a loop computes is another value each time.
-        kept = (value for value, *_ in missing if value >= 0 and node.times == 1)
+        kept = (value for value, _ in missing if value >= 0 and node.times == 1)
         self.images |= dict.fromkeys(kept, ended)
         return phase, ready

@@ -97,7 +97,6 @@ class Scenario:
             flush=side.flush * flushing,
             evict=side.evict * flushing,
             unpack=min(side.unpack * packing, memory),
-            all_cores_take=side.all_cores_take,
             check=side.check / packing,
         )
 

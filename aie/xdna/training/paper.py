@@ -176,7 +176,6 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
         flush=WRITTEN_BYTES_PER_SECOND,
         evict=EVICT_BYTES_PER_SECOND,
         unpack=min(cores * UNPACK_BYTES_PER_SECOND, memory),
-        all_cores_take=True,
         check=0.0,
     )
     npu = NpuModel(

@@ -19,7 +19,10 @@ class Fixed:
     """Costs of every product, in whole seconds."""
 
     on_host: float = 7.0
-    all_cores_take: bool = False
+    check: float = 0.0
+    pack_bytes: tuple[int, int] = (0, 0)
+    ddr_bytes: int = 0
+    unpack_bytes: int = 0
 
     def cost(self, _):
         return NpuCost(
@@ -31,8 +34,10 @@ class Fixed:
             flush_c=2.0,
             unpack=4.0,
             padding=1.0,
-            ddr_bytes=0,
-            all_cores_take=self.all_cores_take,
+            ddr_bytes=self.ddr_bytes,
+            pack_bytes=self.pack_bytes,
+            unpack_bytes=self.unpack_bytes,
+            check=self.check,
         )
 
     def seconds(self, _):
@@ -70,12 +75,28 @@ def test_runs_follow_each_other_while_the_host_packs_and_unpacks():
     assert seconds([product(), product()], NPU, NPU) == 29.0 + 6.0
 
 
-def test_results_that_all_cores_take_wait_for_them():
-    costs = replace(COSTS, npu=Fixed(all_cores_take=True))
+def test_results_wait_for_the_cores():
     step = [product(), Node((), seconds=20.0, part="other")]
     # Packed until 4; other work until 24; then the result, which was there at 18.
-    assert timeline(step, [NPU, HOST], costs).seconds == 24.0 + 6.0
-    assert timeline(step, [NPU, HOST], COSTS).seconds == 24.0
+    assert seconds(step, NPU, HOST) == 24.0 + 6.0
+
+
+def test_array_and_cores_share_the_memory():
+    """It delivers a byte a second here, whatever the lanes would take alone."""
+    step = [product(), Node((), seconds=10.0, part="other")]
+    # The array runs from 7 to 18, and other work from 4 to 14.
+    free = replace(COSTS, npu=Fixed(ddr_bytes=0))
+    assert timeline(step, [NPU, HOST], free).seconds == 24.0
+    # Of the array's 10 s memory is at work for all or 6; the cores' 10 s come first.
+    busy = replace(COSTS, npu=Fixed(ddr_bytes=10))
+    assert timeline(step, [NPU, HOST], busy).seconds == 14.0 + 10.0 + 6.0
+    some = replace(COSTS, npu=Fixed(ddr_bytes=6))
+    assert timeline(step, [NPU, HOST], some).seconds == 14.0 + 6.0 + 6.0
+    # Alone, neither packing nor unpacking takes longer than its own bytes do.
+    alone = replace(COSTS, npu=Fixed(pack_bytes=(1, 2), unpack_bytes=4))
+    assert timeline([product()], [NPU], alone).seconds == 24.0
+    slow = replace(COSTS, npu=Fixed(pack_bytes=(3, 5), unpack_bytes=9))
+    assert timeline([product()], [NPU], slow).seconds == 24.0 + 4.0 + 3.0
 
 
 def test_an_image_is_packed_once_for_all_products_of_its_value():
@@ -96,9 +117,9 @@ def test_other_work_occupies_the_cores():
 
 
 def test_joules_are_those_of_what_is_at_work():
-    result = timeline([product()], [NPU], COSTS)
-    # Packing takes all cores, unpacking one of two.
-    assert (result.cpu, result.array) == (4.0 + 6.0 / 2, 11.0)
-    expected = 24.0 * 10.0 + 7.0 * 30.0 + 11.0 * 5.0
-    assert joules(COSTS.power, result.seconds, 7.0, 11.0) == pytest.approx(expected)
+    result = timeline([product()], [NPU], replace(COSTS, npu=Fixed(check=2.0)))
+    # Packing and unpacking take all cores, a check takes one of two.
+    assert (result.cpu, result.array) == (4.0 + 6.0 + 2.0 / 2, 11.0)
+    expected = 26.0 * 10.0 + 11.0 * 30.0 + 11.0 * 5.0
+    assert joules(COSTS.power, result.seconds, 11.0, 11.0) == pytest.approx(expected)
     assert joules(Power(10.0, None, 40.0), 1.0, 1.0, 0.0) is None
