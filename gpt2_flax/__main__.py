@@ -16,6 +16,7 @@ COMMANDS = {  # name: (module, summary)
         "gpt2_flax.commands.parity",
         "test whether a backend trains as another does",
     ),
+    "eval": ("gpt2_flax.commands.evaluate", "loss and perplexity of texts, choices"),
     "bench": (
         "gpt2_flax.bench.command",
         "time training steps on backends side by side",

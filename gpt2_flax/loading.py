@@ -12,7 +12,7 @@ from gpt2_flax import run
 from gpt2_flax.adapters.saved import merged_params
 from gpt2_flax.errors import InputError
 from gpt2_flax.hf.hub import folder_of
-from gpt2_flax.model import GPT2Config, Params, logits_function
+from gpt2_flax.model import GPT2Config, Params, init_params, logits_function
 from gpt2_flax.tokenizers import Tokenizer, load_tokenizer
 from gpt2_flax.weights import load_params, read_config
 
@@ -55,6 +55,17 @@ def load(source: str | Path) -> GPT2:
 def load_run(out: Path) -> GPT2:
     """The newest checkpoint of the run in `out`, an adapter merged into it."""
     return GPT2(*merged_params(out), load_tokenizer(out))
+
+
+def load_start(out: Path) -> GPT2:
+    """The model that the run in `out` began with: its weights, or those of its seed."""
+    record = run.read_run(out)
+    config, flags = GPT2Config(**record["model"]), record["train"]
+    if flags["weights"]:
+        params = load(flags["weights"]).params
+    else:
+        params = init_params(config, flags["seed"])
+    return GPT2(config, params, load_tokenizer(out))
 
 
 def load_folder(folder: Path) -> GPT2:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 # The programs of gpt2_flax, and the training step that two of them share.
 PROGRAMS = {
     *("__main__.py", "backend.py", "loading.py"),
-    *("commands/export.py", "commands/sample.py", "commands/train.py"),
+    *("commands/evaluate.py", "commands/export.py"),
+    *("commands/sample.py", "commands/train.py"),
     *("commands/parity.py", "training/parity.py", "training/progress.py"),
     *("generation/generator.py", "generation/rounded.py", "evaluation/losses.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
