@@ -45,26 +45,28 @@ def questions(rng):
     ]
 
 
-def log_likelihood(model, context, ending):
-    """Token after token, of the ending's bytes after a space."""
-    logits = logits_function(model.config, jax.lax.dot_general)
-    tokens, total = list(context.encode()), 0.0
-    for byte in f" {ending}".encode():
-        tokens.append(byte)
-        del tokens[: -model.config.num_positions]
-    num_targets = len(ending) + 1
-    scores = jax.nn.log_softmax(logits(model.params, np.array(tokens)))  # (T, V)
-    for i in range(len(tokens) - num_targets, len(tokens)):
-        total += float(scores[i - 1, tokens[i]])
-    return total
+@pytest.fixture
+def log_likelihood(model):
+    """A function: that of an ending's bytes after a space, from one text alone."""
+    size = model.config.num_positions
+    logits = jax.jit(logits_function(model.config, jax.lax.dot_general))
+
+    def of(context, ending):
+        tokens = list(f"{context} {ending}".encode())[-size:]
+        padded = np.array(tokens + [0] * (size - len(tokens)))
+        scores = np.asarray(jax.nn.log_softmax(logits(model.params, padded)))  # (T, V)
+        places = range(len(tokens) - len(ending) - 1, len(tokens))
+        return sum(float(scores[i - 1, tokens[i]]) for i in places)
+
+    return of
 
 
-def test_the_likeliest_ending_is_chosen(model, questions):
+def test_the_likeliest_ending_is_chosen(model, questions, log_likelihood):
     with jax_npu.backend("xla"):
         found = answer(model, questions)
     by_sum, by_byte = [], []
     for question in questions:
-        sums = [log_likelihood(model, question.context, e) for e in question.endings]
+        sums = [log_likelihood(question.context, e) for e in question.endings]
         means = [s / (len(e) + 1) for s, e in zip(sums, question.endings)]
         by_sum.append(np.argmax(sums) == question.label)
         by_byte.append(np.argmax(means) == question.label)
