@@ -1,7 +1,8 @@
-"""The run folder: `config.json`, `metrics.jsonl`, `loss.png`, `checkpoints/`.
+"""The run folder: `config.json`, `tokenizer/`, `metrics.jsonl`, `loss.png`,
+`checkpoints/`.
 
-`config.json` marks a folder as a run; nothing but these four is ever touched in it, and
-the folders of --track.
+`config.json` marks a folder as a run; nothing but these is ever touched in it, and the
+folders of --track.
 """
 
 import json
@@ -22,11 +23,12 @@ from gpt2_flax.errors import InputError
 from jax_npu.files import partial_files, write_atomically
 
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
+TOKENIZER = "tokenizer"  # its folder
 SOURCE = "source"  # settings of the weights that training began with, for exports
 FROZEN = "frozen.safetensors"  # the parameters that no step changes
 CONTENTS = (
     *("metrics.jsonl", "loss.png", "checkpoints", "tensorboard", "wandb"),
-    *(SOURCE, FROZEN),
+    *(TOKENIZER, SOURCE, FROZEN),
     "config.json",
 )
 CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other item
@@ -52,20 +54,26 @@ def source_settings(out: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
-    """Makes `out` a run folder; with `overwrite`, after deleting the run it holds."""
+def require_free(out: Path, overwrite: bool) -> None:
+    """Raises InputError unless `create_run` may make `out` a run folder."""
     if find_run(out) is not None:
         if not overwrite:
             raise InputError(
                 f"{out} already holds a run; continue it with --resume, "
                 "replace it with --overwrite, or give another --out."
             )
-        delete_run(out)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
             f"--out needs a new or empty folder, or one with a run; {out} is neither, "
             "and --overwrite does not apply to it."
         )
+
+
+def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
+    """Makes `out` a run folder; with `overwrite`, after deleting the run it holds."""
+    require_free(out, overwrite)
+    if find_run(out) is not None:
+        delete_run(out)
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, {"program": PROGRAM, **record})
 

@@ -12,8 +12,7 @@ import rich
 from rich.table import Table
 
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
-from gpt2_flax.data import PYTHON_DOCS, Split, load_text
-from gpt2_flax.data.text import split_streams
+from gpt2_flax.data import PYTHON_DOCS, load_text, make_feed
 from gpt2_flax.errors import InputError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import MODELS, GPT2Config
@@ -53,12 +52,11 @@ def main(argv: list[str] | None = None) -> int:
         )
     tokenizer = load_tokenizer("gpt2" if args.model else "bytes")
     text = load_text([args.data], tokenizer)
-    streams = split_streams(text, config.seq_len, by_document=False)
-    split = Split(*(stream.tokens for stream in streams))
+    feed = make_feed(text, config.batches, config.seq_len)
     trained = []
     for name in names:
         with npu_errors(f"training on {name}"):
-            trained.append(train_on(name, model, config, split))
+            trained.append(train_on(name, model, config, feed))
     comparisons = compare(*trained)
     rich.print(as_table(names, comparisons))
     if mistakes := describe_npu_mistakes():

@@ -23,16 +23,15 @@ from gpt2_flax.adapters.merge import merge_adapter
 from gpt2_flax.adapters.saved import parts_of
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
-from gpt2_flax.data import load_split, unigram_entropy
 from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
+from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
 from gpt2_flax.generation.generate import generate
 from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
-from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import DiskFullError
 from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
@@ -134,7 +133,7 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
     products = products_of_step(training)
     if config.backend in ON_CORES:
         training = replace(training, flops=products.flops)
-    entropy = unigram_entropy(np.concatenate(training.split))
+    entropy = training.feed.entropy
     try:
         with Meter() as meter:
             energy = TrainingEnergy(meter)
@@ -192,13 +191,17 @@ def show_plan(training: Training) -> int:
 
 
 def make_training(config: TrainConfig, out: Path, existing: Existing) -> Training:
-    split = load_split(config.data, config.seq_len)
     if existing == "resume":  # a begun run keeps its shape, even if --weights changed
         record = run.read_run(out)
         model, parts = GPT2Config(**record["model"]), parts_of(record)
-    else:
-        model, parts = choose_model(config), parts_of_flags(config)
-    parts.split(parts.shapes(model))  # names of weights are checked before all else
+        tokenizer = tokenizer_of_run(out, config)
+    else:  # what can be wrong is said before a long text is read
+        run.require_free(out, overwrite=existing == "overwrite")
+        model, parts = choose_model(config, num_tokens=1), parts_of_flags(config)
+        parts.split(parts.shapes(model))  # checks the names of weights
+        tokenizer = choose_tokenizer(config)
+        model = choose_model(config, tokenizer.num_tokens)
+    feed = load_feed(config, tokenizer, out if existing == "resume" else None)
     optimizer = optimizer_of(config)
     remat = REMAT[config.remat]
     logits = logits_function(model, jax_npu.dot_general, parts.adapter, remat)
@@ -206,25 +209,27 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
         config=config,
         model=model,
         out=out,
-        split=split,
+        feed=feed,
+        tokenizer=tokenizer,
         logits=logits,
         optimizer=optimizer,
         train_step=make_train_step(logits, optimizer, config.accumulate),
-        validate=make_validate(logits, config, split),
+        validate=make_validate(logits, config, feed),
         parts=parts,
     )
 
 
 def print_sizes(training: Training) -> None:
-    shapes, split = shape_state(training), training.split
+    shapes, feed = shape_state(training), training.feed
+    train, validation = feed.train.stream.tokens, feed.validation.stream.tokens
     trained, frozen = (
         sum(array.size for array in jax.tree.leaves(tree))
         for tree in (shapes.params, shapes.frozen)
     )
     share = f" of {trained + frozen:,}" if frozen else ""
     print(
-        f"{trained:,}{share} parameters, {len(split.train):,} training tokens, "
-        f"{len(split.validation):,} validation tokens, "
+        f"{trained:,}{share} parameters, {len(train):,} training tokens, "
+        f"{len(validation):,} validation tokens, "
         f"matmuls on {training.config.backend}"
     )
 
@@ -258,8 +263,8 @@ def print_result(
 def print_sample(training: Training, state: State) -> None:
     config = training.config
     params = merge_adapter(all_params(state), training.parts.adapter)
-    model = GPT2(training.model, params, load_tokenizer())
-    start_of_text = training.split.validation[:SAMPLE_PROMPT_TOKENS]
+    model = GPT2(training.model, params, training.tokenizer)
+    start_of_text = training.feed.validation.stream.tokens[:SAMPLE_PROMPT_TOKENS]
     prompt = model.tokenizer.decode(start_of_text.tolist())
     (text,) = generate(model, prompt, num_tokens=SAMPLE_TOKENS, seed=config.seed)
     print(f"Sample, from the start of the validation text:\n{prompt}|{text}\n")

@@ -19,6 +19,9 @@ class Feed(NamedTuple):
     train: StreamSamples | PackedSamples
     validation: StreamSamples | PackedSamples
     at_random: bool  # windows at random places instead of epochs
+    sha256: str = ""  # of the text, by which a resumed run knows it
+    keys: tuple[str, ...] = ()  # by which the cache knows it
+    entropy: float = 0.0  # see unigram_entropy
 
     def batch(self, batch_size: int, seed: int, step: int) -> Batch:
         """The batch of `step`, which is 0 for the first."""
@@ -43,7 +46,14 @@ def make_feed(text: Text, batches: str, seq_len: int) -> Feed:
     packs = batches == DOCUMENTS and has_documents
     streams = split_streams(text, seq_len, by_document=packs)
     train, validation = (samples_of(stream, seq_len, packs) for stream in streams)
-    return Feed(train, validation, batches == WINDOWS)
+    return Feed(
+        train,
+        validation,
+        batches == WINDOWS,
+        text.sha256,
+        tuple(store.folder.name for store in stores),
+        text.tokens.entropy,
+    )
 
 
 def samples_of(

@@ -11,12 +11,13 @@ from gpt2_flax.flags.model import DEFAULT_MODEL
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.model import MODELS, GPT2Config
 from gpt2_flax.tokenizers.gpt2_bpe import NUM_TOKENS
-from gpt2_flax.tokenizers.gpt2_files import check_tokenizer
 from gpt2_flax.weights import check_tensors, read_config
 
 
-def choose_model(config: TrainConfig) -> GPT2Config:
+def choose_model(config: TrainConfig, num_tokens: int = NUM_TOKENS) -> GPT2Config:
     """The model that the flags describe, or the one in the folder --weights.
+
+    It has at least `num_tokens` tokens.
 
     Raises:
       InputError: there is no such model, or it does not fit the other flags.
@@ -31,7 +32,7 @@ def choose_model(config: TrainConfig) -> GPT2Config:
         name = config.model or DEFAULT_MODEL
         if name not in MODELS:
             raise InputError(f"--model must be one of {', '.join(MODELS)}, got {name}.")
-        model = replace(MODELS[name], **overrides)
+        model = replace(MODELS[name], vocab_size=num_tokens, **overrides)
     model = replace(model, activations=config.activations)
     if (rate := config.dropout_rate) is not None:
         model = replace(
@@ -42,10 +43,10 @@ def choose_model(config: TrainConfig) -> GPT2Config:
             f"the model has {model.num_positions} positions; --seq-len must not exceed "
             f"them, got {config.seq_len}."
         )
-    if model.vocab_size < NUM_TOKENS:
+    if model.vocab_size < num_tokens:
         raise InputError(
-            f"GPT-2's tokens need a vocabulary of {NUM_TOKENS}, and {config.weights} "
-            f"has {model.vocab_size}; give weights trained with GPT-2's tokenizer."
+            f"the tokenizer needs a vocabulary of {num_tokens}, and {config.weights} "
+            f"has {model.vocab_size}; give the --tokenizer that it was trained with."
         )
     return model
 
@@ -59,7 +60,6 @@ def model_of_weights(folder: Path, given_too: list[str]) -> GPT2Config:
         )
     if record := run.find_run(folder):
         return GPT2Config(**record["model"])
-    check_tokenizer(folder)
     model = read_config(folder)
     check_tensors(folder, model)
     return model

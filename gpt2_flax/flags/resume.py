@@ -50,6 +50,8 @@ def may_change(name: str, before: Any, now: Any) -> bool:
 def saved_config(saved: dict[str, Any]) -> TrainConfig:
     """A run's configuration as it was begun; newer flags have their value of then."""
     older = {f.name: f.metadata["before"] for f in fields(TrainConfig)}
+    if isinstance(saved.get("data"), str):  # the only source, once
+        saved = {**saved, "data": (saved["data"],)}
     return TrainConfig(**{**older, **from_json(saved)})
 
 

@@ -12,12 +12,13 @@ from gpt2_flax.tokenizers.library import FolderTokenizer, read_settings
 from gpt2_flax.tokenizers.protocol import OWN_KIND, Tokenizer
 
 GPT2, BYTES, CHARS = "gpt2", "bytes", "chars"
+RUNS = "tokenizer"  # folder in a run's folder
 
 
 def load_tokenizer(spec: str | Path = GPT2) -> Tokenizer:
     """GPT-2's tokenizer for "gpt2", bytes for "bytes", else that of a folder.
 
-    A folder without the files of a tokenizer has GPT-2's.
+    A folder without the files of a tokenizer has GPT-2's; a run has it in `tokenizer/`.
 
     Raises:
       InputError: there is none, or its files are damaged.
@@ -38,6 +39,8 @@ def load_tokenizer(spec: str | Path = GPT2) -> Tokenizer:
 
 
 def tokenizer_of_folder(folder: Path) -> Tokenizer:
+    if (folder / RUNS).is_dir():
+        folder = folder / RUNS
     kind = read_settings(folder / "tokenizer_config.json").get(OWN_KIND)
     if kind == BYTES:
         return ByteTokenizer()

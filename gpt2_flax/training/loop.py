@@ -14,10 +14,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax import run
-from gpt2_flax.data import train_batch
 from gpt2_flax.errors import npu_errors
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
+from gpt2_flax.flags.text_choice import train_batch
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.disk import disk_errors, require_space
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
@@ -91,9 +91,7 @@ def take_steps(
 def take_step(training: Training, step: int, state: State) -> tuple[State, Row]:
     """The step after `step`; returns the new state and the row of its metrics."""
     config = training.config
-    batch = train_batch(
-        training.split.train, config.batch_size, config.seq_len, config.seed, step
-    )  # (B, T + 1)
+    batch = train_batch(training.feed, config, step)
     # The old state is donated. The new one is whole once its loss is there: float()
     # waits for the whole step, and raises what failed in it.
     with npu_errors(f"step {step + 1}"):

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import jax_npu
-from gpt2_flax.data import Split, train_batch
+from gpt2_flax.data import Batch, Feed
 from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.text_choice import train_batch
 from gpt2_flax.model import GPT2Config, Params, init_params, logits_function
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import (
@@ -61,7 +62,7 @@ class Comparison(NamedTuple):
 
 
 def train_on(
-    backend: str, model: GPT2Config, config: TrainConfig, split: Split
+    backend: str, model: GPT2Config, config: TrainConfig, feed: Feed
 ) -> Trained:
     """Trains on the backend, from the seed of `config` to its last step."""
     optimizer = optimizer_of(config)
@@ -69,9 +70,8 @@ def train_on(
     train_step = make_train_step(logits, optimizer)
     losses, norms = [], []
 
-    def batch(step: int) -> Any:
-        sizes = config.batch_size, config.seq_len
-        return train_batch(split.train, *sizes, config.seed, step)
+    def batch(step: int) -> Batch:
+        return train_batch(feed, config, step)
 
     with jax_npu.backend(backend):
         params = init_params(model, config.seed)
@@ -84,7 +84,7 @@ def train_on(
             state, loss, norm = train_step(state, batch(step))
             losses.append(float(loss))
             norms.append(float(norm))
-        val_loss = make_validate(logits, config, split)(state.params)
+        val_loss = make_validate(logits, config, feed)(state.params)
     return Trained(gradients, losses, norms, val_loss)
 
 

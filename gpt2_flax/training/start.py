@@ -4,13 +4,11 @@ A resumed run is checked against the record in its folder, so that it goes on wi
 text, the weights and the shape that it began with.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 import optax
 
 from gpt2_flax import run
@@ -20,7 +18,7 @@ from gpt2_flax.adapters.saved import (
     load_frozen,
     save_frozen,
 )
-from gpt2_flax.data import Split
+from gpt2_flax.data import Feed
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
@@ -28,6 +26,7 @@ from gpt2_flax.flags.resume import CHANGEABLE, saved_config
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.hf.settings import keep_settings
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params
+from gpt2_flax.tokenizers import Tokenizer
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -48,7 +47,8 @@ class Training:
     config: TrainConfig
     model: GPT2Config
     out: Path  # the run folder
-    split: Split
+    feed: Feed
+    tokenizer: Tokenizer
     logits: LogitsFunction
     optimizer: optax.GradientTransformation
     train_step: TrainStep
@@ -73,10 +73,13 @@ def begin(training: Training, overwrite: bool) -> State:
         "train": asdict(config),
         "model": asdict(model),
         "adapter": adapter_record(parts.adapter),
-        "text_sha256": text_sha256(training.split),
+        "text_sha256": training.feed.sha256,
+        "text_keys": list(training.feed.keys),
+        "tokenizer": training.tokenizer.fingerprint,
         "weights_sha256": weights_sha256,
     }
     run.create_run(training.out, record, overwrite)
+    training.tokenizer.save(training.out / run.TOKENIZER)
     keep_what_stays(training, state)
     return state
 
@@ -100,11 +103,11 @@ def keep_what_stays(training: Training, state: State) -> None:
 def resume(training: Training) -> tuple[int, State]:
     """Goes back to the newest checkpoint, or to the start where there is none."""
     record = run.read_run(training.out)
-    if record["text_sha256"] != text_sha256(training.split):
+    if record["text_sha256"] != training.feed.sha256:
         raise InputError(
             "--resume needs the text that the run began with, and "
-            f"{training.config.data} is another now; restore it, or start over with "
-            "another --out or --overwrite."
+            f"{', '.join(training.config.data)} is another now; restore it, or start "
+            "over with another --out or --overwrite."
         )
     step = run.latest_step(training.out)
     if step > training.config.steps:
@@ -165,7 +168,3 @@ def record_changes(training: Training, step: int, old: TrainConfig) -> None:
             )
     if changes:
         run.record_changes(training.out, step, changes)
-
-
-def text_sha256(split: Split) -> str:
-    return hashlib.sha256(np.concatenate(split).tobytes()).hexdigest()

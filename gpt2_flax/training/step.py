@@ -15,7 +15,7 @@ from jax import Array
 
 import jax_npu
 from gpt2_flax.adapters.parameters import join_params
-from gpt2_flax.data import Split, Tokens, validation_batches
+from gpt2_flax.data import Feed, Tokens
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import LogitsFunction, Params
 from gpt2_flax.training.loss import mean_loss, num_targets, rows_of
@@ -99,15 +99,14 @@ def accumulate(
     return loss, grads
 
 
-def make_validate(
-    logits: LogitsFunction, config: TrainConfig, split: Split
-) -> Validate:
+def make_validate(logits: LogitsFunction, config: TrainConfig, feed: Feed) -> Validate:
     """Returns the mean loss over a fixed part of the validation text as a function."""
     loss = jax.jit(partial(token_loss, logits=logits))
-    batches = validation_batches(
-        split.validation, config.batch_size, config.seq_len, config.eval_batches
+    batches = feed.validation_batches(config.batch_size, config.eval_batches)
+    weights = [np.asarray(num_targets(batch)) for batch in batches]
+    return lambda params: float(
+        np.average([loss(params, batch) for batch in batches], weights=weights)
     )
-    return lambda params: float(np.mean([loss(params, batch) for batch in batches]))
 
 
 def token_loss(

@@ -28,11 +28,11 @@ LOSS_PARITY = 0.005
 
 def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
     assert train_run("--steps", 6, "--eval-every", 4) == 0
-    expected = {"config.json", "metrics.jsonl", "loss.png", "checkpoints"}
+    expected = {"config.json", "metrics.jsonl", "loss.png", "checkpoints", "tokenizer"}
     assert {path.name for path in out.iterdir()} == expected
     record = run.read_run(out)
     assert record["train"]["backend"] == backend
-    assert record["train"]["data"] == PYTHON_DOCS
+    assert record["train"]["data"] == [PYTHON_DOCS]
     assert record["model"]["embed_dim"] == 8
     rows = run.read_metrics(out)
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]

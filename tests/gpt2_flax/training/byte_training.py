@@ -8,9 +8,11 @@ import numpy as np
 
 import jax_npu
 from gpt2_flax import run
-from gpt2_flax.data import Split, python_docs
+from gpt2_flax.data import Feed, python_docs
+from gpt2_flax.data.stream import Stream, StreamSamples
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, logits_function
+from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.loop import take_steps
 from gpt2_flax.training.optimizer import make_optimizer
 from gpt2_flax.training.reporting.energy import TrainingEnergy
@@ -42,7 +44,8 @@ class ByteTraining:
             config=self.config,
             model=self.model,
             out=out,
-            split=self.split,
+            feed=self.feed,
+            tokenizer=load_tokenizer("bytes"),
             logits=self.logits,
             optimizer=self.optimizer,
             train_step=self.train_step,
@@ -60,9 +63,11 @@ class ByteTraining:
     )
 
     @cached_property
-    def split(self):
+    def feed(self):
         text = np.frombuffer(python_docs().encode(), np.uint8).astype(np.int32)
-        return Split(text[:-20_000], text[-20_000:])
+        parts = (Stream(text[:-20_000]), Stream(text[-20_000:]))
+        samples = (StreamSamples(part, self.config.seq_len) for part in parts)
+        return Feed(*samples, at_random=True)
 
     @cached_property
     def optimizer(self):
@@ -81,7 +86,7 @@ class ByteTraining:
 
     @cached_property
     def validate(self):
-        return make_validate(self.logits, self.config, self.split)
+        return make_validate(self.logits, self.config, self.feed)
 
 
 def assert_same(result, expected):
