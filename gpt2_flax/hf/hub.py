@@ -35,13 +35,13 @@ def folder_of(source: str | Path) -> Path:
       InputError: there is no such folder, and no such name, or it cannot be reached.
     """
     folder = Path(source)
-    if folder.exists():
+    if source and folder.exists():
         return folder
     found = NAME.fullmatch(str(source))
     if found is None:
         raise InputError(
             "--weights needs a folder in Hugging Face's format, a run, or a name on "
-            f"the Hub such as openai-community/gpt2, and {source} is none of them."
+            f"the Hub such as openai-community/gpt2, and {str(source)!r} is none of them."
         )
     if find_spec("huggingface_hub") is None:
         raise InputError(
