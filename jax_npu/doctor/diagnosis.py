@@ -11,6 +11,7 @@ from jax_npu.backend_choice import CHOICES, Backend
 from jax_npu.doctor import remedies
 from jax_npu.doctor.facts import Facts
 from jax_npu.doctor.finding import MISSING, Finding
+from jax_npu.doctor.kernel_checks import check_iommu, check_kernel
 from jax_npu.doctor.machine_checks import (
     check_chip,
     check_device_file,
@@ -80,7 +81,9 @@ def check(facts: Facts) -> list[Finding]:
     """All findings, in the order in which to fix them."""
     machine, tools = facts.machine, facts.software
     for_npu = [
+        check_kernel(machine, facts.kernel),
         check_driver(machine),
+        check_iommu(machine, facts.kernel),
         check_firmware(machine),
         check_device_file(machine),
         check_group(machine, facts.user),

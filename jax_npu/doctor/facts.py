@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jax_npu.backend_choice import backends
 from jax_npu.doctor.installation import Installation, inspect_installation
+from jax_npu.doctor.kernel import Kernel, read_kernel
 from jax_npu.doctor.software import (
     Interpreter,
     Software,
@@ -27,6 +28,7 @@ class Facts:
     interpreter: Interpreter
     energy: Available
     installation: Installation | None
+    kernel: Kernel
 
 
 def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
@@ -48,6 +50,7 @@ def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
             if here
             else None
         ),
+        kernel=read_kernel(root),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
+from jax_npu.doctor.kernel_checks import no_npu
 from jax_npu.energy import Available, reasons
 from jax_npu.runtime.machine import Machine, User
 from jax_npu.runtime.pinned_memory import HEAP_BYTES
@@ -14,12 +15,8 @@ FIRST_KERNEL = (6, 14)  # the first Linux that has the driver amdxdna
 
 def check_chip(machine: Machine) -> Finding:
     npu = machine.npu
-    if npu is None and machine.cpu_vendor == "AuthenticAMD":
-        found = "no AMD XDNA NPU on the PCI bus; the BIOS can hide it"
-        return Finding("chip", MISSING, found, remedies.ENABLE_IN_BIOS)
     if npu is None:
-        found = "no AMD XDNA NPU on the PCI bus"
-        return Finding("chip", MISSING, found, remedies.OTHER_BACKEND)
+        return Finding("chip", MISSING, *no_npu(machine))
     found = f"{npu.kind}, {npu.name}, {npu.pci_id} at {npu.address}"
     return Finding("chip", OK, found)
 

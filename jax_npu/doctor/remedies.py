@@ -4,6 +4,8 @@ A package is named only where the distribution is known to have it; elsewhere th
 is a link to the page of AMD's driver, which explains how to build it.
 """
 
+import re
+
 XDNA_README = "https://github.com/amd/xdna-driver#readme"
 
 # What to install -> packages of (Debian and Ubuntu, Fedora, Arch).
@@ -68,6 +70,18 @@ def newer_kernel(distribution: tuple[str, str]) -> str:
         commands["ubuntu"] = "sudo apt install linux-generic-hwe-24.04"
     command = commands.get(name)
     return f"{command} && sudo reboot" if command else f"see {XDNA_README}"
+
+
+def without_argument(argument: str, distribution: tuple[str, str]) -> str:
+    """The command that takes an argument off the kernel's command line."""
+    name = distribution[0]
+    if name == "fedora":
+        command = f"sudo grubby --update-kernel=ALL --remove-args={argument}"
+        return f"{command} && sudo reboot"
+    if name in ("debian", "ubuntu"):
+        edit = f"sudo sed -i 's/ *\\b{re.escape(argument)}\\b//' /etc/default/grub"
+        return f"{edit} && sudo update-grub && sudo reboot"
+    return f"take {argument} out of your boot loader's configuration, and restart"
 
 
 def driver_module(distribution: tuple[str, str]) -> str:

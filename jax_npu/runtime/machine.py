@@ -16,6 +16,8 @@ CPU_FILE = "proc/cpuinfo"
 AMD = 0x1022
 # PCI device id -> our name of the array.
 KINDS = {0x1502: "npu1", 0x17F0: "npu2"}
+# PCI device ids of newer NPUs that the same driver binds to: its table of June 2026.
+NEWER = (0x17F1, 0x17F2, 0x17F3, 0x1B0A, 0x1B0B, 0x1B0C)
 # (PCI device id, revision) -> what is sold with it: amdxdna's own table of devices.
 NAMES = {
     (0x1502, 0x00): "Phoenix / Hawk Point",
@@ -23,6 +25,17 @@ NAMES = {
     (0x17F0, 0x10): "Strix",
     (0x17F0, 0x11): "Strix Halo",
     (0x17F0, 0x20): "Krackan",
+}
+
+
+# Distributions that there are commands for, and releases that others derive from.
+DISTRIBUTIONS = ("arch", "debian", "fedora", "ubuntu")
+RELEASES = {
+    "trixie": "13",
+    "noble": "24.04",
+    "plucky": "25.04",
+    "questing": "25.10",
+    "resolute": "26.04",
 }
 
 
@@ -72,7 +85,8 @@ class Machine:
     """Chip, kernel and limits; what could not be read is None or empty."""
 
     npu: Npu | None
-    distribution: tuple[str, str]  # ID and VERSION_ID of os-release
+    newer: str  # an NPU that there is no design for, "1022:17f1 at 0000:c4:00.1"
+    distribution: tuple[str, str]  # ID and VERSION_ID, of what it derives from
     kernel: str
     module_installed: bool
     module_loaded: bool
@@ -103,6 +117,7 @@ def examine(root: Path = ROOT) -> Machine:
     groups = _groups(root)
     return Machine(
         npu=npu,
+        newer=_newer_npu(root),
         distribution=_distribution(root),
         kernel=kernel,
         module_installed=_module_installed(root, kernel),
@@ -159,6 +174,14 @@ def _npu(folder: Path) -> Npu | None:
     )
 
 
+def _newer_npu(root: Path) -> str:
+    for folder in sorted((root / "sys/bus/pci/devices").glob("*")):
+        device = _hexadecimal(folder / "device")
+        if _hexadecimal(folder / "vendor") == AMD and device in NEWER:
+            return f"{AMD:04x}:{device:04x} at {folder.name}"
+    return ""
+
+
 def _hexadecimal(path: Path) -> int | None:
     try:
         return int(text(path) or "", 16)
@@ -167,12 +190,20 @@ def _hexadecimal(path: Path) -> int | None:
 
 
 def _distribution(root: Path) -> tuple[str, str]:
+    """Name and version; those of its origin for what derives from `DISTRIBUTIONS`."""
     lines = (text(root / "etc/os-release") or "").splitlines()
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    name, version = (
-        fields.get(key, "").strip("\"'").lower() for key in ("ID", "VERSION_ID")
-    )
-    return name, version
+    pairs = (line.split("=", 1) for line in lines if "=" in line)
+    fields = {key: value.strip().strip("\"'").lower() for key, value in pairs}
+    name, version = fields.get("ID", ""), fields.get("VERSION_ID", "")
+    like = (one for one in fields.get("ID_LIKE", "").split() if one in DISTRIBUTIONS)
+    origin = next(like, None)
+    if name in DISTRIBUTIONS or origin is None:
+        return name, version
+    codenames = ("UBUNTU_CODENAME", "DEBIAN_CODENAME", "VERSION_CODENAME")
+    codename = next((fields[key] for key in codenames if fields.get(key)), "")
+    if origin in ("debian", "ubuntu"):
+        version = RELEASES.get(codename, "unknown")
+    return origin, version
 
 
 def _module_installed(root: Path, kernel: str) -> bool:

@@ -16,6 +16,7 @@ from jax_npu.commands.command_line import main
 from jax_npu.doctor import facts
 from jax_npu.doctor.diagnosis import Facts, diagnose
 from jax_npu.doctor.installation import Part, inspect_installation
+from jax_npu.doctor.kernel import read_kernel
 from jax_npu.doctor.machine_checks import check_energy, check_group
 from jax_npu.doctor.software import Interpreter, find_software
 from jax_npu.energy import Available, NotMeasured, available
@@ -27,7 +28,8 @@ from .. import machines
 from ..machines import ADA, ADA_IN_RENDER, COMPLETE, NPU1, NPU2, PYTHON
 
 ALL = [
-    *("chip", "driver", "firmware", "device file", "group", "memlock"),
+    *("chip", "kernel", "driver", "iommu", "firmware"),
+    *("device file", "group", "memlock"),
     *("xrt", "xrt plugin", "pyxrt", "npu library"),
     *("mlir-aie", "peano", "xclbinutil", "design", "xla ffi", "cpu", "energy"),
 ]
@@ -50,7 +52,8 @@ def examined(
 ):
     software = find_software(python, root)
     energy = available(root)
-    facts = Facts(examine(root), user, software, python, energy, installation)
+    kernel = read_kernel(root)
+    facts = Facts(examine(root), user, software, python, energy, installation, kernel)
     return diagnose(facts, backend, known)
 
 
