@@ -10,12 +10,14 @@ import shlex
 import shutil
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from gpt2_flax.backend import require_results
@@ -138,8 +140,8 @@ def delete_run(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        for partial in partial_files(path):  # of a process that was killed
-            partial.unlink(missing_ok=True)
+        for unfinished in partial_files(path):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
 
 
 def append_metrics(out: Path, row: dict[str, float]) -> None:
@@ -204,12 +206,17 @@ def save_checkpoint(
 def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
     """The items of the newest checkpoint that are named in `shapes`.
 
-    `shapes` has a tree of jax.ShapeDtypeStruct for each.
+    `shapes` has a tree of jax.ShapeDtypeStruct for each, which may have a sharding; the
+    one that the array was saved with does not matter.
 
     Raises:
       InputError: there is no checkpoint, or it is damaged.
     """
-    args = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
+    here = SingleDeviceSharding(jax.local_devices()[0])
+    args = {
+        name: ocp.args.StandardRestore(jax.tree.map(partial(placed, place=here), tree))
+        for name, tree in shapes.items()
+    }
     with open_checkpoints(out) as checkpoints:
         step = checkpoints.latest_step()
         if step is None:
@@ -229,6 +236,12 @@ def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
                 f"{folder} is damaged ({str(e).splitlines()[0][:200]}); delete this "
                 "folder to go on from the checkpoint before it."
             ) from e
+
+
+def placed(shape: Any, place: SingleDeviceSharding) -> jax.ShapeDtypeStruct:
+    """The shape with its sharding, or without one, that of a single device."""
+    sharding = shape.sharding or place
+    return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding)
 
 
 def checksum(tree: Any) -> int:

@@ -16,7 +16,7 @@ PROGRAMS = {
     *("commands/parity.py", "training/parity.py", "training/progress.py"),
     *("generation/generator.py", "generation/rounded.py", "evaluation/losses.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
-    *("training/optimizer.py", "training/step.py"),
+    *("training/optimizer.py", "training/remat.py", "training/step.py"),
     *("bench/energy.py", "training/reporting/energy.py"),
     *("bench/chart.py", "bench/report.py", "bench/results.py"),
 }

@@ -11,6 +11,7 @@ import argparse
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -33,6 +34,7 @@ from gpt2_flax.generation.generate import generate
 from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.training.best import Validations
+from gpt2_flax.training.devices.mesh import mesh_of, place_batch
 from gpt2_flax.training.disk import DiskFullError
 from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
@@ -202,7 +204,7 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
         tokenizer = choose_tokenizer(config)
         model = choose_model(config, tokenizer.num_tokens)
     feed = load_feed(config, tokenizer, out if existing == "resume" else None)
-    optimizer = optimizer_of(config)
+    optimizer, mesh = optimizer_of(config), mesh_of(config)
     remat = REMAT[config.remat]
     logits = logits_function(model, jax_npu.dot_general, parts.adapter, remat)
     return Training(
@@ -214,7 +216,8 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
         logits=logits,
         optimizer=optimizer,
         train_step=make_train_step(logits, optimizer, config.accumulate),
-        validate=make_validate(logits, config, feed),
+        validate=make_validate(logits, config, feed, partial(place_batch, mesh=mesh)),
+        mesh=mesh,
         parts=parts,
     )
 

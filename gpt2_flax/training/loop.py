@@ -19,6 +19,7 @@ from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.flags.text_choice import train_batch
 from gpt2_flax.training.best import Validations
+from gpt2_flax.training.devices.mesh import place_batch
 from gpt2_flax.training.disk import disk_errors, require_space
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.reporting.energy import TrainingEnergy
@@ -96,7 +97,8 @@ def take_step(training: Training, step: int, state: State) -> tuple[State, Row]:
     # waits for the whole step, and raises what failed in it.
     with npu_errors(f"step {step + 1}"):
         key = dropout_key(config, step)
-        state, loss, norm = training.train_step(state, batch, key)
+        rows = place_batch(batch, training.mesh)
+        state, loss, norm = training.train_step(state, rows, key)
         row = {"step": step + 1, "loss": float(loss), "grad_norm": float(norm)}
     return state, row
 

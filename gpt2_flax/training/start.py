@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import optax
+from jax.sharding import Mesh
 
 from gpt2_flax import run
 from gpt2_flax.adapters.saved import (
@@ -27,6 +28,7 @@ from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.hf.settings import keep_settings
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params
 from gpt2_flax.tokenizers import Tokenizer
+from gpt2_flax.training.devices.mesh import place_state, placed_shapes
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -53,6 +55,7 @@ class Training:
     optimizer: optax.GradientTransformation
     train_step: TrainStep
     validate: Validate
+    mesh: Mesh | None = None  # None: one device
     parts: Parts = field(default_factory=Parts)  # of the model that are trained
     flops: int = 0  # of the products of a step; 0: not known
 
@@ -61,7 +64,8 @@ def start(training: Training, existing: Existing) -> tuple[int, State]:
     """Returns the number of steps already taken in `out`, and the state after them."""
     if existing == "resume":
         return resume(training)
-    return 0, begin(training, overwrite=existing == "overwrite")
+    state = begin(training, overwrite=existing == "overwrite")
+    return 0, place_state(state, training.mesh)
 
 
 def begin(training: Training, overwrite: bool) -> State:
@@ -122,10 +126,11 @@ def resume(training: Training) -> tuple[int, State]:
 
 
 def restored_state(training: Training) -> State:
-    shapes = shape_state(training)
+    shapes = placed_shapes(shape_state(training), training.mesh)
     items = run.restore_checkpoint(training.out, saved_items(shapes))
     frozen = load_frozen(training.out, shapes.frozen) if shapes.frozen else None
-    return State(**items, grads=zeros_like(items["params"]), frozen=frozen)
+    state = State(**items, grads=zeros_like(items["params"]), frozen=frozen)
+    return place_state(state, training.mesh)
 
 
 def shape_state(training: Training) -> State:
@@ -151,7 +156,7 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
         )
     state = split_state(training, params)
     keep_what_stays(training, state)
-    return state
+    return place_state(state, training.mesh)
 
 
 def record_changes(training: Training, step: int, old: TrainConfig) -> None:

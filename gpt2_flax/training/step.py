@@ -99,13 +99,18 @@ def accumulate(
     return loss, grads
 
 
-def make_validate(logits: LogitsFunction, config: TrainConfig, feed: Feed) -> Validate:
+def make_validate(
+    logits: LogitsFunction,
+    config: TrainConfig,
+    feed: Feed,
+    place: Callable[[Any], Any] = lambda batch: batch,
+) -> Validate:
     """Returns the mean loss over a fixed part of the validation text as a function."""
     loss = jax.jit(partial(token_loss, logits=logits))
     batches = feed.validation_batches(config.batch_size, config.eval_batches)
     weights = [np.asarray(num_targets(batch)) for batch in batches]
     return lambda params: float(
-        np.average([loss(params, batch) for batch in batches], weights=weights)
+        np.average([loss(params, place(batch)) for batch in batches], weights=weights)
     )
 
 

@@ -29,7 +29,11 @@ def test_tables_and_hyphens_are_only_spelling(file):
 
 def test_what_a_configuration_prints_reads_back(file):
     config = TrainConfig(
-        data='a "b" \\n', lr=1e-5, patience=3, keep_best=False, track=("tensorboard",)
+        data=('a "b" \\n',),
+        lr=1e-5,
+        patience=3,
+        keep_best=False,
+        track=("tensorboard",),
     )
     assert TrainConfig(**read_config_file(file(as_toml(config)))) == config
 

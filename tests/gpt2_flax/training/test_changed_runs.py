@@ -13,7 +13,7 @@ from gpt2_flax.training import disk
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.reporting import trackers
 
-from .runs import one_line, saved_state
+from ..runs import one_line, saved_state
 
 
 def resume(out, *flags):
