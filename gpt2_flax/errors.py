@@ -19,6 +19,10 @@ class InputError(ValueError):
     """An input that the user can fix: what was required, what came, the way out."""
 
 
+class TrainingError(Exception):
+    """A run that ended before its last step: the cause, what is kept, the way out."""
+
+
 class NpuError(Exception):
     """A product that the NPU could not compute: what failed, the cause, the remedy."""
 
@@ -37,7 +41,8 @@ def npu_errors(what: str) -> Iterator[None]:
 def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
     """Makes `main` print an error in one line and return its exit code.
 
-    2 is an input that the user can fix, 1 a failed NPU, 130 Ctrl-C (128 + SIGINT).
+    2 is an input that the user can fix, 1 a failed NPU or run, 130 Ctrl-C (128 +
+    SIGINT).
     """
 
     @functools.wraps(main)
@@ -45,7 +50,7 @@ def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
         try:
             with npu_errors("a product"):
                 return main(*args, **kwargs)
-        except NpuError as e:
+        except (NpuError, TrainingError) as e:
             print(f"gpt2-flax: {e}", file=sys.stderr)
             return 1
         except (InputError, OSError) as e:

@@ -14,6 +14,7 @@ PROGRAMS = {
     *("commands/evaluate.py", "commands/export.py"),
     *("commands/sample.py", "commands/train.py"),
     *("commands/parity.py", "training/parity.py", "training/progress.py"),
+    "training/remat.py",
     *("generation/generator.py", "generation/rounded.py", "evaluation/losses.py"),
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
     *("training/optimizer.py", "training/remat.py", "training/step.py"),

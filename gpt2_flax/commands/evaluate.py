@@ -13,16 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.backend import require_results, resolve_backend
 from gpt2_flax.commands.evaluation_report import print_choices, print_scores
-from gpt2_flax.data import load_split
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.evaluation.choices import ChoiceScores, answer, read_questions
-from gpt2_flax.evaluation.documents import documents_of
+from gpt2_flax.evaluation.documents import (
+    documents_in,
+    documents_of,
+    encoded_anew,
+)
 from gpt2_flax.evaluation.evaluate import (
     Document,
     Evaluation,
@@ -30,6 +31,7 @@ from gpt2_flax.evaluation.evaluate import (
     evaluate_documents,
 )
 from gpt2_flax.flags.resume import saved_config
+from gpt2_flax.flags.text_choice import load_feed, tokenizer_of_run
 from gpt2_flax.loading import GPT2, load, load_run, load_start
 
 DEFAULT_RUN = Path("run")
@@ -137,14 +139,15 @@ def models_of(args: argparse.Namespace) -> list[tuple[str, Callable[[], GPT2]]]:
 def chosen_documents(args: argparse.Namespace, model: GPT2) -> Iterable[Document]:
     if args.data:
         return documents_of(args.data, model.tokenizer, args.after_endoftext)
-    return [validation_document(args.out or DEFAULT_RUN)]
-
-
-def validation_document(out: Path) -> Document:
-    """The part of a run's text that it was not trained on."""
+    out = args.out or DEFAULT_RUN
     config = saved_config(run.read_run(out)["train"])
-    tokens = load_split(config.data, config.seq_len).validation
-    return Document(f"validation text of {out}", np.asarray(tokens))
+    own = tokenizer_of_run(out, config)
+    stream = load_feed(config, own, out).validation.stream
+    name = f"validation text of {out}"
+    documents = documents_in(stream, name, args.after_endoftext)
+    if own.fingerprint == model.tokenizer.fingerprint:
+        return documents
+    return encoded_anew(documents, own, model.tokenizer)
 
 
 def as_json(result: Result) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ from gpt2_flax.adapters.merge import merge_adapter
 from gpt2_flax.adapters.saved import parts_of
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
-from gpt2_flax.errors import NpuError, npu_errors, one_line_errors
+from gpt2_flax.errors import NpuError, TrainingError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
@@ -67,24 +68,29 @@ def main(argv: list[str] | None = None) -> int:
     out, existing = given.pop("out"), given.pop("existing")
     file, is_dry = given.pop("config"), given.pop("dry_run")
     given = (read_config_file(file) if file else {}) | given
+    config = checked_config(given, out, existing)
+    if is_dry:
+        with jax_npu.backend(resolve_backend(config.backend)):
+            return show_plan(make_training(config, out, existing))
+    return train(config, out, existing)
+
+
+def checked_config(given: dict[str, Any], out: Path, existing: Existing) -> TrainConfig:
+    """The configuration of a run with the flags given, as far as it can be checked.
+
+    Raises:
+      InputError: a flag is out of its range, or contradicts another or the run.
+    """
     if existing != "resume" or "backend" in given:
-        given["backend"] = resolve_backend(given.get("backend"))
+        given = given | {"backend": resolve_backend(given.get("backend"))}
     if existing == "resume":
         config = config_to_resume(run.read_run(out)["train"], given)
     else:
         config = TrainConfig(**given)
         config.check_schedule()
     require_trackers(config.track)
-    backend = resolve_backend(config.backend)
-    require_results("training", backend)
-    with jax_npu.backend(backend):
-        try:
-            if is_dry:
-                return show_plan(make_training(config, out, existing))
-            return train(config, out, existing)
-        finally:
-            if mistakes := describe_npu_mistakes():
-                print(f"\n{mistakes}")
+    require_results("training", resolve_backend(config.backend))
+    return config
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -128,7 +134,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def train(config: TrainConfig, out: Path, existing: Existing) -> int:
-    """Trains in the run folder `out`; returns the exit code."""
+    """Trains in the run folder `out`; returns the exit code.
+
+    Raises:
+      NpuError, TrainingError: it ended before the last step.
+    """
+    with jax_npu.backend(resolve_backend(config.backend)):
+        try:
+            return train_here(config, out, existing)
+        finally:
+            if mistakes := describe_npu_mistakes():
+                print(f"\n{mistakes}")
+
+
+def train_here(config: TrainConfig, out: Path, existing: Existing) -> int:
     training = make_training(config, out, existing)
     first, state = start(training, existing)
     print_sizes(training)
@@ -141,17 +160,15 @@ def train(config: TrainConfig, out: Path, existing: Existing) -> int:
             energy = TrainingEnergy(meter)
             step, state = take_steps(training, first, state, energy)
     except DivergedError as e:
-        print(f"gpt2-flax: {e}", file=sys.stderr)
+        remedy = ""
         if config.backend in ("npu", "sim"):
             check = f"JAX_NPU_CHECK=always {run.resume_command(out)}"
-            print(f"To find out if the NPU computed wrong: {check}", file=sys.stderr)
-        return 1
+            remedy = f"\nTo find out if the NPU computed wrong: {check}"
+        raise TrainingError(f"{e}{remedy}") from e
     except NpuError as e:
-        print(f"gpt2-flax: {e} {run.how_to_go_on(out)}", file=sys.stderr)
-        return 1
+        raise NpuError(f"{e} {run.how_to_go_on(out)}") from e
     except DiskFullError as e:
-        print(f"gpt2-flax: {e}; {run.what_is_kept(out)}", file=sys.stderr)
-        return 1
+        raise TrainingError(f"{e}; {run.what_is_kept(out)}") from e
     finally:
         rows = run.read_metrics(out)
         with suppress(OSError):  # a picture, on a disk that may be full

@@ -45,7 +45,7 @@ def test_before_and_after_a_run_on_its_validation_text(
     text = " ".join(f"word{i}" for i in range(400))
     (tmp_path / "words.txt").write_text(text)
     record = run.read_run(finished_run)
-    record["train"]["data"] = str(tmp_path / "words.txt")
+    record["train"]["data"] = [str(tmp_path / "words.txt")]
     run.write_record(finished_run, record)
     before, after = evaluated("--out", finished_run, "--before")
     assert before["model"] == f"{finished_run} before training"
