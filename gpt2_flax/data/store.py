@@ -68,12 +68,18 @@ def complete(
     has_mask: bool,
 ) -> None:
     """Adds what follows from the tokens in `part`; `meta.json` comes last."""
-    tokens = mapped(folder / "tokens", dtype, num_written)[part]
     sha256 = hashlib.sha256()
     counts = np.zeros(0, np.int64)
     starts = [np.zeros(1, np.int64)]
-    for first in range(0, len(tokens), CHUNK):
-        chunk = np.asarray(tokens[first : first + CHUNK])
+    size = part.stop - part.start
+    for first in range(0, size, CHUNK):
+        # Read, not mapped: pages that are mapped count as this process's memory.
+        chunk = np.fromfile(
+            folder / "tokens",
+            dtype,
+            min(CHUNK, size - first),
+            offset=(part.start + first) * dtype.itemsize,
+        )
         sha256.update(chunk.astype(np.int32))
         found = np.bincount(chunk)
         longer, shorter = sorted((counts, found), key=len, reverse=True)
