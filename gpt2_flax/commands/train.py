@@ -102,7 +102,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("run"), help="run folder (default: run)"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE.toml", help="file of flags; those here win"
+        "--config",
+        type=Path,
+        metavar="FILE.toml",
+        help="file of flags, or shakespeare-char, nanoGPT's recipe; flags here win",
     )
     parser.add_argument(
         "--dry-run",

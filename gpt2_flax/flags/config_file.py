@@ -1,4 +1,6 @@
-"""A file of flags, in TOML: `--config FILE`. The command line's flags win.
+"""A file of flags, in TOML: `--config FILE`, or one of `presets/` by its name.
+
+The command line's flags win.
 
 Keys are the flags' names, with hyphens or underscores; tables may group them at will.
 """
@@ -13,15 +15,17 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.field import flag_name
 
+PRESETS = Path(__file__).parent.parent / "presets"
 FIELDS = {f.name: f for f in fields(TrainConfig)}
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """The flags in the file, converted as argparse would.
+    """The flags in the file, or in the preset of that name, as argparse converts them.
 
     Raises:
       InputError: it is no TOML, or has an unknown flag or a value of another type.
     """
+    path = preset_or_file(path)
     try:
         table = tomllib.loads(path.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
@@ -29,6 +33,13 @@ def read_config_file(path: Path) -> dict[str, Any]:
     return {
         name: converted(path, name, value) for name, value in flat(path, table).items()
     }
+
+
+def preset_or_file(path: Path) -> Path:
+    if path.exists() or path.parent != Path():
+        return path
+    preset = PRESETS / f"{path.name}.toml"
+    return preset if preset.exists() else path
 
 
 def flat(path: Path, table: dict[str, Any]) -> dict[str, Any]:

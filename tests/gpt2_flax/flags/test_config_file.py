@@ -1,5 +1,7 @@
 """`--config FILE`: flags in TOML, and the one that `--dry-run` prints."""
 
+from pathlib import Path
+
 import pytest
 
 from gpt2_flax.errors import InputError
@@ -68,3 +70,19 @@ def test_the_command_line_wins_and_a_dry_run_writes_nothing(
     for part in ("steps = 30\n", "lr = 0.25\n", 'schedule = "linear"', "0.25 in 3"):
         assert part in printed
     assert "404,992 parameters" in printed
+
+
+def test_a_recipe_is_found_by_its_name():
+    flags = read_config_file(Path("shakespeare-char"))
+    # n_layer, n_head, n_embd, block_size, batch_size, max_iters and so on of nanoGPT.
+    assert (flags["num_layers"], flags["num_heads"], flags["embed_dim"]) == (4, 4, 128)
+    assert (flags["seq_len"], flags["batch_size"], flags["steps"]) == (64, 12, 2000)
+    assert (flags["lr"], flags["min_lr"], flags["beta2"]) == (1e-3, 1e-4, 0.99)
+    assert (flags["tokenizer"], flags["batches"]) == ("chars", "windows")
+    TrainConfig(**flags).check_schedule()
+
+
+def test_a_file_wins_over_a_recipe_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shakespeare-char").write_text("seed = 7")
+    assert read_config_file(Path("shakespeare-char")) == {"seed": 7}
