@@ -119,8 +119,9 @@ def stream_of(store: TokenStore, end_of_text: int | None) -> Stream:
     return Stream(store.tokens, store.loss_mask, np.asarray(starts), end_of_text)
 
 
-def load_split(data: str, seq_len: int) -> Split:
-    """GPT-2's tokens of a text, for training and validation."""
-    text = load_text([data], load_tokenizer())
+def load_split(data: str | Sequence[str], seq_len: int) -> Split:
+    """GPT-2's tokens of one or several sources, for training and validation."""
+    sources = [data] if isinstance(data, str) else data
+    text = load_text(sources, load_tokenizer())
     train, validation = split_streams(text, seq_len, by_document=False)
     return Split(train.tokens, validation.tokens)
