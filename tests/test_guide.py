@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
+from gpt2_flax.commands import train
 from jax_npu.commands.command_line import make_parser
 from jax_npu.doctor import remedies
 from jax_npu.energy import rapl
@@ -17,6 +18,7 @@ from jax_npu.toolchain import compilers
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs/ryzen-ai.md").read_text()
 README = (ROOT / "README.md").read_text()
+FINETUNING = (ROOT / "docs/finetuning.md").read_text()
 
 
 def commands(text, program):
@@ -35,6 +37,14 @@ def test_every_command_in_the_text_exists(text):
         make_parser().parse_args(words)  # exits if the command does not exist
     for line in commands(text, "gpt2-flax"):
         assert shlex.split(line, comments=True)[1] in gpt2_flax.COMMANDS
+
+
+@pytest.mark.parametrize("text", [FINETUNING, README], ids=["finetuning", "readme"])
+def test_every_flag_of_a_training_in_the_text_exists(text):
+    lines = re.findall(r"^    (gpt2-flax train .*)", text, re.MULTILINE)
+    assert len(lines) >= 3
+    for line in lines:
+        train.make_parser().parse_args(shlex.split(line, comments=True)[2:])
 
 
 @pytest.mark.parametrize(
