@@ -66,12 +66,12 @@ class XrtBuffer : public NpuBuffer {
   std::byte* data() override { return bo().map<std::byte*>(); }
 
   void SyncToDevice(size_t first, size_t num_bytes) override {
-    Attempt("no copy to the NPU",
+    Attempt(Doing::kCopying, "no copy to the NPU",
             [&] { bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
   }
 
   void SyncFromDevice(size_t first, size_t num_bytes) override {
-    Attempt("no copy from the NPU",
+    Attempt(Doing::kCopying, "no copy from the NPU",
             [&] { bo().sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, first); });
   }
 
@@ -113,14 +113,14 @@ class XrtDriver : public Driver {
 
   std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) override {
     const std::shared_ptr<Session> current = session();
-    return Attempt("no memory for the NPU", [&] {
+    return Attempt(Doing::kMakingBuffer, "no memory for the NPU", [&] {
       return std::make_shared<XrtBuffer>(current, argument, num_bytes);
     });
   }
 
   int64_t Start(const std::vector<Invocation>& runs) override {
     const std::shared_ptr<Session> current = session();
-    const auto command = Attempt("the NPU takes no run", [&] {
+    const auto command = Attempt(Doing::kStarting, "the NPU takes no run", [&] {
       return current->Start(runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
         return static_cast<XrtBuffer&>(buffer).In(current, argument);
       });
@@ -136,7 +136,7 @@ class XrtDriver : public Driver {
       const std::lock_guard<std::mutex> lock(mutex_);
       command = commands_.at(number);
     }
-    Attempt("the run failed", [&] { Finish(*command); });
+    Attempt(Doing::kRunning, "the run failed", [&] { Finish(*command); });
     const std::lock_guard<std::mutex> lock(mutex_);
     commands_.erase(number);
   }
@@ -180,7 +180,7 @@ class XrtDriver : public Driver {
   std::shared_ptr<Session> session() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!session_) {
-      session_ = Attempt("no context on the NPU", [&] {
+      session_ = Attempt(Doing::kMakingContext, "no context on the NPU", [&] {
         return std::make_shared<Session>(device_, design_, kernel_);
       });
     }
@@ -207,7 +207,7 @@ jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
   static jax_npu::Driver* driver = nullptr;  // never destroyed
   const std::lock_guard<std::mutex> lock(mutex);
   if (driver == nullptr) {
-    driver = jax_npu::Attempt("the NPU does not open",
+    driver = jax_npu::Attempt(jax_npu::Doing::kOpening, "the NPU does not open",
                               [&] { return new jax_npu::XrtDriver(design_path); });
     opened = design_path;
   } else if (opened != design_path) {

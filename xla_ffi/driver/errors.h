@@ -11,8 +11,18 @@
 
 namespace jax_npu {
 
+// What the driver was asked for when it failed.
+enum class Doing {
+  kOpening,
+  kMakingContext,
+  kMakingBuffer,
+  kCopying,
+  kStarting,
+  kRunning
+};
+
 // The remedy for an errno of the kernel's driver.
-inline std::string Remedy(int code) {
+inline std::string Remedy(Doing doing, int code) {
   switch (code) {
     case ENODEV:
     case ENXIO:
@@ -26,8 +36,25 @@ inline std::string Remedy(int code) {
       return "the memory that may be locked is used up; raise it with 'ulimit -l "
              "unlimited', see 'jax-npu doctor'";
     case EINVAL:
+      if (doing != Doing::kMakingContext) {
+        return "the kernel's driver does not take what XRT asks for: one is too old "
+               "for "
+               "the other; update both, see 'jax-npu doctor'";
+      }
       return "all contexts of the NPU may be taken, or the design is for another chip; "
              "close other programs that use it, and see 'jax-npu doctor'";
+    case EBUSY:
+      return "another program holds the NPU; close other programs that use it";
+    case ETIME:
+      return "the array did not finish in the time that the kernel's driver allows; "
+             "another design or program may hang, see dmesg";
+    case ETIMEDOUT:
+      return "the NPU's firmware does not answer; reload its driver with 'sudo "
+             "modprobe "
+             "-r amdxdna && sudo modprobe amdxdna' or restart the machine";
+    case EOPNOTSUPP:
+      return "the kernel's driver does not know this request, or cannot use the IOMMU; "
+             "it takes a newer kernel, see 'jax-npu doctor'";
     case EACCES:
     case EPERM:
       return "the device may not be opened; add yourself to the group render, see "
@@ -58,12 +85,13 @@ inline std::string SecondDesignMessage(const std::string& opened, const char* de
 // Calls the function. What it throws becomes a std::runtime_error that begins with
 // `failure`, and ends with a remedy where the kernel's driver gave an errno.
 template <typename Function>
-auto Attempt(const char* failure, const Function& function) -> decltype(function()) {
+auto Attempt(Doing doing, const char* failure, const Function& function)
+    -> decltype(function()) {
   try {
     return function();
   } catch (const std::system_error& error) {
     throw std::runtime_error(std::string(failure) + ": " + error.what() + "; " +
-                             Remedy(std::abs(error.code().value())));
+                             Remedy(doing, std::abs(error.code().value())));
   } catch (const std::exception& error) {
     throw std::runtime_error(std::string(failure) + ": " + error.what());
   }
