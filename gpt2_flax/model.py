@@ -4,7 +4,6 @@ Shapes: ... is a batch dimension or none, T tokens (S tokens that they attend to
 H heads of D channels each, C = H D channels, V the size of the vocabulary.
 """
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ from gpt2_flax.layers.block import Block
 from gpt2_flax.layers.config import ACTIVATIONS, MODELS, GPT2Config
 from gpt2_flax.layers.dropout import dropout, fold
 from gpt2_flax.layers.linear import INIT_STDDEV, DotGeneral
+from gpt2_flax.layers.remat import recomputed
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,14 +29,12 @@ __all__ = [
     "GPT2Config",
     "LogitsFunction",
     "Params",
-    "Remat",
     "init_params",
     "logits_function",
     "shape_params",
 ]
 
 Params = dict[str, Any]
-Remat = Callable[[Callable[..., Array]], Callable[..., Array]]  # as jax.checkpoint
 
 SEEDS = range(2**63)  # accepted by jax.random.key and NumPy alike
 
@@ -60,7 +58,7 @@ class GPT2(nnx.Module):
         dot_general: DotGeneral,
         rngs: nnx.Rngs,
         adapter: AdapterConfig | None = None,
-        remat: Remat | None = None,
+        remat: str = "none",
     ):
         def adapter_of(layer: str) -> AdapterConfig | None:
             return adapter if adapter and layer in adapter.targets else None
@@ -75,7 +73,7 @@ class GPT2(nnx.Module):
         self.positions = nnx.Embed(p, c, embedding_init=init, rngs=rngs)
         self.blocks = nnx.List(
             [
-                Block(config, layer, dot_general, rngs, adapter_of)
+                Block(config, layer, dot_general, rngs, adapter_of, remat)
                 for layer in range(config.num_layers)
             ]
         )
@@ -121,11 +119,11 @@ class GPT2(nnx.Module):
     def apply(
         self, block: Block, x: Array, segments: Array | None, key: Array | None
     ) -> Array:
-        """The block on x; with `remat`, only x is kept of it for the backward pass."""
-        if self.remat is None:
+        """The block on x; of which only x is kept where blocks are recomputed."""
+        if self.remat != "blocks":
             return block(x, segments, key)
         graph, state = nnx.split(block)
-        run = self.remat(lambda state, *inputs: nnx.merge(graph, state)(*inputs))
+        run = recomputed(lambda state, *inputs: nnx.merge(graph, state)(*inputs))
         return run(state, x, segments, key)
 
 
@@ -154,11 +152,12 @@ def logits_function(
     config: GPT2Config,
     dot_general: DotGeneral,
     adapter: AdapterConfig | None = None,
-    remat: Remat | None = None,
+    remat: str = "none",
 ) -> LogitsFunction:
     """The model as a function of parameters and tokens, (..., T) to (..., T, V).
 
     With `adapter`, its parameters are beside those of the layers that it changes.
+    `remat` is one of `layers.remat.REMAT`.
     """
     model = nnx.eval_shape(
         lambda: GPT2(config, dot_general, nnx.Rngs(0), adapter, remat)

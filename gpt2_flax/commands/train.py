@@ -40,7 +40,6 @@ from gpt2_flax.training.disk import DiskFullError
 from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.progress import Row, describe_validation
-from gpt2_flax.training.remat import REMAT
 from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.reporting.forecast import describe_forecast
 from gpt2_flax.training.reporting.plot import plot_loss
@@ -225,8 +224,7 @@ def make_training(config: TrainConfig, out: Path, existing: Existing) -> Trainin
         model = choose_model(config, tokenizer.num_tokens)
     feed = load_feed(config, tokenizer, out if existing == "resume" else None)
     optimizer, mesh = optimizer_of(config), mesh_of(config)
-    remat = REMAT[config.remat]
-    logits = logits_function(model, jax_npu.dot_general, parts.adapter, remat)
+    logits = logits_function(model, jax_npu.dot_general, parts.adapter, config.remat)
     return Training(
         config=config,
         model=model,

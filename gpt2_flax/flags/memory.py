@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.field import flag, require
+from gpt2_flax.layers.remat import REMAT
 
 ADAPTERS = ("lora", "dora")
 ALL_LINEAR = "all-linear"
-REMAT = ("none", "blocks", "products")
 MOMENTS = ("f32", "bf16")
 # A second moment shrinks by 1 - beta2 of itself a step; bf16 keeps no change below
 # 2^-9 of a value.
@@ -46,9 +46,8 @@ class MemoryFlags:
     )
     remat: str = flag(
         "none",
-        f"one of {', '.join(REMAT)}: keep for the backward pass only what enters each "
-        "block (blocks), or the results of linear layers too (products), and compute "
-        "the rest again",
+        f"one of {', '.join(REMAT)}: what the backward pass computes again instead of "
+        "keeping it: the weights of attention, or all inside each block",
         on_change=OTHER_SUMS,
     )
     dropout: str | None = flag(

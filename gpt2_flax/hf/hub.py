@@ -41,7 +41,8 @@ def folder_of(source: str | Path) -> Path:
     if found is None:
         raise InputError(
             "--weights needs a folder in Hugging Face's format, a run, or a name on "
-            f"the Hub such as openai-community/gpt2, and {str(source)!r} is none of them."
+            f"the Hub such as openai-community/gpt2, and {str(source)!r} is none of "
+            "them."
         )
     if find_spec("huggingface_hub") is None:
         raise InputError(

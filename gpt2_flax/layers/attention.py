@@ -21,6 +21,7 @@ from gpt2_flax.layers.linear import (
     Linear,
     residual_init,
 )
+from gpt2_flax.layers.remat import recomputed
 from gpt2_flax.layers.softmax import softmax
 
 # Queries that attend at a time. The scores of a block, (H, 256, S), stay in the caches,
@@ -38,7 +39,9 @@ class Attention(nnx.Module):
         dot_general: DotGeneral,
         rngs: nnx.Rngs,
         adapter_of: AdapterOf,
+        is_recomputed: bool = False,
     ):
+        self.is_recomputed = is_recomputed
         self.num_heads = config.num_heads
         self.head_dim = config.embed_dim // config.num_heads
         self.divisor = config.score_divisor(layer)
@@ -73,6 +76,7 @@ class Attention(nnx.Module):
         """
         t = x.shape[-2]
         q, k, v = self.heads(x)  # (..., T, H, D) each
+        attend = self.attend_again if self.is_recomputed else self.attend
         contexts = []
         for start in range(0, t, QUERIES):
             end = min(start + QUERIES, t)
@@ -82,7 +86,7 @@ class Attention(nnx.Module):
                 visible = causal(end - start, end) & same(segments, start, end)
             part = fold(key, start)
             q_block = q[..., start:end, :, :]
-            contexts.append(self.attend(q_block, k[before], v[before], visible, part))
+            contexts.append(attend(q_block, k[before], v[before], visible, part))
         context = jnp.concatenate(contexts, axis=-2)  # (..., H, T, D)
         return self.proj(context)  # contracts (H, D): (..., T, C)
 
@@ -97,6 +101,10 @@ class Attention(nnx.Module):
             for part in jnp.split(qkv, 3, axis=-1)  # (..., T, C)
         )
         return q, k, v
+
+    def attend_again(self, *args: Array | None) -> Array:
+        """`attend`, of which the weights are not kept for the backward pass."""
+        return recomputed(lambda _, *inputs: self.attend(*inputs))(None, *args)
 
     def attend(
         self,

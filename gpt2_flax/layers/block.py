@@ -54,13 +54,16 @@ class Block(nnx.Module):
         dot_general: DotGeneral,
         rngs: nnx.Rngs,
         adapter_of: AdapterOf,
+        remat: str = "none",
     ):
         self.dtype = config.dtype
         self.dropout = config.residual_dropout
         self.norm_1 = nnx.LayerNorm(
             config.embed_dim, epsilon=config.norm_eps, rngs=rngs
         )
-        self.attention = Attention(config, layer, dot_general, rngs, adapter_of)
+        self.attention = Attention(
+            config, layer, dot_general, rngs, adapter_of, remat == "attention"
+        )
         self.norm_2 = nnx.LayerNorm(
             config.embed_dim, epsilon=config.norm_eps, rngs=rngs
         )

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import torch
 
-from gpt2_flax.training.optimizer import BETAS, make_optimizer, make_schedule
+from gpt2_flax.training.optimizer import BETAS, make_optimizer
+from gpt2_flax.training.schedule import make_schedule
 from gpt2_flax.training.step import initial_state, make_train_step
 
 LR, WARMUP_STEPS, WEIGHT_DECAY, MAX_GRAD_NORM = 1e-3, 2, 0.1, 1.0

@@ -35,7 +35,7 @@ def train_with(out, *flags):
 
 
 RECIPES = {
-    "dora": "--adapter dora --lora-rank 2 --accumulate 2 --remat products",
+    "dora": "--adapter dora --lora-rank 2 --accumulate 2 --remat attention",
     "frozen": "--freeze wte wpe h.0 --moments bf16 --dropout 0.2 --remat blocks",
 }
 
@@ -140,7 +140,7 @@ def test_a_run_goes_on_from_another_ones_weights_or_adapter(recipe, weights, tmp
         ("--accumulate 3", "--batch-size 4 must be a multiple"),
         ("--dropout 1.0", "--dropout must be at least 0 and below 1"),
         ("--dropout much", "--dropout must be at least 0 and below 1"),
-        ("--remat all", "--remat must be one of none, blocks, products"),
+        ("--remat all", "--remat must be one of none, attention, blocks"),
         ("--moments bf16 --beta2 0.999", "--beta2 of at most 0.99, got 0.999"),
         ("--moments bf16 --optimizer lion", "drop it, or --optimizer lion"),
     ],

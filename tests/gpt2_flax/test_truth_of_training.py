@@ -151,7 +151,7 @@ def test_parts_of_a_batch_and_recomputation_train_as_in_torch(tmp_path, any_back
     backend = any_backend
     reference = make_reference(tmp_path)
     reference.gradient_checkpointing_enable()
-    _, logits, params = load_ours(tmp_path, remat=jax.checkpoint)
+    _, logits, params = load_ours(tmp_path, remat="blocks")
     losses, after = our_steps(logits, params, TOKENS, parts=2)
     expected = reference_steps(reference, TOKENS, mean_of_parts)
     assert_alike(losses, expected, flat(after), flat(params), named(reference), backend)
