@@ -58,7 +58,7 @@ def answer(model: GPT2, questions: Sequence[Question]) -> ChoiceScores:
             [
                 best(nats, i, [1] * len(question.endings)),
                 best(nats, i, [num_tokens[i, j] for j in range(len(question.endings))]),
-                best(nats, i, [len(f" {end}".encode()) for end in question.endings]),
+                best(nats, i, [len(ending.encode()) for ending in question.endings]),
             ]
             for i, question in enumerate(questions)
         ]
