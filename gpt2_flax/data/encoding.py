@@ -82,9 +82,9 @@ def encode_task(task: Task, tokenizer: Tokenizer) -> Encoded:
         lengths.append(len(ids))
         flags.append(counts)
 
-    for piece in task.pieces:
+    for piece, documents in zip(task.pieces, documents_in(task.pieces, tokenizer)):
         num_bytes += size_of(piece)
-        for i, ids in enumerate(documents_in(piece, tokenizer)):
+        for i, ids in enumerate(documents):
             if i:
                 begins, counted = True, piece.counts
             if not len(ids):
@@ -101,13 +101,18 @@ def encode_task(task: Task, tokenizer: Tokenizer) -> Encoded:
     return Encoded(all_ids, counts, num_documents, num_bytes)
 
 
-def documents_in(piece: Piece, tokenizer: Tokenizer) -> Iterator[Ids]:
-    """The tokens of a piece, in the parts between END_OF_TEXT in it."""
-    if isinstance(piece.content, str):
-        for text in piece.content.split(END_OF_TEXT):
-            yield tokenizer.encode_plain(text)
-    else:
-        yield piece.content
+def documents_in(pieces: list[Piece], tokenizer: Tokenizer) -> Iterator[list[Ids]]:
+    """The tokens of each piece, in the parts between END_OF_TEXT in it."""
+    parts = [
+        piece.content.split(END_OF_TEXT) if isinstance(piece.content, str) else []
+        for piece in pieces
+    ]
+    encoded = iter(tokenizer.encode_each([text for texts in parts for text in texts]))
+    for piece, texts in zip(pieces, parts):
+        if isinstance(piece.content, str):
+            yield [next(encoded) for _ in texts]
+        else:
+            yield [piece.content]
 
 
 def size_of(piece: Piece) -> int:

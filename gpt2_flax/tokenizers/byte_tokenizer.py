@@ -31,6 +31,9 @@ class ByteTokenizer:
     def encode_plain(self, text: str) -> Ids:
         return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
 
+    def encode_each(self, texts: list[str]) -> list[Ids]:
+        return [self.encode_plain(text) for text in texts]
+
     def decode(self, ids: list[int]) -> str:
         known = bytearray()
         for token in ids:

@@ -58,6 +58,9 @@ class CharTokenizer:
             )
         return ids
 
+    def encode_each(self, texts: list[str]) -> list[Ids]:
+        return [self.encode_plain(text) for text in texts]
+
     def decode(self, ids: list[int]) -> str:
         spelled = self.characters
         if self.end_of_text is not None:

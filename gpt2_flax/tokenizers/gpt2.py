@@ -54,6 +54,16 @@ class GPT2Tokenizer:
             ids = np.concatenate([encode(part) for part in at_long_spaces(text)])
         return ids
 
+    def encode_each(self, texts: list[str]) -> list[Ids]:
+        joined = END_OF_TEXT.join(texts)
+        try:
+            ids = self._encoding.encode_to_numpy(joined, allowed_special={END_OF_TEXT})
+        except ValueError:
+            return [self.encode_plain(text) for text in texts]
+        ends = np.flatnonzero(ids == self.end_of_text)
+        starts = [0, *(ends + 1)]
+        return [ids[a:b] for a, b in zip(starts, [*ends, len(ids)], strict=True)]
+
     def decode(self, ids: list[int]) -> str:
         return str(self._encoding.decode(ids))
 

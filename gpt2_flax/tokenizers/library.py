@@ -57,6 +57,10 @@ class FolderTokenizer:
         ids = self._library.encode(text, add_special_tokens=False).ids
         return np.array(ids, np.uint32)
 
+    def encode_each(self, texts: list[str]) -> list[Ids]:
+        found = self._library.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(one.ids, np.uint32) for one in found]
+
     def decode(self, ids: list[int]) -> str:
         return self._library.decode(ids, skip_special_tokens=False)
 

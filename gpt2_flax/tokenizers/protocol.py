@@ -55,6 +55,9 @@ class Tokenizer(Protocol):
     def encode_plain(self, text: str) -> Ids:
         """Ids (N,) of a text without END_OF_TEXT; other threads run meanwhile."""
 
+    def encode_each(self, texts: list[str]) -> list[Ids]:
+        """`encode_plain` of each text: many short ones take one call."""
+
     def decode(self, ids: list[int]) -> str:
         """The text of ids; what is no UTF-8 becomes the replacement character."""
 

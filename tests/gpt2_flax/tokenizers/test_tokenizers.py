@@ -38,6 +38,12 @@ def test_decoding_gives_the_text_back(tokenizer):
     assert tokenizer.encode_plain(TEXT).tolist() == ids
 
 
+def test_texts_at_once_have_the_tokens_of_each(tokenizer):
+    texts = ["", TEXT, " end", "", "  ", "東京"]
+    found = [ids.tolist() for ids in tokenizer.encode_each(texts)]
+    assert found == [tokenizer.encode_plain(text).tolist() for text in texts]
+
+
 def test_end_of_text_in_a_text_is_its_token(tokenizer):
     end = tokenizer.end_of_text
     both = tokenizer.encode(f"end{END_OF_TEXT} end")
