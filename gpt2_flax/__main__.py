@@ -21,6 +21,10 @@ COMMANDS = {  # name: (module, summary)
         "gpt2_flax.bench.command",
         "time training steps on backends side by side",
     ),
+    "plan": (
+        "gpt2_flax.commands.plan",
+        "memory, time and energy of a run, before it",
+    ),
     "export": ("gpt2_flax.commands.export", "write a run as a Hugging Face directory"),
 }
 LONG_COMMANDS = ("train", "parity", "bench")  # that gain from the tuned allocator

@@ -8,11 +8,9 @@ from xdna.training.models import Gpt2
 NAMES = (*DEFAULT_MACHINES.values(), "hx370")  # one of each NPU, one with known watts
 
 
-def describe_forecast(
-    model: GPT2Config, batch_size: int, seq_len: int, steps: int
-) -> str:
-    """The forecast of a run's steps, each product where it ends the step soonest."""
-    sizes = Gpt2(
+def sizes_of(model: GPT2Config) -> Gpt2:
+    """The model as forecasts take it."""
+    return Gpt2(
         model.num_layers,
         model.num_heads,
         model.embed_dim,
@@ -20,6 +18,13 @@ def describe_forecast(
         model.num_positions,
         model.tied_head,
     )
+
+
+def describe_forecast(
+    model: GPT2Config, batch_size: int, seq_len: int, steps: int
+) -> str:
+    """The forecast of a run's steps, each product where it ends the step soonest."""
+    sizes = sizes_of(model)
     found = []
     for name in NAMES:
         way = forecast_step(sizes, batch_size, seq_len, MACHINES[name]).ways["auto"]

@@ -1,0 +1,119 @@
+"""Memory of a training step, by part, from XLA's own plan of the step.
+
+State is counted from its shapes. What a step takes besides (activations, gradients in
+flight, logits) only XLA knows, which reuses memory and schedules for it. It grows by
+the same bytes with each layer, so two programs of few layers give that of many.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+
+import jax_npu
+from gpt2_flax.adapters.saved import Parts
+from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.model import GPT2Config, logits_function
+from gpt2_flax.training.optimizer import optimizer_of
+from gpt2_flax.training.step import State, initial_state, make_train_step
+
+FEW, MORE = 3, 4  # layers of the compiled programs; the first and last are others
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by part.
+
+    Attributes:
+      trained, frozen: parameters.
+      gradients: kept between steps.
+      optimizer: its state.
+      step: all that a step takes besides: mostly activations.
+      checkpoint: on the disk, each.
+    """
+
+    trained: int
+    frozen: int
+    gradients: int
+    optimizer: int
+    step: int
+    checkpoint: int
+
+    @property
+    def total(self) -> int:
+        """In memory while a step runs, without the program itself."""
+        state = self.trained + self.frozen + self.gradients + self.optimizer
+        return state + self.step
+
+
+def memory_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Memory:
+    """The memory of a step; compiles at most two programs of few layers."""
+    shapes = state_shapes(config, model, parts)
+    trained, gradients, optimizer, frozen = map(
+        num_bytes, (shapes.params, shapes.grads, shapes.opt_state, shapes.frozen)
+    )
+    return Memory(
+        trained=trained,
+        frozen=frozen,
+        gradients=gradients,
+        optimizer=optimizer,
+        step=step_bytes(config, model, parts),
+        checkpoint=trained + optimizer,
+    )
+
+
+def step_bytes(config: TrainConfig, model: GPT2Config, parts: Parts) -> int:
+    if model.num_layers <= MORE:
+        return compiled_bytes(config, model, parts)
+    # Patterns of --freeze may name layers: the few have to be there.
+    few, more = (
+        compiled_bytes(config, replace(model, num_layers=layers), by_layer(parts))
+        for layers in (FEW, MORE)
+    )
+    return few + (model.num_layers - FEW) * (more - few)
+
+
+def by_layer(parts: Parts) -> Parts:
+    """The parts of a model with few layers; frozen layers are taken as trained."""
+    return parts if parts.adapter else Parts()
+
+
+@cache
+def compiled_bytes(config: TrainConfig, model: GPT2Config, parts: Parts) -> int:
+    """XLA's plan of a step's memory: temporary arrays, and results beside the state."""
+    compiled = lower_step(config, model, parts).compile()
+    analysis = compiled.memory_analysis()
+    fresh = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return int(analysis.temp_size_in_bytes + fresh)
+
+
+def lower_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Any:
+    """The step of the run, for shapes alone."""
+    step, shapes, tokens, key = step_and_shapes(config, model, parts)
+    return step.lower(shapes, tokens, key)
+
+
+def step_and_shapes(config: TrainConfig, model: GPT2Config, parts: Parts) -> Any:
+    logits = logits_function(model, jax_npu.dot_general, parts.adapter, config.remat)
+    step = make_train_step(logits, optimizer_of(config), config.accumulate)
+    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
+    has_key = config.dropout is not None
+    key = jax.eval_shape(lambda: jax.random.key(0)) if has_key else None
+    return step, state_shapes(config, model, parts), tokens, key
+
+
+def state_shapes(config: TrainConfig, model: GPT2Config, parts: Parts) -> State:
+    optimizer = optimizer_of(config)
+    trained, frozen = parts.split(parts.shapes(model))
+    shapes: State = jax.eval_shape(
+        lambda trained, frozen: initial_state(trained, optimizer, frozen),
+        trained,
+        frozen,
+    )
+    return shapes
+
+
+def num_bytes(tree: Any) -> int:
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
