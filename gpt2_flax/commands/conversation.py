@@ -1,5 +1,7 @@
 """`gpt2-flax sample --interactive`: prompts from the terminal, one a line."""
 
+import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from gpt2_flax.commands.terminal import write
@@ -17,6 +19,9 @@ HELP = (
 def converse(model: GPT2, sampling: Sampling) -> None:
     """Continues one line after another; each turn has the next seed."""
     generator = make_generator(model)
+    if sys.stdin.isatty():
+        with suppress(ImportError):  # with it, input() lets lines be edited
+            import readline  # noqa: F401
     write(HELP)
     text = ""
     while (line := read_line()) is not None:

@@ -78,11 +78,14 @@ def main(argv: list[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gpt2-flax eval",
-        description="Evaluates a run, a Hugging Face folder, or both side by side.",
+        description="Evaluates a run, other weights, or both side by side.",
     )
     add = parser.add_argument
     add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
-    add("--weights", help="Hugging Face folder, instead of a run or before it")
+    add(
+        "--weights",
+        help="Hugging Face folder or Hub name, instead of a run or before it",
+    )
     add(
         "--before",
         action="store_true",

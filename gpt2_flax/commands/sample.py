@@ -1,4 +1,4 @@
-"""`gpt2-flax sample`: continues a text with a run, or with a Hugging Face folder.
+"""`gpt2-flax sample`: continues a text with a run, or with other weights.
 
 gpt2-flax sample --out run --prompt "The with statement" --num-tokens 100
 gpt2-flax sample --weights gpt2-folder --interactive
@@ -46,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
-    add("--weights", help="Hugging Face folder, instead of a run")
+    add("--weights", help="Hugging Face folder or Hub name, instead of a run")
     add("--prompt", default="", help="(default: the model begins a text)")
     add(
         "--num-tokens",

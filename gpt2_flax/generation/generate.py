@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import jax_npu
 from gpt2_flax.errors import InputError
 from gpt2_flax.generation.choice import Rules
 from gpt2_flax.generation.generator import Generator
+from gpt2_flax.generation.rounded import operand_dtype
 from gpt2_flax.generation.text import TextStream
 from gpt2_flax.loading import GPT2
 from gpt2_flax.model import SEEDS
 from gpt2_flax.tokenizers import Tokenizer
 
 NUM_TOKENS = 100
+# Of each model that is still in use, by backend and type of operands.
+GENERATORS: WeakKeyDictionary[GPT2, dict[tuple[Any, ...], Generator]]
+GENERATORS = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,13 @@ def generate(
     top_k: int = Rules.top_k,
     top_p: float = Rules.top_p,
     repetition_penalty: float = Rules.repetition_penalty,
-    stop: Sequence[str] = (),
+    stop: str | Sequence[str] = (),
     seed: int = 0,
 ) -> list[str]:
     """The texts that follow `prompt`, one for each sample, without it.
 
-    Each has at most `num_tokens` tokens, and ends before the first of the texts in
-    `stop`, or where the model ends it. Without a prompt, a text begins.
+    Each has at most `num_tokens` tokens, and ends before the text `stop`, or the first
+    of several, or where the model ends it. Without a prompt, a text begins.
 
     Args:
       temperature: divides the logits; 0 takes the likeliest token.
@@ -66,7 +73,8 @@ def generate(
       InputError: an argument is out of its range.
     """
     rules = Rules(temperature, top_k, top_p, repetition_penalty)
-    sampling = Sampling(num_tokens, num_samples, seed, tuple(stop), rules)
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    sampling = Sampling(num_tokens, num_samples, seed, stops, rules)
     texts = [""] * num_samples
     for pieces in grow(make_generator(model), model.tokenizer, prompt, sampling):
         texts = [text + piece for text, piece in zip(texts, pieces)]
@@ -74,7 +82,13 @@ def generate(
 
 
 def make_generator(model: GPT2) -> Generator:
-    return Generator(model.config, model.params, model.tokenizer.num_tokens)
+    """The model's generator on the backend in force; its weights are rounded once."""
+    kept = GENERATORS.setdefault(model, {})
+    key = jax_npu.resolve_backend(), operand_dtype(model.config)
+    if key not in kept:
+        num_tokens = model.tokenizer.num_tokens
+        kept[key] = Generator(model.config, model.params, num_tokens)
+    return kept[key]
 
 
 def grow(

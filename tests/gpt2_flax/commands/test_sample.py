@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jax_npu
 from gpt2_flax.commands import export, sample
 from gpt2_flax.commands.terminal import write
-from gpt2_flax.generation.generate import generate
+from gpt2_flax.generation.generate import generate, make_generator
 from gpt2_flax.loading import GPT2, load, load_run
 from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers import load_tokenizer
@@ -56,6 +57,15 @@ def test_a_text_ends_where_the_model_ends_it(reciter):
 def test_a_text_ends_before_the_first_stop(reciter, stop, expected):
     texts = generate(reciter, "r", temperature=0, stop=stop, num_samples=2)
     assert texts == [expected, expected]
+
+
+def test_a_stop_may_be_one_text_and_weights_are_rounded_once(reciter):
+    with jax_npu.backend("host"):
+        generator = make_generator(reciter)
+        assert generate(reciter, "r", temperature=0, stop="yellow") == ["ed orange "]
+        assert make_generator(reciter) is generator
+    with jax_npu.backend("xla"):
+        assert make_generator(reciter) is not generator
 
 
 def test_text_is_printed_as_it_grows(use, capsys, monkeypatch):

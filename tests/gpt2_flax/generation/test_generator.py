@@ -109,6 +109,19 @@ def test_a_token_reads_its_weights_in_bf16_where_products_round(config, params):
     assert bytes_of_weights("xla") == 2 * bytes_of_weights("host")
 
 
+def test_prompt_and_tokens_have_their_products_on_the_backend(
+    config, params, custom_call_backend
+):
+    tokens = Generator(config, params, NUM_TOKENS).tokens([1, 2, 3], GREEDY, 4)
+    before = jax_npu.counters()
+    for _ in range(4):
+        next(tokens)
+        counted = jax_npu.counters() - before
+        # A block's qkv, scores, context and three projections, and the head.
+        assert counted.calls == 6 * config.num_layers + 1
+        before = jax_npu.counters()
+
+
 def test_an_empty_prompt_is_an_error(config, params):
     with pytest.raises(InputError, match="at least one token, got none"):
         next(Generator(config, params, NUM_TOKENS).tokens([], GREEDY, 1))
