@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpt2_flax import __main__ as gpt2_flax
-from gpt2_flax.commands import train
+from gpt2_flax.commands import export, plan, train
 from jax_npu.commands.command_line import make_parser
 from jax_npu.doctor import remedies
 from jax_npu.energy import rapl
@@ -41,10 +41,12 @@ def test_every_command_in_the_text_exists(text):
 
 @pytest.mark.parametrize("text", [FINETUNING, README], ids=["finetuning", "readme"])
 def test_every_flag_of_a_training_in_the_text_exists(text):
-    lines = re.findall(r"^    (gpt2-flax train .*)", text, re.MULTILINE)
+    parsers = {"train": train, "plan": plan, "export": export}
+    lines = re.findall(r"^    (gpt2-flax (?:train|plan|export) .*)", text, re.MULTILINE)
     assert len(lines) >= 3
     for line in lines:
-        train.make_parser().parse_args(shlex.split(line, comments=True)[2:])
+        _, command, *flags = shlex.split(line, comments=True)
+        parsers[command].make_parser().parse_args(flags)
 
 
 @pytest.mark.parametrize(

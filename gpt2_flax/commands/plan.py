@@ -23,13 +23,7 @@ from gpt2_flax.training.trained import parts_of_flags
 
 @one_line_errors
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="gpt2-flax plan",
-        description="Prints the memory, time and energy of a run with these flags of "
-        "gpt2-flax train. It reads no data and no weights.",
-    )
-    add_config_flags(parser)
-    given = from_json(vars(parser.parse_args(argv)))
+    given = from_json(vars(make_parser().parse_args(argv)))
     backend = given["backend"] = resolve_backend(given.get("backend"))
     config = without_download(TrainConfig(**given))
     model, parts = choose_model(config), parts_of_flags(config)
@@ -43,6 +37,16 @@ def main(argv: list[str] | None = None) -> int:
         costs = costs_of_step(config, model, parts)
     print(describe_plan(config, memory, others, costs, present_bytes()))
     return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpt2-flax plan",
+        description="Prints the memory, time and energy of a run with these flags of "
+        "gpt2-flax train. It reads no data, and of weights only names and shapes.",
+    )
+    add_config_flags(parser)
+    return parser
 
 
 def without_download(config: TrainConfig) -> TrainConfig:
