@@ -18,8 +18,8 @@ help: ## Show the targets
 
 install: $(INSTALLED) ## Create .venv, install what is needed, build the extension
 
-finetune: $(INSTALLED) ## Train GPT-2 on Python's documentation; ARGS="--model gpt2" and so on
-	$(BIN)/gpt2-flax train --out runs/$$(date +%Y%m%d-%H%M%S) $(ARGS)
+finetune: $(INSTALLED) ## Train a small GPT-2 in two minutes; ARGS="--weights openai-community/gpt2" the real one
+	$(BIN)/gpt2-flax finetune $(ARGS)
 
 test: $(INSTALLED) ## Run the tests on every backend, or on $$JAX_NPU_BACKEND; ARGS go to pytest
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)

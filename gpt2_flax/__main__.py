@@ -11,6 +11,10 @@ from gpt2_flax.allocator import restart_with_tuned_allocator
 
 COMMANDS = {  # name: (module, summary)
     "train": ("gpt2_flax.commands.train", "train GPT-2 on a text"),
+    "finetune": (
+        "gpt2_flax.commands.finetune",
+        "the same, with settings for the first two minutes",
+    ),
     "sample": ("gpt2_flax.commands.sample", "continue a text with a trained run"),
     "parity": (
         "gpt2_flax.commands.parity",
@@ -27,7 +31,8 @@ COMMANDS = {  # name: (module, summary)
     ),
     "export": ("gpt2_flax.commands.export", "write a run as a Hugging Face directory"),
 }
-LONG_COMMANDS = ("train", "parity", "bench")  # that gain from the tuned allocator
+# Those that gain from the tuned allocator.
+LONG_COMMANDS = ("train", "finetune", "parity", "bench")
 # The extra [gpt2] of pyproject.toml, as modules.
 EXTRA = ("flax", "matplotlib", "optax", "orbax", "safetensors", "tiktoken")
 

@@ -9,6 +9,7 @@ flags of the configuration are the fields of TrainConfig, in flags/.
 
 import argparse
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
+from gpt2_flax.generation.choice import Rules
 from gpt2_flax.generation.generate import generate
 from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
@@ -58,15 +60,28 @@ from jax_npu.explanation import Explanation
 
 SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
 SAMPLE_TOKENS = 80
+CHARACTERS = (
+    4  # in a token of GPT-2, of which a sample of characters takes as many more
+)
+SURE = 0.6  # temperature of a sample of characters
+FEWEST_OF_BPE = 1000  # tokens of a vocabulary that is not of bytes or characters
 ON_CORES = ("host", "xla")  # backends that have the cores' peak
 
 
 @one_line_errors
-def main(argv: list[str] | None = None) -> int:
-    given = from_json(vars(make_parser().parse_args(argv)))
+def main(
+    argv: list[str] | None = None,
+    prog: str = "gpt2-flax train",
+    recipe: Callable[[dict[str, Any]], dict[str, Any]] = lambda given: {},
+    default_out: Path = Path("run"),
+) -> int:
+    """`recipe` has flags of a new run that hold where those given say nothing."""
+    given = from_json(vars(make_parser(prog, default_out).parse_args(argv)))
     out, existing = given.pop("out"), given.pop("existing")
     file, is_dry = given.pop("config"), given.pop("dry_run")
     given = (read_config_file(file) if file else {}) | given
+    if existing != "resume":
+        given = recipe(given) | given
     config = checked_config(given, out, existing)
     if is_dry:
         with jax_npu.backend(resolve_backend(config.backend)):
@@ -92,13 +107,14 @@ def checked_config(given: dict[str, Any], out: Path, existing: Existing) -> Trai
     return config
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="gpt2-flax train", description="Trains GPT-2 on a text."
-    )
+def make_parser(prog: str, default_out: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Trains GPT-2 on a text.")
     add_config_flags(parser)
     parser.add_argument(
-        "--out", type=Path, default=Path("run"), help="run folder (default: run)"
+        "--out",
+        type=Path,
+        default=default_out,
+        help=f"run folder (default: {default_out})",
     )
     parser.add_argument(
         "--config",
@@ -285,9 +301,20 @@ def print_sample(training: Training, state: State) -> None:
     config = training.config
     params = merge_adapter(all_params(state), training.parts.adapter)
     model = GPT2(training.model, params, training.tokenizer)
-    start_of_text = training.feed.validation.stream.tokens[:SAMPLE_PROMPT_TOKENS]
+    scale = CHARACTERS if model.tokenizer.num_tokens < FEWEST_OF_BPE else 1
+    start_of_text = training.feed.validation.stream.tokens
+    start_of_text = start_of_text[: scale * SAMPLE_PROMPT_TOKENS]
     prompt = model.tokenizer.decode(start_of_text.tolist())
-    (text,) = generate(model, prompt, num_tokens=SAMPLE_TOKENS, seed=config.seed)
+    num_tokens = scale * SAMPLE_TOKENS
+    # A word takes several draws of characters, one of which is easily wrong.
+    temperature = SURE if scale > 1 else Rules.temperature
+    (text,) = generate(
+        model,
+        prompt,
+        num_tokens=num_tokens,
+        temperature=temperature,
+        seed=config.seed,
+    )
     print(f"Sample, from the start of the validation text:\n{prompt}|{text}\n")
 
 

@@ -16,6 +16,12 @@ class ModelFlags:
     num_layers: int | None = flag(None, "blocks, instead of the model's", int)
     num_heads: int | None = flag(None, "heads per block, instead of the model's", int)
     embed_dim: int | None = flag(None, "channels, instead of the model's", int)
+    num_positions: int | None = flag(
+        None,
+        "longest text, instead of the model's; from scratch only the first --seq-len "
+        "positions are trained",
+        int,
+    )
     activations: str = flag(
         GPT2Config.activations,
         f"one of {', '.join(ACTIVATIONS)}: type of the arrays between matmuls; bf16 "

@@ -22,7 +22,7 @@ def choose_model(config: TrainConfig, num_tokens: int = NUM_TOKENS) -> GPT2Confi
     Raises:
       InputError: there is no such model, or it does not fit the other flags.
     """
-    names = ("num_layers", "num_heads", "embed_dim")
+    names = ("num_layers", "num_heads", "embed_dim", "num_positions")
     given = {name: getattr(config, name) for name in names}
     overrides = {name: value for name, value in given.items() if value is not None}
     if config.weights:
