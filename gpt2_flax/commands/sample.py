@@ -125,10 +125,12 @@ def print_samples(model: GPT2, prompt: str, sampling: Sampling) -> None:
     texts = [""] * sampling.num_samples
     separator = "-" * 20 + "\n"
     write(prompt)
-    for pieces in grow(make_generator(model), model.tokenizer, prompt, sampling):
-        write(pieces[0])
-        texts = [text + piece for text, piece in zip(texts, pieces)]
-    write("\n")
+    try:
+        for pieces in grow(make_generator(model), model.tokenizer, prompt, sampling):
+            write(pieces[0])
+            texts = [text + piece for text, piece in zip(texts, pieces)]
+    finally:
+        write("\n")  # also before what an interruption prints
     for text in texts[1:]:
         write(f"{separator}{prompt}{text}\n")
 

@@ -36,6 +36,7 @@ def test_commands_are_understood(command):
     assert vars(parser.parse_args(flags))
 
 
+@pytest.mark.slow
 def test_programs_run(small_weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("held-out.txt").write_text("It was a dark and stormy night.\n" * 5)

@@ -49,15 +49,13 @@ def test_training_returns_the_model_that_its_run_holds(model, folder):
         assert evaluate(model, TEXT).loss < math.log(model.config.vocab_size) - 1
 
 
-def test_a_run_is_resumed_and_overwritten(model, folder, text, tmp_path):
+def test_a_run_is_kept_or_resumed(model, folder, text, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "run")
-    longer = train(copy, resume=True, steps=32)
-    assert run.latest_step(copy) == 32
-    assert longer.config == model.config
     with pytest.raises(InputError, match="already holds a run"):
-        train(copy, data=[str(text)], steps=3, **FLAGS)
-    train(copy, data=[str(text)], steps=3, overwrite=True, **FLAGS)
-    assert run.latest_step(copy) == 3
+        train(copy, data=[str(text)], steps=30, lr=0.01, **FLAGS)
+    longer = train(copy, resume=True, steps=31)
+    assert run.latest_step(copy) == 31
+    assert longer.config == model.config
 
 
 def test_logits_are_those_that_an_evaluation_uses(model):
