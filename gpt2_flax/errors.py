@@ -58,8 +58,9 @@ def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
             return 2
         except MemoryError as e:
             print(
-                f"gpt2-flax: out of memory: {str(e).rstrip('.')}. A smaller "
-                "--batch-size, --seq-len or model takes less.",
+                f"gpt2-flax: out of memory: {str(e).rstrip('.')}. --accumulate, "
+                "--remat, --adapter or a smaller model takes less; gpt2-flax plan "
+                "says how much.",
                 file=sys.stderr,
             )
             return 2

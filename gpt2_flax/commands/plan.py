@@ -13,6 +13,7 @@ from gpt2_flax.errors import one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import from_json
+from gpt2_flax.flags.text_choice import choose_tokenizer
 from gpt2_flax.hf.hub import OWNERS
 from gpt2_flax.layers.remat import REMAT
 from gpt2_flax.planning.cost import costs_of_step
@@ -26,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     given = from_json(vars(make_parser().parse_args(argv)))
     backend = given["backend"] = resolve_backend(given.get("backend"))
     config = without_download(TrainConfig(**given))
-    model, parts = choose_model(config), parts_of_flags(config)
+    num_tokens = 1 if config.weights else choose_tokenizer(config).num_tokens
+    model, parts = choose_model(config, num_tokens), parts_of_flags(config)
     with jax_npu.backend(backend):
         memory = memory_of_step(config, model, parts)
         others = {

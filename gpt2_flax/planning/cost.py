@@ -35,11 +35,30 @@ def costs_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> list[
     )
     costs = []
     for name in NAMES:
-        sizes = sizes_of(model), config.batch_size, config.seq_len
-        way = forecast_step(*sizes, MACHINES[name]).ways["auto"]
-        joules = None if way.joules is None else share * way.joules.expected
-        costs.append(Cost(name, share * way.seconds.expected, joules))
+        seconds, joules = plain_step(config, model, name)
+        scaled = None if joules is None else share * joules
+        costs.append(Cost(name, share * seconds, scaled))
     return costs
+
+
+def plain_step(
+    config: TrainConfig, model: GPT2Config, machine: str
+) -> tuple[float, float | None]:
+    """Seconds and joules of a plain step; of many layers, from models of few."""
+    sizes = config.batch_size, config.seq_len, MACHINES[machine]
+    if model.num_layers <= MORE:
+        way = forecast_step(sizes_of(model), *sizes).ways["auto"]
+        joules = way.joules.expected if way.joules else None
+        return way.seconds.expected, joules
+    (few, joules_of_few), (more, joules_of_more) = (
+        plain_step(config, replace(model, num_layers=layers), machine)
+        for layers in (FEW, MORE)
+    )
+    others = model.num_layers - FEW
+    joules = None
+    if joules_of_few is not None and joules_of_more is not None:
+        joules = joules_of_few + others * (joules_of_more - joules_of_few)
+    return few + others * (more - few), joules
 
 
 def plain(config: TrainConfig) -> TrainConfig:
