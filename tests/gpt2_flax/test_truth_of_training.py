@@ -122,11 +122,14 @@ def named(model, trained=lambda name: True):
     "changes",
     [
         {"n_inner": 24, "activation_function": "gelu", "tie_word_embeddings": False},
-        {
-            "scale_attn_weights": False,
-            "scale_attn_by_inverse_layer_idx": True,
-            "reorder_and_upcast_attn": True,
-        },
+        pytest.param(
+            {
+                "scale_attn_weights": False,
+                "scale_attn_by_inverse_layer_idx": True,
+                "reorder_and_upcast_attn": True,
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["inner-gelu-untied", "scales"],
 )
