@@ -115,5 +115,12 @@ def grow(
 
 def beginning(tokenizer: Tokenizer) -> list[int]:
     """What comes before a text: the end of another; a new line where there is none."""
-    end = tokenizer.end_of_text
-    return tokenizer.encode("\n") if end is None else [end]
+    if tokenizer.end_of_text is not None:
+        return [tokenizer.end_of_text]
+    try:
+        return tokenizer.encode("\n")
+    except InputError:
+        raise InputError(
+            f"a text needs a beginning, and {tokenizer.name} have neither a token that "
+            "ends texts nor one for a new line; give a --prompt."
+        ) from None

@@ -11,10 +11,12 @@ import pytest
 import jax_npu
 from gpt2_flax.commands import export, sample
 from gpt2_flax.commands.terminal import write
-from gpt2_flax.generation.generate import generate, make_generator
+from gpt2_flax.errors import InputError
+from gpt2_flax.generation.generate import beginning, generate, make_generator
 from gpt2_flax.loading import GPT2, load, load_run
 from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers import load_tokenizer
+from gpt2_flax.tokenizers.char_tokenizer import CharTokenizer
 
 RAINBOW = "red orange yellow green blue "
 
@@ -130,6 +132,13 @@ def test_exported_weights_give_the_texts_of_their_run(finished_run, tmp_path, ca
     assert texts[0] == texts[1] != [""]
     assert sample.main(["--weights", folder, "--prompt", "A", "--num-tokens=5"]) == 0
     assert capsys.readouterr().out == f"A{texts[0][0]}\n"
+
+
+def test_without_a_prompt_a_text_begins():
+    assert beginning(load_tokenizer("bytes")) == [256]
+    assert beginning(CharTokenizer({"a", "\n"}, has_end=False)) == [0]
+    with pytest.raises(InputError, match="give a --prompt"):
+        beginning(CharTokenizer({"a", "b"}, has_end=False))
 
 
 @pytest.mark.parametrize(
