@@ -13,6 +13,7 @@ PROGRAMS = {
     *("__main__.py", "backend.py", "loading.py"),
     *("commands/evaluate.py", "commands/export.py"),
     *("commands/sample.py", "commands/train.py"),
+    *("commands/plan.py", "planning/cost.py", "planning/memory.py"),
     *("commands/parity.py", "training/parity.py", "training/progress.py"),
     *("generation/generate.py", "generation/generator.py", "generation/rounded.py"),
     "evaluation/losses.py",
