@@ -212,9 +212,10 @@ def test_absent_keys_mean_gpt2(folder):
     ("fields", "message"),
     [
         ({"model_type": "llama"}, "model_type = 'llama'"),
-        ({"activation_function": "relu"}, "activation_function = 'relu'.*gelu_new"),
-        ({"n_inner": 100}, "n_inner = 100.*None or 144"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "supports False only"),
+        ({"activation_function": "prelu"}, "activation_function = 'prelu'.*gelu_new"),
+        ({"n_inner": 0}, "n_inner = 0; it must be a whole number"),
+        ({"add_cross_attention": True}, "supports False only"),
+        ({"attn_pdrop": 1.5}, "attn_pdrop = 1.5; it must be from 0"),
         ({"is_causal": False}, "is_causal = False"),
         ({"quantization_config": {"bits": 4}}, "quantization_config = {'bits': 4}"),
         ({"architectures": ["GPT2ForTokenClassification"]}, "architectures = "),
@@ -235,9 +236,21 @@ def test_models_that_are_another_gpt2_are_refused(folder, fields, message):
         read_config(folder)
 
 
-def test_a_config_that_fits_in_other_words_is_read(folder, config):
-    change_config(folder, n_inner=144, activation_function="gelu_pytorch_tanh")
-    assert read_config(folder) == config
+def test_a_config_of_another_gpt2_is_read_and_written_back(folder, config, tmp_path):
+    changes = {
+        "n_inner": 100,
+        "activation_function": "quick_gelu",
+        "scale_attn_weights": False,
+        "scale_attn_by_inverse_layer_idx": True,
+        "attn_pdrop": 0.25,
+    }
+    change_config(folder, **changes)
+    read = read_config(folder)
+    assert (read.mlp_dim, read.attention_dropout) == (100, 0.25)
+    save_weights(tmp_path / "again", read, init_params(read, 0))
+    assert read_config(tmp_path / "again") == read
+    text = (tmp_path / "again" / "config.json").read_text()
+    assert changes.items() <= json.loads(text).items()
 
 
 def test_sizes_have_transformers_general_names_too(folder, config):
