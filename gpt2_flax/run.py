@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
@@ -248,5 +249,7 @@ def checksum(tree: Any) -> int:
     """CRC-32 of all arrays; Orbax itself would not notice one changed bit."""
     crc = 0
     for array in jax.tree.leaves(tree):
+        if not getattr(array, "is_fully_addressable", True):  # of several processes
+            array = multihost_utils.process_allgather(array, tiled=True)
         crc = zlib.crc32(np.ascontiguousarray(array), crc)
     return crc

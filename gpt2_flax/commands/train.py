@@ -38,6 +38,7 @@ from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.devices.mesh import mesh_of, place_batch
+from gpt2_flax.training.devices.processes import is_first, start_processes, whole
 from gpt2_flax.training.disk import DiskFullError
 from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
@@ -77,6 +78,7 @@ def main(
 ) -> int:
     """`recipe` has flags of a new run that hold where those given say nothing."""
     given = from_json(vars(make_parser(prog, default_out).parse_args(argv)))
+    start_processes()
     out, existing = given.pop("out"), given.pop("existing")
     file, is_dry = given.pop("config"), given.pop("dry_run")
     given = (read_config_file(file) if file else {}) | given
@@ -190,7 +192,8 @@ def train_here(config: TrainConfig, out: Path, existing: Existing) -> int:
     finally:
         rows = run.read_metrics(out)
         with suppress(OSError):  # a picture, on a disk that may be full
-            plot_loss(out / "loss.png", rows, entropy)
+            if is_first():
+                plot_loss(out / "loss.png", rows, entropy)
     validations = Validations(rows)
     if validations.is_enough(config.patience):
         print(
@@ -200,7 +203,9 @@ def train_here(config: TrainConfig, out: Path, existing: Existing) -> int:
     elif step < config.steps:
         print(f"Stopped; step {step} is saved. To go on: {run.resume_command(out)}")
         return 130
-    print_result(training, state, rows, entropy, energy, products)
+    state = state._replace(params=whole(state.params), frozen=whole(state.frozen))
+    if is_first():
+        print_result(training, state, rows, entropy, energy, products)
     return 0
 
 

@@ -21,7 +21,9 @@ class MachineFlags:
     mesh: str = flag(
         "data=1,model=1",
         "devices: data divides each batch over so many of them, model the parameters "
-        "and the optimizer's moments",
+        "and the optimizer's moments. With $JAX_COORDINATOR_ADDRESS (and "
+        "$JAX_NUM_PROCESSES, $JAX_PROCESS_ID) they are those of several processes, "
+        "which need a run folder that all of them see",
         on_change="sums are rounded in another order, so losses will differ a little",
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from gpt2_flax import run
@@ -18,8 +18,10 @@ from gpt2_flax.errors import npu_errors
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.flags.text_choice import train_batch
+from gpt2_flax.model import Params
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.devices.mesh import place_batch
+from gpt2_flax.training.devices.processes import any_process, is_first
 from gpt2_flax.training.disk import disk_errors, require_space
 from gpt2_flax.training.progress import Row, ask_on_interrupt, show_progress
 from gpt2_flax.training.reporting.energy import TrainingEnergy
@@ -68,7 +70,7 @@ def take_steps(
             validate(step)
         while (
             step < config.steps
-            and not interrupted.is_set()
+            and not any_process(interrupted.is_set())
             and not validations.is_enough(config.patience)
         ):
             state, row = take_step(training, step, state)
@@ -76,7 +78,7 @@ def take_steps(
             energy.count_step()
             journal.record(row)
             is_validated = step % config.eval_every == 0 or step == config.steps
-            is_saved = is_validated or journal.is_checkpoint_due()
+            is_saved = is_validated or any_process(journal.is_checkpoint_due())
             if is_saved:
                 energy.pause()
             if is_validated:
@@ -110,6 +112,12 @@ def dropout_key(config: TrainConfig, step: int) -> jax.Array | None:
     return jax.random.fold_in(jax.random.key(config.seed), step)
 
 
+@jax.jit
+def largest_of(params: Params) -> jax.Array:
+    """The largest magnitude; NaN if there is one."""
+    return jnp.max(jnp.array([jnp.abs(p).max() for p in jax.tree.leaves(params)]))
+
+
 class Journal:
     """Writes to the run folder what training has reached, if it is finite."""
 
@@ -127,15 +135,16 @@ class Journal:
     def record(self, row: Row) -> None:
         """Appends a row to the metrics, and gives it to the listeners."""
         self._check_finite(row)
-        with disk_errors(self._out):
-            run.append_metrics(self._out, row)
+        if is_first():
+            with disk_errors(self._out):
+                run.append_metrics(self._out, row)
         for listener in self._listeners:
             listener(row)
 
     def save(self, step: int, state: State) -> None:
         """Saves a checkpoint."""
-        largest = np.max([np.abs(p).max() for p in jax.tree.leaves(state.params)])
-        self._check_finite({"step": step, "the largest parameter": float(largest)})
+        largest = float(largest_of(state.params))
+        self._check_finite({"step": step, "the largest parameter": largest})
         items = saved_items(state)
         require_space(self._out, items)
         with disk_errors(self._out):

@@ -29,6 +29,7 @@ from gpt2_flax.hf.settings import keep_settings
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params
 from gpt2_flax.tokenizers import Tokenizer
 from gpt2_flax.training.devices.mesh import place_state, placed_shapes
+from gpt2_flax.training.devices.processes import is_first, wait_for_all
 from gpt2_flax.training.step import (
     State,
     TrainStep,
@@ -82,9 +83,12 @@ def begin(training: Training, overwrite: bool) -> State:
         "tokenizer": training.tokenizer.fingerprint,
         "weights_sha256": weights_sha256,
     }
-    run.create_run(training.out, record, overwrite)
-    training.tokenizer.save(training.out / run.TOKENIZER)
-    keep_what_stays(training, state)
+    wait_for_all("the folder is free")
+    if is_first():
+        run.create_run(training.out, record, overwrite)
+        training.tokenizer.save(training.out / run.TOKENIZER)
+        keep_what_stays(training, state)
+    wait_for_all("the run is begun")
     return state
 
 
@@ -120,17 +124,22 @@ def resume(training: Training) -> tuple[int, State]:
             f"{step}, got {training.config.steps}."
         )
     state = restored_state(training) if step else first_state_again(training, record)
-    run.forget_metrics_after(training.out, step)
-    record_changes(training, step, saved_config(record["train"]))
+    if is_first():
+        run.forget_metrics_after(training.out, step)
+        record_changes(training, step, saved_config(record["train"]))
+    wait_for_all("the run is resumed")
     return step, state
 
 
 def restored_state(training: Training) -> State:
-    shapes = placed_shapes(shape_state(training), training.mesh)
-    items = run.restore_checkpoint(training.out, saved_items(shapes))
+    shapes = shape_state(training)
+    items = run.restore_checkpoint(
+        training.out, saved_items(placed_shapes(shapes, training.mesh))
+    )
     frozen = load_frozen(training.out, shapes.frozen) if shapes.frozen else None
-    state = State(**items, grads=zeros_like(items["params"]), frozen=frozen)
-    return place_state(state, training.mesh)
+    rest = State({}, {}, zeros_like(shapes.params), frozen)
+    rest = place_state(rest, training.mesh)
+    return State(**items, grads=rest.grads, frozen=rest.frozen)
 
 
 def shape_state(training: Training) -> State:
@@ -155,7 +164,8 @@ def first_state_again(training: Training, record: dict[str, Any]) -> State:
             "them, or start over with another --out or --overwrite."
         )
     state = split_state(training, params)
-    keep_what_stays(training, state)
+    if is_first():
+        keep_what_stays(training, state)
     return place_state(state, training.mesh)
 
 

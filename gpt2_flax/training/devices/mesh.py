@@ -32,6 +32,11 @@ def mesh_of(config: TrainConfig) -> Mesh | None:
             f"CPU, XLA_FLAGS=--xla_force_host_platform_device_count={wanted} makes "
             "them."
         )
+    if wanted != found and jax.process_count() > 1:
+        raise InputError(
+            f"--mesh {config.mesh} has {wanted} devices, and all processes together "
+            f"have {found}; give a mesh of as many."
+        )
     if wanted == 1:
         return None
     parts = sizes["data"] * config.accumulate
@@ -59,8 +64,15 @@ def place_state(state: State, mesh: Mesh | None) -> State:
     if mesh is None:
         return state
     shardings = jax.tree.map(lambda array: state_sharding(mesh, array), state)
-    placed: State = jax.device_put(state, shardings)
+    put = jax.device_put if jax.process_count() == 1 else put_for_all
+    placed: State = jax.tree.map(put, state, shardings)
     return placed
+
+
+def put_for_all(array: Any, sharding: NamedSharding) -> jax.Array:
+    """An array that every process has whole, as one that is divided over them."""
+    rows = np.asarray(array)
+    return jax.make_array_from_callback(rows.shape, sharding, lambda index: rows[index])
 
 
 def placed_shapes(shapes: Any, mesh: Mesh | None) -> Any:
@@ -81,10 +93,4 @@ def place_batch(batch: Any, mesh: Mesh | None) -> Any:
         return batch
     sharding = NamedSharding(mesh, P("data"))
 
-    def place(rows: Any) -> jax.Array:
-        found: jax.Array = jax.make_array_from_callback(
-            rows.shape, sharding, lambda index: rows[index]
-        )
-        return found
-
-    return jax.tree.map(place, batch)
+    return jax.tree.map(lambda rows: put_for_all(rows, sharding), batch)

@@ -13,6 +13,7 @@ from typing import Any
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.tracking import PACKAGES
+from gpt2_flax.training.devices.processes import is_first
 from gpt2_flax.training.progress import Row
 
 Log = Callable[[Row], None]
@@ -37,7 +38,11 @@ def open_trackers(config: TrainConfig, out: Path) -> Iterator[Log]:
     """Yields a function that logs a row of the metrics with every tracker."""
     makers = {"tensorboard": tensorboard, "wandb": wandb}
     with ExitStack() as stack:
-        logs = [stack.enter_context(makers[name](config, out)) for name in config.track]
+        logs = [
+            stack.enter_context(makers[name](config, out))
+            for name in config.track
+            if is_first()
+        ]
 
         def log(row: Row) -> None:
             for one in logs:

@@ -52,7 +52,12 @@ def trained(tiny_flags):
     def run_program(out, meshes):
         command = [sys.executable, "-c", PROGRAM, str(out)]
         done = subprocess.run(
-            [*command, " ".join(meshes), *tiny_flags, "--batch-size", "4"],
+            [
+                *command,
+                " ".join(meshes),
+                *tiny_flags,
+                *["--batch-size", "4", "--tokenizer", "bytes"],
+            ],
             env={
                 **os.environ,
                 "JAX_NPU_BACKEND": "host",
