@@ -109,7 +109,9 @@ def checked_config(given: dict[str, Any], out: Path, existing: Existing) -> Trai
     return config
 
 
-def make_parser(prog: str, default_out: Path) -> argparse.ArgumentParser:
+def make_parser(
+    prog: str = "gpt2-flax train", default_out: Path = Path("run")
+) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description="Trains GPT-2 on a text.")
     add_config_flags(parser)
     parser.add_argument(

@@ -14,6 +14,7 @@ from gpt2_flax.training.devices.mesh import mesh_of
 
 # Relative: devices sum in another order, in f32, and bf16 rounds the next operands.
 LOSS_TOLERANCE = 1e-3
+FLAGS = ["--batch-size", "4", "--tokenizer", "bytes", "--eval-every", "3"]
 
 # Trains under each mesh, every run but the first going on with the one before it, and
 # prints the losses, and the shares of the parameters that the first device holds.
@@ -37,9 +38,9 @@ train.print_sample = lambda *_: None
 
 out, meshes, flags = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 for i, mesh in enumerate(meshes):
-    more = ["--resume"] if i else flags
-    steps = ["--steps", str(3 * (i + 1)), "--lr", "0.01", "--schedule", "constant"]
-    assert train.main([*more, *steps, "--mesh", mesh, "--out", out]) == 0
+    more = ["--resume"] if i else list(flags)
+    more += ["--steps", str(9 // len(meshes) * (i + 1)), "--schedule", "constant"]
+    assert train.main([*more, "--lr", "0.01", "--mesh", mesh, "--out", out]) == 0
 from pathlib import Path
 print(json.dumps({"rows": run.read_metrics(Path(out)), "held": held}))
 """
@@ -52,12 +53,7 @@ def trained(tiny_flags):
     def run_program(out, meshes):
         command = [sys.executable, "-c", PROGRAM, str(out)]
         done = subprocess.run(
-            [
-                *command,
-                " ".join(meshes),
-                *tiny_flags,
-                *["--batch-size", "4", "--tokenizer", "bytes"],
-            ],
+            [*command, " ".join(meshes), *tiny_flags, *FLAGS],
             env={
                 **os.environ,
                 "JAX_NPU_BACKEND": "host",
@@ -75,7 +71,7 @@ def trained(tiny_flags):
 
 @pytest.mark.slow
 def test_runs_move_between_meshes_and_train_as_on_one_device(trained, tmp_path):
-    one = trained(tmp_path / "one", ["data=1"] * 3)
+    one = trained(tmp_path / "one", ["data=1"])
     meshes = ["data=4", "data=2,model=2", "data=1"]
     moved = trained(tmp_path / "moved", meshes)
     assert len(one["rows"]) == len(moved["rows"]) == 9 + 4
