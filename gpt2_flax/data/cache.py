@@ -10,10 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpt2_flax.data.reading.python_docs import python_docs
@@ -26,8 +25,7 @@ from jax_npu.runtime.cache import cache_folder
 
 CACHE = "GPT2_FLAX_CACHE"  # variable with the folder of the cache
 PARTIAL = ".{}.partial"
-LOCK = "lock"
-UNLOCKED_SECONDS = 60  # a partial folder without a lock is left to its writer for this
+LOCK = ".{}.lock"
 
 
 def tokens_of(
@@ -80,33 +78,43 @@ def content_sha256(source: Source) -> str:
 @contextmanager
 def partial_folder(root: Path) -> Iterator[Path]:
     """A folder to write to, locked, and deleted at the end unless it is moved."""
-    folder = root / PARTIAL.format(uuid.uuid4().hex)
-    folder.mkdir()
-    with (folder / LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    name = uuid.uuid4().hex
+    lock_path = root / LOCK.format(name)
+    folder = root / PARTIAL.format(name)
+    with locked(lock_path):
         try:
+            folder.mkdir()
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            lock_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A file that is locked while the process lives."""
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another process may have taken the file for a dead one's before it was locked.
+        if os.fstat(lock.fileno()).st_nlink:
+            yield
+            return
+    with locked(path):
+        yield
 
 
 def delete_stale(root: Path) -> None:
     """Deletes the partial folders whose writers are gone."""
-    for folder in root.glob(PARTIAL.format("*")):
-        try:
-            with (folder / LOCK).open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue
-        except FileNotFoundError:  # killed, or not yet there, between two lines above
-            if time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+    for path in root.glob(LOCK.format("*")):
+        with suppress(BlockingIOError, FileNotFoundError), path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            name = path.name.removeprefix(".").removesuffix(".lock")
+            shutil.rmtree(root / PARTIAL.format(name), ignore_errors=True)
+            path.unlink()
 
 
 def put(partial: Path, folder: Path) -> None:
     """Moves a whole folder to its place, unless another process was faster."""
-    (partial / LOCK).unlink()
     try:
         partial.replace(folder)
     except OSError as e:

@@ -62,7 +62,14 @@ def test_another_text_or_tokenizer_has_tokens_of_its_own(root, path):
         lambda folder: (folder / "tokens").unlink(),
         lambda folder: (folder / "starts.npy").write_bytes(b""),
     ],
-    ids=["no meta", "cut meta", "other meta", "cut tokens", "no tokens", "no starts"],
+    ids=[
+        "no meta",
+        "cut meta",
+        "other meta",
+        "cut tokens",
+        "no tokens",
+        "no starts",
+    ],
 )
 def test_a_damaged_entry_is_made_again(root, path, damage):
     expected = load(path)
@@ -93,13 +100,13 @@ def test_a_writer_at_work_is_left_alone(root, path):
     with cache.partial_folder(make(root)) as busy:
         load(path)
         assert busy.is_dir()
-        lockless = root / cache.PARTIAL.format("new")
-        lockless.mkdir()
+        # As a process leaves it that is killed: a folder, and a lock that none holds.
+        dead = root / cache.PARTIAL.format("dead")
+        dead.mkdir()
+        (root / cache.LOCK.format("dead")).touch()
         cache.delete_stale(root)
-        assert lockless.is_dir()
-        os.utime(lockless, (0, 0))
-        cache.delete_stale(root)
-        assert not lockless.exists()
+        assert not dead.exists()
+        assert busy.is_dir()
     assert not busy.exists()
 
 
@@ -149,7 +156,7 @@ for _ in range(50):
     os.kill(pid, signal.SIGKILL)
     inside += os.waitpid(pid, 0)[1] == signal.SIGKILL
     entries = list(root.iterdir())
-    assert len(entries) <= 2, entries  # one more than a writer's own: see UNLOCKED
+    assert len(entries) <= 3, entries  # a whole one, its writer's partial one and lock
     for folder in entries:
         whole = open_store(folder)
         if not folder.name.startswith("."):
@@ -166,7 +173,7 @@ def test_kills_at_50_random_moments_leave_nothing_in_the_way(root, tmp_path):
         [sys.executable, "-c", KILLER, str(path)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20  # killed before they were done
+    assert int(done.stdout) > 10  # killed before they were done
 
 
 def test_an_empty_text_names_its_files(root, tmp_path):

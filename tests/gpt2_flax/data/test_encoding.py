@@ -102,7 +102,7 @@ def test_the_loss_counts_where_the_pieces_say():
 
 
 def test_tokens_of_files_keep_the_ends_that_they_have():
-    ids = [np.array(part, np.uint32) for part in ([1, 2, END], [END, 3], [4])]
+    ids = [np.array(part, np.uint32) for part in ([1, 2, END], [3, END], [4])]
     pieces = [Piece(ids[0], ends=True), Piece(ids[1], ends=True), Piece(ids[2])]
     for size in (1, 1000):
         encoding_size, encoding.PIECE_CHARS = encoding.PIECE_CHARS, size
@@ -110,7 +110,7 @@ def test_tokens_of_files_keep_the_ends_that_they_have():
             found, num_documents = joined(pieces, load_tokenizer())
         finally:
             encoding.PIECE_CHARS = encoding_size
-        assert found == [END, 1, 2, END, END, 3, END, 4]
+        assert found == [END, 1, 2, END, 3, END, 4]
         assert num_documents == 3
 
 
