@@ -45,7 +45,9 @@ RECIPES = {
 }
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(
+    scope="module", params=["dora", pytest.param("frozen", marks=pytest.mark.slow)]
+)
 def recipe(request, weights, tmp_path_factory):
     """A finished run of four steps with a checkpoint after two, and its name."""
     out = tmp_path_factory.mktemp("runs") / request.param

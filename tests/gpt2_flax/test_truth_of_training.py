@@ -225,7 +225,9 @@ def make_peft(reference, dora):
     return adapted
 
 
-@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+@pytest.mark.parametrize(
+    "dora", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["lora", "dora"]
+)
 def test_adapters_train_as_in_peft_and_go_back_to_it(tmp_path, any_backend, dora):
     backend = any_backend
     reference = make_reference(tmp_path)

@@ -58,6 +58,7 @@ def test_the_plan_is_within_a_tenth_of_xlas_own_of_every_layer(recipe):
     assert memory.step == pytest.approx(found, rel=MEMORY_ERROR)
 
 
+@pytest.mark.slow
 def test_what_is_computed_again_is_not_kept():
     parts = parts_of_flags(CONFIG)
     with jax_npu.backend("host"):
