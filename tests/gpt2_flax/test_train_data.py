@@ -136,7 +136,7 @@ def test_nanogpts_recipe_learns_the_characters_of_a_text(out, tmp_path, capsys):
     words = ["thou", "art", "more", "lovely", "and", "temperate", "than", "a", "day"]
     lines = (" ".join(rng.choice(words, 6)) for _ in range(800))
     (tmp_path / "input.txt").write_text("\n".join(lines))
-    flags = "--config shakespeare-char --num-layers 1 --embed-dim 32 --lr 0.01 "
+    flags = "--config shakespeare-char --num-layers 1 --embed-dim 16 --lr 0.02 "
     flags += "--steps 80 --warmup-steps 10 --eval-batches 2 --backend xla"
     data = ["--data", str(tmp_path / "input.txt"), "--out", str(out)]
     assert train.main([*flags.split(), *data]) == 0
