@@ -55,6 +55,8 @@ class GPT2Tokenizer:
         return ids
 
     def encode_each(self, texts: list[str]) -> list[Ids]:
+        if len(texts) == 1:  # nothing to look for
+            return [self.encode_plain(texts[0])]
         joined = END_OF_TEXT.join(texts)
         try:
             ids = self._encoding.encode_to_numpy(joined, allowed_special={END_OF_TEXT})
