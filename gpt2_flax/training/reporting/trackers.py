@@ -4,6 +4,8 @@ A resumed run goes on with the same files, or the same run, under its steps.
 """
 
 import importlib.util
+import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -15,6 +17,7 @@ from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.tracking import PACKAGES
 from gpt2_flax.training.devices.processes import is_first
 from gpt2_flax.training.progress import Row
+from jax_npu.files import write_atomically
 
 Log = Callable[[Row], None]
 
@@ -70,21 +73,23 @@ def wandb(config: TrainConfig, out: Path) -> Iterator[Log]:
     """A run of the project gpt2-flax, or of $WANDB_PROJECT; WANDB_* variables hold."""
     import wandb
 
-    name = out.absolute().name
-    options: dict[str, Any] = {"id": f"{name}-{config.seed}", "resume": "allow"}
-    if "WANDB_PROJECT" not in wandb_environment():
+    options: dict[str, Any] = {"id": kept_id(out / "wandb"), "resume": "allow"}
+    if "WANDB_PROJECT" not in os.environ:
         options["project"] = "gpt2-flax"
     with wandb.init(
-        name=name, dir=str(out), config=asdict(config), **options
+        name=out.absolute().name, dir=str(out), config=asdict(config), **options
     ) as wandb_run:
         yield lambda row: wandb_run.log(values_of(row), step=int(row["step"]))
 
 
+def kept_id(folder: Path) -> str:
+    """A name of the run's own, by which a resumed run is known, too."""
+    path = folder / "run-id"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        write_atomically(path, lambda partial: partial.write_text(uuid.uuid4().hex))
+    return path.read_text()
+
+
 def values_of(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "step"}
-
-
-def wandb_environment() -> set[str]:
-    import os
-
-    return {name for name in os.environ if name.startswith("WANDB_")}

@@ -31,6 +31,7 @@ def test_a_finished_run_is_extended_and_its_record_says_so(finished_run, out, ca
     assert [r["step"] for r in run.read_metrics(out) if "loss" in r] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_extended_in_two_parts_is_bit_for_bit_the_same(finished_run, out):
     spare = shutil.copytree(out, out.with_name("spare"))
     assert resume(out, "--steps", 5) == 0
@@ -159,6 +160,12 @@ def test_tensorboard_gets_the_metrics_of_every_step(train_run, out):
     for name in (b"loss", b"grad_norm", b"val_loss"):
         assert content.count(name) >= 1
     assert content.count(b"\x0a\x09grad_norm") == 3
+
+
+def test_a_run_has_one_name_for_its_trackers(tmp_path):
+    one, other = (tmp_path / name for name in "ab")
+    assert trackers.kept_id(one) == trackers.kept_id(one)
+    assert trackers.kept_id(one) != trackers.kept_id(other)
 
 
 def test_a_tracker_that_is_not_installed_is_named(train_run, out, monkeypatch, capsys):
