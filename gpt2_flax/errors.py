@@ -58,9 +58,9 @@ def one_line_errors(main: Callable[P, int]) -> Callable[P, int]:
             return 2
         except MemoryError as e:
             print(
-                f"gpt2-flax: out of memory: {str(e).rstrip('.')}. --accumulate, "
-                "--remat, --adapter or a smaller model takes less; gpt2-flax plan "
-                "says how much.",
+                f"gpt2-flax: out of memory: {str(e).rstrip('.')}. A smaller "
+                "--batch-size or model, --accumulate, --remat or --adapter takes less; "
+                "gpt2-flax plan says how much.",
                 file=sys.stderr,
             )
             return 2

@@ -1,7 +1,6 @@
 """The model that the flags describe."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from gpt2_flax import run
 from gpt2_flax.errors import InputError
@@ -27,7 +26,7 @@ def choose_model(config: TrainConfig, num_tokens: int = NUM_TOKENS) -> GPT2Confi
     overrides = {name: value for name, value in given.items() if value is not None}
     if config.weights:
         given_too = [*(["model"] if config.model else []), *overrides]
-        model = model_of_weights(folder_of(config.weights), given_too)
+        model = model_of_weights(config.weights, given_too)
     else:
         name = config.model or DEFAULT_MODEL
         if name not in MODELS:
@@ -51,13 +50,14 @@ def choose_model(config: TrainConfig, num_tokens: int = NUM_TOKENS) -> GPT2Confi
     return model
 
 
-def model_of_weights(folder: Path, given_too: list[str]) -> GPT2Config:
-    """The model in a Hugging Face folder; `given_too` are flags that contradict it."""
+def model_of_weights(source: str, given_too: list[str]) -> GPT2Config:
+    """The model of --weights; `given_too` are flags that contradict it."""
     if given_too:
         raise InputError(
             "--weights brings the shape of its model; drop "
             f"{', '.join(map(flag_name, given_too))}."
         )
+    folder = folder_of(source)
     if record := run.find_run(folder):
         return GPT2Config(**record["model"])
     model = read_config(folder)
