@@ -175,7 +175,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
       NpuBuffer& c = *buffers[kC];
       {
         const PartTimer timer(Part::kCheck, windows.c_bytes());
-        FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size());
+        FillSentinel(reinterpret_cast<float*>(c.data()), windows.c.size(), parallel);
       }
       SyncToDevice(c, windows.c_bytes(), parallel);
     }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "xla_ffi/base/npu_events.h"
+#include "xla_ffi/base/worker_threads.h"
 #include "xla_ffi/npu/loaded_images.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/trace/parts.h"
@@ -37,7 +38,8 @@ std::string JudgeRun(const NpuGemmRequest& request, const RunBuffers& buffers,
        reinterpret_cast<const float*>(buffers[kC]->data()), windows.c.num_batches,
        windows.c.num_rows, padded_k, windows.c.num_columns, request.plan.a,
        request.plan.b, windows.a.size, windows.b.size},
-      health.Rule(request.check.expected, padded_k), ++seed);
+      health.Rule(request.check.expected, padded_k), ++seed,
+      IsLarge(windows.c.size()) ? LoopOn(TheWorkerThreads()) : kSerialLoop);
   if (mistake.empty() || request.check.stand_ins) {
     health.CountRight();
     return "";

@@ -16,14 +16,12 @@ class Costs:
     Args:
       npu, host: its NPU with what the host does around it, and its CPU.
       power: its watts.
-      cores: that products use.
-      memory_bytes_per_second: at which these pass over memory.
+      memory_bytes_per_second: at which the cores pass over memory.
     """
 
     npu: NpuModel
     host: HostModel
     power: Power
-    cores: int
     memory_bytes_per_second: float
 
     def alone(self, product: Product, objective: str) -> str:

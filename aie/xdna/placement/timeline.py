@@ -1,10 +1,10 @@
 """How long a step takes with a placement: a schedule of its products.
 
 A step is a graph. A product on the host occupies all cores. One on the NPU packs its
-operands with all cores, runs on the array, is checked by a thread and unpacked by all
-cores. So the host's work and the array's for different products overlap, and products
-that do not wait for one another run on both sides at once. Whoever is ready first is
-served first; nothing is interrupted.
+operands with all cores, runs on the array, and is checked and unpacked by all cores. So
+the host's work and the array's for different products overlap, and products that do not
+wait for one another run on both sides at once. Whoever is ready first is served first;
+nothing is interrupted.
 
 Cores and array share one memory: whatever takes place together moves no more bytes than
 the memory delivers. That of the cores is taken for both.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the array's program takes 25 ms to import
     from xdna.placement.costs import Costs
     from xdna.placement.npu_cost import NpuCost
 
-CPU_LANE, ARRAY_LANE, CHECK_LANE = range(3)
+CPU_LANE, ARRAY_LANE = range(2)
 NPU_PARTS = ("pack", "flush", "launch", "array", "check", "unpack")
 
 
@@ -89,8 +89,8 @@ def timeline(step: Sequence[Node], sides: Sequence[str], costs: "Costs") -> Time
 class _Schedule:
     def __init__(self, step: Sequence[Node], sides: Sequence[str], costs: "Costs"):
         self.step, self.sides, self.costs = step, sides, costs
-        self.free = [0.0, 0.0, 0.0]  # when each lane is
-        self.busy = [0.0, 0.0, 0.0]
+        self.free = [0.0, 0.0]  # when each lane is
+        self.busy = [0.0, 0.0]
         self.memory_free = 0.0
         self.parts = dict.fromkeys(NPU_PARTS, 0.0)
         self.images: dict[int, float] = {}  # when each is made
@@ -120,9 +120,7 @@ class _Schedule:
                 starts[user] = max(starts[user], ready)
                 if self.waiting[user] == 0:
                     heapq.heappush(queue, (starts[user], user))
-        # A core that checks leaves the others alone.
-        cpu = self.busy[CPU_LANE] + self.busy[CHECK_LANE] / self.costs.cores
-        return Timeline(end, cpu, self.busy[ARRAY_LANE], self.parts)
+        return Timeline(end, self.busy[CPU_LANE], self.busy[ARRAY_LANE], self.parts)
 
     def _run_phase(self, phase: _Phase, ready: float) -> float:
         for part, seconds in phase.parts:
@@ -166,7 +164,7 @@ class _Schedule:
                 (("launch", times * cost.launch), ("array", times * cost.array)),
                 times * min(cost.array, cost.ddr_bytes / rate),
             ),
-            _Phase(CHECK_LANE, (("check", times * cost.check),)),
+            _Phase(CPU_LANE, (("check", times * cost.check),)),
             _Phase(
                 CPU_LANE,
                 (("flush", times * cost.flush_c), ("unpack", times * cost.unpack)),

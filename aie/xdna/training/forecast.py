@@ -137,7 +137,7 @@ def costs_in(
     times = timing(one.device, one)
     arithmetic = arithmetic_of_chip(one.device)
     npu = NpuModel(default_array(one.device), times, arithmetic, side)
-    return Costs(npu, host, machine.power, machine.cpu.cores, memory)
+    return Costs(npu, host, machine.power, memory)
 
 
 @dataclass(frozen=True)

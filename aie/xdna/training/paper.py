@@ -184,4 +184,4 @@ def _costs(machine: Machine, scenario: Scenario) -> Costs:
         arithmetic_of_chip(one.device),
         scenario.host_side(side, memory),
     )
-    return Costs(npu, ProfileHost(one.cpu), machine.power, machine.cpu.cores, memory)
+    return Costs(npu, ProfileHost(one.cpu), machine.power, memory)

@@ -44,10 +44,9 @@ def costs_on(machine: Machine, table: HostTable | None = None) -> Costs:
     """
     times = timing(machine.device, machine)
     arithmetic = arithmetic_of_chip(machine.device)
-    cores, cpu = machine.cpu.cores, machine.cpu
+    cpu = machine.cpu
     if table is not None:
-        cores = table.cores
         cpu = table.cpu(machine.cpu)
     npu = NpuModel(gemm_array(machine.device), times, arithmetic, HostSide.of(cpu))
     host = table or ProfileHost(cpu)
-    return Costs(npu, host, machine.power, cores, cpu.memory_bytes_per_second)
+    return Costs(npu, host, machine.power, cpu.memory_bytes_per_second)

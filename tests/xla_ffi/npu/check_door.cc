@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "xla_ffi/base/worker_threads.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/self_test.h"
 
@@ -32,7 +33,7 @@ const char* find_mistake(const uint16_t* a, const uint16_t* b, const float* c,
                             LayoutOfA(layouts), LayoutOfB(layouts), sizes[4], sizes[5]},
                            jax_npu::RuleFor(jax_npu::ParseArithmetic(arithmetic),
                                             is_confirmed != 0, sizes[2]),
-                           seed);
+                           seed, jax_npu::LoopOn(jax_npu::TheWorkerThreads()));
   return mistake.c_str();
 }
 

@@ -1,6 +1,7 @@
 #include "xla_ffi/npu/verify/check.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -15,9 +16,11 @@ namespace {
 
 constexpr uint32_t kSentinel = 0xFFA5C3E1u;
 constexpr int64_t kNumLanes = 16;
-constexpr double kSuspicion = 4;     // in units of the expected random walk
-constexpr size_t kMaxSuspects = 16;  // rows whose elements are judged
-constexpr int64_t kSpotRows = 4;     // more rows to judge if columns are left out
+constexpr double kSuspicion = 4;         // in units of the expected random walk
+constexpr size_t kMaxSuspects = 16;      // rows whose elements are judged
+constexpr int64_t kSpotRows = 4;         // more rows to judge if columns are left out
+constexpr int64_t kStripRows = 64;       // that a thread compares at a time
+constexpr int64_t kPieceSize = 1 << 18;  // elements that it fills or looks at
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
 // Columns of B with larger values, or with NaN or infinity, are left out of the signed
@@ -33,6 +36,14 @@ constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
 // The typical error of a sum in f32, for each product in it: every addition rounds by
 // some part of 2^-24 of the partial sum.
 constexpr double kSumError = 0x1p-25;
+
+// Calls f(first, end) for pieces of [0, size).
+template <typename Function>
+void ForPieces(int64_t size, const ParallelLoop& parallel, const Function& f) {
+  parallel((size + kPieceSize - 1) / kPieceSize, [&](int64_t piece) {
+    f(piece * kPieceSize, std::min(size, (piece + 1) * kPieceSize));
+  });
+}
 
 // Partial sums of a chunk in f32, in lanes that the compiler turns into vectors.
 struct Lanes {
@@ -204,17 +215,18 @@ std::string FindWrongElement(const GemmImages& images, int64_t entry, int64_t ro
   return "";
 }
 
-// The rows to judge: those whose sums are off most, relative to the bound that makes a
-// row suspicious, and a few random ones if columns of B are left out.
-std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
-                                  const CheckRule& rule, uint64_t seed) {
-  const Signs signs = RandomSigns(images, entry, seed);
-  const Projection of_b = Project(images, entry, rule, signs);
+// Rows whose sums are off, each with how far relative to the bound that makes a row
+// suspicious.
+using Suspects = std::vector<std::pair<double, int64_t>>;
+
+Suspects SuspectsAmong(Range rows, const GemmImages& images, int64_t entry,
+                       const CheckRule& rule, const Signs& signs,
+                       const Projection& of_b) {
   double b_mass = 0;
   for (const double mass : of_b.masses) b_mass += mass;
   DecodedRowsOfA rows_of_a(images, entry, rule);
-  std::vector<std::pair<double, int64_t>> suspects;
-  for (int64_t i = 0; i < images.m; ++i) {
+  Suspects suspects;
+  for (int64_t i = rows.first; i < rows.first + rows.size; ++i) {
     const RowOfA a = rows_of_a.Row(i);
     const RowError row =
         ErrorOfRow(a, images.RowOfC(entry, i), images.n, of_b, signs.values.data());
@@ -224,6 +236,26 @@ std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
     const double bound = kSuspicion * rule.product * row.norm + flushed;
     if (row.error <= bound) continue;
     suspects.emplace_back(std::isnan(row.error) ? INFINITY : row.error / bound, i);
+  }
+  return suspects;
+}
+
+// The rows to judge: those that are off most, and a few random ones if columns of B are
+// left out.
+std::vector<int64_t> FindSuspects(const GemmImages& images, int64_t entry,
+                                  const CheckRule& rule, uint64_t seed,
+                                  const ParallelLoop& parallel) {
+  const Signs signs = RandomSigns(images, entry, seed);
+  const Projection of_b = Project(images, entry, rule, signs);
+  std::vector<Suspects> by_strip((images.m + kStripRows - 1) / kStripRows);
+  parallel(static_cast<int64_t>(by_strip.size()), [&](int64_t strip) {
+    const int64_t first = strip * kStripRows;
+    const Range rows = {first, std::min(kStripRows, images.m - first)};
+    by_strip[strip] = SuspectsAmong(rows, images, entry, rule, signs, of_b);
+  });
+  Suspects suspects;
+  for (const Suspects& some : by_strip) {
+    suspects.insert(suspects.end(), some.begin(), some.end());
   }
   std::sort(suspects.rbegin(), suspects.rend());
   std::vector<int64_t> rows;
@@ -248,25 +280,31 @@ CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k) {
   return {expected, 0, sums, false};
 }
 
-void FillSentinel(float* c, int64_t size) {
-  std::fill(c, c + size, FromBits(kSentinel));
+void FillSentinel(float* c, int64_t size, const ParallelLoop& parallel) {
+  ForPieces(size, parallel, [&](int64_t first, int64_t end) {
+    std::fill(c + first, c + end, FromBits(kSentinel));
+  });
 }
 
-std::string FindUnwritten(const float* c, int64_t size) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < size; ++i) count += Bits(c[i]) == kSentinel;
+std::string FindUnwritten(const float* c, int64_t size, const ParallelLoop& parallel) {
+  std::atomic<int64_t> count{0};
+  ForPieces(size, parallel, [&](int64_t first, int64_t end) {
+    int64_t in_piece = 0;
+    for (int64_t i = first; i < end; ++i) in_piece += Bits(c[i]) == kSentinel;
+    count += in_piece;
+  });
   if (count == 0) return "";
   return std::to_string(count) + " of " + std::to_string(size) +
          " elements were never written";
 }
 
-std::string FindMistake(const GemmImages& images, const CheckRule& rule,
-                        uint64_t seed) {
+std::string FindMistake(const GemmImages& images, const CheckRule& rule, uint64_t seed,
+                        const ParallelLoop& parallel) {
   const int64_t size = images.batch * images.m * images.n;
-  std::string mistake = FindUnwritten(images.c, size);
+  std::string mistake = FindUnwritten(images.c, size, parallel);
   if (!mistake.empty()) return mistake;
   for (int64_t entry = 0; entry < images.batch; ++entry) {
-    for (int64_t row : FindSuspects(images, entry, rule, seed + entry)) {
+    for (int64_t row : FindSuspects(images, entry, rule, seed + entry, parallel)) {
       mistake = FindWrongElement(images, entry, row, rule);
       if (!mistake.empty()) return mistake;
     }

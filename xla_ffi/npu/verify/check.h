@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "xla_ffi/base/parallel.h"
 #include "xla_ffi/npu/images/layout.h"
 #include "xla_ffi/npu/verify/arithmetic.h"
 
@@ -57,17 +58,19 @@ struct GemmImages {
 };
 
 // Fills c with a bit pattern that no product has: a NaN whose low bits are set.
-void FillSentinel(float* c, int64_t size);
+void FillSentinel(float* c, int64_t size, const ParallelLoop& parallel = kSerialLoop);
 
 // Describes elements that still have the pattern, or returns "".
-std::string FindUnwritten(const float* c, int64_t size);
+std::string FindUnwritten(const float* c, int64_t size,
+                          const ParallelLoop& parallel = kSerialLoop);
 
 // Describes what is wrong with c, or returns "". Freivalds' test (R. Freivalds,
 // "Probabilistic machines can use less running time", 1977) compares c r with a (b r)
 // for a random vector r of signs, in O(n^2). Then each element of the rows with the
 // largest differences is judged. Elements whose sums may overflow or are not finite are
 // left out; columns of B with very large values are judged in a few rows only.
-std::string FindMistake(const GemmImages& images, const CheckRule& rule, uint64_t seed);
+std::string FindMistake(const GemmImages& images, const CheckRule& rule, uint64_t seed,
+                        const ParallelLoop& parallel = kSerialLoop);
 
 // The largest rounding error of a sum of k products in f32, over its mass: 2^-24 for
 // each product, and as much again for each block of 8 that a core adds at once, so

@@ -44,7 +44,7 @@ def machine_costs(draw):
         HostSide.of(cpu),
     )
     rate = cpu.memory_bytes_per_second
-    return Costs(npu, ProfileHost(cpu), machine.power, cpu.cores, rate)
+    return Costs(npu, ProfileHost(cpu), machine.power, rate)
 
 
 def random_step(draw):

@@ -44,9 +44,7 @@ class Fixed:
         return self.on_host
 
 
-COSTS = Costs(
-    Fixed(), Fixed(), Power(10.0, 15.0, 40.0), cores=2, memory_bytes_per_second=1.0
-)
+COSTS = Costs(Fixed(), Fixed(), Power(10.0, 15.0, 40.0), memory_bytes_per_second=1.0)
 
 
 def product(*after, values=(-1, -1), times=1):
@@ -118,8 +116,8 @@ def test_other_work_occupies_the_cores():
 
 def test_joules_are_those_of_what_is_at_work():
     result = timeline([product()], [NPU], replace(COSTS, npu=Fixed(check=2.0)))
-    # Packing and unpacking take all cores, a check takes one of two.
-    assert (result.cpu, result.array) == (4.0 + 6.0 + 2.0 / 2, 11.0)
-    expected = 26.0 * 10.0 + 11.0 * 30.0 + 11.0 * 5.0
-    assert joules(COSTS.power, result.seconds, 11.0, 11.0) == pytest.approx(expected)
+    # Packing, checking and unpacking take all cores.
+    assert (result.cpu, result.array) == (4.0 + 2.0 + 6.0, 11.0)
+    expected = 26.0 * 10.0 + 12.0 * 30.0 + 11.0 * 5.0
+    assert joules(COSTS.power, result.seconds, 12.0, 11.0) == pytest.approx(expected)
     assert joules(Power(10.0, None, 40.0), 1.0, 1.0, 0.0) is None
