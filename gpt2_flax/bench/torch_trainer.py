@@ -1,7 +1,8 @@
-"""The contender in PyTorch: the same model, optimizer and tokens, eager on the CPU.
+"""The contender in PyTorch: the same model, optimizer and tokens on the CPU.
 
-Under autocast it computes products in bf16, as jax-npu does: `torch-bf16` is the peer
-to compare with.
+Under autocast it computes products in bf16, as jax-npu does: `torch-bf16`, eager, and
+`torch-bf16-compiled`, whose forward and backward passes TorchInductor compiles, are the
+peers to compare with.
 """
 
 import contextlib
@@ -24,10 +25,12 @@ class TorchTrainer:
             "torch": str(torch.__version__),
             "transformers": transformers.__version__,
         }
-        self._is_bf16 = name == "torch-bf16"
+        self._is_bf16 = name != "torch-f32"
         self._max_grad_norm = train["max_grad_norm"]
         self._model = make_model(model).train()
         self._optimizer = make_optimizer(self._model, train)
+        is_compiled = name == "torch-bf16-compiled"
+        self._loss = torch.compile(self._loss_of) if is_compiled else self._loss_of
         shape = (train["batch_size"], train["seq_len"] + 1)
         random = np.random.default_rng(train["seed"])
         tokens = random.integers(0, model["vocab_size"], shape, np.int64)  # (B, T + 1)
@@ -37,11 +40,7 @@ class TorchTrainer:
     def step(self) -> dict[str, Any]:
         start = time.perf_counter()
         with self._autocast():
-            logits = self._model(self._inputs, use_cache=False).logits  # (B, T, V)
-            loss: Any = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1),  # (B * T, V)
-                self._targets,
-            )
+            loss = self._loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._max_grad_norm)
         self._optimizer.step()
@@ -49,6 +48,13 @@ class TorchTrainer:
         value = loss.item()
         seconds = time.perf_counter() - start
         return {"seconds": seconds, "loss": value, "counters": None}
+
+    def _loss_of(self) -> Any:
+        logits = self._model(self._inputs, use_cache=False).logits  # (B, T, V)
+        return torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1),  # (B * T, V)
+            self._targets,
+        )
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         if not self._is_bf16:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-TORCH_CONTENDERS = ("torch-bf16", "torch-f32")
+TORCH_CONTENDERS = ("torch-bf16", "torch-bf16-compiled", "torch-f32")
 
 
 class Trainer(Protocol):

@@ -15,8 +15,8 @@ from typing import Any
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.commands import train
 
-# After 400 steps of Muon, 12 x 128 characters each, the loss on the documentation was 1.60
-# nats a character. AdamW had 2.34 after 400 of 8 x 128, with a layer more.
+# After 400 steps of Muon, 12 x 128 characters each, the loss on the documentation was
+# 1.60 nats a character. AdamW had 2.34 after 400 of 8 x 128, with a layer more.
 FROM_SCRATCH = {
     "tokenizer": "chars",
     "num_layers": 3,

@@ -196,20 +196,27 @@ def test_the_table_shows_the_hosts_parts_and_the_npus_idle_share(capsys):
     assert "takes 1 ms at the published 64 GB/s" in printed
 
 
-def test_torch_trains_the_same_model(monkeypatch):
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("torch-bf16", "torch-f32"),
+        pytest.param("torch-bf16-compiled", marks=pytest.mark.slow),
+    ],
+)
+def test_torch_trains_the_same_model(name):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
+    assert name in worker.TORCH_CONTENDERS
     train = {"seed": 0, "batch_size": 2, "seq_len": 8}
     train |= {"lr": 1e-2, "weight_decay": 0.1, "max_grad_norm": 1.0}
-    for name in worker.TORCH_CONTENDERS:
-        spec = {"contender": name, "model": vars(TINY), "train": train}
-        trainer = worker.make_trainer(spec)
-        first, *_, last = [trainer.step() for _ in range(4)]
-        assert last["loss"] < first["loss"]
-        assert abs(first["loss"] - 3.43) < 0.1  # ln 31: it knows nothing yet
-        num_params = sum(p.numel() for p in trainer._model.parameters())
-        assert num_params == jax_trainer.num_params(TINY)
-        assert trainer.versions.keys() == {"torch", "transformers"}
+    spec = {"contender": name, "model": vars(TINY), "train": train}
+    trainer = worker.make_trainer(spec)
+    first, *_, last = [trainer.step() for _ in range(4)]
+    assert last["loss"] < first["loss"]
+    assert abs(first["loss"] - 3.43) < 0.1  # ln 31: it knows nothing yet
+    num_params = sum(p.numel() for p in trainer._model.parameters())
+    assert num_params == jax_trainer.num_params(TINY)
+    assert trainer.versions.keys() == {"torch", "transformers"}
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,11 @@ SOURCES = [
     *sorted((ROOT / "xla_ffi/npu").rglob("*.cc")),
     *sorted((ROOT / "xla_ffi/trace").glob("*.cc")),
 ]
+HEADERS = {"xla_ffi/driver/session.h": ROOT / "xla_ffi/driver/driver.cc"}  # and users
 SIZES = (70, 90, 300)  # m, k, n: two runs' worth of padding in each dimension
 SYNC = re.compile(
-    r"\b([\w\[\]]+(\.\w+)?(\.|->))?(sync|SyncToDevice|SyncFromDevice)\([^;{]*\);"
+    r"\b([\w\[\]]+(\(\))?(\.\w+(\(\))?)?(\.|->))?"
+    r"(sync|SyncToDevice|SyncFromDevice)\([^;{]*\);"
 )
 SENTINEL = re.compile(r"c->SyncToDevice|SyncToDevice\(c,")
 # A run fails once and is tried again in a new context.
@@ -66,9 +68,11 @@ def is_right(done, faults=""):
     return (counts["retries"], counts["mismatches"]) == (1 if faults else 0, 0)
 
 
-def compile_source(source, out):
-    xrt = ["-I", ROOT / "aie" / "sim" / "xrt"]
-    subprocess.run([*COMPILE, *xrt, "-c", source, "-o", out], check=True)
+def compile_source(source, out, before=()):
+    """Compiles a source; headers in the folders `before` come before ours."""
+    folders = [*before, ROOT, ROOT / "aie" / "sim" / "xrt"]
+    includes = [flag for folder in folders for flag in ("-I", folder)]
+    subprocess.run([*COMPILE[:-2], *includes, "-c", source, "-o", out], check=True)
     return out
 
 
@@ -143,7 +147,7 @@ def test_threads_may_multiply_at_the_same_time(program, plan_file):
 
 def syncs():
     """(source, its text with one sync left out, the sync) for each sync."""
-    for source in SOURCES:
+    for source in [*map(ROOT.joinpath, HEADERS), *SOURCES]:
         text = source.read_text()
         for found in SYNC.finditer(text):
             line = text.count("\n", 0, found.start()) + 1
@@ -159,7 +163,8 @@ def test_every_sync_is_found():
     A GEMM and the self-test sync the operands, the sentinel and the result.
     """
     assert [Path(p.id.split(":")[0]).stem for p in syncs()] == [
-        *["driver"] * 4,
+        *["session"],
+        *["driver"] * 3,
         *["gemm"] * 2,
         *["images"],
         *["self_test"] * 4,
@@ -170,9 +175,12 @@ def test_every_sync_is_found():
 def test_a_product_without_one_sync_is_wrong(
     tmp_path, plan_file, objects, packing, source, mutant, removed
 ):
-    path = tmp_path / source.name
+    path = tmp_path / source.relative_to(ROOT)
+    path.parent.mkdir(parents=True)
     path.write_text(mutant)
-    spoiled = {source: compile_source(path, tmp_path / "mutant.o")}
+    user = HEADERS.get(source.relative_to(ROOT).as_posix())
+    compiled = compile_source(user or path, tmp_path / "mutant.o", [tmp_path])
+    spoiled = {user or source: compiled}
     program = link(tmp_path, objects | spoiled, packing)
     for checks in ("on", "off"):
         if checks == "off" and SENTINEL.match(removed):

@@ -111,7 +111,7 @@ def test_training_and_sampling_are_refused_in_one_line(
     import importlib
 
     monkeypatch.setenv(SIM_PACED.name, "1")
-    main = importlib.import_module(f"gpt2_flax.{command}").main
+    main = importlib.import_module(f"gpt2_flax.commands.{command}").main
     assert main(["--backend", "sim", "--out", str(tmp_path / "run")]) == 2
     (line,) = (
         line
