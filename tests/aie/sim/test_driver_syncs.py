@@ -19,6 +19,8 @@ from jax_npu.runtime.designs import simulated_design
 from jax_npu.runtime.extension import library_path
 from xdna.simulator.library import LIBRARY
 
+pytestmark = pytest.mark.slow  # it compiles the driver and what packs for it
+
 ROOT = Path(__file__).parents[3]
 MAIN = Path(__file__).parent / "npu_gemm_main.cc"
 SOURCES = [
