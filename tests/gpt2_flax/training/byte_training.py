@@ -16,7 +16,7 @@ from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.loop import take_steps
 from gpt2_flax.training.optimizer import make_optimizer
 from gpt2_flax.training.reporting.energy import TrainingEnergy
-from gpt2_flax.training.schedule import make_schedule
+from gpt2_flax.training.schedule import schedule_of
 from gpt2_flax.training.start import Training, start
 from gpt2_flax.training.step import make_train_step, make_validate
 from jax_npu.energy import Meter
@@ -71,9 +71,7 @@ class ByteTraining:
 
     @cached_property
     def optimizer(self):
-        schedule = make_schedule(
-            self.config.lr, self.config.warmup_steps, self.config.steps
-        )
+        schedule = schedule_of(self.config)
         return make_optimizer(schedule, self.config.weight_decay, 1.0)
 
     @cached_property
