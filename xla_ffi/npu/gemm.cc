@@ -20,6 +20,7 @@
 #include "xla_ffi/npu/loaded_images.h"
 #include "xla_ffi/npu/part_order.h"
 #include "xla_ffi/npu/queue.h"
+#include "xla_ffi/npu/verify/sentinel.h"
 #include "xla_ffi/trace/parts.h"
 
 namespace jax_npu {

@@ -1,4 +1,4 @@
-// The functions of verify/check.h and verify/self_test.h, for ctypes.
+// The functions of verify/check.h, sentinel.h and self_test.h, for ctypes.
 
 #include <algorithm>
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include "xla_ffi/base/worker_threads.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/self_test.h"
+#include "xla_ffi/npu/verify/sentinel.h"
 
 namespace {
 

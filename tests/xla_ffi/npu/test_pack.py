@@ -331,7 +331,7 @@ def test_a_product_of_several_runs_is_put_together(
 def test_results_that_are_stored_past_the_caches(
     run_recorded, rng, subscripts, extra_columns, out_dtype
 ):
-    """Of 2 MB and more, with rows that begin a line of the cache and others."""
+    """Results of 2 MB and more, with rows that begin a line of the cache and others."""
     m, n = 1024, 2048 + extra_columns
     lhs = rng.standard_normal((m, 8)).astype(F32)
     rhs = rng.standard_normal((8, n)).astype(F32)

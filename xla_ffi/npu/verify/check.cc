@@ -1,7 +1,6 @@
 #include "xla_ffi/npu/verify/check.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -9,18 +8,17 @@
 
 #include "xla_ffi/base/random_bits.h"
 #include "xla_ffi/npu/verify/decoded_rows.h"
+#include "xla_ffi/npu/verify/sentinel.h"
 
 namespace jax_npu {
 namespace {
 #include "xla_ffi/base/bf16.inc"
 
-constexpr uint32_t kSentinel = 0xFFA5C3E1u;
 constexpr int64_t kNumLanes = 16;
-constexpr double kSuspicion = 4;         // in units of the expected random walk
-constexpr size_t kMaxSuspects = 16;      // rows whose elements are judged
-constexpr int64_t kSpotRows = 4;         // more rows to judge if columns are left out
-constexpr int64_t kStripRows = 64;       // that a thread compares at a time
-constexpr int64_t kPieceSize = 1 << 18;  // elements that it fills or looks at
+constexpr double kSuspicion = 4;     // in units of the expected random walk
+constexpr size_t kMaxSuspects = 16;  // rows whose elements are judged
+constexpr int64_t kSpotRows = 4;     // more rows to judge if columns are left out
+constexpr int64_t kStripRows = 64;   // that a thread compares at a time
 // Sums below this stay finite in f32 whatever their order.
 constexpr double kMaxMass = 1e37;
 // Columns of B with larger values, or with NaN or infinity, are left out of the signed
@@ -36,14 +34,6 @@ constexpr double kBfp16Element = 0x1p-6, kBfp16Product = 0x1p-7;
 // The typical error of a sum in f32, for each product in it: every addition rounds by
 // some part of 2^-24 of the partial sum.
 constexpr double kSumError = 0x1p-25;
-
-// Calls f(first, end) for pieces of [0, size).
-template <typename Function>
-void ForPieces(int64_t size, const ParallelLoop& parallel, const Function& f) {
-  parallel((size + kPieceSize - 1) / kPieceSize, [&](int64_t piece) {
-    f(piece * kPieceSize, std::min(size, (piece + 1) * kPieceSize));
-  });
-}
 
 // Partial sums of a chunk in f32, in lanes that the compiler turns into vectors.
 struct Lanes {
@@ -278,24 +268,6 @@ CheckRule RuleFor(NpuArithmetic expected, bool is_confirmed, int64_t padded_k) {
     return {NpuArithmetic::kF32, kBfp16Element, kBfp16Product + sums, true};
   }
   return {expected, 0, sums, false};
-}
-
-void FillSentinel(float* c, int64_t size, const ParallelLoop& parallel) {
-  ForPieces(size, parallel, [&](int64_t first, int64_t end) {
-    std::fill(c + first, c + end, FromBits(kSentinel));
-  });
-}
-
-std::string FindUnwritten(const float* c, int64_t size, const ParallelLoop& parallel) {
-  std::atomic<int64_t> count{0};
-  ForPieces(size, parallel, [&](int64_t first, int64_t end) {
-    int64_t in_piece = 0;
-    for (int64_t i = first; i < end; ++i) in_piece += Bits(c[i]) == kSentinel;
-    count += in_piece;
-  });
-  if (count == 0) return "";
-  return std::to_string(count) + " of " + std::to_string(size) +
-         " elements were never written";
 }
 
 std::string FindMistake(const GemmImages& images, const CheckRule& rule, uint64_t seed,

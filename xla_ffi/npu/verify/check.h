@@ -57,13 +57,6 @@ struct GemmImages {
   }
 };
 
-// Fills c with a bit pattern that no product has: a NaN whose low bits are set.
-void FillSentinel(float* c, int64_t size, const ParallelLoop& parallel = kSerialLoop);
-
-// Describes elements that still have the pattern, or returns "".
-std::string FindUnwritten(const float* c, int64_t size,
-                          const ParallelLoop& parallel = kSerialLoop);
-
 // Describes what is wrong with c, or returns "". Freivalds' test (R. Freivalds,
 // "Probabilistic machines can use less running time", 1977) compares c r with a (b r)
 // for a random vector r of signs, in O(n^2). Then each element of the rows with the

@@ -11,6 +11,7 @@
 #include "xla_ffi/base/dtype.h"
 #include "xla_ffi/npu/verify/check.h"
 #include "xla_ffi/npu/verify/known_products.h"
+#include "xla_ffi/npu/verify/sentinel.h"
 
 namespace jax_npu {
 namespace {
