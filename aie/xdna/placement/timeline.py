@@ -127,18 +127,19 @@ class _Schedule:
             self.parts[part] = self.parts.get(part, 0.0) + seconds
         if phase.lane is None:
             return ready + phase.seconds
-        start = max(ready, self.free[phase.lane])
-        ended = self._with_memory(start, phase.memory, start + phase.seconds)
-        self.free[phase.lane] = ended
+        ended, memory_free = self._ends(phase, phase.lane, ready)
+        self.free[phase.lane], self.memory_free = ended, memory_free
         self.busy[phase.lane] += phase.seconds
         return ended
 
-    def _with_memory(self, start: float, seconds: float, ended: float) -> float:
-        """The end of what begins then, with memory that others have to themselves."""
-        if seconds:
-            self.memory_free = max(start, self.memory_free) + seconds
-            ended = max(ended, self.memory_free)
-        return ended
+    def _ends(self, phase: _Phase, lane: int, ready: float) -> tuple[float, float]:
+        """When a phase ends that takes its lane next, and when memory is free then."""
+        start = max(ready, self.free[lane])
+        ended = start + phase.seconds
+        if not phase.memory:
+            return ended, self.memory_free
+        memory_free = max(start, self.memory_free) + phase.memory
+        return max(ended, memory_free), memory_free
 
     def _phases(self, index: int, ready: float) -> tuple[list[_Phase], float]:
         """What a node does, and when it can begin."""
@@ -187,8 +188,7 @@ class _Schedule:
         )
         memory = num_bytes / self.costs.memory_bytes_per_second
         phase = _Phase(CPU_LANE, (("pack", pack), ("flush", flush)), memory)
-        start = max(ready, self.free[CPU_LANE])
-        ended = max(start + phase.seconds, max(start, self.memory_free) + memory)
+        ended, _ = self._ends(phase, CPU_LANE, ready)
         # What a loop computes is another value each time.
         kept = (value for value, _ in missing if value >= 0 and node.times == 1)
         self.images |= dict.fromkeys(kept, ended)

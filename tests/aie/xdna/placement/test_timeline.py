@@ -85,7 +85,7 @@ def test_array_and_cores_share_the_memory():
     # The array runs from 7 to 18, and other work from 4 to 14.
     free = replace(COSTS, npu=Fixed(ddr_bytes=0))
     assert timeline(step, [NPU, HOST], free).seconds == 24.0
-    # Of the array's 10 s memory is at work for all or 6; the cores' 10 s come first.
+    # Memory is at work for all of the array's 10 s, or for 6; the cores' 10 come first.
     busy = replace(COSTS, npu=Fixed(ddr_bytes=10))
     assert timeline(step, [NPU, HOST], busy).seconds == 14.0 + 10.0 + 6.0
     some = replace(COSTS, npu=Fixed(ddr_bytes=6))
