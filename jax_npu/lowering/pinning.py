@@ -21,11 +21,11 @@ def require_pinnable(backend: str, device: str, *product: int | str) -> None:
     Raises:
       ValueError: if the images of one run alone are larger.
     """
-    if backend != "npu" or chip() is None:
-        return
     limit = memlock_limit()
+    if backend != "npu" or limit is None:
+        return
     needed = HEAP_BYTES + _largest_run(device, *product)
-    if limit is None or needed <= limit:
+    if needed <= limit or chip() is None:
         return
     raise ValueError(_too_large(needed, limit, product))
 
