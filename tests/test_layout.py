@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = {
     *("__main__.py", "backend.py", "loading.py"),
     *("commands/evaluate.py", "commands/export.py"),
-    *("commands/sample.py", "commands/train.py"),
+    *("commands/sample.py", "commands/train.py", "commands/train_result.py"),
     *("commands/plan.py", "planning/cost.py", "planning/memory.py"),
     *("commands/parity.py", "training/parity.py", "training/progress.py"),
     *("generation/generate.py", "generation/generator.py", "generation/rounded.py"),

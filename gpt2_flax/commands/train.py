@@ -17,41 +17,34 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import rich
 
 import jax_npu
 from gpt2_flax import run
-from gpt2_flax.adapters.merge import merge_adapter
 from gpt2_flax.adapters.saved import parts_of
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_backend
-from gpt2_flax.errors import NpuError, TrainingError, npu_errors, one_line_errors
+from gpt2_flax.commands.train_result import print_result
+from gpt2_flax.errors import NpuError, TrainingError, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
-from gpt2_flax.generation.choice import Rules
-from gpt2_flax.generation.generate import generate
-from gpt2_flax.loading import GPT2
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.training.best import Validations
 from gpt2_flax.training.devices.mesh import mesh_of, place_batch
 from gpt2_flax.training.devices.processes import is_first, start_processes, whole
 from gpt2_flax.training.disk import DiskFullError
-from gpt2_flax.training.loop import DivergedError, dropout_key, take_steps
+from gpt2_flax.training.loop import DivergedError, shape_inputs, take_steps
 from gpt2_flax.training.optimizer import optimizer_of
-from gpt2_flax.training.progress import Row, describe_validation
-from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
+from gpt2_flax.training.reporting.energy import TrainingEnergy
 from gpt2_flax.training.reporting.forecast import describe_forecast
 from gpt2_flax.training.reporting.plot import plot_loss
 from gpt2_flax.training.reporting.trackers import require_trackers
 from gpt2_flax.training.schedule import schedule_of
 from gpt2_flax.training.start import Existing, Training, shape_state, start
 from gpt2_flax.training.step import (
-    State,
-    all_params,
     make_train_step,
     make_validate,
 )
@@ -59,13 +52,6 @@ from gpt2_flax.training.trained import parts_of_flags
 from jax_npu.energy import Meter
 from jax_npu.explanation import Explanation
 
-SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
-SAMPLE_TOKENS = 80
-CHARACTERS = (
-    4  # in a token of GPT-2, of which a sample of characters takes as many more
-)
-SURE = 0.6  # temperature of a sample of characters
-FEWEST_OF_BPE = 1000  # tokens of a vocabulary that is not of bytes or characters
 ON_CORES = ("host", "xla")  # backends that have the cores' peak
 
 
@@ -213,10 +199,8 @@ def train_here(config: TrainConfig, out: Path, existing: Existing) -> int:
 
 def products_of_step(training: Training) -> Explanation:
     """The products of a step and where they run; compiles nothing."""
-    config = training.config
-    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
-    key = jax.eval_shape(lambda: dropout_key(config, 0))
-    return jax_npu.explain(training.train_step, shape_state(training), tokens, key)
+    inputs = shape_inputs(training.config)
+    return jax_npu.explain(training.train_step, shape_state(training), *inputs)
 
 
 def show_plan(training: Training) -> int:
@@ -276,53 +260,6 @@ def print_sizes(training: Training) -> None:
         f"{len(validation):,} validation tokens, "
         f"matmuls on {training.config.backend}"
     )
-
-
-def print_result(
-    training: Training,
-    state: State,
-    rows: list[Row],
-    entropy: float,
-    energy: TrainingEnergy,
-    products: Explanation,
-) -> None:
-    """Prints the last validation, a sample, the step's GEMMs, what a run would take on
-    machines with an NPU, the energy that this one took, and the files."""
-    config, out = training.config, training.out
-    losses = {row["step"]: row["val_loss"] for row in rows if "val_loss" in row}
-    if 0 in losses:  # runs of older versions have none
-        print(f"before training: {describe_validation(losses[0])}")
-    last = describe_validation(list(losses.values())[-1])
-    print(f"after training:  {last}; unigram entropy of the text {entropy:.3f}\n")
-    with npu_errors(f"training is done and saved in {out}, but its sample"):
-        print_sample(training, state)
-    rich.print(products)
-    sizes = config.batch_size, config.seq_len, config.steps
-    print(describe_forecast(training.model, *sizes))
-    num_tokens = config.batch_size * config.seq_len  # in a step
-    print(describe_energy(energy, num_tokens, products.flops))
-    print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")
-
-
-def print_sample(training: Training, state: State) -> None:
-    config = training.config
-    params = merge_adapter(all_params(state), training.parts.adapter)
-    model = GPT2(training.model, params, training.tokenizer)
-    scale = CHARACTERS if model.tokenizer.num_tokens < FEWEST_OF_BPE else 1
-    start_of_text = training.feed.validation.stream.tokens
-    start_of_text = start_of_text[: scale * SAMPLE_PROMPT_TOKENS]
-    prompt = model.tokenizer.decode(start_of_text.tolist())
-    num_tokens = scale * SAMPLE_TOKENS
-    # A word takes several draws of characters, one of which is easily wrong.
-    temperature = SURE if scale > 1 else Rules.temperature
-    (text,) = generate(
-        model,
-        prompt,
-        num_tokens=num_tokens,
-        temperature=temperature,
-        seed=config.seed,
-    )
-    print(f"Sample, from the start of the validation text:\n{prompt}|{text}\n")
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ PROGRAM = """
 import os, random, signal, sys, time
 from pathlib import Path
 from gpt2_flax import run
-from gpt2_flax.commands import train
+from gpt2_flax.commands import train, train_result
 
 folder, kills, flags = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
-train.print_sample = lambda *_: None
+train_result.print_sample = lambda *_: None
 choose = random.Random(0)
 
 

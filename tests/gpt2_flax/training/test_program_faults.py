@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from gpt2_flax import run
-from gpt2_flax.commands import sample, train
-from gpt2_flax.commands.train import print_sample
+from gpt2_flax.commands import sample, train, train_result
+from gpt2_flax.commands.train_result import print_sample
 
 from ..runs import saved_state
 from .byte_training import HOST_LOSS, assert_same
@@ -23,8 +23,8 @@ LIBRARY = {"JAX_NPU_LIBRARY_DIR"}  # what a process inherits from the tests
 # The program without the final sample, which takes longer than the training here.
 PROGRAM = """
 import sys
-from gpt2_flax.commands import train
-train.print_sample = lambda *_: None
+from gpt2_flax.commands import train, train_result
+train_result.print_sample = lambda *_: None
 sys.exit(train.main(sys.argv[1:]))
 """
 
@@ -34,7 +34,7 @@ def program(tiny_flags, always):
     """A function `program(out, *flags)`: calls the program's `main` in this process."""
     sizes = [*tiny_flags, "--steps", "4", "--eval-every", "2", "--backend", "sim"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "print_sample", lambda *_: None)
+        patch.setattr(train_result, "print_sample", lambda *_: None)
         yield lambda out, *flags: train.main([*sizes, "--out", str(out), *flags])
 
 
@@ -149,7 +149,7 @@ def test_a_sample_that_fails_leaves_a_finished_run(
         virtual_xrt.set_faults("gone@1")
         print_sample(*args)
 
-    monkeypatch.setattr(train, "print_sample", print_sample_without_device)
+    monkeypatch.setattr(train_result, "print_sample", print_sample_without_device)
     assert program(out) == 1
     assert_same(saved(out), undisturbed_program)
     (line,) = lines_of_program(capfd.readouterr().err)

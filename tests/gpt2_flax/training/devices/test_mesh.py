@@ -22,7 +22,7 @@ PROGRAM = """
 import json, sys
 import jax
 from gpt2_flax import run
-from gpt2_flax.commands import train
+from gpt2_flax.commands import train, train_result
 from gpt2_flax.training import loop
 
 held = []
@@ -34,7 +34,7 @@ def take_step(training, step, state):
     held.append(here / sum(x.nbytes for x in arrays))
     return state, row
 loop.take_step = take_step
-train.print_sample = lambda *_: None
+train_result.print_sample = lambda *_: None
 
 out, meshes, flags = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 for i, mesh in enumerate(meshes):
