@@ -10,7 +10,7 @@ import jax_npu
 from gpt2_flax.adapters.saved import Parts
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config
-from gpt2_flax.planning.memory import FEW, MORE, by_layer, step_and_shapes
+from gpt2_flax.planning.memory import FEW, MORE, of_all_layers, step_and_shapes
 from gpt2_flax.training.reporting.forecast import NAMES, sizes_of
 from xdna.machines import MACHINES
 from xdna.training.forecast import forecast_step
@@ -18,7 +18,7 @@ from xdna.training.forecast import forecast_step
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, each product where it ends the step soonest.
+    """What a step takes, with each product where it ends the step soonest.
 
     Attributes:
       joules: None where the machine's watts are not published.
@@ -78,13 +78,7 @@ def plain(config: TrainConfig) -> TrainConfig:
 
 def flops_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> int:
     """FLOPs of the products; of many layers, from programs of few."""
-    if model.num_layers <= MORE:
-        return traced_flops(config, model, parts)
-    few, more = (
-        traced_flops(config, replace(model, num_layers=layers), by_layer(parts))
-        for layers in (FEW, MORE)
-    )
-    return few + (model.num_layers - FEW) * (more - few)
+    return of_all_layers(traced_flops, config, model, parts)
 
 
 def traced_flops(config: TrainConfig, model: GPT2Config, parts: Parts) -> int:

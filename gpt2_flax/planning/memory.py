@@ -5,19 +5,20 @@ flight, logits) only XLA knows, which reuses memory and schedules for it. It gro
 the same bytes with each layer, so two programs of few layers give that of many.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import jax
-import numpy as np
 
 import jax_npu
 from gpt2_flax.adapters.saved import Parts
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, logits_function
+from gpt2_flax.training.loop import shape_inputs
 from gpt2_flax.training.optimizer import optimizer_of
-from gpt2_flax.training.step import State, initial_state, make_train_step
+from gpt2_flax.training.step import make_train_step, state_shapes
 
 FEW, MORE = 3, 4  # layers of the compiled programs; the first and last are others
 
@@ -50,7 +51,7 @@ class Memory:
 
 def memory_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Memory:
     """The memory of a step; compiles at most two programs of few layers."""
-    shapes = state_shapes(config, model, parts)
+    shapes = state_shapes(model, parts, optimizer_of(config))
     trained, gradients, optimizer, frozen = map(
         num_bytes, (shapes.params, shapes.grads, shapes.opt_state, shapes.frozen)
     )
@@ -65,19 +66,26 @@ def memory_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Memo
 
 
 def step_bytes(config: TrainConfig, model: GPT2Config, parts: Parts) -> int:
+    return of_all_layers(compiled_bytes, config, model, parts)
+
+
+def of_all_layers(
+    measure: Callable[[TrainConfig, GPT2Config, Parts], int],
+    config: TrainConfig,
+    model: GPT2Config,
+    parts: Parts,
+) -> int:
+    """What `measure` is for a model; for many layers, from what it is for few."""
     if model.num_layers <= MORE:
-        return compiled_bytes(config, model, parts)
-    # Patterns of --freeze may name layers: the few have to be there.
+        return measure(config, model, parts)
+    # Patterns of --freeze may name layers: the few have to be there. So frozen layers
+    # are taken as trained.
+    by_layer = parts if parts.adapter else Parts()
     few, more = (
-        compiled_bytes(config, replace(model, num_layers=layers), by_layer(parts))
+        measure(config, replace(model, num_layers=layers), by_layer)
         for layers in (FEW, MORE)
     )
     return few + (model.num_layers - FEW) * (more - few)
-
-
-def by_layer(parts: Parts) -> Parts:
-    """The parts of a model with few layers; frozen layers are taken as trained."""
-    return parts if parts.adapter else Parts()
 
 
 @cache
@@ -97,22 +105,9 @@ def lower_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Any:
 
 def step_and_shapes(config: TrainConfig, model: GPT2Config, parts: Parts) -> Any:
     logits = logits_function(model, jax_npu.dot_general, parts.adapter, config.remat)
-    step = make_train_step(logits, optimizer_of(config), config.accumulate)
-    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
-    has_key = config.dropout is not None
-    key = jax.eval_shape(lambda: jax.random.key(0)) if has_key else None
-    return step, state_shapes(config, model, parts), tokens, key
-
-
-def state_shapes(config: TrainConfig, model: GPT2Config, parts: Parts) -> State:
     optimizer = optimizer_of(config)
-    trained, frozen = parts.split(parts.shapes(model))
-    shapes: State = jax.eval_shape(
-        lambda trained, frozen: initial_state(trained, optimizer, frozen),
-        trained,
-        frozen,
-    )
-    return shapes
+    step = make_train_step(logits, optimizer, config.accumulate)
+    return step, state_shapes(model, parts, optimizer), *shape_inputs(config)
 
 
 def num_bytes(tree: Any) -> int:

@@ -8,9 +8,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from gpt2_flax import run
@@ -110,6 +112,12 @@ def dropout_key(config: TrainConfig, step: int) -> jax.Array | None:
     if config.dropout is None:
         return None
     return jax.random.fold_in(jax.random.key(config.seed), step)
+
+
+def shape_inputs(config: TrainConfig) -> tuple[Any, Any]:
+    """Shapes of what a step takes beside the state: tokens, and a key for dropout."""
+    tokens = jax.ShapeDtypeStruct((config.batch_size, config.seq_len + 1), np.int32)
+    return tokens, jax.eval_shape(lambda: dropout_key(config, 0))
 
 
 @jax.jit

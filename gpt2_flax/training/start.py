@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import optax
 from jax.sharding import Mesh
 
@@ -36,6 +35,7 @@ from gpt2_flax.training.step import (
     Validate,
     initial_state,
     saved_items,
+    state_shapes,
     zeros_like,
 )
 from gpt2_flax.training.trained import first_params
@@ -144,13 +144,7 @@ def restored_state(training: Training) -> State:
 
 def shape_state(training: Training) -> State:
     """The state with a jax.ShapeDtypeStruct for each array."""
-    trained, frozen = training.parts.split(training.parts.shapes(training.model))
-    shapes: State = jax.eval_shape(
-        lambda trained, frozen: initial_state(trained, training.optimizer, frozen),
-        trained,
-        frozen,
-    )
-    return shapes
+    return state_shapes(training.model, training.parts, training.optimizer)
 
 
 def first_state_again(training: Training, record: dict[str, Any]) -> State:

@@ -15,9 +15,10 @@ from jax import Array
 
 import jax_npu
 from gpt2_flax.adapters.parameters import join_params
+from gpt2_flax.adapters.saved import Parts
 from gpt2_flax.data import Feed, Tokens
 from gpt2_flax.flags.config import TrainConfig
-from gpt2_flax.model import LogitsFunction, Params
+from gpt2_flax.model import GPT2Config, LogitsFunction, Params
 from gpt2_flax.training.loss import mean_loss, num_targets, rows_of
 
 
@@ -135,6 +136,19 @@ def initial_state(
     frozen: Params | None = None,
 ) -> State:
     return State(params, optimizer.init(params), zeros_like(params), frozen)
+
+
+def state_shapes(
+    model: GPT2Config, parts: Parts, optimizer: optax.GradientTransformation
+) -> State:
+    """The state before step 1, with a jax.ShapeDtypeStruct for each array."""
+    trained, frozen = parts.split(parts.shapes(model))
+    shapes: State = jax.eval_shape(
+        lambda trained, frozen: initial_state(trained, optimizer, frozen),
+        trained,
+        frozen,
+    )
+    return shapes
 
 
 def all_params(state: State) -> Params:
