@@ -1,4 +1,4 @@
-"""Files that other programs wrote: that they are there, and hold JSON."""
+"""Files of JSON: read from other programs, written for them and for ours."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2_flax.errors import InputError
+from jax_npu.files import write_atomically
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -17,6 +18,13 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InputError(f"{path} should be a JSON object, and is not.")
     return fields
+
+
+def write_json(
+    path: Path, content: Any, indent: int = 2, ascii_only: bool = True
+) -> None:
+    text = json.dumps(content, ensure_ascii=ascii_only, indent=indent)
+    write_atomically(path, lambda partial: partial.write_text(text, "utf-8"))
 
 
 def require_file(path: Path) -> None:

@@ -23,6 +23,7 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
+from gpt2_flax.files import write_json
 from jax_npu.files import partial_files, write_atomically
 
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
@@ -95,8 +96,7 @@ def record_changes(out: Path, step: int, changes: dict[str, tuple[Any, Any]]) ->
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
-    text = json.dumps(record, indent=2)
-    write_atomically(out / "config.json", lambda path: path.write_text(text))
+    write_json(out / "config.json", record)
 
 
 def find_run(out: Path) -> dict[str, Any] | None:

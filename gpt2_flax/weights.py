@@ -4,7 +4,6 @@ Hugging Face's Conv1D keeps (in, out) as nnx.Linear does, so arrays are renamed 
 reshaped, never transposed. The format itself is in `hf/`.
 """
 
-import json
 import math
 import re
 from collections.abc import Collection
@@ -19,6 +18,7 @@ from safetensors.flax import save_file
 
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
+from gpt2_flax.files import write_json
 from gpt2_flax.hf.config import format_config, parse_config
 from gpt2_flax.hf.tensors import FLOATS, PREFIX, Tensor, open_tensors
 from gpt2_flax.model import GPT2Config, Params, shape_params
@@ -180,8 +180,7 @@ def save_weights(folder: Path, config: GPT2Config, params: Params) -> None:
         folder / "model.safetensors",
         lambda path: save_file(arrays, path, metadata={"format": "pt"}),
     )
-    text = json.dumps(format_config(config), indent=2)
-    write_atomically(folder / "config.json", lambda path: path.write_text(text))
+    write_json(folder / "config.json", format_config(config))
 
 
 def theirs(path: tuple[Any, ...]) -> str:

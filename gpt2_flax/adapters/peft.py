@@ -3,7 +3,6 @@
 PEFT keeps A as (rank, inputs) and B as (outputs, rank), the transposes of ours.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safetensors.numpy import save_file
 from gpt2_flax.adapters.names import layers_of_targets, targets_of_layers
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
-from gpt2_flax.files import read_object
+from gpt2_flax.files import read_object, write_json
 from gpt2_flax.hf.tensors import FLOATS, open_file
 from gpt2_flax.layers.adapter import LENGTHS, LORA_A, LORA_B, AdapterConfig
 from gpt2_flax.model import Params
@@ -81,8 +80,7 @@ def save_adapter(
         "lora_dropout": 0.0,
         "inference_mode": True,
     }
-    text = json.dumps(fields, indent=2)
-    write_atomically(folder / CONFIG, lambda path: path.write_text(text))
+    write_json(folder / CONFIG, fields)
 
 
 def read_adapter(folder: Path) -> AdapterConfig:

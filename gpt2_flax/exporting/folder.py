@@ -4,13 +4,12 @@ What the weights that training began with said beside the model's shape goes bac
 was: token ids, generation settings, keys of config.json that we do not know.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from gpt2_flax.exporting.card import model_card
-from gpt2_flax.files import read_object
+from gpt2_flax.files import read_object, write_json
 from gpt2_flax.hf.config import ALIASES, format_config
 from gpt2_flax.hf.settings import CONFIG, GENERATION
 from gpt2_flax.loading import GPT2
@@ -30,14 +29,14 @@ def save_folder(
     to.mkdir(parents=True, exist_ok=True)
     model.tokenizer.save(to)
     save_weights(to, model.config, model.params)
-    write_json(to / CONFIG, config_fields(model, settings))
+    write_json(to / CONFIG, config_fields(model, settings), ascii_only=False)
     generation = settings / GENERATION if settings else None
     if generation and generation.is_file():
         shutil.copyfile(generation, to / GENERATION)
     else:
         end = model.tokenizer.end_of_text
         fields = {"bos_token_id": end, "eos_token_id": end, "_from_model_config": True}
-        write_json(to / GENERATION, fields)
+        write_json(to / GENERATION, fields, ascii_only=False)
     card = model_card(model, record)
     write_atomically(to / "README.md", lambda path: path.write_text(card, "utf-8"))
 
@@ -54,8 +53,3 @@ def config_fields(model: GPT2, settings: Path | None) -> dict[str, Any]:
         if key in fields:
             ours[key] = "float32"
     return fields | ours
-
-
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    write_atomically(path, lambda target: target.write_text(text, "utf-8"))

@@ -11,8 +11,7 @@ from gpt2_flax.tokenizers.protocol import (
     Ids,
     encode_documents,
     pipeline,
-    special_tokens,
-    write_json,
+    save_pipeline,
 )
 
 END_ID = 256
@@ -59,9 +58,7 @@ class ByteTokenizer:
         }
         content = pipeline(model, splitter, splitter, END_ID)
         settings = {OWN_KIND: "bytes", "tokenizer_class": "PreTrainedTokenizerFast"}
-        write_json(folder, "tokenizer.json", content)
-        settings |= special_tokens(END_ID)
-        write_json(folder, "tokenizer_config.json", settings)
+        save_pipeline(folder, content, settings, END_ID)
 
 
 def byte_characters() -> list[str]:

@@ -15,8 +15,7 @@ from gpt2_flax.tokenizers.protocol import (
     Ids,
     encode_documents,
     pipeline,
-    special_tokens,
-    write_json,
+    save_pipeline,
 )
 
 NUM_CODE_POINTS = 0x110000
@@ -83,6 +82,4 @@ class CharTokenizer:
         }
         content = pipeline(model, splitter, {"type": "Fuse"}, self.end_of_text)
         settings = {OWN_KIND: "chars", "tokenizer_class": "PreTrainedTokenizerFast"}
-        write_json(folder, "tokenizer.json", content)
-        settings |= special_tokens(self.end_of_text)
-        write_json(folder, "tokenizer_config.json", settings)
+        save_pipeline(folder, content, settings, self.end_of_text)

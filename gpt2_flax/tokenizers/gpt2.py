@@ -19,8 +19,8 @@ from gpt2_flax.tokenizers.protocol import (
     Ids,
     encode_documents,
     pipeline,
-    special_tokens,
-    write_json,
+    save_json,
+    save_pipeline,
 )
 from jax_npu.files import write_atomically
 
@@ -89,13 +89,11 @@ class GPT2Tokenizer:
             "model_max_length": 1024,
         }
         lines = "\n".join(["#version: 0.2", *merges, ""])
-        write_json(folder, "tokenizer.json", content)
-        write_json(folder, "vocab.json", ids)
+        save_json(folder / "vocab.json", ids)
         write_atomically(
             folder / "merges.txt", lambda path: path.write_text(lines, "utf-8")
         )
-        settings |= special_tokens(self.end_of_text)
-        write_json(folder, "tokenizer_config.json", settings)
+        save_pipeline(folder, content, settings, self.end_of_text)
 
 
 def at_long_spaces(text: str) -> Iterator[str]:

@@ -4,7 +4,6 @@ Every tokenizer is saved in the form of Hugging Face's `tokenizers` library, so 
 `AutoTokenizer` opens a run's folder and an export.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt2_flax.errors import InputError
-from jax_npu.files import write_atomically
+from gpt2_flax.files import write_json
 
 END_OF_TEXT = "<|endoftext|>"
 OWN_KIND = "gpt2_flax"  # key of tokenizer_config.json: which of our own kinds it is
@@ -116,7 +115,19 @@ def special_tokens(end_of_text: int | None) -> dict[str, Any]:
     return dict.fromkeys(kinds, END_OF_TEXT)
 
 
-def write_json(folder: Path, name: str, content: Any) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    write_atomically(folder / name, lambda path: path.write_text(text, "utf-8"))
+def save_pipeline(
+    folder: Path,
+    content: dict[str, Any],
+    settings: dict[str, Any],
+    end_of_text: int | None,
+) -> None:
+    """Writes `tokenizer.json`, and `tokenizer_config.json` of the settings."""
+    save_json(folder / "tokenizer.json", content)
+    settings = settings | special_tokens(end_of_text)
+    save_json(folder / "tokenizer_config.json", settings)
+
+
+def save_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a file of a tokenizer, as the library writes them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, content, indent=1, ascii_only=False)
