@@ -19,7 +19,8 @@ from gpt2_flax.model import MODELS, GPT2Config
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.parity import Comparison, compare, train_on
 
-# Of bytes, so that its products are not all of one embedding, and `sim` takes seconds.
+# A model of bytes, so that its products are not all of one embedding, and `sim` takes
+# seconds.
 SMALL = GPT2Config(
     num_layers=2, num_heads=2, embed_dim=64, vocab_size=257, num_positions=256
 )

@@ -8,7 +8,7 @@ from gpt2_flax.flags.field import flag, require
 from gpt2_flax.model import SEEDS
 
 ADAMW = ("fused", "optax")  # two programs with one state
-# Of optax and optax.contrib, those that need no more than gradients and parameters.
+# Those of optax and optax.contrib that need no more than gradients and parameters.
 OF_OPTAX = (
     *("adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw"),
     *("adamw", "adan", "ademamix", "adopt", "amsgrad", "lamb", "lars", "lion", "muon"),

@@ -16,7 +16,7 @@ from gpt2_flax.model import SEEDS
 from gpt2_flax.tokenizers import Tokenizer
 
 NUM_TOKENS = 100
-# Of each model that is still in use, by backend and type of operands.
+# One for each model that is still in use, by backend and type of operands.
 GENERATORS: WeakKeyDictionary[GPT2, dict[tuple[Any, ...], Generator]]
 GENERATORS = WeakKeyDictionary()
 

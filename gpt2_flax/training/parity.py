@@ -29,9 +29,9 @@ from gpt2_flax.training.step import (
 # Half a step of bf16, which has 8 significant bits: the largest relative error of
 # rounding one operand of a product.
 BF16_ROUNDING = 2**-9
-# Of a loss, which averages over tokens and in which errors of both signs cancel.
+# For a loss, which averages over tokens and in which errors of both signs cancel.
 LOSS_BOUND = 0.005
-# Of a gradient's length, over all parameters, and of one array's: it goes through two
+# For a gradient's length, over all parameters, and of one array's: it goes through two
 # products a layer and more, each of two rounded operands, whose errors add up.
 GRADIENT_BOUND = 10 * BF16_ROUNDING
 ARRAY_BOUND = 25 * BF16_ROUNDING

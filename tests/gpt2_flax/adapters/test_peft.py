@@ -32,7 +32,7 @@ def base():
 
 @pytest.fixture(scope="module")
 def params(base):
-    """Of a model with an adapter, whose B is not zero."""
+    """Those of a model with an adapter, whose B is not zero."""
     full = add_adapter(base, ADAPTER, 1)
     trained, frozen = split_params(full, is_of_adapter)
     noisy = jax.tree.map(lambda x: x + 0.1, trained)

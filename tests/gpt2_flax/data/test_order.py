@@ -18,7 +18,7 @@ def test_permutations_differ_by_key_and_have_no_pattern():
     ]
     for i, one in enumerate([np.arange(5000), *places]):
         for other in places[i:]:
-            # Of two unrelated permutations, one index on average has the same place.
+            # Two unrelated permutations have, for one index on average, the same place.
             assert np.sum(one == other) < 10
             # The deviation of a correlation of 5000 unrelated pairs is 0.014.
             assert abs(np.corrcoef(one, other)[0, 1]) < 0.07
@@ -28,7 +28,7 @@ def test_all_permutations_of_few_are_about_as_frequent():
     found = [tuple(permute(np.arange(3), 3, (seed, 0))) for seed in range(3000)]
     counts = np.array([found.count(one) for one in set(found)])
     assert len(counts) == 6
-    # Of 3000 draws among 6, each has 500 with a deviation of 20.
+    # In 3000 draws among 6, each has 500 with a deviation of 20.
     assert np.all(abs(counts - 500) < 100)
 
 

@@ -26,7 +26,7 @@ MODEL = GPT2Config(
     num_layers=6, num_heads=4, embed_dim=32, vocab_size=300, num_positions=128
 )
 CONFIG = TrainConfig(batch_size=4, seq_len=128, backend="host")
-# Of XLA's plan of the whole program; the bound for what is planned.
+# How far a plan may be from XLA's own of the whole program, as a share of it.
 MEMORY_ERROR = 0.1
 
 RECIPES = {

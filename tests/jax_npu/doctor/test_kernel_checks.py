@@ -62,7 +62,7 @@ def test_the_drivers_log_says_that_the_iommu_fails(root):
     machines.write(root, "var/log/kern.log", STARTED + failed)
     assert "iommu" in by_status(examined(root), "missing")
     assert "SVA bind device failed, ret -19" in found(examined(root), "iommu")
-    # Of an earlier start, it says nothing.
+    # A line from an earlier start says nothing.
     later = "Nov 27 11:00:09 host kernel: [drm] Initialized amdxdna_accel_driver\n"
     machines.write(root, "var/log/kern.log", STARTED + failed + STARTED + later)
     assert "iommu" in by_status(examined(root), "ok")
