@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[3]
 def library(tmp_path_factory):
     """The library of `check_door.cc` and `xla_ffi/npu/verify`, for ctypes."""
     path = tmp_path_factory.mktemp("check") / "libcheck.so"
-    names = "arithmetic", "check", "decoded_rows", "known_products", "self_test"
-    sources = [ROOT / f"xla_ffi/npu/verify/{name}.cc" for name in names]
+    sources = sorted(ROOT.glob("xla_ffi/npu/verify/*.cc"))
+    sources.append(ROOT / "xla_ffi/base/npu_events.cc")
     sources.append(ROOT / "xla_ffi/npu/images/layout.cc")
     sources.append(ROOT / "tests/xla_ffi/npu/check_door.cc")
     flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
