@@ -7,7 +7,6 @@ smaller. If they do not fit, the linker fails, minutes into a build.
 
 from collections.abc import Iterator
 
-from xdsl.dialects.builtin import ArrayAttr, StringAttr
 from xdsl.dialects.func import CallOp
 
 from xdna.check.memory import num_bytes
@@ -53,19 +52,10 @@ def _needed(design: PlacedDesign, core: CoreOp) -> tuple[int, str]:
 
     A core's own loops have none; for kernels of unknown size there is an estimate.
     """
-    objects = _objects(core)
+    objects = core.objects
     if objects and design.data_bytes.keys() >= set(objects):
         kernels = sum(design.data_bytes[name] for name in objects)
         return kernels + RUNTIME_DATA_BYTES, f"{' and '.join(objects)} and the runtime"
     if objects or any(isinstance(op, CallOp) for op in core.walk()):
         return CONSTANTS_BYTES, " and ".join(objects) or "the functions it calls"
     return RUNTIME_DATA_BYTES, "the runtime"
-
-
-def _objects(core: CoreOp) -> list[str]:
-    """Objects that a core links: its `link_with`, or the `link_files` of aiecc."""
-    if core.link_with is not None:
-        return [core.link_with.data]
-    files = core.attributes.get("link_files")
-    names = files.data if isinstance(files, ArrayAttr) else ()
-    return [name.data for name in names if isinstance(name, StringAttr)]

@@ -21,11 +21,13 @@ BRANCH_BYTES = INSTRUCTION_BYTES + 5 * 2
 
 def check_programs(design: PlacedDesign) -> Iterator[Violation]:
     for tile, core in design.on_tiles(CoreOp):
-        linked = "" if core.link_with is None else core.link_with.data
-        needed = core_bytes(core) + design.program_bytes.get(linked, 0)
+        objects = core.objects
+        sizes = (design.program_bytes.get(name, 0) for name in objects)
+        needed = core_bytes(core) + sum(sizes)
         limit = design.kind(tile).program_bytes
         if design.kind(tile) is CORE and needed > limit:
-            what = f"an estimate for its operations and {linked or 'no object'}"
+            linked = " and ".join(objects) or "no object"
+            what = f"an estimate for its operations and {linked}"
             yield Violation(tile, "program memory", needed, limit, what)
 
 

@@ -15,8 +15,8 @@ from xdna.devices import (
     WORD_BYTES,
 )
 from xdna.dialect.aie import BufferOp, RuntimeSequenceOp, ShimDmaAllocationOp
-from xdna.dialect.aiex import DYNAMIC, NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
-from xdna.dialect.op import element_count
+from xdna.dialect.aiex import NpuDmaMemcpyNdOp, NpuDmaWaitOp, NpuRtpWriteOp
+from xdna.dialect.op import DYNAMIC, element_count
 
 Allocations = dict[str, tuple[Tile, ShimDmaAllocationOp]]
 

@@ -1,4 +1,4 @@
-"""The `aie` dialect of placed designs, in mlir-aie 1.3's syntax.
+"""The `aie` dialect of placed designs.
 
 Others import every operation from here, wherever it is defined. Only the syntax is
 verified: `xdna.check` knows what the hardware can do.
@@ -30,8 +30,8 @@ from xdna.dialect.attrs import (
     keyword_of,
     number_of,
 )
+from xdna.dialect.dma_bd import DmaBdOp
 from xdna.dialect.dma_ops import (
-    DmaBdOp,
     DmaStartOp,
     EndOp,
     MemOp,

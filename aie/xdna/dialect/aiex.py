@@ -1,4 +1,7 @@
-"""The `aiex` operations of a runtime sequence, in mlir-aie 1.3's syntax."""
+"""The `aiex` operations of a runtime sequence.
+
+mlir-aie 1.4 has numbers as operands that are properties in 1.3 and in the model.
+"""
 
 from collections.abc import Sequence
 
@@ -26,22 +29,40 @@ from xdsl.irdl import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from xdna.dialect.attrs import (
-    DIRECTIONS,
-    DirectionKeyword,
-    PacketInfoAttr,
-    keyword_of,
-    ui32,
+from xdna.dialect.attrs import PacketInfoAttr
+from xdna.dialect.npu_ops import (
+    UI32,
+    NpuAddressPatchOp,
+    NpuMaskWrite32Op,
+    NpuPushQueueOp,
+    NpuRtpWriteOp,
+    NpuSyncOp,
+    NpuWrite32Op,
 )
-from xdna.dialect.op import BOOL, I32, I64, Value, i32_or_none
+from xdna.dialect.op import (
+    BOOL,
+    DYNAMIC,
+    I32,
+    I64,
+    I64_ARRAY,
+    Value,
+    i32_or_none,
+)
 
-DYNAMIC = -(2**63)  # stands for a number that is only known at run time
-UI32 = IntegerAttr.constr(ui32)
-I64_ARRAY = DenseArrayBase.constr(i64)
-
-
-def _u32(value: int | None) -> IntegerAttr | None:
-    return None if value is None else IntegerAttr(value, ui32)
+__all__ = [
+    "OPERATIONS",
+    "Aiex",
+    "NpuAddressPatchOp",
+    "NpuBlockWriteOp",
+    "NpuDmaMemcpyNdOp",
+    "NpuDmaWaitOp",
+    "NpuMaskWrite32Op",
+    "NpuPushQueueOp",
+    "NpuRtpWriteOp",
+    "NpuSyncOp",
+    "NpuWrite32Op",
+    "SetLockOp",
+]
 
 
 @irdl_op_definition
@@ -120,24 +141,6 @@ class NpuDmaWaitOp(IRDLOperation):
 
 
 @irdl_op_definition
-class NpuRtpWriteOp(IRDLOperation):
-    name = "aiex.npu.rtp_write"
-    buffer = prop_def(FlatSymbolRefAttrConstr)
-    index = prop_def(UI32)
-    value = prop_def(I32)
-    assembly_format = "`(` $buffer `,` $index `,` $value `)` attr-dict"
-
-    def __init__(self, buffer: str, index: int, value: int):
-        super().__init__(
-            properties={
-                "buffer": SymbolRefAttr(buffer),
-                "index": _u32(index),
-                "value": i32_or_none(value),
-            }
-        )
-
-
-@irdl_op_definition
 class SetLockOp(IRDLOperation):
     name = "aiex.set_lock"
     lock = operand_def(IndexType())
@@ -148,99 +151,16 @@ class SetLockOp(IRDLOperation):
         super().__init__(operands=[lock], properties={"value": i32_or_none(value)})
 
 
-class _Write(IRDLOperation):
-    """A write to an address of the array, or of a buffer or tile if one is given."""
-
+@irdl_op_definition
+class NpuBlockWriteOp(IRDLOperation):
+    name = "aiex.npu.blockwrite"
     address = prop_def(UI32)
     buffer = opt_prop_def(FlatSymbolRefAttrConstr)
     column = opt_prop_def(I32)
     row = opt_prop_def(I32)
-    irdl_options = (ParsePropInAttrDict(),)
-
-
-@irdl_op_definition
-class NpuWrite32Op(_Write):
-    name = "aiex.npu.write32"
-    value = prop_def(UI32)
-    assembly_format = "attr-dict"
-
-    def __init__(
-        self,
-        address: int,
-        value: int,
-        column: int | None = None,
-        row: int | None = None,
-    ):
-        super().__init__(
-            properties={
-                "address": _u32(address),
-                "value": _u32(value),
-                "column": i32_or_none(column),
-                "row": i32_or_none(row),
-            }
-        )
-
-
-@irdl_op_definition
-class NpuMaskWrite32Op(_Write):
-    name = "aiex.npu.maskwrite32"
-    value = prop_def(UI32)
-    mask = prop_def(UI32)
-    assembly_format = "attr-dict"
-
-
-@irdl_op_definition
-class NpuBlockWriteOp(_Write):
-    name = "aiex.npu.blockwrite"
     data = operand_def(MemRefType)
+    irdl_options = (ParsePropInAttrDict(),)
     assembly_format = "`(` $data `)` attr-dict `:` type($data)"
-
-
-@irdl_op_definition
-class NpuAddressPatchOp(IRDLOperation):
-    name = "aiex.npu.address_patch"
-    addr = prop_def(UI32)
-    arg_idx = prop_def(I32)
-    arg_plus = prop_def(I32)
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "attr-dict"
-
-
-@irdl_op_definition
-class NpuSyncOp(IRDLOperation):
-    name = "aiex.npu.sync"
-    column = prop_def(I32)
-    row = prop_def(I32)
-    direction = prop_def(I32)
-    channel = prop_def(I32)
-    column_num = prop_def(I32)
-    row_num = prop_def(I32)
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "attr-dict"
-
-    def verify_(self) -> None:
-        keyword_of(DIRECTIONS, self.direction.value.data)
-
-
-@irdl_op_definition
-class NpuPushQueueOp(IRDLOperation):
-    name = "aiex.npu.push_queue"
-    column = prop_def(I32)
-    row = prop_def(I32)
-    direction = prop_def(I32)
-    channel = prop_def(I32)
-    issue_token = prop_def(BOOL)
-    repeat_count = prop_def(I32)
-    bd_id = prop_def(I32)
-    irdl_options = (ParsePropInAttrDict(),)
-    custom_directives = (DirectionKeyword,)
-    assembly_format = (
-        "`(` $column `,` $row `,` custom<DirectionKeyword>($direction) `:` $channel"
-        " `)` attr-dict"
-    )
-
-    def verify_(self) -> None:
-        keyword_of(DIRECTIONS, self.direction.value.data)
 
 
 OPERATIONS: list[type[Operation]] = [

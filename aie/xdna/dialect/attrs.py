@@ -1,4 +1,4 @@
-"""Attributes and keywords of the `aie` dialect, as mlir-aie 1.3 writes them.
+"""Attributes and keywords of the `aie` dialect, as mlir-aie writes them.
 
 Enumerations are plain `i32` attributes in generic form and keywords in pretty form;
 each is a table from keyword to number and a directive for the assembly formats.
@@ -24,6 +24,7 @@ from xdsl.utils.exceptions import VerifyException
 from xdna.devices import DEVICES
 
 LOCK_ACTIONS = {"Acquire": 0, "Release": 1, "AcquireGreaterEqual": 2}
+LOCK_BLOCKING = {"NonBlocking": 0, "Blocking": 1}
 DIRECTIONS = {"S2MM": 0, "MM2S": 1}
 BUNDLES = {
     "Core": 0,
@@ -66,6 +67,18 @@ def number_of(table: dict[str, int], keyword: str) -> IntegerAttr:
     return IntegerAttr(table[keyword], i32)
 
 
+def parse_keyword_of(parser: Parser, table: dict[str, int]) -> str:
+    """A keyword of an enumeration, as such or as a string."""
+    start = parser.pos
+    keyword = parser.parse_identifier_or_str_literal()
+    if keyword not in table:
+        choices = ", ".join(table)
+        parser.raise_error(
+            f"expected one of {choices}, got {keyword}", start, parser.pos
+        )
+    return keyword
+
+
 def _choices(table: dict[str, int]) -> str:
     return ", ".join(f"{number} ({name})" for name, number in table.items())
 
@@ -77,13 +90,7 @@ class _Keyword(CustomDirective):
     TABLE: ClassVar[dict[str, int]]
 
     def parse(self, parser: Parser, state: ParsingState) -> None:
-        start = parser.pos
-        keyword = parser.parse_identifier_or_str_literal()
-        if keyword not in self.TABLE:
-            choices = ", ".join(self.TABLE)
-            parser.raise_error(
-                f"expected one of {choices}, got {keyword}", start, parser.pos
-            )
+        keyword = parse_keyword_of(parser, self.TABLE)
         self.attr.set(state, number_of(self.TABLE, keyword))
 
     def print(self, printer: Printer, state: PrintingState, op: IRDLOperation) -> None:
@@ -93,12 +100,6 @@ class _Keyword(CustomDirective):
         printer.print_string(keyword_of(self.TABLE, attr.value.data))
         state.last_was_punctuation = False
         state.should_emit_space = True
-
-
-@irdl_custom_directive
-class LockActionKeyword(_Keyword):
-    attr: AttributeVariable
-    TABLE: ClassVar[dict[str, int]] = LOCK_ACTIONS
 
 
 @irdl_custom_directive

@@ -1,7 +1,9 @@
 """Constraints and small helpers for the operations of the `aie` and `aiex` dialects."""
 
+from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     BoolAttr,
+    DenseArrayBase,
     IntegerAttr,
     MemRefType,
     StringAttr,
@@ -20,6 +22,9 @@ I8 = IntegerAttr.constr(i8)
 I32 = IntegerAttr.constr(i32)
 I64 = IntegerAttr.constr(i64)
 BOOL = BoolAttr.constr(i1)
+I32_ARRAY = DenseArrayBase.constr(i32)
+I64_ARRAY = DenseArrayBase.constr(i64)
+DYNAMIC = -(2**63)  # stands for a number that is only known at run time
 
 
 def i32_or_none(value: int | None) -> IntegerAttr | None:
@@ -28,6 +33,14 @@ def i32_or_none(value: int | None) -> IntegerAttr | None:
 
 def string_or_none(value: str | None) -> StringAttr | None:
     return None if value is None else StringAttr(value)
+
+
+def constant_of(value: SSAValue) -> int | None:
+    """The number behind an operand, or None if it is no constant."""
+    constant = value.owner
+    if isinstance(constant, ConstantOp) and isinstance(constant.value, IntegerAttr):
+        return constant.value.value.data
+    return None
 
 
 def element_count(type: Attribute) -> int:

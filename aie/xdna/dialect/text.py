@@ -1,7 +1,7 @@
 """Designs as MLIR text: `parse_module` reads it, `print_module` writes it.
 
-Both know the pretty and the generic form of mlir-aie 1.3. Malformed text is a one-line
-`ValueError`, whatever is wrong with it.
+Both know the pretty and the generic form, of mlir-aie 1.3 and of 1.4. Malformed text is
+a one-line `ValueError`, whatever is wrong with it.
 """
 
 import re
@@ -26,13 +26,16 @@ from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind
 
 from xdna.dialect.aie import Aie, BufferOp, LockOp, TileOp
 from xdna.dialect.aiex import Aiex
+from xdna.dialect.locations import without_locations
+from xdna.dialect.syntaxes import in_syntax, to_model
+from xdna.releases import SYNTAXES
 
 DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Aie, Aiex)
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 
 def parse_module(text: str, name: str = "<input>") -> ModuleOp:
-    """Parse and verify a design, pretty or generic.
+    """Parse and verify a design, pretty or generic, in the syntax of either release.
 
     Raises:
       ValueError: one line, `name:line:column: reason`, if it is malformed.
@@ -42,12 +45,10 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
         context.load_dialect(dialect)
     parser = None
     try:
-        parser = _Parser(context, text, name)
+        parser = _Parser(context, without_locations(text), name)
         if parser.is_at_end:
             parser.raise_error("expected a module, got nothing")
         module = parser.parse_module()
-        for op in module.walk():
-            _set_defaults(op)
         parser.verify(module)
     except ParseError as error:
         start = error.span.start
@@ -66,8 +67,15 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     return module
 
 
-def print_module(module: ModuleOp, generic: bool = False) -> str:
-    """The text of a module, as mlir-aie 1.3 takes it."""
+def print_module(
+    module: ModuleOp, generic: bool = False, syntax: str = SYNTAXES[0]
+) -> str:
+    """The text of a module, as a release of mlir-aie takes it.
+
+    Args:
+      syntax: "1.3" or "1.4".
+    """
+    module = in_syntax(module, syntax)
     out = StringIO()
     printer = _Printer(stream=out, print_generic_format=generic)
     printer.print_op(module)
@@ -141,6 +149,10 @@ class _Parser(Parser):
         return self.starts.get(self.verifying, 0)
 
     def verify(self, module: ModuleOp) -> None:
+        for op in list(module.walk()):
+            self.verifying = op
+            to_model(op)
+            _set_defaults(op)
         for op in _check_scopes(module):
             self.verifying = op
             op.verify(verify_nested_ops=False)

@@ -6,6 +6,8 @@ and a buffer descriptor (BD) acquires at most one lock and releases at most one.
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from xdsl.dialects.builtin import IntegerAttr
+
 from xdna.check.dma_chains import Chain, chains
 from xdna.check.placed_design import (
     PlacedDesign,
@@ -14,7 +16,7 @@ from xdna.check.placed_design import (
     lock_of,
 )
 from xdna.devices import WORD_BYTES
-from xdna.dialect.aie import DmaBdOp, LockOp, ShimDmaOp, UseLockOp
+from xdna.dialect.aie import DmaBdOp, DmaStartOp, LockOp, ShimDmaOp, UseLockOp
 from xdna.dialect.attrs import DIRECTIONS
 
 NO_LOCK = (-1, 0)  # index, value
@@ -34,6 +36,9 @@ def dma_lines(
             f"tile {tile}: aie.shim_dma addresses host memory, which a configuration "
             "does not have; program shims in the instruction stream"
         )
+    for start in design.op.walk():
+        if isinstance(start, DmaStartOp) and start.pad_value is not None:
+            _check_pad(f"channel {start.channel_index.value.data}", start.pad_value)
     for chain in chains(design):
         ids = [_id(chain, bd) for bd in chain.bds]
         end = END_OF_CHAIN if chain.loops_to is None else ids[chain.loops_to]
@@ -56,8 +61,13 @@ def _check_supported(chain: Chain, id: int, bd: DmaBdOp) -> None:
     where = f"tile {chain.tile}: BD {id} of {chain}"
     if bd.packet is not None:
         raise ValueError(f"{where}: packets are not supported")
-    if bd.pad_value is not None and bd.pad_value.value.data:
-        raise ValueError(f"{where}: pads must be zeros, got {bd.pad_value.value.data}")
+    if bd.pad_value is not None:
+        _check_pad(where, bd.pad_value)
+
+
+def _check_pad(where: str, value: IntegerAttr) -> None:
+    if value.value.data:
+        raise ValueError(f"{where}: pads must be zeros, got {value.value.data}")
 
 
 def _locks(locks: Mapping[LockOp, int], uses: Sequence[UseLockOp]) -> list[int]:

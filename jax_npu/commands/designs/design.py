@@ -16,12 +16,19 @@ from jax_npu.commands.designs.search import (
 from jax_npu.commands.input_output import read_design
 from jax_npu.commands.machine_flags import device_of
 from jax_npu.files import write_file
+from xdna.releases import SYNTAXES
 
 
 def add_design_command(commands: Any) -> None:
     design = commands.add_parser("design", help="write the array's design as MLIR")
     add_array_flags(design, device=None)
     design.add_argument("--generic", action="store_true", help="MLIR's generic form")
+    design.add_argument(
+        "--mlir-aie",
+        choices=SYNTAXES,
+        default=SYNTAXES[0],
+        help="the release whose syntax the text is in (default: %(default)s)",
+    )
     design.add_argument("-o", "--out", type=Path, help="file (default: stdout)")
     add_search_flags(design)
     design.set_defaults(command=_design)
@@ -42,7 +49,8 @@ def _design(arguments: argparse.Namespace) -> None:
     from xdna.dialect.text import print_module
     from xdna.gemm.design import gemm_design
 
-    text = print_module(gemm_design(array_of(arguments)), generic=arguments.generic)
+    design = gemm_design(array_of(arguments))
+    text = print_module(design, arguments.generic, arguments.mlir_aie)
     if arguments.out is None:
         print(text)
     else:
