@@ -6,6 +6,7 @@
 #ifndef JAX_NPU_AIE_SIM_ENGINE_AGENT_H_
 #define JAX_NPU_AIE_SIM_ENGINE_AGENT_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,11 +19,30 @@ namespace jax_npu::sim {
 struct Array;
 struct Lock;
 
+// What an agent needs of a lock. Greater-or-equal takes `value` from it. Equality takes
+// nothing: AMD's AI Engine-ML Intrinsics User Guide (UG1583) says of acquire_equal that
+// it "doesn't modify the value in the state of lock". That a DMA's acquire by equality
+// does not either is our choice: AM025 has no other sentence on it, and both go to the
+// same unit.
+struct LockDemand {
+  int value = 0;
+  bool equal = false;
+
+  bool IsMet(int held) const { return equal ? held == value : held >= value; }
+  int taken() const { return equal ? 0 : value; }
+};
+
+// The demand that a configuration writes as one number.
+inline LockDemand DemandOf(int64_t written) {
+  return written < 0 ? LockDemand{static_cast<int>(-1 - written), true}
+                     : LockDemand{static_cast<int>(written), false};
+}
+
 // Why an agent does nothing.
 enum class Wait {
   kNothing,   // it does something, or an event will soon wake it
   kTask,      // no task is queued
-  kLock,      // until `lock` holds at least `lock_value`
+  kLock,      // until `lock` meets `lock_demand`
   kStream,    // the other ends of its route are not ready
   kToken,     // the controller, for tokens
   kLatency,   // the next step takes a while to begin
@@ -51,7 +71,7 @@ struct Agent {
   const char* doing = nullptr;  // the work, or the cause of the wait
   Cycles doing_since = 0;
   Lock* lock = nullptr;  // the one that it waits for
-  int lock_value = 0;
+  LockDemand lock_demand;
   Usage usage;                                         // without its stalls
   std::vector<std::pair<const char*, Cycles>> stalls;  // cycles by cause
   int track = 0;                                       // in the trace

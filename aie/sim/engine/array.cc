@@ -30,23 +30,9 @@ std::vector<Agent*> Array::Agents() const {
 void Array::Reset() {
   scheduler.Clear();
   for (const auto& route : routes) route->is_moving = false;
-  for (Tile& tile : tiles) {
-    if (tile.memory) {
-      tile.memory->Reset();
-      // Nothing else will be written there.
-      if (effect == Effect::kOnlyTimed) tile.memory->MarkAllWritten();
-    }
-    for (Lock& lock : tile.locks) {
-      lock.value = lock.init;
-      lock.queue.clear();
-    }
-    for (auto& channels : tile.channels) {
-      for (auto& channel : channels) channel->Reset();
-    }
-    if (tile.limits == &limits.shim) {
-      for (Bd& bd : tile.bds) bd = {};
-    }
-  }
+  for (Tile& tile : tiles) ResetTile(tile);
+  if (memtile_west) ResetTile(*memtile_west);
+  LoadBds();
   for (const StartInfo& info : configuration.starts) {
     At(info.tile).channels[info.direction][info.channel]->Push(
         {info.bd, info.repeats, false, 0});
@@ -58,15 +44,31 @@ void Array::Reset() {
   ddr.Reset(scheduler.now());
 }
 
-bool Array::Acquire(Lock& lock, int value, Agent& agent) {
-  if (lock.value >= value) {
-    lock.value -= value;
+void Array::ResetTile(Tile& tile) {
+  if (tile.memory) {
+    tile.memory->Reset();
+    // Nothing else will be written there.
+    if (effect == Effect::kOnlyTimed) tile.memory->MarkAllWritten();
+  }
+  for (Lock& lock : tile.locks) {
+    lock.value = lock.init;
+    lock.queue.clear();
+  }
+  for (auto& channels : tile.channels) {
+    for (auto& channel : channels) channel->Reset();
+  }
+  for (Bd& bd : tile.bds) bd = {};
+}
+
+bool Array::Acquire(Lock& lock, const LockDemand& demand, Agent& agent) {
+  if (demand.IsMet(lock.value)) {
+    lock.value -= demand.taken();
     return true;
   }
   // Its name outlives the agent, as the names of stalls must.
   agent.StartWait(Wait::kLock, lock.name.empty() ? "lock" : lock.name.c_str());
   agent.lock = &lock;
-  agent.lock_value = value;
+  agent.lock_demand = demand;
   lock.queue.push_back(&agent);
   return false;
 }
@@ -85,11 +87,11 @@ void Array::SetLock(Lock& lock, int value) {
   lock.value = value;
   for (auto waiter = lock.queue.begin(); waiter != lock.queue.end();) {
     Agent& agent = **waiter;
-    if (lock.value < agent.lock_value) {
+    if (!agent.lock_demand.IsMet(lock.value)) {
       ++waiter;
       continue;
     }
-    lock.value -= agent.lock_value;
+    lock.value -= agent.lock_demand.taken();
     waiter = lock.queue.erase(waiter);
     agent.Stop();
     agent.Granted();
@@ -105,10 +107,10 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
   for (Agent* agent : Agents()) agent->TakeUsage();
   ddr.BeginRun();
   for (Tile& tile : tiles) {
-    if (tile.limits != &limits.shim) continue;
     for (auto& channels : tile.channels) {
       for (auto& channel : channels) channel->BeginRun();
     }
+    if (tile.limits != &limits.shim) continue;
     // An address that was patched before is that of an earlier run's buffer.
     for (Bd& bd : tile.bds) bd.is_patched = false;
   }

@@ -28,8 +28,11 @@ struct Array {
         Effect effect);
 
   Tile& At(TileAt at);
-  // Takes `value` from a lock, or makes the agent wait for it.
-  bool Acquire(Lock& lock, int value, Agent& agent);
+  // The memtile so many columns from a memtile, or null. West of an npu1's first column
+  // lies one that no design can name.
+  Tile* MemtileBeside(Tile& tile, int columns);
+  // Takes what is demanded from a lock, or makes the agent wait for it.
+  bool Acquire(Lock& lock, const LockDemand& demand, Agent& agent);
   void Release(Lock& lock, int value, const Agent& by);
   void SetLock(Lock& lock, int value);
   void Reset();
@@ -48,8 +51,9 @@ struct Array {
   const Effect effect;
   Scheduler scheduler;
   Trace trace;
-  std::vector<Tile> tiles;   // [num_columns][num_rows]
-  std::vector<Lock*> locks;  // as the configuration numbers them
+  std::vector<Tile> tiles;             // [num_columns][num_rows]
+  std::unique_ptr<Tile> memtile_west;  // of the first column, or null
+  std::vector<Lock*> locks;            // as the configuration numbers them
   std::vector<std::unique_ptr<Route>> routes;
   std::unique_ptr<Controller> controller;
   std::vector<DeviceBuffer> arguments;
@@ -59,9 +63,10 @@ struct Array {
   std::vector<uint32_t> transit;  // words on their way
 
  private:
+  void ResetTile(Tile& tile);
   // In load_array.cc: each builds and checks one part of the configuration.
   void MakeTiles();
-  void MakeTile(TileAt at);
+  void MakeTile(Tile& tile, TileAt at);
   void LoadLocks();
   void CheckBuffers();
   void LoadBds();

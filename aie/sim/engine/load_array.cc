@@ -41,12 +41,17 @@ void Array::MakeTiles() {
   // Tiles and locks are pointed at, so they must not move once they are made.
   tiles.resize(limits.num_columns * limits.num_rows);
   for (int column = 0; column < limits.num_columns; ++column) {
-    for (int row = 0; row < limits.num_rows; ++row) MakeTile({column, row});
+    for (int row = 0; row < limits.num_rows; ++row) {
+      MakeTile(At({column, row}), {column, row});
+    }
+  }
+  if (limits.has_memtile_west) {
+    memtile_west = std::make_unique<Tile>();
+    MakeTile(*memtile_west, {-1, 1});
   }
 }
 
-void Array::MakeTile(TileAt at) {
-  Tile& tile = At(at);
+void Array::MakeTile(Tile& tile, TileAt at) {
   tile.at = at;
   tile.limits = at.row == 0   ? &limits.shim
                 : at.row == 1 ? &limits.memtile
@@ -113,7 +118,7 @@ void Array::LoadBds() {
     bd.length = info.length;
     bd.next = info.next;
     bd.acquire = info.acquire_lock < 0 ? nullptr : locks[info.acquire_lock];
-    bd.acquire_value = info.acquire_value;
+    bd.acquire_value = DemandOf(info.acquire_value);
     bd.release = info.release_lock < 0 ? nullptr : locks[info.release_lock];
     bd.release_value = info.release_value;
     bd.dimensions = info.dimensions;
@@ -213,6 +218,12 @@ void Array::AddTracks() {
     agent->track = trace.AddTrack(dma ? std::string(dma->tile.kind) + " DMA" : "cores",
                                   agent->Name());
   }
+}
+
+Tile* Array::MemtileBeside(Tile& tile, int columns) {
+  const int column = tile.at.column + columns;
+  if (column == -1) return memtile_west.get();
+  return column < limits.num_columns ? &At({column, tile.at.row}) : nullptr;
 }
 
 Tile& Array::At(TileAt at) {

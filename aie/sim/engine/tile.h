@@ -28,7 +28,8 @@ struct Lock {
   std::string Name() const;
 };
 
-// A buffer descriptor. The stream writes a shim's BDs, the design all others.
+// A buffer descriptor. The stream writes a shim's BDs; all others are the design's
+// until the stream writes them.
 struct Bd {
   bool is_defined = false;      // by the design, or written and decoded
   Tile* memory_tile = nullptr;  // null: DDR
@@ -36,14 +37,15 @@ struct Bd {
   int64_t length = 0;           // in words
   int next = -1;                // the BD that follows in the chain, or -1
   Lock *acquire = nullptr, *release = nullptr;
-  int acquire_value = 0, release_value = 0;
+  LockDemand acquire_value;
+  int release_value = 0;
   std::vector<Dimension> dimensions;
   int iterations = 1, iteration = 0;  // their number, and the one that is next
   int64_t iteration_stride = 0;       // in words
   int argument = 0;                   // the run's buffer, where the memory is DDR
 
-  // For a shim only: the words as written, a bit for each word that was written, and
-  // whether the address was patched since.
+  // Of the stream: the words as written, a bit for each word that was written, and, in
+  // a shim, whether the address was patched since.
   std::vector<uint32_t> words;
   uint32_t written = 0;
   bool is_patched = false;

@@ -7,7 +7,8 @@ namespace jax_npu::sim {
 namespace {
 
 std::string Need(const Agent& agent) {
-  return agent.lock->Name() + " >= " + std::to_string(agent.lock_value) + " (it is " +
+  return agent.lock->Name() + (agent.lock_demand.equal ? " = " : " >= ") +
+         std::to_string(agent.lock_demand.value) + " (it is " +
          std::to_string(agent.lock->value) + ")";
 }
 
@@ -32,11 +33,7 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   std::vector<const Agent*> blockers;
   const Controller& controller = *array.controller;
   if (agent.waiting == Wait::kToken) {
-    const auto& awaited = controller.awaited;
-    for (int i = 0; i < awaited.num_columns; ++i) {
-      const Tile& tile =
-          array.tiles[(awaited.column + i) * array.limits.num_rows + awaited.row];
-      const Channel* channel = tile.channels[awaited.direction][awaited.channel].get();
+    for (const Channel* channel : controller.AwaitedChannels()) {
       if (channel->tokens.empty()) blockers.push_back(channel);
     }
   } else if (agent.waiting == Wait::kTask) {

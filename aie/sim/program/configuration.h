@@ -17,9 +17,11 @@
 //      RELEASE_LOCK VALUE NUM_DIMS {SIZE STRIDE} NUM_PADS {BEFORE AFTER}
 //                                     dimensions outermost first; no dimension: linear;
 //                                     pads outermost first, in words where innermost;
-//                                     locks as indices of `lock` lines; -1: none
+//                                     locks as indices of `lock` lines; -1: none; to
+//                                     acquire by equality, VALUE is -1 - value
 //   start COL ROW DIRECTION CHANNEL BD_ID REPEATS
-//                                     DIRECTION 0 = S2MM, 1 = MM2S; REPEATS from 1
+//                                     DIRECTION 0 = S2MM, 1 = MM2S; REPEATS from 1; a
+//                                     channel's tasks in the order of their lines
 //   route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS
 //                                     from MM2S to S2MM; one line for each receiver
 //   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
@@ -40,7 +42,7 @@
 //   move SLOT FROM
 //   load SLOT BUFFER ELEMENT_BYTES SIGNED NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
 //   store FROM BUFFER ELEMENT_BYTES NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
-//   acquire LOCK VALUE                AcquireGreaterEqual
+//   acquire LOCK VALUE                as in `bd`
 //   release LOCK VALUE
 //   call KERNEL NUM_ARGUMENTS {b BUFFER | s SLOT}
 //   jump INSTRUCTION                  positions within this core, from 0

@@ -37,6 +37,8 @@ TileLimits::TileLimits(const Configuration& from, const std::string& kind) {
   num_channels[kS2mm] = read["num_s2mm"];
   num_channels[kMm2s] = read["num_mm2s"];
   num_bds = read["num_bds"];
+  bd_words = read["bd_words"];
+  parity = read["parity"];
   bd_address = read["bd_address"];
   control[kS2mm] = read["s2mm_control"];
   control[kMm2s] = read["mm2s_control"];
@@ -48,6 +50,7 @@ Limits::Limits(const Configuration& from)
   num_columns = read["num_columns"];
   num_rows = read["num_rows"];
   generation = read["generation"];
+  has_memtile_west = read["has_memtile_west"];
   burst_code = read["burst_code"];
   axcache = read["axcache"];
   max_arguments = read["max_buffer_arguments"];

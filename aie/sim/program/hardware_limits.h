@@ -19,7 +19,8 @@ struct TileLimits {
   int num_locks;
   uint32_t lock_address;
   int num_channels[2];  // by direction
-  int num_bds;
+  int num_bds, bd_words;
+  bool parity;  // even channels use the lower half of the BDs, odd ones the upper
   uint32_t bd_address;
   uint32_t control[2];  // channel 0's address, by direction
 };
@@ -29,6 +30,7 @@ struct Limits {
 
   TileLimits shim, memtile, core;
   int num_columns, num_rows, generation;
+  bool has_memtile_west;  // of the first column, outside of the partition
   unsigned burst_code, axcache, max_arguments, controller_bits;
   size_t queue_depth;
   int max_lock_value;

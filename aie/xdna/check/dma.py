@@ -7,7 +7,7 @@ from xdna.check.bd import check_bd
 from xdna.check.dma_chains import PROGRAMS, Chain, chains, starts
 from xdna.check.placed_design import PlacedDesign, Tile, Violation, lock_of, name_of
 from xdna.check.tile_reach import dma_reach
-from xdna.devices import MAX_REPEATS
+from xdna.devices import MAX_REPEATS, QUEUE_DEPTH
 from xdna.dialect.aie import DmaBdOp, DmaStartOp
 
 
@@ -31,7 +31,7 @@ def check_dma(design: PlacedDesign) -> Iterator[Violation]:
 
 
 def _check_programs(design: PlacedDesign) -> Iterator[Violation]:
-    """Each tile has at most one program, of its kind, and starts a channel once."""
+    """Each tile has at most one program, of its kind, and no queue overflows."""
     seen: dict[Tile, str] = {}
     for op_type, kind in PROGRAMS.items():
         for tile, program in design.on_tiles(op_type):
@@ -46,9 +46,11 @@ def _check_programs(design: PlacedDesign) -> Iterator[Violation]:
             for start in listed:
                 count[f"{start.direction} {start.channel_index.value.data}"] += 1
             for channel, times in count.items():
-                if times > 1:
-                    what = "started more than once"
-                    yield Violation(tile, f"channel {channel}", times, 1, what)
+                if times > QUEUE_DEPTH:
+                    what = "tasks in its queue"
+                    yield Violation(
+                        tile, f"channel {channel}", times, QUEUE_DEPTH, what
+                    )
             # An aie.dma_start names the next one in its `chain`; one that is not linked
             # so would never start.
             unreached = sum(isinstance(op, DmaStartOp) for op in program.walk())
@@ -64,9 +66,6 @@ def _check_chain(chain: Chain) -> Iterator[Violation]:
         yield Violation(chain.tile, resource, "one BD a block", chain.fault, what)
     elif not chain.bds:
         yield Violation(chain.tile, resource, 1, 0, "the chain has no BD")
-    if chain.repeat_count and chain.loops_to is not None:
-        what = "a chain that never ends cannot be repeated"
-        yield Violation(chain.tile, resource, chain.repeat_count, 0, what)
     if chain.repeat_count + 1 > MAX_REPEATS:
         needed = chain.repeat_count + 1
         yield Violation(chain.tile, f"repeats of {chain}", needed, MAX_REPEATS, "runs")

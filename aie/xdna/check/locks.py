@@ -79,11 +79,3 @@ def _check_use(
     what = f"{op.name} of lock {name_of(lock)}"
     if not 0 <= value <= MAX_LOCK_VALUE:
         yield Violation(tile, "lock value", value, MAX_LOCK_VALUE, what)
-    if isinstance(op, UseLockOp) and op.action_name == "Acquire":
-        yield Violation(
-            tile,
-            "lock action",
-            "Acquire",
-            "AcquireGreaterEqual or Release",
-            f"{what}: sources disagree whether Acquire also subtracts",
-        )

@@ -147,7 +147,10 @@ def _check_port(
     if port.channel >= limit:
         what = "a flow uses it"
         yield Violation(port.tile, resource, port.channel, limit - 1, what)
-    elif (port.tile, direction, port.channel) not in running:
+    elif (
+        not design.stream_starts_channels
+        and (port.tile, direction, port.channel) not in running
+    ):
         what = "a flow uses it, no DMA program starts it"
         yield Violation(port.tile, resource, "a program", "none", what)
 

@@ -42,12 +42,14 @@ def check_design(
     is_placed: bool = True,
     program_bytes: Mapping[str, int] | None = None,
     data_bytes: Mapping[str, int] | None = None,
+    stream_starts_channels: bool = False,
 ) -> list[Violation]:
     """All limits that a design breaks.
 
     Args:
       is_placed: whether every buffer, lock and BD must have its place.
       program_bytes, data_bytes: sizes of the objects that cores link, by `link_with`.
+      stream_starts_channels: whether channels need no program that starts them.
     """
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if not devices:
@@ -64,6 +66,7 @@ def check_design(
             op,
             DEVICES[device],
             is_placed,
+            stream_starts_channels,
             dict(program_bytes or {}),
             dict(data_bytes or {}),
         )

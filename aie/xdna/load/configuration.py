@@ -38,7 +38,7 @@ def configuration(
       ValueError: in one line, if the design breaks a limit of its device, or holds
         something that a configuration cannot express.
     """
-    violations = check_design(module, is_placed)
+    violations = check_design(module, is_placed, stream_starts_channels=True)
     if violations:
         more = len(violations) - 1
         rest = f" (and {more} more)" if more else ""

@@ -17,6 +17,7 @@ from xdna.check.placed_design import Tile, buffer_of, element_bytes, lock_of
 from xdna.dialect.aie import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
 from xdna.load.core_calls import Kernels
 from xdna.load.core_slots import TEMPORARY, Slots, unsupported
+from xdna.load.lock_value import lock_value
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
 # Names in a configuration, which are those of arith without the last letter.
@@ -158,7 +159,7 @@ class _CoreLowering:
         lock = lock_of(op.lock)
         assert lock is not None  # the target check found no other operands
         verb = "release" if op.action_name == "Release" else "acquire"
-        self._emit(verb, self.locks[lock], op.amount)
+        self._emit(verb, self.locks[lock], lock_value(op))
 
     def _call(self, op: func.CallOp) -> None:
         try:

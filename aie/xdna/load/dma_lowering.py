@@ -18,6 +18,7 @@ from xdna.check.placed_design import (
 from xdna.devices import WORD_BYTES
 from xdna.dialect.aie import DmaBdOp, DmaStartOp, LockOp, ShimDmaOp, UseLockOp
 from xdna.dialect.attrs import DIRECTIONS
+from xdna.load.lock_value import lock_value
 
 NO_LOCK = (-1, 0)  # index, value
 END_OF_CHAIN = -1
@@ -77,9 +78,9 @@ def _locks(locks: Mapping[LockOp, int], uses: Sequence[UseLockOp]) -> list[int]:
         lock = lock_of(use.lock)
         assert lock is not None
         if use.action_name == "Release":
-            release = locks[lock], use.amount
+            release = locks[lock], lock_value(use)
         else:
-            acquire = locks[lock], use.amount
+            acquire = locks[lock], lock_value(use)
     return [*acquire, *release]
 
 

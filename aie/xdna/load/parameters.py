@@ -6,8 +6,9 @@ from xdna import devices
 from xdna.devices import CORE, MEMTILE, SHIM, Device, TileKind
 from xdna.timing import Timing, timing
 
-# From this generation on, streams may write BDs of memtiles and cores; npu1 hangs.
-FIRST_GENERATION_WITH_RUNTIME_BDS = 4
+# An npu1's partition begins at the second physical column, which has a memtile to its
+# west (aie-rt calls its device AIE2IPU; AIERT.cpp of mlir-aie begins at column 1).
+GENERATION_WITH_MEMTILE_WEST = 3
 
 TILE_FIELDS = ("memory_bytes", "num_locks", "lock_address")
 DMA_FIELDS = (
@@ -20,6 +21,7 @@ DMA_FIELDS = (
     "length_bits",
     "bd_address",
     "bd_words",
+    "parity",
     "s2mm_control",
     "mm2s_control",
 )
@@ -55,7 +57,7 @@ def parameters(npu: Device, times: Timing | None = None) -> dict[str, float]:
         "max_buffer_arguments": devices.MAX_BUFFER_ARGUMENTS,
         "shim_controller_id": devices.SHIM_CONTROLLER_ID,
         "controller_bits": devices.CONTROLLER_BITS,
-        "runtime_bds": int(npu.generation >= FIRST_GENERATION_WITH_RUNTIME_BDS),
+        "has_memtile_west": int(npu.generation == GENERATION_WITH_MEMTILE_WEST),
         **_of_tile(SHIM),
         **_of_tile(MEMTILE),
         **_of_tile(CORE),
@@ -65,5 +67,5 @@ def parameters(npu: Device, times: Timing | None = None) -> dict[str, float]:
 
 def _of_tile(kind: TileKind) -> dict[str, int]:
     fields = {name: getattr(kind, name) for name in TILE_FIELDS}
-    fields |= {name: getattr(kind.dma, name) for name in DMA_FIELDS}
+    fields |= {name: int(getattr(kind.dma, name)) for name in DMA_FIELDS}
     return {f"{kind.name}.{name}": value for name, value in fields.items()}

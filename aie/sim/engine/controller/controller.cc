@@ -190,12 +190,10 @@ void Controller::Sync() {
   const Awaited& a = awaited;
   if (a.num_columns < 1 || a.num_rows < 1 ||
       a.column + a.num_columns > array.limits.num_columns ||
-      a.row + a.num_rows > array.limits.num_rows ||
-      a.channel >= array.At({a.column, a.row}).limits->num_channels[a.direction]) {
+      a.row + a.num_rows > array.limits.num_rows || AwaitedChannels().empty()) {
     Fail("SYNC awaits tokens of channels that " + array.configuration.device +
          " does not have");
   }
-  if (a.row != 0 || a.num_rows != 1) Fail("SYNC: only shims send tokens");
   Cycles cycles = array.times.sync;
   if (!synced_before_) cycles += array.times.first_sync;
   synced_before_ = true;
@@ -212,19 +210,25 @@ void Controller::TokenSent() {
   Next();
 }
 
-bool Controller::TakeTokens() {
+std::vector<Channel*> Controller::AwaitedChannels() const {
+  const Awaited& a = awaited;
   std::vector<Channel*> channels;
-  for (int i = 0; i < awaited.num_columns; ++i) {
-    Tile& tile = array.At({awaited.column + i, awaited.row});
-    channels.push_back(tile.channels[awaited.direction][awaited.channel].get());
-    if (channels.back()->tokens.empty()) return false;
+  for (int i = 0; i < a.num_columns; ++i) {
+    for (int j = 0; j < a.num_rows; ++j) {
+      auto& of_tile = array.At({a.column + i, a.row + j}).channels[a.direction];
+      if (a.channel >= static_cast<int>(of_tile.size())) return {};
+      channels.push_back(of_tile[a.channel].get());
+    }
   }
-  for (Channel* channel : channels) {
-    // Tasks of a channel end in order: a token proves those before it done too.
-    const size_t token = channel->tokens.front();
-    channel->tokens.pop_front();
-    while (channel->pushed[channel->num_proven++].word != token) continue;
+  return channels;
+}
+
+bool Controller::TakeTokens() {
+  const std::vector<Channel*> channels = AwaitedChannels();
+  for (const Channel* channel : channels) {
+    if (channel->tokens.empty()) return false;
   }
+  for (Channel* channel : channels) channel->TakeToken();
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "aie/sim/engine/agent.h"
 #include "aie/sim/program/configuration.h"
@@ -14,6 +15,7 @@
 namespace jax_npu::sim {
 
 struct Bd;
+struct BdLayout;
 struct Channel;
 struct Tile;
 
@@ -36,6 +38,8 @@ struct Controller : Agent {
     int column, row, num_columns, num_rows, channel;
   };
   Awaited awaited = {};  // valid while it waits for tokens
+  // None if a tile lacks such a channel.
+  std::vector<Channel*> AwaitedChannels() const;
 
  private:
   // In controller.cc: the stream.
@@ -63,15 +67,20 @@ struct Controller : Agent {
   void WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask);
   void Patch();
   void CheckIdle(const Tile& tile, int bd) const;
+  bool CanUse(const Channel& channel, int bd) const;
   Tile& TileOf(uint32_t address) const;
   uint32_t BlockAddress() const;
   Cycles WriteCycles(uint32_t address) const;
 
-  // In shim_bd.cc: a BD's words, once a task uses them.
+  // In decode_bd.cc: a BD's words, once a task uses them.
   void DecodeBd(Tile& tile, int id, const std::string& where) const;
-  void CheckWords(const Bd& bd, const std::string& where) const;
-  void DecodePattern(Bd& bd, const std::string& where) const;
-  void DecodeLocks(Tile& tile, Bd& bd, const std::string& where) const;
+  void CheckWords(const Tile& tile, const Bd& bd, const std::string& where) const;
+  void DecodePattern(const BdLayout& fields, Bd& bd, const std::string& where) const;
+  void DecodeAddress(const BdLayout& fields, Tile& tile, Bd& bd,
+                     const std::string& where) const;
+  void DecodeLocks(const BdLayout& fields, Tile& tile, Bd& bd,
+                   const std::string& where) const;
+  Lock& LockOf(Tile& tile, uint32_t id, const std::string& where) const;
 
   const uint32_t* words_ = nullptr;
   size_t num_words_ = 0;

@@ -11,18 +11,17 @@ bool IsInLocks(const Limits& limits, const TileLimits& tile, uint32_t offset) {
 }
 
 Register RegisterAt(const Limits& limits, const TileLimits& tile, uint32_t offset) {
-  if (&tile == &limits.core && offset < tile.memory_bytes) return {Register::kData};
+  if (offset < tile.memory_bytes) return {Register::kData};
 
   const uint32_t in_locks = offset - tile.lock_address;
   if (IsInLocks(limits, tile, offset) && in_locks % limits.lock_stride_bytes == 0) {
     return {Register::kLock, in_locks / limits.lock_stride_bytes};
   }
-  if (&tile != &limits.shim) return {};
-
   const uint32_t in_bds = offset - tile.bd_address;
   const uint32_t bd = in_bds / limits.bd_stride_bytes;
   const uint32_t word = in_bds % limits.bd_stride_bytes / kWordBytes;
-  if (bd < static_cast<uint32_t>(tile.num_bds) && word < kShimBdWords) {
+  if (bd < static_cast<uint32_t>(tile.num_bds) &&
+      word < static_cast<uint32_t>(tile.bd_words)) {
     return {Register::kBdWord, bd, word};
   }
   for (const Direction direction : {kS2mm, kMm2s}) {

@@ -90,11 +90,14 @@ void Controller::WriteBd(Tile& tile, int id, uint32_t bd_word, uint32_t value,
                          uint32_t mask) {
   CheckIdle(tile, id);
   Bd& bd = tile.bds[id];
-  bd.words.resize(kShimBdWords);
+  bd.words.resize(tile.limits->bd_words);
   bd.words[bd_word] = (bd.words[bd_word] & ~mask) | (value & mask);
   bd.written |= 1u << bd_word;
   bd.is_defined = false;
-  if (bd_word == kAddressLowWord || bd_word == kAddressHighWord) bd.is_patched = false;
+  if (tile.limits == &array.limits.shim &&
+      (bd_word == kAddressLowWord || bd_word == kAddressHighWord)) {
+    bd.is_patched = false;
+  }
 }
 
 void Controller::Patch() {
@@ -117,7 +120,7 @@ void Controller::Patch() {
   }
   CheckIdle(tile, id);
   Bd& bd = tile.bds[id];
-  bd.words.resize(kShimBdWords);
+  bd.words.resize(tile.limits->bd_words);
   bd.written |= 1u << kAddressLowWord | 1u << kAddressHighWord;
   bd.is_patched = true;
   bd.argument = argument;
@@ -125,12 +128,18 @@ void Controller::Patch() {
 }
 
 void Controller::WriteControl(Channel& channel, uint32_t value, uint32_t mask) {
-  const uint32_t bits = array.limits.controller_bits;
-  if (mask != bits) {
-    Fail("of " + channel.Name() + " control only the controller id may be set, by " +
-         "a mask of " + Hex(bits) + ", got " + Hex(mask));
+  if ((value & mask & ~kControllerId.Mask()) != 0) {
+    Fail("of " + channel.Name() + " control only the controller id may be set, bits " +
+         Hex(kControllerId.Mask()) + ", got " + Hex(value & mask));
   }
-  channel.sends_tokens = (value & mask) != 0;
+  const uint32_t bits = array.limits.controller_bits & mask;
+  if (bits != 0) channel.sends_tokens = (value & bits) != 0;
+}
+
+bool Controller::CanUse(const Channel& channel, int bd) const {
+  const TileLimits& limits = *channel.tile.limits;
+  if (bd >= limits.num_bds) return false;
+  return !limits.parity || channel.number % 2 == (bd < limits.num_bds / 2 ? 0 : 1);
 }
 
 void Controller::WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask) {
@@ -141,15 +150,19 @@ void Controller::WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask)
   const int repeats = static_cast<int>(kRepeatCount.Of(value)) + 1;
   const Task task = {id, repeats, kEnableToken.Of(value) != 0, word};
   Tile& tile = channel.tile;
-  const std::string where = channel.Name() + " BD " + std::to_string(id);
+  if (!CanUse(channel, id)) {
+    Fail(channel.Name() + " is pushed BD " + std::to_string(id) +
+         ", which it cannot use" +
+         (id < tile.limits->num_bds ? ": even channels have the lower half of the BDs, "
+                                      "odd ones the upper half"
+                                    : ""));
+  }
   for (int next = id, i = 0; next >= 0; next = tile.bds[next].next) {
     DecodeBd(tile, next, channel.Name() + " BD " + std::to_string(next));
     if (++i > tile.limits->num_bds) break;  // an endless chain
   }
-  if (task.token && !channel.sends_tokens) {
-    Fail(where + " is asked for a token, but no controller id was set");
-  }
-  channel.pushed.push_back(task);
+  // Only shims' tasks touch the host's buffers, so only they must be known to be done.
+  if (tile.limits == &array.limits.shim) channel.pushed.push_back(task);
   channel.Push(task);
 }
 

@@ -132,7 +132,7 @@ bool Core::Act(const Instruction& i) {
       Store(i);
       break;
     case Op::kAcquire:
-      if (!array.Acquire(*array.locks[i.lock], i.value, *this)) return false;
+      if (!array.Acquire(*array.locks[i.lock], DemandOf(i.value), *this)) return false;
       pending_ += array.times.lock;
       break;
     case Op::kRelease:

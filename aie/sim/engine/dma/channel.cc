@@ -227,9 +227,20 @@ void Channel::EndTask() {
     BeginTask();
   }
   if (task.token) {
+    if (!sends_tokens) {
+      array.Fail(Name() + " BD " + std::to_string(task.bd) + ", pushed at word " +
+                 std::to_string(task.word) +
+                 ", is asked for a token, but no controller id was set");
+    }
     tokens.push_back(task.word);
     array.controller->TokenSent();
   }
+}
+
+void Channel::TakeToken() {
+  const size_t token = tokens.front();
+  tokens.pop_front();
+  while (num_proven < pushed.size() && pushed[num_proven++].word != token) continue;
 }
 
 bool Channel::Uses(int wanted) const {

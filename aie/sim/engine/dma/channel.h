@@ -39,6 +39,9 @@ struct Channel : Agent {
   void Push(const Task& task);
   // From now on nobody else may use the bytes of the running BD.
   void BeginAccess();
+  // Takes the oldest token, which proves that the task which sent it is done, and all
+  // tasks before it.
+  void TakeToken();
   // Called when the route has moved words; they reach an S2MM channel `latency` later.
   void Moved(int64_t num_words, Cycles latency);
   // Whether a queued or running task uses that BD.
