@@ -96,14 +96,20 @@ void npu_sim_close(NpuSim* sim) { delete sim; }
 
 int npu_sim_run(NpuSim* sim, const uint32_t* words, int64_t num_words,
                 void* const* data, const int64_t* bytes, int num_arguments,
-                int is_chained) {
+                int is_chained, int64_t stop_after) {
   return Guarded<int>(-1, [&] {
+    sim->npu->StopAfter(stop_after);
     std::vector<jax_npu::sim::DeviceBuffer> arguments;
     for (int i = 0; i < num_arguments; ++i) {
       arguments.push_back(
           {static_cast<std::byte*>(data[i]), static_cast<size_t>(bytes[i])});
     }
-    sim->npu->Run(words, num_words, arguments, is_chained != 0);
+    try {
+      sim->npu->Run(words, num_words, arguments, is_chained != 0);
+    } catch (const jax_npu::sim::Stopped& stopped) {
+      error_text = stopped.what();
+      return 1;
+    }
     return 0;
   });
 }
@@ -113,6 +119,22 @@ void npu_sim_reset(NpuSim* sim) { sim->npu->Reset(); }
 const char* npu_sim_report(NpuSim* sim, int of_all_runs) {
   sim->text = (of_all_runs ? sim->npu->total() : sim->npu->last_run()).Json();
   return sim->text.c_str();
+}
+
+const char* npu_sim_state(NpuSim* sim) {
+  sim->text = sim->npu->StateJson();
+  return sim->text.c_str();
+}
+
+const void* npu_sim_memory(NpuSim* sim, int column, int row, int64_t* bytes) {
+  return Guarded<const void*>(nullptr, [&]() -> const void* {
+    const jax_npu::sim::DeviceBuffer memory = sim->npu->Memory(column, row);
+    if (memory.data == nullptr) {
+      throw std::invalid_argument("a shim has no data memory");
+    }
+    *bytes = static_cast<int64_t>(memory.bytes);
+    return memory.data;
+  });
 }
 
 void npu_sim_start_trace(NpuSim* sim) { sim->npu->StartTrace(); }

@@ -38,16 +38,21 @@ JAX_NPU_SIM_EXPORT NpuSim* npu_sim_open(const char* configuration,
 JAX_NPU_SIM_EXPORT void npu_sim_close(NpuSim* sim);
 
 // Runs a stream to its end. `data` are the argument buffers, aligned to 4 bytes.
-// `is_chained`: the run follows another in one list.
+// `is_chained`: the run follows another in one list. `stop_after`: the cycle after
+// which it is stopped, negative for none; it then returns 1, with npu_sim_error.
 JAX_NPU_SIM_EXPORT int npu_sim_run(NpuSim* sim, const uint32_t* words,
                                    int64_t num_words, void* const* data,
                                    const int64_t* bytes, int num_arguments,
-                                   int is_chained);
+                                   int is_chained, int64_t stop_after);
 JAX_NPU_SIM_EXPORT void npu_sim_reset(NpuSim* sim);
 
 // The report of the last run or of all runs, as JSON; valid until the next call with
 // `sim`, as is the trace.
 JAX_NPU_SIM_EXPORT const char* npu_sim_report(NpuSim* sim, int of_all_runs);
+// The array's state as JSON, and a tile's data memory, both after a failed run too.
+JAX_NPU_SIM_EXPORT const char* npu_sim_state(NpuSim* sim);
+JAX_NPU_SIM_EXPORT const void* npu_sim_memory(NpuSim* sim, int column, int row,
+                                              int64_t* bytes);
 JAX_NPU_SIM_EXPORT void npu_sim_start_trace(NpuSim* sim);
 JAX_NPU_SIM_EXPORT const char* npu_sim_trace(NpuSim* sim);
 

@@ -19,9 +19,10 @@ void Agent::Stop() {
   const Cycles cycles = now - std::exchange(doing_since, now);
   const char* did = std::exchange(doing, nullptr);
   const bool worked = std::exchange(waiting, Wait::kNothing) == Wait::kNothing;
+  const Trace::Details of_it = std::exchange(details, {});
   lock = nullptr;
   if (did == nullptr || cycles == 0) return;
-  array.trace.Record(track, did, now - cycles, now);
+  array.trace.Record(track, did, now - cycles, now, of_it);
   if (worked) {
     usage.busy += cycles;
     return;
@@ -40,8 +41,10 @@ Usage Agent::TakeUsage() {
   const Wait wait = waiting;
   const char* did = doing;
   Lock* waited = lock;
+  const Trace::Details of_it = details;
   StartWait(wait, did);  // counts until now and continues with the same
   lock = waited;
+  details = of_it;
   Usage taken = std::exchange(usage, {});
   for (const auto& [name, cycles] : stalls) taken.stalls[name] += cycles;
   stalls.clear();

@@ -13,6 +13,7 @@
 
 #include "aie/sim/report/cycles.h"
 #include "aie/sim/report/report.h"
+#include "aie/sim/report/trace.h"
 
 namespace jax_npu::sim {
 
@@ -75,6 +76,7 @@ struct Agent {
   Usage usage;                                         // without its stalls
   std::vector<std::pair<const char*, Cycles>> stalls;  // cycles by cause
   int track = 0;                                       // in the trace
+  Trace::Details details;  // of what it does now, for the trace; set after it begins
 };
 
 }  // namespace jax_npu::sim

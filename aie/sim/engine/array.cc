@@ -69,6 +69,9 @@ bool Array::Acquire(Lock& lock, const LockDemand& demand, Agent& agent) {
   agent.StartWait(Wait::kLock, lock.name.empty() ? "lock" : lock.name.c_str());
   agent.lock = &lock;
   agent.lock_demand = demand;
+  agent.details.lock = agent.doing;
+  agent.details.lock_value = lock.value;
+  agent.details.lock_wanted = demand.value;
   lock.queue.push_back(&agent);
   return false;
 }
@@ -80,10 +83,10 @@ void Array::Release(Lock& lock, int value, const Agent& by) {
          ", which brings it to " + std::to_string(sum) + ": a lock holds 0 to " +
          std::to_string(limits.max_lock_value));
   }
-  SetLock(lock, sum);
+  SetLock(lock, sum, &by);
 }
 
-void Array::SetLock(Lock& lock, int value) {
+void Array::SetLock(Lock& lock, int value, const Agent* by) {
   lock.value = value;
   for (auto waiter = lock.queue.begin(); waiter != lock.queue.end();) {
     Agent& agent = **waiter;
@@ -95,6 +98,9 @@ void Array::SetLock(Lock& lock, int value) {
     waiter = lock.queue.erase(waiter);
     agent.Stop();
     agent.Granted();
+    if (by != nullptr) {
+      trace.RecordFlow("lock", by->track, agent.track, scheduler.now());
+    }
   }
 }
 
@@ -118,6 +124,11 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
 
 void Array::EndRun() {
   run.runs = 1;
+  CountRun();
+  total.Add(run);
+}
+
+void Array::CountRun() {
   run.cycles = scheduler.now() - controller->start_time;
   run.submission_seconds = controller->is_chained ? 0 : times.launch_seconds;
   for (Agent* agent : Agents()) {
@@ -131,7 +142,6 @@ void Array::EndRun() {
     run.usage["DDR read"].busy = ddr.busy(kMm2s);
     run.usage["DDR write"].busy = ddr.busy(kS2mm);
   }
-  total.Add(run);
 }
 
 void Array::Fail(const std::string& what) const {

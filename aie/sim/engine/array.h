@@ -34,12 +34,17 @@ struct Array {
   // Takes what is demanded from a lock, or makes the agent wait for it.
   bool Acquire(Lock& lock, const LockDemand& demand, Agent& agent);
   void Release(Lock& lock, int value, const Agent& by);
-  void SetLock(Lock& lock, int value);
+  // `by` is the agent whose release it is, or null.
+  void SetLock(Lock& lock, int value, const Agent* by = nullptr);
   void Reset();
   void BeginRun(std::vector<DeviceBuffer> arguments);
   void EndRun();
+  // Brings the counters of the run up to now.
+  void CountRun();
   // The agents that wait for one another, in one line: for the message of a deadlock.
   std::string WhoWaits() const;
+  // What every agent does, all locks, task queues and buffers.
+  std::string StateJson() const;
   // Throws a Trap whose message ends with the time.
   [[noreturn]] void Fail(const std::string& what) const;
   std::vector<Agent*> Agents() const;

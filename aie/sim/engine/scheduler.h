@@ -16,6 +16,7 @@ namespace jax_npu::sim {
 class Scheduler {
  public:
   Cycles now() const { return now_; }
+  Cycles next_at() const { return events_.top().at; }  // if it is not empty
   bool is_empty() const { return events_.empty(); }
 
   // Calls `event` after `delay` cycles. Events at the same time run in the order in

@@ -16,6 +16,7 @@ constexpr int64_t kMaxIdleEvents = 1 << 21;
 struct VirtualNpu::State {
   Array array;
   bool is_broken = false;
+  Cycles stop_after = -1;
 
   void Run(const uint32_t* words, size_t num_words, bool is_chained) {
     Controller& controller = *array.controller;
@@ -26,6 +27,11 @@ struct VirtualNpu::State {
     int64_t progress = array.progress, idle_events = 0;
     while (!controller.is_done) {
       if (array.scheduler.is_empty()) array.Fail("deadlock: " + array.WhoWaits());
+      if (stop_after >= 0 && array.scheduler.next_at() > stop_after) {
+        throw Stopped("stopped after cycle " + std::to_string(stop_after) +
+                      ", at word " + std::to_string(controller.word) +
+                      " of the stream: " + array.WhoWaits());
+      }
       array.scheduler.RunNext();
       if (array.scheduler.now() > limit) {
         array.Fail("the run takes more than " +
@@ -61,9 +67,24 @@ void VirtualNpu::Run(const uint32_t* words, size_t num_words,
   }
   state_->is_broken = true;  // stays so if the run traps
   array.BeginRun(arguments);
-  state_->Run(words, num_words, is_chained);
+  try {
+    state_->Run(words, num_words, is_chained);
+  } catch (const Trap&) {
+    array.CountRun();  // what led there
+    throw;
+  }
   array.EndRun();
   state_->is_broken = false;
+}
+
+void VirtualNpu::StopAfter(Cycles cycle) { state_->stop_after = cycle; }
+
+std::string VirtualNpu::StateJson() const { return state_->array.StateJson(); }
+
+DeviceBuffer VirtualNpu::Memory(int column, int row) const {
+  TileMemory* memory = state_->array.At({column, row}).memory.get();
+  if (memory == nullptr) return {nullptr, 0};
+  return {memory->data(), static_cast<size_t>(memory->bytes())};
 }
 
 void VirtualNpu::Reset() {

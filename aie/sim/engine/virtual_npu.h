@@ -26,6 +26,12 @@ class Trap : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The end of a run at the cycle that the caller asked for.
+class Stopped : public Trap {
+ public:
+  using Trap::Trap;
+};
+
 // A buffer argument of a run, as it lies in device memory.
 struct DeviceBuffer {
   std::byte* data;
@@ -51,10 +57,22 @@ class VirtualNpu {
   void Run(const uint32_t* words, size_t num_words,
            const std::vector<DeviceBuffer>& arguments, bool is_chained = false);
 
+  // Lets runs that get so far throw Stopped before the first event after that cycle,
+  // which counts as those of messages do. Negative: never.
+  void StopAfter(Cycles cycle);
+
   // Brings the array back to its state after loading. Counters stay.
   void Reset();
 
-  // The counters of the last run, and of all runs since construction or ClearReport.
+  // What every agent does, all locks, task queues and buffers, as JSON; after a Trap as
+  // it was then.
+  std::string StateJson() const;
+  // The bytes of a tile's data memory, which are none for a shim. Throws
+  // std::invalid_argument if there is no such tile.
+  DeviceBuffer Memory(int column, int row) const;
+
+  // The counters of the last run, a trapped one included, and of all completed runs
+  // since construction or ClearReport.
   const Report& last_run() const;
   const Report& total() const;
   void ClearReport();

@@ -17,6 +17,12 @@ void Report::Add(const Report& run) {
   instruction_words += run.instruction_words;
   written_arguments = run.written_arguments;
   for (const auto& [level, count] : run.bytes) bytes[level] += count;
+  for (const auto& [index, other] : run.arguments) {
+    ArgumentUse& sum = arguments[index];
+    sum.read += other.read;
+    sum.written += other.written;
+    sum.runs += other.runs;
+  }
   for (const auto& [name, other] : run.usage) {
     Usage& sum = usage[name];
     sum.busy += other.busy;
@@ -41,6 +47,17 @@ std::string Report::Json() const {
   json.Member("kernel_calls", kernel_calls);
   json.Member("instruction_words", instruction_words);
   json.NumbersMember("bytes", bytes);
+  json.Key("arguments");
+  json.BeginObject();
+  for (const auto& [index, one] : arguments) {
+    json.Key(std::to_string(index));
+    json.BeginObject();
+    json.Member("read", one.read);
+    json.Member("written", one.written);
+    json.Member("runs", one.runs);
+    json.EndObject();
+  }
+  json.EndObject();
   json.Key("usage");
   json.BeginObject();
   for (const auto& [name, one] : usage) {

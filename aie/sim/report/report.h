@@ -19,6 +19,12 @@ struct Usage {
   int64_t bytes = 0, macs = 0;
 };
 
+// What shims moved to and from one buffer argument of a run.
+struct ArgumentUse {
+  int64_t read = 0, written = 0;  // bytes
+  double runs = 0;                // of consecutive bytes
+};
+
 struct Report {
   std::string device, arithmetic;
   double clock_hz = 0;
@@ -32,7 +38,8 @@ struct Report {
   // crossed.
   std::map<std::string, int64_t> bytes;
   std::map<std::string, Usage> usage;  // "core (0, 2)", "shim (0, 0) MM2S 0", ...
-  std::set<int> written_arguments;     // of the last run
+  std::map<int, ArgumentUse> arguments;
+  std::set<int> written_arguments;  // of the last run
 
   double device_seconds() const { return clock_hz > 0 ? cycles / clock_hz : 0; }
   // Device and submission.

@@ -8,8 +8,18 @@ a GEMM of any size, `xdna.simulator.calibration` compares simulated times with m
 ones, and `xdna.simulator.library` names the file of the compiled engine.
 """
 
+from xdna.simulator.bounds import bound
 from xdna.simulator.kernel import Kernel
-from xdna.simulator.report import Report, Usage
-from xdna.simulator.virtual_npu import Trap, VirtualNpu
+from xdna.simulator.report import ArgumentUse, Report, Usage
+from xdna.simulator.virtual_npu import Stopped, Trap, VirtualNpu
 
-__all__ = ["Kernel", "Report", "Trap", "Usage", "VirtualNpu"]
+__all__ = [
+    "ArgumentUse",
+    "Kernel",
+    "Report",
+    "Stopped",
+    "Trap",
+    "Usage",
+    "VirtualNpu",
+    "bound",
+]

@@ -1,8 +1,10 @@
 """Kernels written in Python, for the cores of the virtual NPU to call."""
 
 import ctypes
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,21 @@ def callback(kernel: Kernel, raised: list[BaseException]) -> Any:
         return 0
 
     return KernelFunction(call)
+
+
+def description(error: BaseException) -> str:
+    """What a kernel raised and where, in one line.
+
+    The place is the last line of the user's code that the error came through; what
+    NumPy or others call further down is theirs.
+    """
+    text = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename != __file__ and "site-packages" not in frame.filename:
+            name = Path(frame.filename).name
+            return f"{what} ({name}, line {frame.lineno}: {frame.line})"
+    return f"{what} (it cannot be called with its arguments)"
 
 
 def kernel_info(kernel: Kernel, function: Any) -> KernelInfo:

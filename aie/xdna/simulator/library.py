@@ -39,10 +39,13 @@ SIGNATURES = {
     # configuration, arithmetic, b_column_major, only_timed, kernels, num_kernels
     "npu_sim_open": (POINTER, [TEXT, TEXT, INT, INT, ctypes.POINTER(KernelInfo), INT]),
     "npu_sim_close": (None, [POINTER]),
-    # sim, words, num_words, data and bytes of each argument, num_arguments, is_chained
-    "npu_sim_run": (INT, [POINTER, POINTER, INT64, POINTERS, INT64S, INT, INT]),
+    # sim, words, num_words, data and bytes of each argument, num_arguments, is_chained,
+    # stop_after
+    "npu_sim_run": (INT, [POINTER, POINTER, INT64, POINTERS, INT64S, INT, INT, INT64]),
     "npu_sim_reset": (None, [POINTER]),
     "npu_sim_report": (TEXT, [POINTER, INT]),  # sim, of_all_runs
+    "npu_sim_state": (TEXT, [POINTER]),
+    "npu_sim_memory": (POINTER, [POINTER, INT, INT, INT64S]),  # column, row, bytes
     "npu_sim_start_trace": (None, [POINTER]),
     "npu_sim_trace": (TEXT, [POINTER]),
 }

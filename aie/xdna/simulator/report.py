@@ -22,6 +22,23 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class ArgumentUse:
+    """The bytes that shims read and wrote of one buffer of a run.
+
+    `runs` counts runs of consecutive bytes: short ones are slow.
+    """
+
+    read: int
+    written: int
+    runs: float
+
+    @property
+    def run_bytes(self) -> float:
+        """The mean length of a run."""
+        return (self.read + self.written) / self.runs if self.runs else 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """The work and the times of the virtual NPU in one run, or in several.
 
@@ -42,12 +59,15 @@ class Report:
     instruction_words: int
     bytes: dict[str, int]
     usage: dict[str, Usage]
+    arguments: dict[str, ArgumentUse] = field(default_factory=dict)  # by index
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
         values: dict[str, Any] = json.loads(text)
         usage = {name: Usage(**one) for name, one in values.pop("usage").items()}
-        return cls(**values, usage=usage)
+        arguments = values.pop("arguments").items()
+        used = {index: ArgumentUse(**one) for index, one in arguments}
+        return cls(**values, usage=usage, arguments=used)
 
     @property
     def seconds(self) -> float:

@@ -4,19 +4,28 @@ Backend `sim` of jax_npu uses the same engine behind XRT's interface.
 """
 
 import ctypes
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from xdna.devices import WORD_BYTES
-from xdna.simulator.kernel import Kernel, callback, kernel_info
+from xdna.simulator.kernel import Kernel, callback, description, kernel_info
 from xdna.simulator.library import KernelInfo, library
 from xdna.simulator.report import Report
+
+STOPPED = 1  # what npu_sim_run returns for a run that `stop_after` ended
+KERNEL_FAILED = "the kernel failed"  # the engine's words for a kernel that raised
 
 
 class Trap(RuntimeError):  # noqa: N818 (not a mistake of the Python program)
     """A run for which silicon would hang or return garbage."""
+
+
+class Stopped(Trap):
+    """A run that was stopped after the cycle that its caller gave."""
 
 
 class VirtualNpu:
@@ -65,15 +74,20 @@ class VirtualNpu:
         words: ArrayLike,
         buffers: Sequence[np.ndarray],
         is_chained: bool = False,
+        stop_after: int | None = None,
     ) -> Report:
         """Executes a stream on its buffers, in place, and reports this run.
 
         Args:
           is_chained: the run follows another in one list, and begins sooner.
+          stop_after: the cycle after which to stop, counted as in messages: from the
+            array's start, through all its runs.
 
         Raises:
           Trap: if silicon would hang or return garbage, or if a kernel raises, whose
-            error is then the cause. Only `reset` makes the array usable again.
+            error is then the cause. Only `reset` makes the array usable again; until
+            then `state`, `memory` and `report(of_all_runs=False)` show what led there.
+          Stopped: after that cycle; as a Trap.
           ValueError: if a buffer is not contiguous, writeable and on 4 bytes.
         """
         _check_buffers(buffers)
@@ -92,12 +106,18 @@ class VirtualNpu:
             sizes,
             num_buffers,
             is_chained,
+            -1 if stop_after is None else stop_after,
         )
+        if failed == STOPPED:
+            raise Stopped(self._error())
         if failed:
             # KeyboardInterrupt and the like must reach the caller as they are.
             if interrupts := [e for e in self._raised if not isinstance(e, Exception)]:
                 raise interrupts[0]
-            raise Trap(self._error()) from next(iter(self._raised), None)
+            message, cause = self._error(), next(iter(self._raised), None)
+            if cause is not None:
+                message = message.replace(KERNEL_FAILED, description(cause), 1)
+            raise Trap(message) from cause
         return self.report(of_all_runs=False)
 
     def reset(self) -> None:
@@ -107,6 +127,29 @@ class VirtualNpu:
     def report(self, of_all_runs: bool = True) -> Report:
         text: bytes = self._library.npu_sim_report(self._sim, of_all_runs)
         return Report.from_json(text.decode())
+
+    def state(self) -> dict[str, Any]:
+        """What every agent does, locks, task queues and buffers; after a trap as then.
+
+        `unwritten` is a buffer's first byte that nothing has written, or -1.
+        """
+        text: bytes = self._library.npu_sim_state(self._sim)
+        state: dict[str, Any] = json.loads(text)
+        return state
+
+    def memory(self, column: int, row: int) -> np.ndarray:
+        """A copy of the bytes of a tile's data memory.
+
+        Raises:
+          ValueError: if there is no such tile, or it is a shim.
+        """
+        size = ctypes.c_int64()
+        address = self._library.npu_sim_memory(
+            self._sim, column, row, ctypes.byref(size)
+        )
+        if not address:
+            raise ValueError(self._error())
+        return np.frombuffer(ctypes.string_at(address, size.value), np.uint8)
 
     def start_trace(self) -> None:
         """Starts to record what every core, every channel and the controller do."""

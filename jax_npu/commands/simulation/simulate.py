@@ -43,9 +43,31 @@ def add_simulate_command(commands: Any) -> None:
         action="store_true",
         help="matmuls take B as (n, k)",
     )
-    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
+    _add_file_flags(parser)
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.set_defaults(command=_simulate)
+
+
+def _add_file_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
+    parser.add_argument(
+        "--report", type=Path, help="file of HTML that shows the run, for a browser"
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="REPORT",
+        help="earlier file of --report, whose run is shown beside this one",
+    )
+    parser.add_argument(
+        "--until", type=int, metavar="CYCLE", help="stop after that cycle of the array"
+    )
+    parser.add_argument(
+        "--dump",
+        type=Path,
+        metavar="FOLDER",
+        help="write the array's state and memories at the end, a trap's included",
+    )
 
 
 def _add_design_flags(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +115,8 @@ def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
 
 def _simulate(arguments: argparse.Namespace) -> None:
     is_gemm = arguments.gemm is not None
+    if arguments.until is not None and arguments.until < 0:
+        raise ValueError(f"--until must be a cycle from 0 on, got {arguments.until}")
     for name in DESIGN_FLAGS if is_gemm else GEMM_FLAGS:
         if getattr(arguments, name) not in (None, False):
             other = "a design" if is_gemm else "a GEMM"

@@ -13,6 +13,7 @@ from jax_npu.commands.input_output import (
     read_words,
     write_array,
 )
+from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
 from xdna.dialect.aie import DeviceOp
 from xdna.load.configuration import configuration
@@ -34,16 +35,23 @@ def simulate_design(arguments: argparse.Namespace) -> None:
         if flag == "--out":
             outputs.append(empty_array(spec))
         buffers.append(outputs[-1][1] if flag == "--out" else read_array(spec))
+    text = configuration(module, times=target.times)
+    title = str(arguments.design)
+    files = RunFiles.of(
+        arguments, title=title, configuration=text, module=module, notes=target.notes
+    )
     npu = VirtualNpu(
-        configuration(module, times=target.times),
+        text,
         arguments.arithmetic,
         arguments.b_column_major,
         _kernels(arguments.kernels) if arguments.kernels else (),
     )
-    report = run(npu, [(words, buffers)], arguments.trace)
+    report = run(npu, [(words, buffers)], files, arguments.until)
+    if report is None:
+        return  # its outputs are not complete; --dump has them as they are
     for path, array in outputs:
         write_array(path, array)
-    print_report(report, target, {}, str(arguments.design), arguments.json)
+    print_report(report, target, {}, title, arguments.json)
 
 
 def _device_of(module: ModuleOp, path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jax_npu.commands.array_flags import array_of
 from jax_npu.commands.machine_flags import device_of
+from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
 from xdna.gemm.design import gemm_design
 from xdna.gemm.tiling import make_plan
@@ -33,13 +34,28 @@ def simulate_gemm(arguments: argparse.Namespace) -> None:
     plan = make_plan(array, batch, *arguments.gemm)
     a, b = random_operands(plan)
     target = TimedFor.of(arguments, device)
-    text = configuration(gemm_design(array), times=target.times)
+    m, k, n = arguments.gemm
+    title = f"{batch} x ({m}, {k}) x ({k}, {n}), tile ({array.m}, {array.k}, {array.n})"
+    module = gemm_design(array)
+    text = configuration(module, times=target.times)
+    files = RunFiles.of(
+        arguments,
+        title=title,
+        configuration=text,
+        module=module,
+        argument_names="BAC" if plan.swapped else "ABC",
+        notes=target.notes,
+    )
     walls = []
     for _ in range(repeat):
         npu = VirtualNpu(text, arguments.arithmetic, arguments.b_column_major)
         runs = list(submissions(plan, a, b))
         start = time.perf_counter()
-        report = run(npu, [(one.words, one.buffers) for one in runs], arguments.trace)
+        submitted = [(one.words, one.buffers) for one in runs]
+        ran = run(npu, submitted, files, arguments.until)
+        if ran is None:
+            return
+        report = ran
         walls.append(time.perf_counter() - start)
     further: dict[str, Any] = {}
     if arguments.check:
@@ -47,8 +63,6 @@ def simulate_gemm(arguments: argparse.Namespace) -> None:
         further["check"] = {"largest_error": error, "bound": bound}
     if arguments.repeat:
         further["wall_seconds"] = statistics.median(walls)
-    m, k, n = arguments.gemm
-    title = f"{batch} x ({m}, {k}) x ({k}, {n}), tile ({array.m}, {array.k}, {array.n})"
     print_report(report, target, further, title, arguments.json)
     for notice in plan.notices:
         print(f"jax-npu: {notice}", file=sys.stderr)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from xdna.simulator import Report
+from xdna.simulator.bounds import bound
 
 CORE = re.compile(r"core \(\d+, \d+\)")
 NUM_CAUSES = 4  # the largest causes of stalls that the table shows for a kind
@@ -24,6 +25,7 @@ def report_record(report: Report) -> dict[str, Any]:
         "core_utilisation": core_utilisation(report),
         "stalls": stalls(report),
         "busiest": report.busiest,
+        "bound": bound(report),
     }
 
 
@@ -95,6 +97,7 @@ def report_table(report: Report, title: str) -> Table:
         table.add_row(f"{kind} waits", causes_text)
     busiest = report.busiest
     table.add_row("busiest", f"{busiest}, {report.utilisation(busiest):.1%}")
+    table.add_row("bound by", bound(report))
     return table
 
 

@@ -2,19 +2,20 @@
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rich
 
 from jax_npu.commands.machine_flags import machine_of
+from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.simulation_report import report_record, report_table
-from jax_npu.files import write_file
 from xdna.gemm.runs import is_chained
 from xdna.machines import Machine
-from xdna.simulator import Report, VirtualNpu
+from xdna.simulator import Report, Stopped, Trap, VirtualNpu
 from xdna.timing import Timing, timing
 
 
@@ -32,21 +33,40 @@ class TimedFor:
         times = timing(device, chosen, arguments.compiler)
         return cls(chosen, arguments.compiler, times)
 
+    @property
+    def notes(self) -> dict[str, str]:
+        return {"times of": f"{self.machine.name}, kernels by {self.compiler}"}
+
 
 def run(
     npu: VirtualNpu,
-    runs: list[tuple[np.ndarray, list[np.ndarray]]],
-    trace: Path | None,
-) -> Report:
-    """Submits the runs as the driver does, which lets all but a list's first chain."""
-    if trace is not None:
+    runs: Sequence[tuple[np.ndarray, list[np.ndarray]]],
+    files: RunFiles,
+    stop_after: int | None = None,
+) -> Report | None:
+    """Submits the runs as the driver does, which lets all but a list's first chain.
+
+    Returns:
+      The report; None if the runs were stopped before their end, which is then said on
+      stderr.
+
+    Raises:
+      Trap: once the files show what led there.
+    """
+    if files.need_trace:
         npu.start_trace()
+    buffers: list[np.ndarray] = []
     try:
         for index, (words, buffers) in enumerate(runs):
-            npu.run(words, buffers, is_chained(index))
-    finally:  # a trap's trace shows what led there
-        if trace is not None:
-            write_file(trace, npu.trace().encode())
+            npu.run(words, buffers, is_chained(index), stop_after)
+    except Trap as trap:
+        last = npu.report(of_all_runs=False)
+        files.write(npu, last, buffers, str(trap))
+        if not isinstance(trap, Stopped):
+            raise
+        print(f"jax-npu: {trap}", file=sys.stderr)
+        return None
+    files.write(npu, npu.report(), buffers)
     return npu.report()
 
 
@@ -62,7 +82,8 @@ def print_report(
         print(json.dumps(report_record(report) | named | further, indent=2))
         return
     table = report_table(report, title)
-    table.add_row("times of", f"{target.machine.name}, kernels by {target.compiler}")
+    for name, text in target.notes.items():
+        table.add_row(name, text)
     if check := further.get("check"):
         table.add_row(
             "largest error against NumPy",

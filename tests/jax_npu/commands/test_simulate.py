@@ -107,10 +107,12 @@ def assert_is_chrome_trace(path):
     tracks = {e["tid"] for e in events if e["name"] == "thread_name"}
     complete = [e for e in events if e["ph"] == "X"]
     assert complete
-    assert {e["ph"] for e in events} == {"M", "X"}
+    assert {e["ph"] for e in events} >= {"M", "X", "C"}
     for event in events:
         assert isinstance(event["name"], str)
         assert isinstance(event["pid"], int)
+    arrows = [[e["id"] for e in events if e["ph"] == phase] for phase in "sf"]
+    assert arrows[0] == arrows[1] == sorted(set(arrows[0]))
     for event in complete:
         assert event["tid"] in tracks
         assert event["ts"] >= 0

@@ -172,6 +172,7 @@ void Controller::BlockWrite() {
 
 void Controller::Finish(size_t num_words, Cycles cycles, std::function<void()> effect) {
   StartWork(NameOf(kOpcode.Of(words_[word])));
+  details.word = static_cast<int64_t>(word);
   array.scheduler.In(cycles, [this, num_words, effect = std::move(effect)] {
     effect();
     word += num_words;
@@ -200,6 +201,7 @@ void Controller::Sync() {
   StartWork("SYNC");
   array.scheduler.In(cycles, [this] {
     StartWait(Wait::kToken, "token");
+    details.word = static_cast<int64_t>(word);
     TokenSent();
   });
 }

@@ -31,6 +31,7 @@ std::string Core::Name() const { return tile.Name(); }
 void Core::Reset() {
   slots.assign(info.num_slots, 0);
   next = 0;
+  num_calls_ = 0;
   pending_ = 0;
   accesses_.clear();
   ContinueIn(0);
@@ -230,6 +231,7 @@ void Core::Call(const Instruction& i) {
   ++array.progress;
   // The result is there at once, but until the call ends an access of others is a race.
   StartWork(declared.name.c_str());
+  details.step = num_calls_++;
   const Cycles cycles = array.times.kernel_call + kernel.cycles(arguments_);
   array.scheduler.In(cycles, [this] { EndCall(); });
 }

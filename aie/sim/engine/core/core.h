@@ -51,7 +51,8 @@ struct Core : Agent {
                             const TypeInfo* type);
   void EndCall();
 
-  Cycles pending_ = 0;  // for instructions executed since the last event
+  int64_t num_calls_ = 0;  // of kernels since the last reset
+  Cycles pending_ = 0;     // for instructions executed since the last event
   // What a running call uses.
   std::vector<std::pair<TileMemory*, TileMemory::Accesses::iterator>> accesses_;
   std::vector<KernelArgument> arguments_;

@@ -56,6 +56,7 @@ void Channel::Push(const Task& task) {
                std::to_string(queue.front().word));
   }
   queue.push_back(task);
+  array.trace.RecordQueue(track, array.scheduler.now(), queue.size());
   if (queue.size() == 1) BeginTask();
 }
 
@@ -91,10 +92,13 @@ void Channel::BeginBd(int id) {
   pattern = Pattern(address / kWordBytes, descriptor.length, descriptor.dimensions);
   words_left = pattern.length();
   CheckPattern(descriptor);
+  details.bd = bd;
   if (descriptor.acquire == nullptr) {
     Ready();
   } else if (array.Acquire(*descriptor.acquire, descriptor.acquire_value, *this)) {
     Granted();
+  } else {
+    details.bd = bd;
   }
 }
 
@@ -134,6 +138,7 @@ void Channel::Ready() {
   }
   is_ready = true;
   StartWait(Wait::kStream, "stream");
+  details.bd = bd;
   if (words_left == 0) {  // an empty BD
     EndBd(0);
   } else if (route != nullptr) {
@@ -174,15 +179,21 @@ void Channel::Moved(int64_t num_words, Cycles latency) {
   usage.bytes += num_words * kWordBytes;
   array.run.bytes[bytes_counter] += num_words * kWordBytes;
   const Bd& descriptor = tile.bds[bd];
-  if (direction == kS2mm && descriptor.memory_tile == nullptr) {
-    array.run.written_arguments.insert(descriptor.argument);
-  }
+  if (descriptor.memory_tile == nullptr) CountDdr(descriptor.argument, num_words);
   words_left -= num_words;
   if (words_left == 0) {
     EndBd(latency);
   } else {
     StartWait(Wait::kStream, "stream");
+    details.bd = bd;
   }
+}
+
+void Channel::CountDdr(int argument, int64_t num_words) {
+  ArgumentUse& use = array.run.arguments[argument];
+  (direction == kS2mm ? use.written : use.read) += num_words * kWordBytes;
+  use.runs += static_cast<double>(num_words) / static_cast<double>(pattern.run());
+  if (direction == kS2mm) array.run.written_arguments.insert(argument);
 }
 
 void Channel::EndBd(Cycles latency) {
@@ -221,6 +232,7 @@ void Channel::EndBd(Cycles latency) {
 void Channel::EndTask() {
   const Task task = queue.front();
   queue.pop_front();
+  array.trace.RecordQueue(track, array.scheduler.now(), queue.size());
   if (queue.empty()) {
     StartWait(Wait::kTask, "no task");
   } else {

@@ -75,6 +75,7 @@ struct Channel : Agent {
   void BeginBd(int id);
   void CheckPattern(const Bd& bd) const;
   void Ready();
+  void CountDdr(int argument, int64_t num_words);
   void EndBd(Cycles latency);
   void EndTask();
 

@@ -46,7 +46,8 @@ Cycles Ddr::Done(Cycles now, int column, int direction, const Pattern& pattern,
   const int server = times_.ddr_directions_shared ? 0 : direction;
   const Cycles moving =
       cycles_of(num_runs * lines * kLineBytes * times_.ddr_cycles_per_byte);
-  free_[server] = std::max(free_[server], now) + moving;
+  last_begin_ = std::max(free_[server], now);
+  last_end_ = free_[server] = last_begin_ + moving;
   busy_[server] += moving;
   return std::max(port, free_[server]);
 }

@@ -26,6 +26,9 @@ class Ddr {
               int64_t num_words);
   void BeginRun();
   void Reset(Cycles now);
+  // When DDR moved the lines of the last request.
+  Cycles last_begin() const { return last_begin_; }
+  Cycles last_end() const { return last_end_; }
   // Cycles in which DDR moved lines; directions that share it count as the first.
   Cycles busy(int direction) const { return busy_[direction]; }
 
@@ -33,6 +36,7 @@ class Ddr {
   const Times& times_;
   Cycles free_[2] = {0, 0};  // when all requests so far are served, by direction
   Cycles busy_[2] = {0, 0};
+  Cycles last_begin_ = 0, last_end_ = 0;
   std::vector<Cycles> port_free_;  // the same of each shim, [column][direction]
 };
 

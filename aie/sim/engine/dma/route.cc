@@ -91,13 +91,21 @@ void Route::TryMove(Array& array) {
   Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
   const auto start = [&](Channel& channel) {
     channel.StartWork("moves");
+    channel.details.bd = channel.bd;
+    channel.details.bytes = num_words * kWordBytes;
     channel.BeginAccess();
     if (!IsShim(array, channel)) return;
+    channel.details.argument = channel.tile.bds[channel.bd].argument;
     done = std::max(done, array.ddr.Done(now, channel.tile.at.column, channel.direction,
                                          channel.pattern, num_words));
+    array.trace.RecordDdr(channel.direction == kMm2s, array.ddr.last_begin(),
+                          array.ddr.last_end(), num_words * kWordBytes);
   };
   start(*source);
-  for (const End& end : ends) start(*end.channel);
+  for (const End& end : ends) {
+    start(*end.channel);
+    array.trace.RecordFlow("stream", source->track, end.channel->track, now);
+  }
   is_moving = true;
   array.scheduler.In(done - now,
                      [this, &array, num_words] { Arrive(array, num_words); });
