@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jax_npu.runtime.cache import cache_folder, write_once
 from jax_npu.runtime.environment import DESIGN
+from jax_npu.runtime.remembered import remembered
 from jax_npu.runtime.target import is_paced
 from xdna.gemm.array import GemmArray, default_array
 from xdna.gemm.artifact import check_artifact, design_text
@@ -28,14 +29,15 @@ def design_key(backend: str, device: str) -> str:
     was made for results, and the other way round.
     """
     if backend == "sim":
-        key = _hash(_simulated(device, chosen_machine(device)))
+        key = _simulated_key(device, chosen_machine(device))
         return f"{key}-paced" if is_paced() else key
     return _chips_design_key(device)
 
 
 @functools.cache
 def _chips_design_key(device: str) -> str:
-    return _hash(design_text(gemm_array(device)).encode())
+    array = gemm_array(device)
+    return remembered(f"chip {array}", lambda: _hash(design_text(array).encode()))
 
 
 def simulated_design(device: str) -> Path:
@@ -46,8 +48,18 @@ def simulated_design(device: str) -> Path:
     Raises:
       OSError: if the cache cannot be written.
     """
-    content = _simulated(device, chosen_machine(device))
-    return write_once(cache_folder() / f"{device}-{_hash(content)}.cfg", content)
+    machine = chosen_machine(device)
+    key = _simulated_key(device, machine)
+    path = cache_folder() / f"{device}-{key}.cfg"
+    if path.is_file() and _hash(path.read_bytes()) == key:
+        return path
+    return write_once(path, _simulated(device, machine))
+
+
+@functools.lru_cache(maxsize=16)
+def _simulated_key(device: str, machine: Machine) -> str:
+    question = f"sim {gemm_array(device)} {timing(device, machine)}"
+    return remembered(question, lambda: _hash(_simulated(device, machine)))
 
 
 @functools.lru_cache(maxsize=16)
