@@ -10,7 +10,7 @@ from jax_npu.doctor.software import Interpreter, Library, Software
 from jax_npu.runtime.environment import DESIGN, HOST_ISA
 from jax_npu.runtime.machine import Machine
 from jax_npu.toolchain.compilers import INSTALL
-from xdna.gemm.artifact import MLIR_AIE, is_supported
+from xdna.releases import SYNTAXES, release_of
 
 TESTED_XRT = (2, 25)
 # Instruction sets that the host GEMM can use.
@@ -115,8 +115,8 @@ def _mlir_aie(version: str | None, status: str) -> Finding:
     if version is None:
         found = "not installed; builds the design"
         return Finding("mlir-aie", status, found, INSTALL["aiecc"])
-    if not is_supported(version):
-        found = f"{version}; the design is written for {MLIR_AIE}"
+    if release_of(version) is None:
+        found = f"{version}; the design is written for {' and '.join(SYNTAXES)}"
         return Finding("mlir-aie", status, found, INSTALL["aiecc"])
     return Finding("mlir-aie", OK, version)
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -31,18 +31,20 @@ from jax_npu.runtime.cache import make_folder
 from jax_npu.runtime.designs import designs_folder
 from jax_npu.toolchain.compilers import (
     KERNEL_NAMES,
-    KERNELS_OBJECT,
-    KERNELS_SOURCE,
-    LOWERED_FILE,
     PLACEHOLDERS,
     Compilers,
-    aiecc_command,
-    environment,
     find_compilers,
-    kernel_command,
     kernel_sources,
 )
 from jax_npu.toolchain.object_file import data_bytes, program_bytes
+from jax_npu.toolchain.options import (
+    KERNELS_OBJECT,
+    KERNELS_SOURCE,
+    LOWERED_FILES,
+    aiecc_command,
+    environment,
+    kernel_command,
+)
 from xdna.check.whole_design import check_design
 from xdna.dialect.text import parse_module
 from xdna.gemm.array import GemmArray
@@ -59,6 +61,10 @@ from xdna.gemm.artifact import (
 
 LOG_FILE = "build.log"
 STEPS = "compile the kernels", "compile the array, some minutes"
+UNTRUSTED = (
+    "not trusted before its self-test has passed on the chip; run: jax-npu doctor "
+    "--backend npu"
+)
 PRINTED_LINES = 20  # the last ones of a tool that failed
 T = TypeVar("T")
 
@@ -80,7 +86,9 @@ class Build:
             "text": self.text,
             "sources": {name: source.hex() for name, source in self.sources.items()},
             "versions": self.tools.versions,
-            "commands": build_commands(self.array, PLACEHOLDERS),
+            "commands": build_commands(
+                self.array, replace(PLACEHOLDERS, release=self.tools.release)
+            ),
         }
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         return f"{self.array.device_name}-{key.hexdigest()[:16]}"
@@ -94,16 +102,18 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
       ValueError: if mlir-aie is of a version that designs are not written for.
     """
     tools = _timed(console, "find mlir-aie and Peano", find_compilers)
-    text = _timed(console, "make the design", partial(design_text, array))
+    _print_pair(tools, console)
+    syntax = tools.release.syntax
+    text = _timed(console, "make the design", partial(design_text, array, syntax))
     build = Build(array, text, kernel_sources(), tools)
     folder = make_folder(designs_folder()) / build.name
-    replace = force
+    replaces = force
     if folder.exists() and not force:
         try:
             check_artifact(folder, array)
         except ValueError as error:
             console.print(f"built again: {error}")
-            replace = True
+            replaces = True
         else:
             console.print(f"built already: {folder}")
             return folder
@@ -111,10 +121,21 @@ def build_design(array: GemmArray, console: Console, force: bool = False) -> Pat
         dir=folder.parent, prefix=f".{build.name}."
     ) as work:
         result = _make(build, Path(work), console)
-        is_ours = _publish(result, folder, replace)
+        is_ours = _publish(result, folder, replaces)
     _kept_log(folder).unlink(missing_ok=True)
+    console.print(UNTRUSTED)
     console.print(f"{'built' if is_ours else 'built by another run'}: {folder}")
     return folder
+
+
+def _print_pair(tools: Compilers, console: Console) -> None:
+    if tools.are_tested:
+        console.print(f"{tools}: the pair that designs were tried with")
+    else:
+        console.print(
+            f"{tools}: designs were tried with {tools.release.pair}; other builds of "
+            "Peano have miscompiled GEMMs, and only the self-test on the chip tells"
+        )
 
 
 def build_commands(array: GemmArray, tools: Compilers) -> list[list[str]]:
@@ -220,10 +241,11 @@ def _collect(build: Build, work: Path) -> Path:
       OSError: if `aiecc` left something out.
       ValueError: if it moved a buffer or a lock.
     """
-    for name in (XCLBIN_FILE, LOWERED_FILE):
+    lowered = LOWERED_FILES[build.tools.release.syntax]
+    for name in (XCLBIN_FILE, lowered):
         if not (work / name).is_file():
             raise OSError(f"aiecc ended well, but wrote no {name}")
-    check_placement(build.text, (work / LOWERED_FILE).read_text(encoding="utf-8"))
+    check_placement(build.text, (work / lowered).read_text(encoding="utf-8"))
     versions = {"jax-npu": jax_npu.__version__, **dict(build.tools.versions)}
     xclbin = (work / XCLBIN_FILE).read_bytes()
     result = work / "result"
@@ -234,7 +256,7 @@ def _collect(build: Build, work: Path) -> Path:
     return result
 
 
-def _publish(result: Path, folder: Path, replace: bool) -> bool:
+def _publish(result: Path, folder: Path, replaces: bool) -> bool:
     """Renames into place; False where another build of the same was first and stays."""
     number = 0
     while True:
@@ -244,7 +266,7 @@ def _publish(result: Path, folder: Path, replace: bool) -> bool:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-        if not replace:
+        if not replaces:
             return False
         with contextlib.suppress(FileNotFoundError):  # another build took it away
             folder.rename(result.with_name(f"replaced-{number}"))

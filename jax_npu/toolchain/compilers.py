@@ -1,9 +1,9 @@
-"""mlir-aie and Peano on this machine, and the exact commands that build a design.
+"""mlir-aie and Peano on this machine.
 
-The driver of mlir-aie 1.3 is `aiecc`, a program in the wheel's own `bin`. It brings
-bootgen along, but not XRT's xclbinutil, and where it finds none it leaves the xclbin
-out without an error. Peano is LLVM for the cores: `aiecc` compiles what they run with
-it, and we the kernels that they call.
+The driver of mlir-aie is `aiecc`, a program in the wheel's own `bin`. It brings bootgen
+along, but not XRT's xclbinutil; where 1.3 finds none it leaves the xclbin out without
+an error. Peano is LLVM for the cores: `aiecc` compiles what they run with it, and we
+the kernels that they call.
 """
 
 import os
@@ -15,8 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import xdna
-from xdna.gemm.array import GemmArray
-from xdna.gemm.artifact import MLIR_AIE, MLIR_FILE, XCLBIN_FILE, is_supported
+from xdna.releases import RECOMMENDED, SYNTAXES, Release, release_of
 
 PEANO_VARIABLE = "PEANO_INSTALL_DIR"  # as in mlir-aie's own scripts
 KERNELS = ("convert.cc", "matmul.cc", "matmul_tiles.cc", "zero.cc")
@@ -30,42 +29,34 @@ KERNEL_NAMES = frozenset(
         "zero_f32",
     }
 )
-KERNELS_SOURCE = "gemm_kernels.cc"  # includes them all
-KERNELS_OBJECT = "gemm_kernels.o"  # as the design names it
-WORK_FOLDER = "aiecc"
 AIE_API = "include/aie_api/aie.hpp"  # in mlir-aie's folder
-LOWERED_FILE = f"{WORK_FOLDER}/input_with_addresses.mlir"
 
 XRT_FOLDERS = (Path("/opt/xilinx/xrt/bin"), Path("/usr/bin"))
-RELEASES = "https://github.com/Xilinx/{}/releases/expanded_assets/{}"
+RELEASES_OF = "https://github.com/Xilinx/{}/releases/expanded_assets/{}"
 WHAT = {
-    "aiecc": f"aiecc, of mlir-aie {MLIR_AIE}",
+    "aiecc": f"aiecc, of mlir-aie {' or '.join(SYNTAXES)}",
     "peano": f"Peano's clang++, in ${PEANO_VARIABLE}/bin or the wheel llvm-aie",
     "xclbinutil": "xclbinutil, of XRT",
 }
+
+
+def install_aiecc(release: Release) -> str:
+    pages = RELEASES_OF.format("mlir-aie", f"v{release.mlir_aie}")
+    return f'python -m pip install "mlir_aie=={release.mlir_aie}" -f {pages}'
+
+
+def install_peano(release: Release) -> str:
+    """Its own version by name: the newest of a page of nightly builds may be bad."""
+    pages = RELEASES_OF.format("llvm-aie", "nightly")
+    return f'python -m pip install "llvm-aie=={release.peano}" -f {pages}'
+
+
 INSTALL = {
-    "aiecc": f'python -m pip install "mlir_aie=={MLIR_AIE}.4" -f '
-    + RELEASES.format("mlir-aie", f"v{MLIR_AIE}.4"),
-    "peano": "python -m pip install llvm-aie -f "
-    + RELEASES.format("llvm-aie", "nightly"),
+    "aiecc": install_aiecc(RECOMMENDED),
+    "peano": install_peano(RECOMMENDED),
     "xclbinutil": "sudo apt install libxrt-utils (Debian's backports, Ubuntu), or "
     "AMD's XRT in /opt/xilinx/xrt",
 }
-
-# What mlir-aie compiles its own kernels with: programming_examples/makefile-common.
-KERNEL_FLAGS = (
-    "-O2",
-    "-std=c++20",
-    "-Wno-parentheses",
-    "-Wno-attributes",
-    "-Wno-macro-redefined",
-    "-Wno-empty-body",
-    "-Wno-missing-template-arg-list-after-template-kw",
-    "-DNDEBUG",
-    # The cores are linked with --gc-sections: a kernel that none calls costs nothing
-    # of their 16 KB.
-    "-ffunction-sections",
-)
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,23 @@ class Compilers:
     mlir_aie: Path  # with include/aie_api
     peano: Path  # with bin/clang++
     xclbinutil: Path
-    versions: tuple[tuple[str, str], ...] = ()  # mlir-aie, peano
+    versions: tuple[tuple[str, str], ...] = ()  # of mlir-aie, peano, llvm-aie
+    release: Release = RECOMMENDED  # whose syntax and options they have
+
+    @property
+    def are_tested(self) -> bool:
+        """Whether they are the pair that designs were tried with."""
+        found = dict(self.versions)
+        commit = self.release.peano.partition("+")[2]
+        is_peano = found.get("llvm-aie") == self.release.peano or (
+            "llvm-aie" not in found and commit in found.get("peano", "")
+        )
+        return found.get("mlir-aie") == self.release.mlir_aie and is_peano
+
+    def __str__(self) -> str:
+        found = dict(self.versions)
+        peano = found.get("llvm-aie", found.get("peano", "of an unknown version"))
+        return f"mlir-aie {found.get('mlir-aie')} with Peano {peano}"
 
 
 # What a dry run shows for tools that are not there; also what the cache's key sees,
@@ -100,19 +107,23 @@ def find_compilers() -> Compilers:
     tools, missing = locate()
     if missing:
         raise FileNotFoundError(f"to build a design, {to_install(missing)}")
-    version = _mlir_aie_version(tools.mlir_aie)
-    if not is_supported(version):
+    version = _wheel_version(tools.mlir_aie, "mlir_aie")
+    release = None if version is None else release_of(version)
+    if version is None or release is None:
         raise ValueError(
-            f"mlir-aie must be {MLIR_AIE}, whose MLIR designs are written in; "
-            f"{tools.aiecc} is of {version}; run: {INSTALL['aiecc']}"
+            f"mlir-aie must be {' or '.join(SYNTAXES)}, whose MLIR designs are written "
+            f"in; {tools.aiecc} is of {version or 'an unknown version (no wheel)'}; "
+            f"run: {INSTALL['aiecc']}"
         )
     if not (tools.mlir_aie / AIE_API).exists():
         raise FileNotFoundError(
             f"kernels need mlir-aie's {AIE_API}, and {tools.mlir_aie} has none; run: "
             f"{INSTALL['aiecc']}"
         )
-    versions = (("mlir-aie", version), ("peano", _peano_version(tools.peano)))
-    return replace(tools, versions=versions)
+    versions = [("mlir-aie", version), ("peano", _peano_version(tools.peano))]
+    if (wheel := _wheel_version(tools.peano, "llvm_aie")) is not None:
+        versions.append(("llvm-aie", wheel))
+    return replace(tools, versions=tuple(versions), release=release)
 
 
 def locate() -> tuple[Compilers, list[str]]:
@@ -121,11 +132,14 @@ def locate() -> tuple[Compilers, list[str]]:
     peano = _peano(aiecc)
     xclbinutil = _xclbinutil(aiecc)
     found = {"aiecc": aiecc, "peano": peano, "xclbinutil": xclbinutil}
+    folder = aiecc.resolve().parents[1] if aiecc else None
+    version = _wheel_version(folder, "mlir_aie") if folder else None
     tools = Compilers(
         aiecc=aiecc or PLACEHOLDERS.aiecc,
-        mlir_aie=aiecc.resolve().parents[1] if aiecc else PLACEHOLDERS.mlir_aie,
+        mlir_aie=folder or PLACEHOLDERS.mlir_aie,
         peano=peano or PLACEHOLDERS.peano,
         xclbinutil=xclbinutil or PLACEHOLDERS.xclbinutil,
+        release=(release_of(version) if version else None) or RECOMMENDED,
     )
     return tools, [name for name in INSTALL if found[name] is None]
 
@@ -136,59 +150,6 @@ def to_install(missing: list[str]) -> str:
         ["install what is missing:"]
         + [f"  {WHAT[name]}: {INSTALL[name]}" for name in missing]
     )
-
-
-def kernel_command(array: GemmArray, tools: Compilers) -> list[str]:
-    """Compiles the kernels for one core tile, in the folder of the build."""
-    macros = [f"DIM_M={array.part_m}", f"DIM_K={array.k}", f"DIM_N={array.n}"]
-    if array.b_column_major:
-        macros.append("B_COL_MAJ")
-    if array.device.mmul_shape == (8, 8, 8):
-        # AIE2P multiplies blocks of this shape only with shared exponents (bfp16);
-        # aie_api has it for bfloat16 behind the second macro.
-        macros += ["MMUL_8X8X8", "AIE_API_EMULATE_BFLOAT16_MMUL_WITH_BFP16"]
-    return [
-        str(tools.peano / "bin" / "clang++"),
-        f"--target={array.device.triple}",
-        *KERNEL_FLAGS,
-        *(f"-D{macro}" for macro in macros),
-        "-I",
-        str(tools.mlir_aie / "include"),
-        "-c",
-        KERNELS_SOURCE,
-        "-o",
-        KERNELS_OBJECT,
-    ]
-
-
-def aiecc_command(tools: Compilers) -> list[str]:
-    """Makes the xclbin of the design, in the folder of the build.
-
-    No --aie-generate-npu-insts: that translates runtime sequences, and the design has
-    none, because every stream is made when a program is lowered. Nothing else of the
-    xclbin depends on one: its kernel always takes five buffers.
-    """
-    return [
-        str(tools.aiecc),
-        "--aie-generate-xclbin",
-        "--no-compile-host",
-        "--no-xchesscc",
-        "--no-xbridge",
-        # The default scheme moves buffers between banks, and with them the parameters.
-        "--alloc-scheme=basic-sequential",
-        f"--peano={tools.peano}",
-        f"--tmpdir={WORK_FOLDER}",
-        "--xclbin-kernel-name=MLIR_AIE",
-        f"--xclbin-name={XCLBIN_FILE}",
-        "--verbose",
-        MLIR_FILE,
-    ]
-
-
-def environment(tools: Compilers) -> dict[str, str]:
-    """The environment of `aiecc`, which looks for xclbinutil on PATH."""
-    path = os.environ.get("PATH", os.defpath)
-    return os.environ | {"PATH": f"{path}{os.pathsep}{tools.xclbinutil.parent}"}
 
 
 def kernel_sources() -> dict[str, bytes]:
@@ -257,11 +218,10 @@ def _in_wheel(name: str, path: str) -> Path | None:
         return None
 
 
-def _mlir_aie_version(folder: Path) -> str:
-    """The version of the wheel; `aiecc --version` prints only a commit."""
-    path = [str(folder.parent)]
-    found = list(metadata.distributions(name=folder.name, path=path))
-    return found[0].version if found else "an unknown version (not from a wheel)"
+def _wheel_version(folder: Path, name: str) -> str | None:
+    """The version of the wheel that a folder is of; programs print only commits."""
+    found = list(metadata.distributions(name=name, path=[str(folder.parent)]))
+    return found[0].version if found else None
 
 
 def _peano_version(peano: Path) -> str:

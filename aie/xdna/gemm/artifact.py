@@ -19,10 +19,10 @@ from xdna.devices import FIRST_CORE_ROW
 from xdna.gemm.array import GO_LOCK, GemmArray
 from xdna.gemm.stream import run_words
 from xdna.gemm.tiling import make_plan
+from xdna.releases import SYNTAXES, release_of
 from xdna.stream.decoding import decode
 from xdna.stream.instructions import Write, split_address
 
-MLIR_AIE = "1.3"  # the release whose text `print_module` writes
 FORMAT = 4  # version of the metadata
 MLIR_FILE = "design.mlir"
 XCLBIN_FILE = "gemm.xclbin"
@@ -50,14 +50,17 @@ class Artifact:
     versions: dict[str, str]  # by tool: jax-npu, mlir-aie, peano
 
 
-@functools.lru_cache(maxsize=4)
-def design_text(array: GemmArray) -> str:
-    """The MLIR of the design of `array`, for mlir-aie."""
+@functools.lru_cache(maxsize=16)
+def design_text(array: GemmArray, syntax: str = SYNTAXES[0]) -> str:
+    """The MLIR of the design of `array`, for a release of mlir-aie.
+
+    In the first syntax it also stands for the design, whatever it was built with.
+    """
     # Here, because xDSL is slow to import and only needed where a design is checked.
     from xdna.dialect.text import print_module
     from xdna.gemm.design import gemm_design
 
-    return print_module(gemm_design(array))
+    return print_module(gemm_design(array), syntax=syntax)
 
 
 def describe(array: GemmArray, xclbin: bytes, versions: Mapping[str, str]) -> Artifact:
@@ -119,8 +122,9 @@ def check_artifact(folder: Path, array: GemmArray) -> Path:
     device = array.device_name
     artifact = read_artifact(folder, device)
     version = artifact.versions.get("mlir-aie", "unknown")
-    if not is_supported(version):
-        what = f"was built with mlir-aie {version}, and {MLIR_AIE} is required"
+    if release_of(version) is None:
+        required = " or ".join(SYNTAXES)
+        what = f"was built with mlir-aie {version}, and {required} is required"
         raise _refusal(folder, what, device)
     path = folder / XCLBIN_FILE
     try:
@@ -134,11 +138,6 @@ def check_artifact(folder: Path, array: GemmArray) -> Path:
             text = what.format(required=required, came=came)
             raise _refusal(folder, text, device)
     return path
-
-
-def is_supported(mlir_aie: str) -> bool:
-    """True if designs are written for the given version of mlir-aie."""
-    return re.match(rf"{re.escape(MLIR_AIE)}(\.|$)", mlir_aie) is not None
 
 
 def written_addresses(array: GemmArray) -> tuple[int, ...]:

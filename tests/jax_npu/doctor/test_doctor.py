@@ -407,9 +407,9 @@ def test_no_design_is_built_and_the_compilers_for_it_are_missing(npu1):
     )
     missing = by_status(diagnosis, "missing")
     assert list(missing) == ["mlir-aie", "peano", "design"]
-    assert missing["mlir-aie"].endswith("releases/expanded_assets/v1.3.4")
-    assert 'pip install "mlir_aie==1.3.4"' in missing["mlir-aie"]
-    assert "pip install llvm-aie" in missing["peano"]
+    assert missing["mlir-aie"].endswith("releases/expanded_assets/v1.4.2")
+    assert 'pip install "mlir_aie==1.4.2"' in missing["mlir-aie"]
+    assert 'pip install "llvm-aie==21.0.0.2026080301+c9c5ecb7"' in missing["peano"]
     assert missing["design"] == "jax-npu build --device npu1"
     assert found(diagnosis, "design") == "no design for npu1 is built"
 
@@ -434,10 +434,10 @@ def test_with_a_built_design_the_compilers_are_not_needed(npu1):
 
 def test_another_mlir_aie_than_designs_are_written_for(npu1):
     machines.without_package(npu1, "mlir_aie")
-    machines.add_package(npu1, "mlir_aie-1.4.0")
+    machines.add_package(npu1, "mlir_aie-1.5.0")
     diagnosis = examined(npu1)
     assert list(by_status(diagnosis, "warning")) == ["mlir-aie"]
-    assert found(diagnosis, "mlir-aie").startswith("1.4.0; ")
+    assert found(diagnosis, "mlir-aie").startswith("1.5.0; ")
 
 
 def test_an_installation_without_xrts_headers(npu1):

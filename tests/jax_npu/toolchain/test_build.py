@@ -1,7 +1,7 @@
 """`jax-npu build` with fake tools: their arguments, and the files that it keeps.
 
-The tools record their arguments and write the files that mlir-aie 1.3 would write: an
-MLIR with addresses, and an xclbin.
+The tools record their arguments and write the files that mlir-aie 1.3 or 1.4 would
+write: an MLIR with addresses, and an xclbin.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -21,12 +22,13 @@ import pytest
 from jax_npu.commands.command_line import main
 from jax_npu.runtime import designs
 from jax_npu.runtime.designs import built_design, gemm_array
-from jax_npu.toolchain import compilers
+from jax_npu.toolchain import compilers, options
 from xdna.check.program_memory import core_bytes
 from xdna.devices import CORE, RUNTIME_DATA_BYTES
 from xdna.gemm import design as gemm_design
 from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import design_text, read_artifact
+from xdna.releases import RELEASES, release_of
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "jax_npu.commands.command_line", "build"]
@@ -38,11 +40,16 @@ WARNINGS = [
     "-Wno-empty-body",
     "-Wno-missing-template-arg-list-after-template-kw",
 ]
+AIECC_OF = {
+    "1.3.4": [
+        "--aie-generate-xclbin",
+        "--no-compile-host",
+        "--no-xchesscc",
+        "--no-xbridge",
+    ],
+    "1.4.2": ["--get-xclbin", "--get-input-with-addresses"],
+}
 AIECC = [
-    "--aie-generate-xclbin",
-    "--no-compile-host",
-    "--no-xchesscc",
-    "--no-xbridge",
     "--alloc-scheme=basic-sequential",
     "--peano={peano}",
     "--tmpdir=aiecc",
@@ -121,7 +128,15 @@ while mode == "wait" and len(list(home.glob("started-*"))) < 2:
     time.sleep(0.01)
 assert open("gemm_kernels.o", "rb").read() == (home / "kernels.o").read_bytes()
 assert shutil.which("xclbinutil")
+is_1_4 = (home / "version").read_text().startswith("1.4")
+if is_1_4:
+    assert os.access(os.environ["AIE_XCLBINUTIL"], os.X_OK)
+    for argument in arguments:
+        if argument.startswith(("--aie-generate", "--no-")):
+            sys.exit(f"aiecc: Unknown command line argument '{{argument}}'.")
 text = open("design.mlir").read()
+assert ("static" if is_1_4 else "offset = ") not in text
+assert is_1_4 == ("Release, %lock_by_1)" in text)
 text = re.sub(r"(address = \\d+ : i32)", r"\\1, mem_bank = 0 : i32", text)
 text = re.sub(r'link_with = ("[^"]*")', r"link_files = [\\1]", text)
 text = re.sub(r"%tile_(\\d+)_1\\b", r"%mem_tile_\\1_1", text)
@@ -129,7 +144,13 @@ if mode == "move":
     place = r'\\d+( : i32, mem_bank = 0 : i32, sym_name = "parameters_2_3")'
     text = re.sub("address = " + place, r"address = 64\\1", text)
 os.mkdir("aiecc")
-open("aiecc/input_with_addresses.mlir", "w").write(text)
+if is_1_4:
+    lines = text.splitlines()
+    located = [l if l.endswith("{{") else l + " loc(#loc)" for l in lines]
+    text = "\\n".join(["#loc = loc(unknown)", *located])
+    open("input_with_addresses.mlir", "w").write(text)
+else:
+    open("aiecc/input_with_addresses.mlir", "w").write(text)
 if mode != "no xclbin":
     open("gemm.xclbin", "wb").write(b"xclbin2" + os.urandom(100))
 """
@@ -163,9 +184,13 @@ class Tools:
         for old in self.site.glob("mlir_aie-*"):
             (old / "METADATA").unlink()
             old.rmdir()
-        wheel = self.site / f"mlir_aie-{version}.dist-info"
+        self.has_wheel("mlir_aie", version)
+        (self.home / "version").write_text(version)
+
+    def has_wheel(self, name, version):
+        wheel = self.site / f"{name}-{version}.dist-info"
         wheel.mkdir()
-        (wheel / "METADATA").write_text(f"Name: mlir_aie\nVersion: {version}\n")
+        (wheel / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
 
     def has_constants(self, num_bytes):
         self.compiles_to({".rodata": num_bytes})
@@ -232,11 +257,15 @@ def folders(cache):
     return sorted(path.name for path in cache.iterdir())
 
 
-@pytest.mark.parametrize("device", ["npu1", "npu2"])
-def test_the_tools_get_exactly_these_arguments(device, tools, cache, capsys):
+@pytest.mark.parametrize(
+    ("device", "version"), [("npu1", "1.4.2"), ("npu1", "1.3.4"), ("npu2", "1.3.4")]
+)
+def test_the_tools_get_exactly_these_arguments(device, version, tools, cache, capsys):
+    tools.is_of(version)
     assert main(["build", "--device", device]) == 0
     places = {"mlir_aie": tools.mlir_aie, "peano": tools.peano}
-    expected = [["clang++", KERNELS[device]], ["aiecc", AIECC]]
+    aiecc = [*AIECC_OF[version], *AIECC]
+    expected = [["clang++", KERNELS[device]], ["aiecc", aiecc]]
     assert tools.calls() == [
         [name, [argument.format(**places) for argument in arguments]]
         for name, arguments in expected
@@ -265,6 +294,56 @@ def test_a_built_design_is_found_and_describes_itself(device, tools, cache):
     log = (folder / "build.log").read_text()
     assert "clang++ speaks" in log
     assert "aiecc speaks" in log
+
+
+def test_each_release_gets_its_syntax_and_the_artefact_names_both_tools(tools, cache):
+    for version, peano in (("1.3.4", "21.1+abc"), ("1.4.2", "21.2+def")):
+        tools.is_of(version)
+        for old in tools.site.glob("llvm_aie-*"):
+            (old / "METADATA").unlink()
+            old.rmdir()
+        tools.has_wheel("llvm_aie", peano)
+        assert main(["build"]) == 0
+        designs._built_design.cache_clear()
+        folder = built_design("npu1").parent
+        text = (folder / "design.mlir").read_text()
+        assert text == design_text(gemm_array("npu1"), version[:3])
+        versions = read_artifact(folder, "npu1").versions
+        assert (versions["mlir-aie"], versions["llvm-aie"]) == (version, peano)
+    assert len(folders(cache)) == 2
+    hashes = {read_artifact(path, "npu1").mlir_sha256 for path in cache.iterdir()}
+    assert len(hashes) == 1  # one design, whatever it is written in
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.syntax)
+def test_a_pair_is_tested_if_both_its_versions_are(release):
+    commit = release.peano.partition("+")[2]
+    clang = f"clang version 21.0.0 (llvm-aie {commit}12ab)"
+    for mlir_aie, peano, expected in (
+        (release.mlir_aie, {"llvm-aie": release.peano}, True),
+        (release.mlir_aie, {"peano": clang}, True),  # built, of no wheel
+        (release.mlir_aie, {"peano": clang, "llvm-aie": "22.0"}, False),
+        (release.mlir_aie, {"peano": clang.replace(commit, "2c363ce")}, False),
+        (f"{release.syntax}.9", {"llvm-aie": release.peano}, False),
+    ):
+        versions = {"mlir-aie": mlir_aie, **peano}
+        pair = replace(
+            compilers.PLACEHOLDERS, release=release, versions=tuple(versions.items())
+        )
+        assert pair.are_tested == expected, versions
+
+
+def test_the_build_says_which_pair_designs_were_tried_with(tools, capsys):
+    release = release_of("1.3.4")
+    main(["build"])
+    out = capsys.readouterr().out
+    assert "mlir-aie 1.3.4 with Peano clang version 21.0.0" in out
+    assert f": designs were tried with {release.pair}; " in out
+    assert "not trusted before its self-test has passed on the chip; run: " in out
+    tools.has_wheel("llvm_aie", release.peano)
+    main(["build"])
+    out = capsys.readouterr().out
+    assert f"{release.pair}: the pair that designs were tried with\n" in out
 
 
 def test_the_default_device_is_that_of_the_environment(tools, cache, monkeypatch):
@@ -317,7 +396,8 @@ def test_another_compiler_or_kernel_makes_another_folder(tools, cache, monkeypat
     sources["matmul.cc"] += b"// changed\n"
     monkeypatch.setattr("jax_npu.toolchain.build.kernel_sources", lambda: sources)
     main(["build"])
-    monkeypatch.setattr(compilers, "KERNEL_FLAGS", (*compilers.KERNEL_FLAGS, "-g"))
+    flags = {"1.3": (*options.PEANO_FLAGS["1.3"], "-g")}
+    monkeypatch.setattr(options, "PEANO_FLAGS", flags)
     main(["build"])
     assert len(set(folders(cache))) == 5
 
@@ -471,11 +551,12 @@ def test_missing_tools_are_listed_with_what_installs_them(no_tools, cache, capsy
     err = capsys.readouterr().err.splitlines()
     assert err[0] == "jax-npu: to build a design, install what is missing:"
     assert [line.partition(":")[0] for line in err[1:]] == [
-        "  aiecc, of mlir-aie 1.3",
+        "  aiecc, of mlir-aie 1.3 or 1.4",
         "  Peano's clang++, in $PEANO_INSTALL_DIR/bin or the wheel llvm-aie",
         "  xclbinutil, of XRT",
     ]
-    assert 'python -m pip install "mlir_aie==1.3.4" -f https://github.com/' in err[1]
+    assert 'python -m pip install "mlir_aie==1.4.2" -f https://github.com/' in err[1]
+    assert 'pip install "llvm-aie==21.0.0.2026080301+c9c5ecb7" -f https://' in err[2]
     assert not cache.exists()
 
 
@@ -486,12 +567,12 @@ def test_what_is_there_is_not_listed(name, tools, capsys):
     assert capsys.readouterr().err.count("\n  ") == (2 if name == "aiecc" else 1)
 
 
-@pytest.mark.parametrize("version", ["1.4.0", "1.30.0", "0.0.1.2026033104+e4f35d6"])
+@pytest.mark.parametrize("version", ["1.5.0", "1.30.0", "0.0.1.2026033104+e4f35d6"])
 def test_another_mlir_aie_is_refused_with_its_version(version, tools, capsys):
     tools.is_of(version)
     assert main(["build"]) == 2
     err = capsys.readouterr().err
-    assert f"mlir-aie must be 1.3, whose MLIR designs are written in; {tools.aiecc} is "
+    assert "mlir-aie must be 1.3 or 1.4, whose MLIR designs are written in; " in err
     assert f"is of {version}; run: python -m pip install" in err
     assert tools.calls() == []
 
@@ -500,7 +581,7 @@ def test_an_aiecc_of_no_wheel_is_refused(tools, tmp_path, capsys):
     (tools.site / "mlir_aie-1.3.4.dist-info" / "METADATA").unlink()
     (tools.site / "mlir_aie-1.3.4.dist-info").rmdir()
     assert main(["build"]) == 2
-    assert "is of an unknown version (not from a wheel)" in capsys.readouterr().err
+    assert "is of an unknown version (no wheel)" in capsys.readouterr().err
 
 
 def test_the_wheels_of_this_python_are_found_without_path(tools, monkeypatch):
@@ -560,7 +641,7 @@ def test_a_dry_run_without_tools_names_placeholders(no_tools, cache, capsys):
     out, err = capsys.readouterr()
     kernels, aiecc = out.splitlines()
     assert kernels.startswith("'<peano>/bin/clang++' --target=aie2p-none-unknown-elf ")
-    assert aiecc.startswith("'<mlir-aie>/bin/aiecc' --aie-generate-xclbin ")
+    assert aiecc.startswith("'<mlir-aie>/bin/aiecc' --get-xclbin ")
     assert "<...> stands for what is missing; install what is missing:" in err
 
 
@@ -625,7 +706,7 @@ def test_one_object_has_every_kernel_that_the_design_calls(array, tmp_path):
         (tmp_path / name).write_bytes(source)
     includes = [f'#include "{name}"\n' for name in compilers.KERNELS]
     (tmp_path / "gemm_kernels.cc").write_text("".join(includes))
-    command = compilers.kernel_command(array, compilers.PLACEHOLDERS)
+    command = options.kernel_command(array, compilers.PLACEHOLDERS)
     macros = [flag for flag in command if flag.startswith("-DDIM") or "MMUL" in flag]
     flags = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     include = ["-I", ROOT / "aie" / "kernels" / "host"]
@@ -641,7 +722,7 @@ def test_one_object_has_every_kernel_that_the_design_calls(array, tmp_path):
 
 
 def test_the_object_is_the_one_that_cores_link():
-    assert compilers.KERNELS_OBJECT == gemm_design.KERNELS_OBJECT
+    assert options.KERNELS_OBJECT == gemm_design.KERNELS_OBJECT
 
 
 def test_kernels_are_found_in_the_sources_and_in_a_wheel(tmp_path, monkeypatch):
