@@ -88,6 +88,12 @@ def pytest_configure(config):
         jax.config.update(name.lower(), value)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "run_python" in item.fixturenames:
+            item.add_marker("process")
+
+
 @pytest.fixture(params=BACKENDS)
 def backend(request):
     """Runs the test once on each backend, or only on that of $JAX_NPU_BACKEND."""
