@@ -18,7 +18,7 @@ from jax_npu.runtime import designs, extension
 from jax_npu.runtime.environment import CHECK, DESIGN, HOST_ISA
 from jax_npu.runtime.machine import text
 from jax_npu.runtime.npu_events import npu_health
-from jax_npu.runtime.target import DRIVERS
+from jax_npu.runtime.target import DRIVERS, npu_device
 
 AFTER_SELF_TEST = {
     "npu": "jax-npu build --force",  # the kernels may have been miscompiled
@@ -115,6 +115,11 @@ def _self_test(backend: str) -> Part:
         return Part(problem=problem, remedy=AFTER_SELF_TEST[backend])
     if health.self_tests == 0:
         return Part(f"not run: ${CHECK.name} is off")
+    if backend == "npu":
+        try:
+            designs.trust_design(npu_device("npu"), health.arithmetic)
+        except (OSError, ValueError) as error:
+            return Part(problem=f"passed, and cannot be recorded: {error}")
     return Part(
         f"{backend} passed in {health.self_test_ms:.0f} ms, arithmetic "
         f"{health.arithmetic}"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 
+from jax_npu.runtime.designs import require_trusted
 from jax_npu.runtime.environment import (
     CHECK,
     DEVICE,
@@ -98,6 +99,8 @@ def _settings(backend: str, machine: str, forced: str, *environment: str) -> Set
         return Settings()
     device = npu_device(backend)
     arithmetic = expected_arithmetic(npu_arithmetic(backend, device))
+    if backend == "npu" and CHECK.choose() == "off":
+        require_trusted(device)  # without checks there is no self-test either
     strict = STRICT.choose() == "1"
     shares_images = IMAGE_CACHE_MB.get() != "0"
     as_backend = "npu" if is_paced(backend) else backend

@@ -13,7 +13,7 @@ from jax_npu.doctor.facts import Facts
 from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.designs import built_design
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text
-from xdna.gemm.artifact import read_artifact
+from xdna.gemm.artifact import read_artifact, self_test_record
 from xdna.machine_choice import profile_text
 from xdna.machines import DEFAULT_MACHINES, MACHINES
 
@@ -56,9 +56,25 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
             if name.startswith("JAX_NPU_")
         },
         "devices": [asdict(device) for device in devices()],
-        "design": _design(facts) if backend == "npu" else None,
+        "design": describe_design(facts) if backend == "npu" else None,
         "profile": _profile(facts, root) if backend == "npu" else None,
     }
+
+
+def describe_design(facts: Facts) -> dict[str, Any] | None:
+    """The built design with its tools, and the self-test that makes it trusted.
+
+    `self_test` is None as long as it has not passed on a chip.
+    """
+    npu = facts.machine.npu
+    if npu is None:
+        return None
+    try:
+        folder = built_design(npu.kind).parent
+        artifact = asdict(read_artifact(folder, npu.kind))
+        return {**artifact, "self_test": self_test_record(folder)}
+    except (OSError, ValueError) as error:
+        return {"problem": str(error)}
 
 
 def scrubber(facts: Facts) -> Callable[[Any], Any]:
@@ -84,16 +100,6 @@ def scrubber(facts: Facts) -> Callable[[Any], Any]:
         return value
 
     return scrub
-
-
-def _design(facts: Facts) -> dict[str, Any] | None:
-    npu = facts.machine.npu
-    if npu is None:
-        return None
-    try:
-        return asdict(read_artifact(built_design(npu.kind).parent, npu.kind))
-    except (OSError, ValueError) as error:
-        return {"problem": str(error)}
 
 
 def _profile(facts: Facts, root: Path) -> str | None:

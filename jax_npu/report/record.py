@@ -22,7 +22,11 @@ from jax_npu.doctor.diagnosis import diagnose
 from jax_npu.doctor.facts import read_facts
 from jax_npu.files import write_file
 from jax_npu.report.acceptance import STAGES, Stage
-from jax_npu.report.machine_record import describe_machine, scrubber
+from jax_npu.report.machine_record import (
+    describe_design,
+    describe_machine,
+    scrubber,
+)
 from jax_npu.report.trial import Outcome, Sizes
 
 FORMAT = 1
@@ -44,7 +48,7 @@ class TrialReport:
 
     def __init__(self, path: Path, backend: str, sizes: Sizes) -> None:
         self.path, self.backend, self.sizes = path, backend, sizes
-        facts = read_facts()
+        self.facts = facts = read_facts()
         known = backends()
         self.diagnosis = diagnose(facts, backend, known)
         self.scrub = scrubber(facts)
@@ -72,6 +76,8 @@ class TrialReport:
             for entry, stage in zip(self.stages, STAGES.values()):
                 with Console(stderr=True).status(f"{entry['name']} ..."):
                     self._run(entry, stage)
+        if self.backend == "npu":  # whose self-test may have passed meanwhile
+            self.record["design"] = describe_design(self.facts)
         self.record["ok"] = all(entry["status"] == OK for entry in self.stages)
         self.write()
 

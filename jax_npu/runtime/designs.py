@@ -2,14 +2,21 @@
 
 import functools
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
+from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.cache import cache_folder, write_once
-from jax_npu.runtime.environment import DESIGN
+from jax_npu.runtime.environment import CHECK, DESIGN
 from jax_npu.runtime.remembered import remembered
 from jax_npu.runtime.target import is_paced
 from xdna.gemm.array import GemmArray, default_array
-from xdna.gemm.artifact import check_artifact, design_text
+from xdna.gemm.artifact import (
+    check_artifact,
+    design_text,
+    record_self_test,
+    self_test_record,
+)
 from xdna.machine_choice import chosen_machine
 from xdna.machines import Machine
 from xdna.timing import timing
@@ -90,6 +97,44 @@ def built_design(device: str) -> Path:
       ValueError: if what is built is not what streams are made for now.
     """
     return _built_design(device, DESIGN.get() or None)
+
+
+def trust_design(device: str, arithmetic: str) -> None:
+    """Records that the built design's self-test has passed on the chip that is there.
+
+    Raises:
+      OSError, ValueError: if no design is found, or the record cannot be written.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    record_self_test(built_design(device).parent, _chip(device), now, arithmetic)
+
+
+def require_trusted(device: str) -> None:
+    """Refuses a design that is here and has not passed its self-test on this chip.
+
+    Raises:
+      ValueError: with the command that runs the self-test.
+    """
+    try:
+        folder = built_design(device).parent
+    except (OSError, ValueError):
+        return  # lowered for another machine, or refused where it would be loaded
+    record = self_test_record(folder)
+    if record is None or record.get("chip") != _chip(device):
+        came = "it has not" if record is None else f"it has on {record.get('chip')}"
+        raise ValueError(
+            f"{CHECK.name}=off needs a design whose self-test has passed on this chip "
+            f"({_chip(device)}), and {came}; unset {CHECK.name} and run: "
+            "jax-npu doctor --backend npu"
+        )
+
+
+def _chip(device: str) -> str:
+    """The attached chip, with what a kernel's results also depend on."""
+    for one in devices():
+        if one.kind == device:
+            return f"{one.name}, driver {one.driver}, firmware {one.firmware}"
+    return f"no {device}"
 
 
 @functools.cache

@@ -27,6 +27,7 @@ FORMAT = 4  # version of the metadata
 MLIR_FILE = "design.mlir"
 XCLBIN_FILE = "gemm.xclbin"
 METADATA_FILE = "design.json"
+SELF_TEST_FILE = "self-test.json"
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,36 @@ def check_artifact(folder: Path, array: GemmArray) -> Path:
             text = what.format(required=required, came=came)
             raise _refusal(folder, text, device)
     return path
+
+
+def record_self_test(folder: Path, chip: str, passed: str, arithmetic: str) -> None:
+    """Writes beside a built design that its self-test passed.
+
+    Args:
+      chip: on what, with the driver's and the firmware's version.
+      passed: when.
+      arithmetic: as the self-test showed it.
+    """
+    record = {
+        "chip": chip,
+        "passed": passed,
+        "arithmetic": arithmetic,
+        "xclbin_sha256": _sha256((folder / XCLBIN_FILE).read_bytes()),
+    }
+    path = folder / SELF_TEST_FILE
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def self_test_record(folder: Path) -> dict[str, str] | None:
+    """What `record_self_test` wrote of the xclbin that is there now, or None."""
+    try:
+        record = json.loads((folder / SELF_TEST_FILE).read_text(encoding="utf-8"))
+        xclbin = (folder / XCLBIN_FILE).read_bytes()
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or record.get("xclbin_sha256") != _sha256(xclbin):
+        return None
+    return {str(name): str(value) for name, value in record.items()}
 
 
 def written_addresses(array: GemmArray) -> tuple[int, ...]:
