@@ -191,6 +191,11 @@ class Device:
     num_rows: int = 6
 
     @property
+    def burst_lengths(self) -> tuple[int, ...]:
+        """Bytes of a shim's bursts to DDR, by the code in its BDs."""
+        return tuple(64 << code for code in range(self.burst_code + 1))
+
+    @property
     def num_core_rows(self) -> int:
         return self.num_rows - FIRST_CORE_ROW
 

@@ -16,7 +16,7 @@ from xdna.check.placed_design import (
     name_of,
 )
 from xdna.check.tile_reach import dma_reach
-from xdna.devices import WORD_BYTES, Dma
+from xdna.devices import SHIM, WORD_BYTES, Dma
 from xdna.dialect.aie import BufferOp, DmaBdOp
 from xdna.dialect.op import element_count
 
@@ -36,6 +36,10 @@ def check_bd(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> Iterator[Violat
         what = "elements are not whole bytes"
         yield Violation(tile, f"buffer {where}", str(bd.buffer.type), "bytes", what)
         return
+    burst = 0 if bd.burst_length is None else bd.burst_length.value.data
+    if burst and design.kind(tile) is not SHIM:
+        what = "only shims, which move data over DDR's bus, have bursts"
+        yield Violation(tile, f"burst length {where}", burst, 0, what)
     reach = dma_reach(design, tile, chain.channel)
     owner = design.tile(buffer.tile)
     if owner is not None and owner not in reach:

@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
+from xdsl.ir import Operation
+
 from xdna.check.bd import check_bd
 from xdna.check.dma_chains import PROGRAMS, Chain, chains, starts
 from xdna.check.placed_design import PlacedDesign, Tile, Violation, lock_of, name_of
 from xdna.check.tile_reach import dma_reach
 from xdna.devices import MAX_REPEATS, QUEUE_DEPTH
-from xdna.dialect.aie import DmaBdOp, DmaStartOp
+from xdna.dialect.aie import DmaBdOp, DmaStartOp, EndOp, NextBdOp
 
 
 def check_dma(design: PlacedDesign) -> Iterator[Violation]:
@@ -41,6 +43,7 @@ def _check_programs(design: PlacedDesign) -> Iterator[Violation]:
             if tile in seen:
                 yield Violation(tile, "DMA program", 2, 1, f"{program.name} twice")
             seen[tile] = program.name
+            yield from _check_blocks(design, tile, program)
             listed = list(starts(program.body))
             count: dict[str, int] = defaultdict(int)
             for start in listed:
@@ -57,6 +60,22 @@ def _check_programs(design: PlacedDesign) -> Iterator[Violation]:
             if unreached > len(listed):
                 what = "an aie.dma_start that no chain of them reaches"
                 yield Violation(tile, "DMA program", unreached, len(listed), what)
+
+
+def _check_blocks(
+    design: PlacedDesign, tile: Tile, program: Operation
+) -> Iterator[Violation]:
+    """Blocks end as a program's do, and have no more BDs than the tile."""
+    for block in program.regions[0].blocks:
+        if not isinstance(block.last_op, DmaStartOp | NextBdOp | EndOp):
+            came = "nothing" if block.last_op is None else block.last_op.name
+            ends = "aie.dma_start, aie.next_bd or aie.end"
+            what = f"the end of a block of {program.name}"
+            yield Violation(tile, "DMA program", ends, came, what)
+    needed = sum(isinstance(op, DmaBdOp) for op in program.walk())
+    limit = design.kind(tile).dma.num_bds
+    if needed > limit:
+        yield Violation(tile, "BDs", needed, limit, f"of {program.name}")
 
 
 def _check_chain(chain: Chain) -> Iterator[Violation]:

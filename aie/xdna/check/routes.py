@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xdna.check.dma_chains import chains
 from xdna.check.placed_design import PlacedDesign, Tile, Violation
 from xdna.check.router import Net, links, route
+from xdna.devices import SHIM
 from xdna.dialect.aie import (
     FlowOp,
     PacketDestOp,
@@ -28,6 +29,18 @@ class Port:
     def __str__(self) -> str:
         return f"{self.bundle} {self.channel} of tile {self.tile}"
 
+
+# Ports of the switches that carry no data over the array, by kind of tile (mlir-aie's
+# AIETargetModel.cpp): those out of the switch, those into it.
+OWN_PORTS = {
+    "shim": ({"FIFO": 1, "TileControl": 1}, {"FIFO": 1, "TileControl": 1, "Trace": 1}),
+    "memtile": ({"TileControl": 1}, {"TileControl": 1, "Trace": 1}),
+    "core": (
+        {"Core": 1, "FIFO": 1, "TileControl": 1},
+        {"Core": 1, "FIFO": 1, "TileControl": 1, "Trace": 2},
+    ),
+}
+OUTSIDE = "PLIO", "NOC"  # of a shim, behind its switch
 
 Streams = dict[Port, list[Port]]  # destinations by source
 
@@ -136,11 +149,12 @@ def _check_port(
     kind = design.kind(port.tile)
     if port.bundle != "DMA":
         # A stream enters the switch at a slave and leaves it at a master.
-        ports = kind.slaves if direction == "MM2S" else kind.masters
-        limit = ports.get(port.bundle)
-        if limit is not None and port.channel >= limit:
-            what = "port of the switch out of range"
-            yield Violation(port.tile, f"port {port}", port.channel, limit - 1, what)
+        is_into = direction == "MM2S"
+        ports = kind.slaves if is_into else kind.masters
+        limit = (ports | OWN_PORTS[kind.name][is_into]).get(port.bundle, 0)
+        if port.channel >= limit and not (kind is SHIM and port.bundle in OUTSIDE):
+            what = f"{port.bundle} ports {'into' if is_into else 'out of'} its switch"
+            yield Violation(port.tile, f"port {port}", port.channel + 1, limit, what)
         return
     limit = kind.dma.num_channels(direction)
     resource = f"channel {direction} {port.channel}"

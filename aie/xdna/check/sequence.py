@@ -6,6 +6,7 @@ from math import prod
 from xdsl.dialects.builtin import MemRefType
 
 from xdna.check.bd import bounds_breaches, dimension_breaches, length_breaches
+from xdna.check.instructions import check_instruction
 from xdna.check.placed_design import PlacedDesign, Tile, Violation, element_bytes
 from xdna.devices import (
     MAX_BUFFER_ARGUMENTS,
@@ -36,13 +37,15 @@ def check_sequences(design: PlacedDesign) -> Iterator[Violation]:
         tokens: set[str] = set()  # allocations whose transfers send one, so far
         for op in sequence.body.block.ops:
             if isinstance(op, NpuDmaMemcpyNdOp):
-                yield from _check_memcpy(op, allocations)
+                yield from _check_memcpy(design, op, allocations)
                 if op.issue_token is not None and op.issue_token.value.data:
                     tokens.add(op.metadata.root_reference.data)
             elif isinstance(op, NpuDmaWaitOp):
                 yield from _check_wait(op, allocations, tokens)
             elif isinstance(op, NpuRtpWriteOp):
                 yield from _check_parameter(design, op)
+            else:
+                yield from check_instruction(design, op)
 
 
 def _check_allocation(
@@ -61,7 +64,7 @@ def _check_allocation(
 
 
 def _check_memcpy(
-    op: NpuDmaMemcpyNdOp, allocations: Allocations
+    design: PlacedDesign, op: NpuDmaMemcpyNdOp, allocations: Allocations
 ) -> Iterator[Violation]:
     name = op.metadata.root_reference.data
     if name not in allocations:
@@ -81,11 +84,20 @@ def _check_memcpy(
             if attr is not None and attr.value.data:  # type: ignore[attr-defined]
                 what = "a shim cannot pad"
                 yield Violation(tile, f"padding {where}", f"D{depth}", 0, what)
+    burst = 0 if op.burst_length is None else op.burst_length.value.data
+    if burst and burst not in design.device.burst_lengths:
+        lengths = ", ".join(map(str, design.device.burst_lengths))
+        what = "bytes of a burst, or 0 for the longest"
+        yield Violation(tile, f"burst length {where}", burst, lengths, what)
     offsets = op.static_offsets.get_values()
     sizes, strides = op.static_sizes.get_values(), op.static_strides.get_values()
     if DYNAMIC in (*offsets, *sizes, *strides):
         return  # only known at run time
     width = element_bytes(op.memref.type)
+    if width > WORD_BYTES:
+        what = "bytes of an element, which a BD moves as one word"
+        yield Violation(tile, f"element {where}", width, WORD_BYTES, what)
+        return
     if width == 0 or min(*offsets, *sizes, *strides) < 0:
         what = "offsets, sizes and strides of whole bytes"
         yield Violation(tile, f"transfer {where}", "not negative", "other", what)

@@ -117,6 +117,10 @@ def _check_tiles(design: PlacedDesign) -> Iterator[Violation]:
         if tile in cores:
             yield Violation(tile, "core", 2, 1, "two programs for one core")
         cores.add(tile)
+        if core.stack_size.value.data == 0:
+            yield Violation(tile, "stack", 1, 0, f"bytes of {core.name}")
+        if core.elf_file is None and not any(block.ops for block in core.body.blocks):
+            yield Violation(tile, "core", "an aie.end", "none", f"body of {core.name}")
     for operation in _strangers(design):
         what = "operand is not an aie.tile"
         yield Violation(None, operation.name, "an aie.tile", "other", what)

@@ -27,6 +27,7 @@ from xdsl.traits import (
     SymbolOpInterface,
     ensure_terminator,
 )
+from xdsl.utils.exceptions import VerifyException
 
 from xdna.dialect.attrs import (
     BUNDLES,
@@ -106,6 +107,12 @@ class PacketFlowOp(IRDLOperation):
         )
         for trait in self.get_traits_of_type(SingleBlockImplicitTerminator):
             ensure_terminator(self, trait)
+
+    def verify_(self) -> None:
+        for op in self.ports.block.ops:
+            if not isinstance(op, PacketSourceOp | PacketDestOp | EndOp):
+                what = "holds aie.packet_source and aie.packet_dest, got"
+                raise VerifyException(f"{what} {op.name}")
 
     @classmethod
     def parse(cls, parser: Parser) -> "PacketFlowOp":

@@ -16,6 +16,7 @@ from xdsl.rewriter import Rewriter
 from xdsl.utils.exceptions import VerifyException
 
 from xdna.dialect.aie import DeviceOp, DmaBdOp, UseLockOp
+from xdna.dialect.aiex import NpuDmaMemcpyNdOp
 from xdna.dialect.attrs import BdDimLayoutArrayAttr
 from xdna.dialect.npu_ops import NpuOp
 from xdna.dialect.op import DYNAMIC, constant_of
@@ -40,6 +41,8 @@ def to_model(op: Operation) -> None:
             _bd_to_model(op)
         case NpuOp() if op.numbers:
             _npu_to_model(op)
+        case NpuDmaMemcpyNdOp() if len(op.operands) > 1:
+            _memcpy_to_model(op)
     if isinstance(op, IRDLOperation) and op.name.startswith(("aie.", "aiex.")):
         # What later releases add and we do not know is kept, not refused.
         known = op.get_irdl_definition().properties
@@ -164,6 +167,29 @@ def _npu_to_model(op: NpuOp) -> None:
         assert number is not None
         number = number if type == i32 else number & MASK
         op.properties[name] = IntegerAttr(number, type)
+    _erase_unused(constants)
+
+
+def _memcpy_to_model(op: NpuDmaMemcpyNdOp) -> None:
+    """Constants take the places that `DYNAMIC` holds for operands."""
+    segments, kept, constants = [1], [op.memref], []
+    for name in "offsets", "sizes", "strides":
+        array = op.properties.get(f"static_{name}")
+        numbers = list(array.get_values()) if isinstance(array, DenseArrayBase) else []
+        places = [i for i, number in enumerate(numbers) if number == DYNAMIC]
+        values: Sequence[SSAValue] = getattr(op, name)
+        if len(places) != len(values):
+            return  # the verifier tells
+        found = [constant_of(value) for value in values]
+        for place, number in zip(places, found):
+            numbers[place] = DYNAMIC if number is None else number
+        left = [value for value, number in zip(values, found) if number is None]
+        constants += [v for v, number in zip(values, found) if number is not None]
+        op.properties[f"static_{name}"] = DenseArrayBase.from_list(i64, numbers)
+        segments.append(len(left))
+        kept += left
+    op.operands = kept
+    op.properties["operandSegmentSizes"] = DenseArrayBase.from_list(i32, segments)
     _erase_unused(constants)
 
 

@@ -22,6 +22,11 @@ from xdna.load.lock_value import lock_value
 
 NO_LOCK = (-1, 0)  # index, value
 END_OF_CHAIN = -1
+# Attributes of aie.dma_bd in later releases of mlir-aie that change what it transfers.
+CHANGED_BY = (
+    *("iteration", "iter_size", "iter_stride", "out_of_order_id"),
+    *("offset_parameter", "length_parameter"),
+)
 
 
 def dma_lines(
@@ -62,6 +67,9 @@ def _check_supported(chain: Chain, id: int, bd: DmaBdOp) -> None:
     where = f"tile {chain.tile}: BD {id} of {chain}"
     if bd.packet is not None:
         raise ValueError(f"{where}: packets are not supported")
+    for name in CHANGED_BY:
+        if name in bd.attributes:
+            raise ValueError(f"{where}: attribute {name} is not supported")
     if bd.pad_value is not None:
         _check_pad(where, bd.pad_value)
 

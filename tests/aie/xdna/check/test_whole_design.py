@@ -62,6 +62,12 @@ def big(name: str, size: str, length: int, dims: str) -> list[tuple[str, str]]:
     ]
 
 
+def then(instruction: str) -> tuple[str, str]:
+    """One more instruction, behind the sample's wait."""
+    wait = "aiex.npu.dma_wait {symbol = @drain}"
+    return wait, f"{wait}\n{instruction}"
+
+
 # fmt: off
 BROKEN = {
     # memory
@@ -148,6 +154,21 @@ BROKEN = {
     "wait_without_token": ([("{symbol = @drain}", "{symbol = @fill}")], ["tile (0, 0)", "token of @fill", "needs 1", "limit 0"]),
     "allocation_on_a_core": ([("@fill(%shim, MM2S, 0)", "@fill(%core, MM2S, 0)")], ["tile (0, 2)", "shim DMA", "core"]),
     "allocation_channel": ([("@fill(%shim, MM2S, 0)", "@fill(%shim, MM2S, 2)")], ["tile (0, 0)", "channel MM2S 2", "limit 1"]),
+    "shim_burst_length": ([("{id = 1 : i64", "{burst_length = 512 : i64, id = 1 : i64")], ["tile (0, 0)", "burst length of BD 1 of @fill", "needs 512", "limit 64, 128, 256"]),
+    "shim_wide_elements": ([(X_TYPE, "32x16xi64"), (X_TYPE, "32x16xi64")], ["tile (0, 0)", "element of BD 1 of @fill", "needs 8", "limit 4"]),
+    "shim_constants_as_operands": ([("aiex.npu.dma_memcpy_nd(%x[0, 0, 0, 0][2, 2, 16, 8]", "%n = arith.constant 65 : i64\naiex.npu.dma_memcpy_nd(%x[0, 0, 0, 0][%n, 2, 1, 2]")], ["tile (0, 0)", "iterations of BD 1 of @fill", "65", "limit 64"]),
+    "queue_bd_id": ([then("aiex.npu.push_queue(0, 0, MM2S : 0) {bd_id = 16 : i32, issue_token = true, repeat_count = 0 : i32}")], ["tile (0, 0)", "BD id of aiex.npu.push_queue", "needs 16", "limit 0-15"]),
+    "queue_bd_id_of_odd_channel": ([then("aiex.npu.push_queue(0, 1, MM2S : 1) {bd_id = 23 : i32, issue_token = true, repeat_count = 0 : i32}")], ["tile (0, 1)", "BD id of aiex.npu.push_queue", "needs 23", "limit 24-47"]),
+    "queue_repeat": ([then("aiex.npu.push_queue(0, 0, MM2S : 0) {bd_id = 3 : i32, issue_token = true, repeat_count = 256 : i32}")], ["tile (0, 0)", "repeats of aiex.npu.push_queue", "needs 256", "limit 0-255"]),
+    "queue_repeat_as_an_operand": ([then("%n = arith.constant 300 : i32\naiex.npu.push_queue(0, 0, MM2S : 0) bd_id %n repeat %n {issue_token = true} : i32, i32")], ["tile (0, 0)", "repeats of aiex.npu.push_queue", "needs 300"]),
+    "queue_channel": ([then("aiex.npu.push_queue(0, 0, S2MM : 2) {bd_id = 3 : i32, issue_token = true, repeat_count = 0 : i32}")], ["tile (0, 0)", "channel of aiex.npu.push_queue", "needs 2", "limit 0-1"]),
+    "queue_tile": ([then("aiex.npu.push_queue(1, 0, S2MM : 0) {bd_id = 3 : i32, issue_token = true, repeat_count = 0 : i32}")], ["tile of aiex.npu.push_queue", "(1, 0)", "npu1_1col has 1 columns"]),
+    "sync_channel": ([then("aiex.npu.sync {column = 0 : i32, row = 0 : i32, direction = 1 : i32, channel = 5 : i32, column_num = 1 : i32, row_num = 1 : i32}")], ["tile (0, 0)", "channel of aiex.npu.sync", "needs 5", "limit 0-1"]),
+    "write_to_no_tile": ([then("aiex.npu.write32 {address = 0 : ui32, value = 1 : ui32, column = 0 : i32, row = 6 : i32}")], ["tile of aiex.npu.write32", "(0, 6)"]),
+    "write_to_no_buffer": ([then("aiex.npu.maskwrite32 {address = 0 : ui32, value = 1 : ui32, mask = 1 : ui32, buffer = @nothing}")], ["symbol @nothing", "aie.buffer"]),
+    "burst_length_of_a_core": ([("(%out_a : memref<128xbf16>, 0, 128) {bd_id", "(%out_a : memref<128xbf16>, 0, 128) {burst_length = 64 : i32, bd_id")], ["tile (0, 2)", "burst length of BD 2 of MM2S 0", "needs 64", "limit 0"]),
+    "block_without_an_end": ([("aie.next_bd ^rd0\n    ^end", "cf.br ^rd0\n    ^end")], ["tile (0, 1)", "DMA program", "limit cf.br", "aie.next_bd or aie.end"]),
+    "no_stack": ([("stack_size = 1024", "stack_size = 0")], ["tile (0, 2)", "stack", "needs 1", "limit 0"]),
     # streams
     "two_flows_into_one_port": ([("aie.flow(%mem, DMA : 0, %core, DMA : 0)", "aie.flow(%mem, DMA : 0, %core, DMA : 0)\naie.flow(%shim, DMA : 1, %core, DMA : 0)\naie.shim_dma_allocation @more(%shim, MM2S, 1)")], ["tile (0, 2)", "port DMA 0 of tile (0, 2)", "needs 2", "limit 1"]),
     "flow_from_a_channel_that_is_not": ([("aie.flow(%core, DMA : 0", "aie.flow(%core, DMA : 2")], ["tile (0, 2)", "channel MM2S 2", "limit 1"]),
@@ -157,7 +178,8 @@ BROKEN = {
     "start_that_nothing_feeds": ([("aie.flow(%mem, DMA : 0, %core, DMA : 0)", "")], ["tile (0, 2)", "channel S2MM 0", "a flow", "no flow feeds it"]),
     "start_that_nothing_takes_from": ([("aie.flow(%mem, DMA : 0, %core, DMA : 0)", "")], ["tile (0, 1)", "channel MM2S 0", "a flow", "no flow takes from it"]),
     "start_fed_by_another_port": ([("%core, DMA : 0)", "%core, South : 0)")], ["tile (0, 2)", "channel S2MM 0", "no flow feeds it"]),
-    "port_of_a_flow": ([("aie.flow(%core, DMA : 0, %shim, DMA : 0)", "aie.flow(%core, DMA : 0, %shim, South : 6)")], ["tile (0, 0)", "port South 6", "limit 5"]),
+    "port_of_a_flow": ([("aie.flow(%core, DMA : 0, %shim, DMA : 0)", "aie.flow(%core, DMA : 0, %shim, South : 6)")], ["tile (0, 0)", "port South 6", "needs 7", "limit 6"]),
+    "port_that_a_memtile_lacks": ([("aie.flow(%core, DMA : 0, %shim, DMA : 0)", "aie.flow(%core, DMA : 0, %shim, DMA : 0)\naie.flow(%shim, Trace : 0, %mem, Core : 0)")], ["tile (0, 1)", "port Core 0", "needs 1", "limit 0", "Core ports out of its switch"]),
 }
 # fmt: on
 
