@@ -15,17 +15,20 @@ from xdsl.dialects.builtin import ModuleOp
 
 from jax_npu.files import write_file
 from xdna.dialect.text import parse_module
+from xdna.load.design_text import read_design as load_design
 from xdna.stream.decoding import from_bytes
 
 BF16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 
-def read_design(path: Path) -> ModuleOp:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not text; give a design in MLIR") from None
-    return parse_module(text, str(path))
+def read_whole_design(path: Path) -> ModuleOp:
+    """A design with its runtime sequences."""
+    return parse_module(_text_of(path), str(path))
+
+
+def read_design(path: Path, design: str | None) -> ModuleOp:
+    """What the array needs of one of the designs in a file."""
+    return load_design(_text_of(path), str(path), design)
 
 
 def read_words(path: Path) -> np.ndarray:
@@ -83,6 +86,13 @@ def write_array(path: Path, array: np.ndarray) -> None:
     file = io.BytesIO()
     np.save(file, array)
     write_file(path, file.getvalue())
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text; give a design in MLIR") from None
 
 
 def _dtype(name: str) -> np.dtype[Any]:

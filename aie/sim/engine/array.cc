@@ -33,6 +33,9 @@ void Array::Reset() {
   for (Tile& tile : tiles) ResetTile(tile);
   if (memtile_west) ResetTile(*memtile_west);
   LoadBds();
+  for (const BufferInfo& info : configuration.buffers) {
+    if (!info.data.empty()) At(info.tile).memory->Load(info.address, info.data);
+  }
   for (const StartInfo& info : configuration.starts) {
     At(info.tile).channels[info.direction][info.channel]->Push(
         {info.bd, info.repeats, false, 0});

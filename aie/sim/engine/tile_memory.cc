@@ -65,6 +65,11 @@ void TileMemory::Reset() {
   accesses_.clear();
 }
 
+void TileMemory::Load(int64_t address, const std::vector<uint8_t>& bytes) {
+  std::memcpy(data_.get() + address, bytes.data(), bytes.size());
+  MarkWritten(address, address + static_cast<int64_t>(bytes.size()));
+}
+
 void TileMemory::MarkWritten(int64_t begin, int64_t end) {
   begin /= kWordBytes;
   end = (end + kWordBytes - 1) / kWordBytes;

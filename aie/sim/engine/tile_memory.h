@@ -38,6 +38,7 @@ class TileMemory {
 
   // Clears the bytes, what was written and the accesses.
   void Reset();
+  void Load(int64_t address, const std::vector<uint8_t>& bytes);
   void MarkWritten(int64_t begin, int64_t end);  // in bytes
   void MarkAllWritten() { MarkWritten(0, bytes_); }
   // The byte offset of the first word in the range that was never written, or -1.

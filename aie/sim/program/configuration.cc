@@ -22,9 +22,17 @@ void ReadParam(Line& line, Lines&, Configuration& to) {
 }
 
 void ReadBuffer(Line& line, Lines&, Configuration& to) {
-  BufferInfo buffer = {line.Tile(), line.Take<int64_t>(), line.Take<int64_t>(), {}};
+  BufferInfo buffer = {line.Tile(), line.Take<int64_t>(), line.Take<int64_t>(), {}, {}};
   buffer.name = line.Word();
   to.buffers.push_back(buffer);
+}
+
+void ReadData(Line& line, Lines&, Configuration& to) {
+  BufferInfo& buffer = to.buffers[line.Item(to.buffers.size())];
+  buffer.data = line.Bytes();
+  if (static_cast<int64_t>(buffer.data.size()) != buffer.bytes) {
+    line.Fail("has another number of bytes than its buffer");
+  }
 }
 
 void ReadLock(Line& line, Lines&, Configuration& to) {
@@ -120,7 +128,7 @@ constexpr Form kForms[] = {
     {"device", ReadDevice}, {"param", ReadParam}, {"buffer", ReadBuffer},
     {"lock", ReadLock},     {"bd", ReadBd},       {"start", ReadStart},
     {"route", ReadRoute},   {"type", ReadType},   {"kernel", ReadKernel},
-    {"core", ReadCore},
+    {"core", ReadCore},     {"data", ReadData},
 };
 
 const Form& FormOf(Line& line) {

@@ -12,6 +12,7 @@
 //   param NAME NUMBER                 a limit, an address or a time, see
 //                                     aie/xdna/load/parameters.py
 //   buffer COL ROW ADDRESS BYTES NAME
+//   data BUFFER HEX                   what it holds once loaded, two digits a byte
 //   lock COL ROW ID INIT NAME
 //   bd COL ROW ID MEM_COL MEM_ROW ADDRESS LENGTH NEXT_ID ACQUIRE_LOCK VALUE
 //      RELEASE_LOCK VALUE NUM_DIMS {SIZE STRIDE} NUM_PADS {BEFORE AFTER}
@@ -76,6 +77,7 @@ struct BufferInfo {
   TileAt tile;
   int64_t address, bytes;
   std::string name;
+  std::vector<uint8_t> data;  // empty, or all of its bytes
 };
 
 struct LockInfo {

@@ -33,6 +33,21 @@ TileAt Line::Tile() {
   return {column, Take()};
 }
 
+std::vector<uint8_t> Line::Bytes() {
+  const auto digit = [this](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    Fail("has bytes that are not hexadecimal");
+  };
+  const std::string word = Word();
+  if (word.size() % 2 != 0) Fail("has half a byte");
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i < word.size(); i += 2) {
+    bytes.push_back(static_cast<uint8_t>(digit(word[i]) << 4 | digit(word[i + 1])));
+  }
+  return bytes;
+}
+
 void Line::End() const {
   if (next_ != words_.size()) Fail("goes on after its end");
 }

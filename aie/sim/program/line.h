@@ -4,6 +4,7 @@
 #define JAX_NPU_AIE_SIM_PROGRAM_LINE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ class Line {
   int Index(size_t size);  // -1, or an index below `size`
   int Item(size_t size);   // an index below `size`
   TileAt Tile();
+  std::vector<uint8_t> Bytes();  // a word of hexadecimal digits
 
   // Fails if words are left.
   void End() const;

@@ -59,8 +59,7 @@ def _check_extent(
 ) -> Iterator[Violation]:
     """Checks length, address, dimensions and pads; elements have `width` bytes."""
     offset, length = bd.offset.value.data, bd.length
-    dims = () if bd.dimensions is None else bd.dimensions.data
-    pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
+    dims, pads = dimensions_in_use(bd, dma)
     address = 0 if buffer.address is None else buffer.address.value.data
     for name, num_bytes in (
         ("length", length * width),
@@ -77,6 +76,43 @@ def _check_extent(
         *bounds_breaches(dims, offset, length, element_count(bd.buffer.type)),
     ]:
         yield Violation(tile, f"{resource} {where}", needed, limit, what)
+
+
+def dimensions_in_use(bd: DmaBdOp, dma: Dma) -> tuple[Dims, Dims]:
+    """(size, stride)s and (before, after)s of the dimensions that a transfer walks.
+
+    One of size 1 is never stepped in, whatever its stride. The length ends the walk:
+    where it is shorter than the product of the sizes, the outermost dimensions are cut.
+    Where it is longer, the last dimension that the hardware has goes on, since no wrap
+    ends it.
+    """
+    dims = () if bd.dimensions is None else bd.dimensions.data
+    pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
+    if any(map(any, pads)):
+        if len(pads) != len(dims):
+            return dims, pads  # for the check of padding to refuse
+        kept = [i for i, (size, _) in enumerate(dims) if size > 1 or any(pads[i])]
+        return tuple(dims[i] for i in kept), tuple(pads[i] for i in kept)
+    walked = list(_ended(dims, bd.length, goes_on=len(dims) == dma.num_dims))
+    if walked and walked[-1][1] != 1 and element_bytes(bd.buffer.type) > WORD_BYTES:
+        walked.append((1, 1))  # the words of an element
+    return tuple(walked), ()
+
+
+def _ended(dims: Dims, length: int, goes_on: bool) -> Iterator[tuple[int, int]]:
+    """The dimensions with the sizes that a walk of `length` elements takes."""
+    for i, (size, stride) in enumerate(dims):
+        inner = prod(size for size, _ in dims[i + 1 :])
+        if 0 < length < inner:  # the walk ends within the first step
+            continue
+        steps, rest = divmod(length, inner) if inner else (0, 0)
+        is_too_long = steps > size and not (goes_on and i == 0)
+        if steps == 0 or rest or is_too_long:
+            yield from dims[i:]  # for the check of the extent to refuse
+            return
+        if steps > 1:
+            yield steps, stride
+        length = inner
 
 
 Breach = tuple[int, int, str, str]  # needed, limit, resource, what

@@ -40,8 +40,6 @@ class PlacedDesign:
     op: DeviceOp
     device: Device
     is_placed: bool = True  # every buffer, lock and BD must have its place
-    # Whether a stream, which is not at hand, may start channels that no program starts.
-    stream_starts_channels: bool = False
     # Sizes of the objects that cores link, by `link_with`.
     program_bytes: dict[str, int] = field(default_factory=dict)
     data_bytes: dict[str, int] = field(default_factory=dict)

@@ -47,12 +47,11 @@ Streams = dict[Port, list[Port]]  # destinations by source
 
 def check_flows(design: PlacedDesign) -> Iterator[Violation]:
     circuits, packets = circuit_flows(design), packet_flows(design)
-    running = _running_channels(design)
     sources: dict[Port, Port] = {}
     for source, destinations in [*circuits.items(), *packets.items()]:
-        yield from _check_port(design, source, "MM2S", running)
+        yield from _check_port(design, source, "MM2S")
         for destination in destinations:
-            yield from _check_port(design, destination, "S2MM", running)
+            yield from _check_port(design, destination, "S2MM")
     for source, destinations in circuits.items():
         if source in packets:
             what = "both a circuit and packets"
@@ -62,7 +61,20 @@ def check_flows(design: PlacedDesign) -> Iterator[Violation]:
                 what = f"flows from {sources[destination]} and from {source}"
                 yield Violation(destination.tile, f"port {destination}", 2, 1, what)
             sources[destination] = source  # one circuit at most ends at a port
-    yield from _check_joined(design, [*circuits.items(), *packets.items()])
+
+
+def check_joined(design: PlacedDesign) -> Iterator[Violation]:
+    """Checks that what a flow joins runs, and that what runs has a flow.
+
+    A stream may also start channels that no program does, and need not use all.
+    """
+    flows = [*circuit_flows(design).items(), *packet_flows(design).items()]
+    running = _running_channels(design)
+    for source, destinations in flows:
+        yield from _check_started(source, "MM2S", running)
+        for destination in destinations:
+            yield from _check_started(destination, "S2MM", running)
+    yield from _check_fed(design, flows)
 
 
 def check_routes(design: PlacedDesign) -> Iterator[Violation]:
@@ -141,10 +153,7 @@ def _running_channels(design: PlacedDesign) -> set[tuple[Tile, str, int]]:
 
 
 def _check_port(
-    design: PlacedDesign,
-    port: Port,
-    direction: str,
-    running: set[tuple[Tile, str, int]],
+    design: PlacedDesign, port: Port, direction: str
 ) -> Iterator[Violation]:
     kind = design.kind(port.tile)
     if port.bundle != "DMA":
@@ -157,19 +166,22 @@ def _check_port(
             yield Violation(port.tile, f"port {port}", port.channel + 1, limit, what)
         return
     limit = kind.dma.num_channels(direction)
-    resource = f"channel {direction} {port.channel}"
     if port.channel >= limit:
+        resource = f"channel {direction} {port.channel}"
         what = "a flow uses it"
         yield Violation(port.tile, resource, port.channel, limit - 1, what)
-    elif (
-        not design.stream_starts_channels
-        and (port.tile, direction, port.channel) not in running
-    ):
+
+
+def _check_started(
+    port: Port, direction: str, running: set[tuple[Tile, str, int]]
+) -> Iterator[Violation]:
+    if port.bundle == "DMA" and (port.tile, direction, port.channel) not in running:
+        resource = f"channel {direction} {port.channel}"
         what = "a flow uses it, no DMA program starts it"
         yield Violation(port.tile, resource, "a program", "none", what)
 
 
-def _check_joined(
+def _check_fed(
     design: PlacedDesign, flows: Iterable[tuple[Port, list[Port]]]
 ) -> Iterator[Violation]:
     """Checks that every started channel has a flow: without one it waits forever."""

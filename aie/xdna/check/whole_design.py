@@ -5,7 +5,7 @@ holds. Compilers find some of that late, and the rest makes silicon hang or corr
 results. Every limit comes from `xdna.devices`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation, SSAValue
@@ -16,25 +16,32 @@ from xdna.check.locks import check_core_reach, check_lock_uses, check_locks
 from xdna.check.memory import check_memory
 from xdna.check.placed_design import PlacedDesign, Tile, Violation
 from xdna.check.program_memory import check_programs
-from xdna.check.routes import check_flows, check_routes
+from xdna.check.routes import check_flows, check_joined, check_routes
 from xdna.check.sequence import check_sequences
 from xdna.devices import CORE, DEVICES
 from xdna.dialect.aie import CoreOp, DeviceOp, TileOp
 
-CHECKS = (
+Check = Callable[[PlacedDesign], Iterator[Violation]]
+
+# What a run needs. The rest is for the compiler to find, or up to the stream.
+RUN_CHECKS: tuple[Check, ...] = (
     check_memory,
-    check_programs,
-    check_constants,
     check_locks,
     check_lock_uses,
     check_core_reach,
     check_dma,
     check_flows,
+)
+CHECKS: tuple[Check, ...] = (
+    *RUN_CHECKS,
+    check_programs,
+    check_constants,
+    check_joined,
     check_routes,
     check_sequences,
 )
 
-__all__ = ["Violation", "check_design", "fullest_core"]
+__all__ = ["RUN_CHECKS", "Violation", "check_design", "fullest_core"]
 
 
 def check_design(
@@ -42,14 +49,14 @@ def check_design(
     is_placed: bool = True,
     program_bytes: Mapping[str, int] | None = None,
     data_bytes: Mapping[str, int] | None = None,
-    stream_starts_channels: bool = False,
+    checks: Sequence[Check] = CHECKS,
 ) -> list[Violation]:
     """All limits that a design breaks.
 
     Args:
       is_placed: whether every buffer, lock and BD must have its place.
       program_bytes, data_bytes: sizes of the objects that cores link, by `link_with`.
-      stream_starts_channels: whether channels need no program that starts them.
+      checks: which are made, besides that of tiles.
     """
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if not devices:
@@ -66,12 +73,11 @@ def check_design(
             op,
             DEVICES[device],
             is_placed,
-            stream_starts_channels,
             dict(program_bytes or {}),
             dict(data_bytes or {}),
         )
         violations += _check_tiles(design)
-        for check in CHECKS:
+        for check in checks:
             violations += check(design)
     return violations
 

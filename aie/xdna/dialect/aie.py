@@ -39,6 +39,7 @@ from xdna.dialect.dma_ops import (
     NextBdOp,
     ShimDmaOp,
 )
+from xdna.dialect.foreign.ops import FOREIGN_OPERATIONS
 from xdna.dialect.op import I32
 from xdna.dialect.stream_ops import (
     FlowOp,
@@ -187,6 +188,7 @@ OPERATIONS: list[type[Operation]] = [
     ShimDmaOp,
     TileOp,
     UseLockOp,
+    *FOREIGN_OPERATIONS,
 ]
 
 Aie = Dialect("aie", OPERATIONS, list(ATTRIBUTES))

@@ -26,11 +26,12 @@ from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind
 
 from xdna.dialect.aie import Aie, BufferOp, LockOp, TileOp
 from xdna.dialect.aiex import Aiex
+from xdna.dialect.foreign.index import Index
 from xdna.dialect.locations import without_locations
 from xdna.dialect.syntaxes import in_syntax, to_model
 from xdna.releases import SYNTAXES
 
-DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Aie, Aiex)
+DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Index, Aie, Aiex)
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 

@@ -34,6 +34,7 @@ from xdna.dialect.attrs import (
     number_of,
     parse_keyword_of,
 )
+from xdna.dialect.buffer_text import parse_buffer, print_buffer
 from xdna.dialect.op import (
     BOOL,
     I32,
@@ -76,8 +77,6 @@ class BufferOp(IRDLOperation):
     initial_value = opt_prop_def(DenseIntOrFPElementsAttr)
     aligned = opt_prop_def(BOOL)
     buffer = result_def(MemRefType)
-    irdl_options = (ParsePropInAttrDict(),)
-    assembly_format = "`(` $tile `)` attr-dict `:` type($buffer)"
 
     def __init__(
         self,
@@ -99,6 +98,14 @@ class BufferOp(IRDLOperation):
         check_not_negative(self, "address", "mem_bank")
         if any(size < 0 for size in self.buffer.type.get_shape()):
             raise VerifyException("a buffer's shape must be static")
+
+    # (%tile) {address = 1024 : i32} : memref<2xi32> = dense<[3, 4]>
+    @classmethod
+    def parse(cls, parser: Parser) -> "BufferOp":
+        return parse_buffer(cls, parser)
+
+    def print(self, printer: Printer) -> None:
+        print_buffer(self, printer)
 
 
 @irdl_op_definition

@@ -10,14 +10,15 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import FuncOp
 
 from xdna.check.memory import num_bytes
-from xdna.check.placed_design import PlacedDesign, lock_of, name_of
+from xdna.check.placed_design import PlacedDesign, Tile, lock_of, name_of
 from xdna.check.routes import circuit_flows, packet_flows
-from xdna.check.whole_design import check_design
+from xdna.check.whole_design import RUN_CHECKS, check_design
 from xdna.devices import DEVICES
 from xdna.dialect.aie import BufferOp, CoreOp, DeviceOp, LockOp, UseLockOp
 from xdna.load.core_calls import Kernels
 from xdna.load.core_lowering import core_lines
 from xdna.load.dma_lowering import dma_lines
+from xdna.load.normal_form import normalize
 from xdna.load.parameters import parameters
 from xdna.timing import Timing
 
@@ -29,7 +30,7 @@ def configuration(
 ) -> str:
     """The text of a design whose addresses, lock ids and BD ids are final.
 
-    Cores may be in scf or in cf form; a runtime sequence is left out.
+    Cores may be in scf or in cf form; a runtime sequence is left out, unchecked.
 
     Args:
       times: of the array; by default those of the chosen machine.
@@ -38,12 +39,13 @@ def configuration(
       ValueError: in one line, if the design breaks a limit of its device, or holds
         something that a configuration cannot express.
     """
-    violations = check_design(module, is_placed, stream_starts_channels=True)
+    module = module.clone()  # programs are rewritten in place
+    normalize(module)
+    violations = check_design(module, is_placed, checks=RUN_CHECKS)
     if violations:
         more = len(violations) - 1
         rest = f" (and {more} more)" if more else ""
         raise ValueError(f"{violations[0]}{rest}")
-    module = module.clone()  # cores are lowered in place
     devices = [op for op in module.walk() if isinstance(op, DeviceOp)]
     if len(devices) > 1:
         raise ValueError(f"a configuration is of one aie.device, got {len(devices)}")
@@ -81,15 +83,25 @@ def _lines(
 
 
 def _buffer_lines(design: PlacedDesign) -> Iterator[Words]:
-    for tile, buffer in design.on_tiles(BufferOp):
+    buffers = list(design.on_tiles(BufferOp))
+    for tile, buffer in buffers:
         name = name_of(buffer)
         if buffer.address is None:
             raise ValueError(f"tile {tile}: buffer {name} has no address")
-        if buffer.initial_value is not None:
-            what = "has an initial value, which a configuration does not hold"
-            raise ValueError(f"tile {tile}: buffer {name} {what}")
         address = buffer.address.value.data
         yield "buffer", *tile, address, num_bytes(buffer), _word(name)
+    for index, (tile, buffer) in enumerate(buffers):
+        if buffer.initial_value is not None:
+            yield "data", index, _initial_bytes(tile, buffer).hex()
+
+
+def _initial_bytes(tile: Tile, buffer: BufferOp) -> bytes:
+    assert buffer.initial_value is not None
+    data: bytes = buffer.initial_value.data.data
+    if len(data) != num_bytes(buffer):
+        what = f"an initial value of {len(data)} bytes, needs {num_bytes(buffer)}"
+        raise ValueError(f"tile {tile}: buffer {name_of(buffer)} has {what}")
+    return data
 
 
 def _lock_lines(design: PlacedDesign) -> Iterator[Words]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from xdsl.dialects.builtin import IntegerAttr
 
+from xdna.check.bd import dimensions_in_use
 from xdna.check.dma_chains import Chain, chains
 from xdna.check.placed_design import (
     PlacedDesign,
@@ -51,7 +52,8 @@ def dma_lines(
         for id, bd, next_id, uses in zip(ids, chain.bds, [*ids[1:], end], chain.uses):
             _check_supported(chain, id, bd)
             order = next_id, *_locks(locks, uses)
-            yield "bd", *chain.tile, id, *_memory(design, bd), *order, *_pattern(bd)
+            pattern = _pattern(design, chain, bd)
+            yield "bd", *chain.tile, id, *_memory(design, bd), *order, *pattern
         direction = DIRECTIONS[chain.direction]
         repeats = chain.repeat_count + 1
         yield "start", *chain.tile, direction, chain.channel, ids[0], repeats
@@ -104,11 +106,10 @@ def _memory(design: PlacedDesign, bd: DmaBdOp) -> list[int]:
     return [*tile, address, bd.length * width // WORD_BYTES]
 
 
-def _pattern(bd: DmaBdOp) -> list[int]:
+def _pattern(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> list[int]:
     """Number of dimensions, (size, stride)s, number of pads, (before, after)s."""
     width = element_bytes(bd.buffer.type)
-    dims = () if bd.dimensions is None else bd.dimensions.data
-    pads = () if bd.pad_dimensions is None else bd.pad_dimensions.data
+    dims, pads = dimensions_in_use(bd, design.kind(chain.tile).dma)
     words = [len(dims)]
     for i, (size, stride) in enumerate(dims):
         # A contiguous innermost dimension counts words. All others count elements,

@@ -13,7 +13,7 @@ from jax_npu.commands.designs.search import (
     print_search,
     refuse_search_flags,
 )
-from jax_npu.commands.input_output import read_design
+from jax_npu.commands.input_output import read_whole_design
 from jax_npu.commands.machine_flags import device_of
 from jax_npu.files import write_file
 from xdna.releases import SYNTAXES
@@ -60,7 +60,7 @@ def _design(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     from xdna.check.whole_design import check_design, fullest_core
 
-    design = read_design(arguments.design)
+    design = read_whole_design(arguments.design)
     violations = check_design(design)
     for violation in violations:
         print(violation)

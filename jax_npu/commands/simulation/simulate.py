@@ -24,7 +24,7 @@ from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
 
 GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat", *IMAGE_FLAGS)
-DESIGN_FLAGS = ("design", "words", "buffers", "kernels")
+DESIGN_FLAGS = ("design", "design_name", "words", "buffers", "kernels")
 
 
 def add_simulate_command(commands: Any) -> None:
@@ -73,6 +73,12 @@ def _add_file_flags(parser: argparse.ArgumentParser) -> None:
 def _add_design_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("design", type=Path, nargs="?", help="MLIR, fully placed")
     parser.add_argument("words", type=Path, nargs="?", help="its instruction words")
+    parser.add_argument(
+        "--design",
+        dest="design_name",
+        metavar="NAME",
+        help="the aie.device to load, where the file has several",
+    )
     for flag, metavar in ("--in", "A.npy[:DTYPE]"), ("--out", "C.npy:DTYPE:SIZES"):
         parser.add_argument(
             flag,

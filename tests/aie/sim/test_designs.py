@@ -11,6 +11,7 @@ import pytest
 from xdna.devices import device
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
+from xdna.load.design_text import read_design
 from xdna.simulator import Kernel, Trap, VirtualNpu
 from xdna.stream.instructions import Sync, Write, encode, tile_address
 from xdna.stream.shim_bd import ShimTransfer, operations
@@ -297,3 +298,36 @@ def test_names_with_quotes_stay_json(
     report = npu.run(sample_words, sample_buffers)
     assert {'g"o\\', "\"in'"} <= report.usage["core (0, 2)"].stalls.keys()
     assert '"g\\"o\\\\"' in npu.trace()
+
+
+INITIAL_VALUES = """
+aie.device(DEVICE) @other {
+}
+aie.device(DEVICE) @chosen {
+  %shim = aie.tile(0, 0)
+  %mem = aie.tile(0, 1)
+  %kept = aie.buffer(%mem) {address = 64 : i32} : memref<4xi32> = dense<[7, -8, 9, 4]>
+  aie.flow(%mem, DMA : 3, %shim, DMA : 0)
+  aie.flow(%shim, DMA : 0, %mem, DMA : 0)
+  %m = aie.memtile_dma(%mem) {
+    %0 = aie.dma(MM2S, 3) {loop = false} [{
+      aie.dma_bd(%kept : memref<4xi32>, 1, 3) {bd_id = 24 : i32}
+    }]
+    aie.end
+  }
+  aie.runtime_sequence @any(%y : memref<3xi32>) {
+    who(knows)
+  }
+}
+"""
+
+
+def test_buffers_hold_their_initial_values_after_loading_and_after_a_reset(name):
+    text = INITIAL_VALUES.replace("DEVICE", name)
+    npu = VirtualNpu(configuration(read_design(text, design="chosen")))
+    words = stream(name, linear("S2MM", 0, 0, 0, 3), Sync(0, 0, "S2MM", 0))
+    for _ in range(2):
+        y = np.zeros(3, np.int32)
+        npu.run(words, [y])
+        np.testing.assert_array_equal(y, [-8, 9, 4])
+        npu.reset()

@@ -4,7 +4,7 @@ import pytest
 
 from xdna.check.placed_design import PlacedDesign
 from xdna.check.router import links, route
-from xdna.check.routes import check_flows, check_routes, circuit_flows
+from xdna.check.routes import check_joined, check_routes, circuit_flows
 from xdna.devices import DEVICES, device
 from xdna.dialect.text import parse_module
 
@@ -85,6 +85,6 @@ def test_a_whole_array_routes():
 
 
 def test_idle_channels_are_told_at_both_ends():
-    found = [str(breach) for breach in check_flows(design("npu1", "0 1 0 > 0 2 1"))]
+    found = [str(breach) for breach in check_joined(design("npu1", "0 1 0 > 0 2 1"))]
     assert "tile (0, 1): channel MM2S 0" in found[0]
     assert "tile (0, 2): channel S2MM 1" in found[1]

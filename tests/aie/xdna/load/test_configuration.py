@@ -133,7 +133,6 @@ ERRORS = {
     "half_words": ([("<size = 2, stride = 4>, <size = 16, stride = 8>, <size = 4, stride = 1>", "<size = 2, stride = 4>, <size = 16, stride = 8>, <size = 4, stride = 2>")], ["tile (0, 1)", "BD 2 of MM2S 0", "innermost stride"]),
     "an_odd_stride": ([("<size = 2, stride = 4>", "<size = 2, stride = 3>")], ["tile (0, 1)", "BD 2 of MM2S 0", "bytes of a stride"]),
     "no_address": ([(", address = 49152 : i32", "")], ["tile (0, 2)", "out_b"]),
-    "an_initial_value": ([('sym_name = "rtp"', 'initial_value = dense<0> : tensor<4xi32>, sym_name = "rtp"')], ["tile (0, 2)", "rtp", "initial value"]),
     "a_lock_that_does_not_wait": ([('aie.use_lock(%go, AcquireGreaterEqual, 1)', 'aie.use_lock(%go, AcquireGreaterEqual, 1) {blocking = 0 : i32}')], ["tile (0, 2)", "go", "must wait", "blocking"]),
     "a_lock_that_is_not_enabled": ([('aie.use_lock(%l2_free, AcquireGreaterEqual, 1)', 'aie.use_lock(%l2_free, AcquireGreaterEqual, 1) {acq_en = false}')], ["tile (0, 1)", "l2_free", "must wait", "acq_en"]),
     "a_packet_bd": ([(BD, BD[:-1] + ", packet = #aie.packet_info<pkt_type = 0, pkt_id = 1>}")], ["tile (0, 1)", "BD 2 of MM2S 0", "packets"]),

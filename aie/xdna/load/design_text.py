@@ -1,0 +1,46 @@
+"""A placed design as its compiler writes it, read for the virtual NPU.
+
+`xdna.dialect.text` reads the designs of this package whole; this module reads what the
+array needs of any design.
+"""
+
+from xdsl.dialects.builtin import ModuleOp
+
+from xdna.dialect.text import parse_module
+from xdna.load.unread_text import operations, with_one_device, without_unread
+
+LOWERED = (
+    "the file that aiecc lowers first: input_with_addresses.mlir in its --tmpdir "
+    "(mlir-aie 1.3), or what --get-input-with-addresses writes (1.4)"
+)
+# Operations of a design at another stage, and what it lacks or has too much.
+OTHER_STAGES = {
+    ("aie.switchbox", "aie.shim_mux", "aie.shim_switchbox"): (
+        f"the design is routed, its flows are gone; give {LOWERED}"
+    ),
+    ("aie.objectfifo", "aie.objectfifo.link", "aie.cascade_flow", "aie.logical_tile"): (
+        f"the design is not lowered yet; give {LOWERED}"
+    ),
+    ("llvm.func",): f"the design's cores are lowered to LLVM; give {LOWERED}",
+}
+
+
+def read_design(
+    text: str, name: str = "<input>", design: str | None = None
+) -> ModuleOp:
+    """The module of one `aie.device`, without its runtime sequences.
+
+    Args:
+      name: of the file, for messages.
+      design: the symbol of the device; by default the only one that has tiles.
+
+    Raises:
+      ValueError: one line, if the text is malformed, is of another stage of the
+        compiler, or has no such device.
+    """
+    text = without_unread(with_one_device(text, design, name))
+    for names, what in OTHER_STAGES.items():
+        for span in operations(text, names):
+            line = text.count("\n", 0, span.start) + 1
+            raise ValueError(f"{name}:{line}: {span.name}: {what}")
+    return parse_module(text, name)
