@@ -196,11 +196,12 @@ void Array::CheckCall(const Tile& tile, const Instruction& instruction) const {
     const std::string where =
         tile.Name() + " calls " + called.name + " with argument " + std::to_string(i);
     const bool accesses = kernel->second.accesses[i] != Access::kNone;
-    if (argument.is_buffer != (called.arguments[i] >= 0) ||
-        (accesses && !argument.is_buffer)) {
+    using Argument = Instruction::Argument;
+    const bool is_scalar = argument.kind == Argument::kScalar;
+    if (is_scalar != (called.arguments[i] < 0) || (accesses && is_scalar)) {
       Inconsistent(where + ", which is a buffer to one of them and not to all");
     }
-    if (!argument.is_buffer) continue;
+    if (argument.kind != Argument::kBuffer) continue;  // a place is checked in a call
     const BufferInfo& buffer = configuration.buffers[argument.index];
     const int64_t bytes = configuration.types[called.arguments[i]].Bytes();
     if (buffer.bytes != bytes) {

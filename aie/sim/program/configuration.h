@@ -43,9 +43,21 @@
 //   move SLOT FROM
 //   load SLOT BUFFER ELEMENT_BYTES SIGNED NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
 //   store FROM BUFFER ELEMENT_BYTES NUM_INDICES {INDEX_SLOT STRIDE_BYTES}
+//   load_at SLOT PLACE_SLOT ...       as load and store, where a slot holds the place:
+//   a store_at FROM PLACE_SLOT ...      buffer's index times 2^32, and a byte in it
+//   float OPERATION FORMAT SLOT LEFT RIGHT
+//                                     OPERATION add sub mul div min max minnum maxnum,
+//                                     or of LEFT alone neg abs ceil floor roundeven
+//                                     sqrt trunc; FORMAT bf16 f32 f64, whose bits lie
+//                                     in slots zero-extended; rounds to nearest even
+//   float_compare PREDICATE FORMAT SLOT LEFT RIGHT
+//                                     PREDICATE as arith.cmpf numbers them, 0-15
+//   float_cast FORMAT TO_FORMAT SLOT FROM
+//   float_from SIGNED BITS FORMAT SLOT FROM
+//   float_to SIGNED BITS FORMAT SLOT FROM
 //   acquire LOCK VALUE                as in `bd`
 //   release LOCK VALUE
-//   call KERNEL NUM_ARGUMENTS {b BUFFER | s SLOT}
+//   call KERNEL NUM_ARGUMENTS {b BUFFER | p PLACE_SLOT | s SLOT}
 //   jump INSTRUCTION                  positions within this core, from 0
 //   branch CONDITION INSTRUCTION INSTRUCTION
 //                                     to the first if the condition is not 0
@@ -134,6 +146,11 @@ enum class Op {
   kSelect,
   kCast,
   kMove,
+  kFloat,
+  kFloatCompare,
+  kFloatCast,
+  kFloatFrom,
+  kFloatTo,
   kLoad,
   kStore,
   kAcquire,
@@ -164,18 +181,45 @@ enum class Binary {
   kMaxu,
 };
 
+enum class FloatOperation {
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kMin,
+  kMax,
+  kMinNum,
+  kMaxNum,
+  kNeg,
+  kAbs,
+  kCeil,
+  kFloor,
+  kRoundEven,
+  kSqrt,
+  kTrunc,
+};
+
+enum class FloatFormat { kBf16, kF32, kF64 };
+
+// A place in memory: the index of a buffer, and below that many bits a byte in it.
+constexpr int kPlaceOffsetBits = 32;
+
 // The operands of every operation; each uses those that its line above names.
 struct Instruction {
   Op op;
   Binary binary = Binary::kAdd;
   int bits = 64, from_bits = 64, predicate = 0, element_bytes = 0;
   bool is_signed = true;
+  FloatOperation float_operation = FloatOperation::kAdd;
+  FloatFormat format = FloatFormat::kF32, to_format = FloatFormat::kF32;
   int result = -1, left = -1, right = -1, condition = -1;
   int64_t value = 0;
-  int lock = -1, buffer = -1, kernel = -1;
+  int lock = -1, kernel = -1;
+  int buffer = -1, place = -1;  // place: a slot, where the buffer is known at run time
   int target = -1, other_target = -1;  // instructions
   struct Argument {
-    bool is_buffer;
+    enum Kind { kScalar, kBuffer, kPlace };
+    Kind kind;
     int index;  // the buffer's or the slot's
   };
   std::vector<Argument> arguments;

@@ -15,13 +15,23 @@ constexpr std::array<const char*, 17> kBinaryNames = {
     "add",  "sub",  "mul",  "and",  "or",   "xor",  "shl",  "shrs", "shru",
     "divs", "divu", "rems", "remu", "mins", "maxs", "minu", "maxu"};
 
-Binary BinaryNamed(Line& line) {
+// By FloatOperation, and by FloatFormat.
+constexpr std::array<const char*, 15> kFloatNames = {
+    "add", "sub", "mul",  "div",   "min",       "max",  "minnum", "maxnum",
+    "neg", "abs", "ceil", "floor", "roundeven", "sqrt", "trunc"};
+constexpr std::array<const char*, 3> kFormatNames = {"bf16", "f32", "f64"};
+constexpr int kNumFloatPredicates = 16;  // of arith.cmpf
+
+template <typename Named, size_t kSize>
+Named ItemNamed(Line& line, const std::array<const char*, kSize>& names) {
   const std::string name = line.Word();
-  for (size_t i = 0; i < kBinaryNames.size(); ++i) {
-    if (name == kBinaryNames[i]) return static_cast<Binary>(i);
+  for (size_t i = 0; i < kSize; ++i) {
+    if (name == names[i]) return static_cast<Named>(i);
   }
   line.Fail("has no known operation");
 }
+
+FloatFormat Format(Line& line) { return ItemNamed<FloatFormat>(line, kFormatNames); }
 
 int Bits(Line& line) {
   const int bits = line.Take();
@@ -53,6 +63,13 @@ const InstructionReader::Form InstructionReader::kForms[] = {
     {"move", Op::kMove, &InstructionReader::ReadMove},
     {"load", Op::kLoad, &InstructionReader::ReadLoad},
     {"store", Op::kStore, &InstructionReader::ReadStore},
+    {"load_at", Op::kLoad, &InstructionReader::ReadLoadAt},
+    {"store_at", Op::kStore, &InstructionReader::ReadStoreAt},
+    {"float", Op::kFloat, &InstructionReader::ReadFloat},
+    {"float_compare", Op::kFloatCompare, &InstructionReader::ReadFloatCompare},
+    {"float_cast", Op::kFloatCast, &InstructionReader::ReadFloatCast},
+    {"float_from", Op::kFloatFrom, &InstructionReader::ReadFloatInteger},
+    {"float_to", Op::kFloatTo, &InstructionReader::ReadFloatInteger},
     {"acquire", Op::kAcquire, &InstructionReader::ReadLock},
     {"release", Op::kRelease, &InstructionReader::ReadLock},
     {"call", Op::kCall, &InstructionReader::ReadCall},
@@ -80,7 +97,7 @@ void InstructionReader::ReadConst(Line& line, Instruction& i) const {
 }
 
 void InstructionReader::ReadBinary(Line& line, Instruction& i) const {
-  i.binary = BinaryNamed(line);
+  i.binary = ItemNamed<Binary>(line, kBinaryNames);
   ReadOperands(line, i);
 }
 
@@ -124,6 +141,53 @@ void InstructionReader::ReadStore(Line& line, Instruction& i) const {
   ReadIndices(line, i);
 }
 
+void InstructionReader::ReadLoadAt(Line& line, Instruction& i) const {
+  i.result = Slot(line);
+  i.place = Slot(line);
+  i.element_bytes = ScalarBytes(line);
+  i.is_signed = line.Take() != 0;
+  ReadIndices(line, i);
+}
+
+void InstructionReader::ReadStoreAt(Line& line, Instruction& i) const {
+  i.left = Slot(line);
+  i.place = Slot(line);
+  i.element_bytes = ScalarBytes(line);
+  ReadIndices(line, i);
+}
+
+void InstructionReader::ReadFloat(Line& line, Instruction& i) const {
+  i.float_operation = ItemNamed<FloatOperation>(line, kFloatNames);
+  ReadFloatOperands(line, i);
+}
+
+void InstructionReader::ReadFloatCompare(Line& line, Instruction& i) const {
+  i.predicate = line.Item(kNumFloatPredicates);
+  ReadFloatOperands(line, i);
+}
+
+void InstructionReader::ReadFloatOperands(Line& line, Instruction& i) const {
+  i.format = Format(line);
+  i.result = Slot(line);
+  i.left = Slot(line);
+  i.right = Slot(line);
+}
+
+void InstructionReader::ReadFloatCast(Line& line, Instruction& i) const {
+  i.format = Format(line);
+  i.to_format = Format(line);
+  i.result = Slot(line);
+  i.left = Slot(line);
+}
+
+void InstructionReader::ReadFloatInteger(Line& line, Instruction& i) const {
+  i.is_signed = line.Take() != 0;
+  i.bits = Bits(line);
+  i.format = Format(line);
+  i.result = Slot(line);
+  i.left = Slot(line);
+}
+
 void InstructionReader::ReadLock(Line& line, Instruction& i) const {
   i.lock = line.Item(configuration_.locks.size());
   i.value = line.Take();
@@ -132,9 +196,15 @@ void InstructionReader::ReadLock(Line& line, Instruction& i) const {
 void InstructionReader::ReadCall(Line& line, Instruction& i) const {
   i.kernel = line.Item(configuration_.kernels.size());
   for (int count = line.Take(); count > 0; --count) {
-    const bool is_buffer = line.Word() == "b";
-    const int index = is_buffer ? line.Item(configuration_.buffers.size()) : Slot(line);
-    i.arguments.push_back({is_buffer, index});
+    using Argument = Instruction::Argument;
+    const std::string letter = line.Word();
+    const auto kind = letter == "b"   ? Argument::kBuffer
+                      : letter == "p" ? Argument::kPlace
+                                      : Argument::kScalar;
+    const int index = kind == Argument::kBuffer
+                          ? line.Item(configuration_.buffers.size())
+                          : Slot(line);
+    i.arguments.push_back({kind, index});
   }
   if (i.arguments.size() != configuration_.kernels[i.kernel].arguments.size()) {
     line.Fail("passes another number of arguments than the kernel takes");

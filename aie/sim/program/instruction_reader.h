@@ -32,6 +32,12 @@ class InstructionReader {
   void ReadMove(Line& line, Instruction& i) const;
   void ReadLoad(Line& line, Instruction& i) const;
   void ReadStore(Line& line, Instruction& i) const;
+  void ReadLoadAt(Line& line, Instruction& i) const;
+  void ReadStoreAt(Line& line, Instruction& i) const;
+  void ReadFloat(Line& line, Instruction& i) const;
+  void ReadFloatCompare(Line& line, Instruction& i) const;
+  void ReadFloatCast(Line& line, Instruction& i) const;
+  void ReadFloatInteger(Line& line, Instruction& i) const;
   void ReadLock(Line& line, Instruction& i) const;
   void ReadCall(Line& line, Instruction& i) const;
   void ReadJump(Line& line, Instruction& i) const;
@@ -41,6 +47,7 @@ class InstructionReader {
   // Parts of several forms.
   int Slot(Line& line) const { return line.Item(num_slots_); }
   void ReadOperands(Line& line, Instruction& i) const;
+  void ReadFloatOperands(Line& line, Instruction& i) const;
   void ReadIndices(Line& line, Instruction& i) const;
 
   const Configuration& configuration_;

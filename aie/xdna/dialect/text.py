@@ -12,7 +12,8 @@ from xdsl.context import Context
 from xdsl.dialects.arith import Arith
 from xdsl.dialects.builtin import Builtin, ModuleOp
 from xdsl.dialects.cf import Cf
-from xdsl.dialects.func import Func
+from xdsl.dialects.func import Func, FuncOp
+from xdsl.dialects.math import Math
 from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, OpResult, SSAValue
@@ -31,7 +32,7 @@ from xdna.dialect.locations import without_locations
 from xdna.dialect.syntaxes import in_syntax, to_model
 from xdna.releases import SYNTAXES
 
-DIALECTS = (Builtin, Arith, Cf, Func, MemRef, Scf, Index, Aie, Aiex)
+DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, Index, Aie, Aiex)
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 
@@ -125,7 +126,13 @@ class _Parser(Parser):
         self.open.append(start)
         if len(self.open) > MAX_DEPTH:
             self.raise_error(f"operations are nested more than {MAX_DEPTH} deep")
-        op = super().parse_operation()
+        if self._current_token.text.strip('"') == FuncOp.name:
+            # A function sees no values around it, and may use their names again.
+            outer, self.ssa_values = self.ssa_values, {}
+            op = super().parse_operation()
+            self.ssa_values = outer
+        else:
+            op = super().parse_operation()
         self.starts[op] = self.open.pop()
         return op
 

@@ -4,33 +4,39 @@ Constants are set once, at the start. Block arguments become moves before the ju
 an order that has the effect of moving all at once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, cf, func, memref
-from xdsl.dialects.builtin import IntegerType, MemRefType
-from xdsl.ir import Block, Operation, SSAValue
-from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker
-from xdsl.transforms.convert_scf_to_cf import ForLowering, IfLowering
+from xdsl.dialects.builtin import AnyFloat, IntegerType, MemRefType
+from xdsl.ir import Block, Operation, Region, SSAValue
 
-from xdna.check.placed_design import Tile, buffer_of, element_bytes, lock_of
+from xdna.check.placed_design import Tile, element_bytes, lock_of
 from xdna.dialect.aie import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
+from xdna.dialect.foreign import index
 from xdna.load.core_calls import Kernels
-from xdna.load.core_slots import TEMPORARY, Slots, unsupported
+from xdna.load.core_floats import float_words
+from xdna.load.core_flow import lower_scf, moves_at_once
+from xdna.load.core_places import VIEWS, Places, strides_of
+from xdna.load.core_slots import (
+    INDEX_BITS,
+    RENAMINGS,
+    Slots,
+    unsupported,
+)
 from xdna.load.lock_value import lock_value
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
 # Names in a configuration, which are those of arith without the last letter.
-BINARY = {
-    f"arith.{name}i": name
-    for name in (
-        *("add", "sub", "mul", "and", "or", "xor", "shl", "shrs", "shru"),
-        *("divs", "divu", "rems", "remu", "mins", "maxs", "minu", "maxu"),
-    )
+BINARY = {f"arith.{name}i": name for name in index.BINARY_NAMES} | {
+    f"index.{name}": name for name in index.BINARY_NAMES
 }
+EQUAL = 0  # of arith.cmpi's predicates
 CASTS = {  # whether the operand is signed
     "arith.index_cast": True,
     "arith.index_castui": False,
+    "index.casts": True,
+    "index.castu": False,
     "arith.extsi": True,
     "arith.extui": False,
     "arith.trunci": True,
@@ -61,12 +67,8 @@ def core_lines(
     Raises:
       ValueError: naming the tile and the operation that has no counterpart.
     """
-    # The pass convert-scf-to-cf without its elimination of dead code.
-    patterns = GreedyRewritePatternApplier(
-        [IfLowering(), ForLowering()], dce_enabled=False
-    )
-    PatternRewriteWalker(patterns).rewrite_region(core.body)
-    lowering = _CoreLowering(tile, buffers, locks, kernels, Slots(tile))
+    lower_scf(core.body)
+    lowering = _CoreLowering(tile, buffers, locks, kernels, Slots(tile, buffers))
     lowering.lower(core)
     slots, program = lowering.slots, lowering.program
     first = len(slots.constants)
@@ -83,19 +85,25 @@ class _CoreLowering:
     kernels: Kernels
     slots: Slots
     program: list[list[Word]] = field(default_factory=list)
+    # The calls of functions with a body that are being lowered, innermost last, and
+    # where each goes on.
+    inlined: list[tuple[func.CallOp, _Label]] = field(default_factory=list)
 
     def lower(self, core: CoreOp) -> None:
-        labels = {block: _Label() for block in core.body.blocks}
+        self._lower_blocks(core.body)
+        if not self.program:
+            raise unsupported(self.tile, core, "needs an aie.end, got no operations")
+
+    def _lower_blocks(self, body: Region) -> None:
+        labels = {block: _Label() for block in body.blocks}
         for block, label in labels.items():
             label.position = len(self.program)
             for op in block.ops:
                 self._lower(op, labels)
-        if not self.program:
-            raise unsupported(self.tile, core, "needs an aie.end, got no operations")
 
     def _lower(self, op: Operation, labels: Labels) -> None:
         match op:
-            case arith.ConstantOp():
+            case arith.ConstantOp() | index.ConstantOp() | index.BoolConstantOp():
                 pass  # `Slots` sets it if it is used
             case _ if op.name in BINARY:
                 bits = self.slots.bits(op, op.results[0].type)
@@ -103,6 +111,8 @@ class _CoreLowering:
             case arith.CmpiOp():
                 bits = self.slots.bits(op, op.lhs.type)
                 self._emit("compare", op.predicate.value.data, bits, *self._all(op))
+            case index.CmpOp():
+                self._emit("compare", op.predicate, INDEX_BITS, *self._all(op))
             case arith.SelectOp():
                 self._emit("select", *self._all(op))
             case _ if op.name in CASTS:
@@ -110,21 +120,30 @@ class _CoreLowering:
                 bits_of_both = [self.slots.bits(op, value.type) for value in values]
                 self._emit("cast", int(CASTS[op.name]), *bits_of_both, *self._all(op))
             case memref.LoadOp():
-                buffer, width, *indices = self._element(op, op.memref, op.indices)
-                self._emit("load", self.slots(op, op.res), buffer, width, 1, *indices)
+                self._load(op)
             case memref.StoreOp():
-                element = self._element(op, op.memref, op.indices)
-                self._emit("store", self.slots(op, op.value), *element)
+                self._store(op)
+            case _ if isinstance(op, VIEWS):
+                for words in Places(self.slots).view(op):
+                    self._emit(*words)
+            case _ if isinstance(op, RENAMINGS):
+                pass  # `Slots` sees through it
             case UseLockOp():
                 self._use_lock(op)
             case func.CallOp():
                 self._call(op)
+            case func.ReturnOp():
+                self._return(op)
             case cf.BranchOp():
                 self._go(op, op.successor, op.arguments, labels)
             case cf.ConditionalBranchOp():
                 self._branch(op, labels)
+            case cf.SwitchOp():
+                self._switch(op, labels)
             case EndOp():
                 self._emit("halt")
+            case _ if (of_float := float_words(self.slots, op)) is not None:
+                self._emit(*of_float)
             case _:
                 what = "is not supported in the program of a virtual core"
                 raise unsupported(self.tile, op, what)
@@ -133,27 +152,38 @@ class _CoreLowering:
         """Slots of the result and of the operands."""
         return [self.slots(op, value) for value in (*op.results, *op.operands)]
 
-    def _element(
-        self, op: Operation, buffer: SSAValue, indices: Sequence[SSAValue]
-    ) -> list[int]:
-        """Words of an element: buffer, bytes, rank, each index with its byte stride."""
-        type = buffer.type
-        assert isinstance(type, MemRefType)
-        width, strides = element_bytes(type), type.get_strides() or ()
-        if not isinstance(type.element_type, IntegerType) or width not in WIDTHS:
-            what = f"needs elements of type i8, i16, i32 or i64, got {type}"
-            raise unsupported(self.tile, op, what)
-        words = [self._buffer(op, buffer), width, len(indices)]
-        for index, stride in zip(indices, strides, strict=True):
-            assert stride is not None  # a buffer's shape is static
-            words += [self.slots(op, index), stride * width]
-        return words
+    def _load(self, op: memref.LoadOp) -> None:
+        width, place, indices = self._element(op, op.memref, op.indices)
+        # Slots hold integers sign-extended, floats as bits.
+        signed = int(not isinstance(op.res.type, AnyFloat))
+        target = self.slots(op, op.res)
+        self._emit(_named("load", place), target, place[1], width, signed, *indices)
 
-    def _buffer(self, op: Operation, value: SSAValue) -> int:
-        buffer = buffer_of(value)
-        if buffer is None:
-            raise unsupported(self.tile, op, "needs an aie.buffer, got another memref")
-        return self.buffers[buffer]
+    def _store(self, op: memref.StoreOp) -> None:
+        width, place, indices = self._element(op, op.memref, op.indices)
+        source = self.slots(op, op.value)
+        self._emit(_named("store", place), source, place[1], width, *indices)
+
+    def _element(
+        self, op: Operation, value: SSAValue, indices: Sequence[SSAValue]
+    ) -> tuple[int, list[str | int], list[int]]:
+        """Bytes of an element, its memref's place, and words of its indices.
+
+        They are the rank, and each index with its byte stride.
+        """
+        type = value.type
+        assert isinstance(type, MemRefType)
+        width = element_bytes(type)
+        if not isinstance(type.element_type, IntegerType | AnyFloat) or (
+            width not in WIDTHS
+        ):
+            what = f"needs elements of 1, 2, 4 or 8 bytes, got {type}"
+            raise unsupported(self.tile, op, what)
+        strides = strides_of(self.slots, op, value)
+        words = [len(indices)]
+        for number, stride in zip(indices, strides, strict=True):
+            words += [self.slots(op, number), stride * width]
+        return width, Places(self.slots).words(op, value), words
 
     def _use_lock(self, op: UseLockOp) -> None:
         lock = lock_of(op.lock)
@@ -162,26 +192,58 @@ class _CoreLowering:
         self._emit(verb, self.locks[lock], lock_value(op))
 
     def _call(self, op: func.CallOp) -> None:
+        function = self.kernels.declared.get(op.callee.root_reference.data)
+        if function is not None and not function.is_declaration:
+            self._inline(op, function)
+            return
         try:
             kernel = self.kernels.index(op)
         except ValueError as error:
             raise unsupported(self.tile, op, str(error)) from None
         words: list[Word] = ["call", kernel, len(op.arguments)]
         for argument in op.arguments:
+            if lock_of(argument) is not None:
+                what = "passes a lock, which a kernel of a virtual core cannot use"
+                raise unsupported(self.tile, op, what)
             if isinstance(argument.type, MemRefType):
-                words += ["b", self._buffer(op, argument)]
+                words += Places(self.slots).words(op, argument)
             else:
                 words += ["s", self.slots(op, argument)]
         self._emit(*words)
 
+    def _inline(self, op: func.CallOp, function: func.FuncOp) -> None:
+        callers = [call for call, _ in self.inlined]
+        if any(call.callee == op.callee for call in callers):
+            what = f"calls {function.sym_name.data} within itself"
+            raise unsupported(self.tile, op, what)
+        lower_scf(function.body)
+        after = _Label()
+        self.inlined.append((op, after))
+        self._move(op, function.args, op.arguments)
+        self._lower_blocks(function.body)
+        self.inlined.pop()
+        after.position = len(self.program)
+
+    def _return(self, op: func.ReturnOp) -> None:
+        if not self.inlined:
+            raise unsupported(self.tile, op, "is not within a function")
+        call, after = self.inlined[-1]
+        self._move(op, call.results, op.arguments)
+        self._emit("jump", after)
+
     def _go(
         self, op: Operation, to: Block, arguments: Sequence[SSAValue], labels: Labels
     ) -> None:
-        targets = [self.slots(op, value) for value in to.args]
-        sources = [self.slots(op, value) for value in arguments]
-        for target, source in _moves_at_once(dict(zip(targets, sources, strict=True))):
-            self._emit("move", target, source)
+        self._move(op, to.args, arguments)
         self._emit("jump", labels[to])
+
+    def _move(
+        self, op: Operation, to: Sequence[SSAValue], values: Sequence[SSAValue]
+    ) -> None:
+        targets = [self.slots(op, value) for value in to]
+        sources = [self.slots(op, value) for value in values]
+        for target, source in moves_at_once(dict(zip(targets, sources, strict=True))):
+            self._emit("move", target, source)
 
     def _branch(self, op: cf.ConditionalBranchOp, labels: Labels) -> None:
         ways = (op.then_block, op.then_arguments), (op.else_block, op.else_arguments)
@@ -193,22 +255,28 @@ class _CoreLowering:
                 label.position = len(self.program)
                 self._go(op, to, arguments, labels)
 
+    def _switch(self, op: cf.SwitchOp, labels: Labels) -> None:
+        bits = self.slots.bits(op, op.flag.type)
+        numbers = () if op.case_values is None else op.case_values.get_values()
+        is_case = self.slots.new()
+        for number, to, arguments in zip(numbers, op.case_blocks, op.case_operand):
+            case, following = _Label(), _Label()
+            constant = self.slots.constant(int(number))
+            flag = self.slots(op, op.flag)
+            self._emit("compare", EQUAL, bits, is_case, flag, constant)
+            self._emit("branch", is_case, case, following)
+            case.position = len(self.program)
+            self._go(op, to, arguments, labels)
+            following.position = len(self.program)
+        self._go(op, op.default_block, op.default_operands, labels)
+
     def _emit(self, *words: Word) -> None:
         self.program.append(list(words))
 
 
-def _moves_at_once(moves: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """(target, source)s, ordered so that each source is read before it is written."""
-    left = {target: source for target, source in moves.items() if target != source}
-    while left:
-        free = next((target for target in left if target not in left.values()), None)
-        if free is not None:
-            yield free, left.pop(free)
-            continue
-        # Only cycles are left: save one source, which breaks its cycle.
-        target, source = next(iter(left.items()))
-        yield TEMPORARY, source
-        left[target] = TEMPORARY
+def _named(verb: str, place: Sequence[str | int]) -> str:
+    """The instruction for a buffer, or for a place that is known at run time."""
+    return verb if place[0] == "b" else f"{verb}_at"
 
 
 def _resolved(words: Sequence[Word], first: int) -> list[object]:

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "aie/sim/engine/array.h"
+#include "aie/sim/engine/core/floats.h"
 #include "aie/sim/engine/core/integers.h"
 
 namespace jax_npu::sim {
@@ -109,6 +110,25 @@ void Core::Compute(const Instruction& i) {
     case Op::kCompare:
       slots[i.result] = Holds(i.predicate, i.bits, slot(i.left), slot(i.right));
       break;
+    case Op::kFloat:
+      slots[i.result] =
+          BitsOf(i.format, Apply(i.float_operation, FloatOf(i.format, slot(i.left)),
+                                 FloatOf(i.format, slot(i.right))));
+      break;
+    case Op::kFloatCompare:
+      slots[i.result] = FloatHolds(i.predicate, FloatOf(i.format, slot(i.left)),
+                                   FloatOf(i.format, slot(i.right)));
+      break;
+    case Op::kFloatCast:
+      slots[i.result] = BitsOf(i.to_format, FloatOf(i.format, slot(i.left)));
+      break;
+    case Op::kFloatFrom:
+      slots[i.result] = FloatFrom(i.format, i.is_signed, i.bits, slot(i.left));
+      break;
+    case Op::kFloatTo:
+      slots[i.result] =
+          IntegerFrom(i.is_signed, i.bits, FloatOf(i.format, slot(i.left)));
+      break;
     case Op::kSelect:
       slots[i.result] = slot(slot(i.condition) != 0 ? i.left : i.right);
       break;
@@ -151,9 +171,21 @@ bool Core::Act(const Instruction& i) {
   return true;
 }
 
-int64_t Core::Address(const Instruction& i) const {
-  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
-  int64_t offset = 0;
+Core::Place Core::PlaceOf(int buffer, int place_slot) const {
+  const std::vector<BufferInfo>& buffers = array.configuration.buffers;
+  if (place_slot < 0) return {&buffers[buffer], 0};
+  const int64_t place = slots[place_slot];
+  const auto index = static_cast<uint64_t>(place) >> kPlaceOffsetBits;
+  if (index >= buffers.size()) {
+    array.Fail(Name() + " instruction " + std::to_string(next) +
+               " accesses memory in front of all buffers");
+  }
+  return {&buffers[index], place & ((int64_t{1} << kPlaceOffsetBits) - 1)};
+}
+
+int64_t Core::Address(const Instruction& i, const Place& place) const {
+  const BufferInfo& buffer = *place.buffer;
+  int64_t offset = place.offset;
   for (const Instruction::Index& index : i.indices) {
     offset += slots[index.slot] * index.stride_bytes;
   }
@@ -164,8 +196,8 @@ int64_t Core::Address(const Instruction& i) const {
   return buffer.address + offset;
 }
 
-void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
-  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+void Core::CheckRace(const Instruction& i, const BufferInfo& buffer, int64_t address,
+                     bool writes) const {
   const TileMemory& memory = *array.At(buffer.tile).memory;
   if (const auto* other =
           memory.Conflict({address, address + i.element_bytes, writes, this, {}})) {
@@ -177,14 +209,15 @@ void Core::CheckRace(const Instruction& i, int64_t address, bool writes) const {
 }
 
 void Core::Load(const Instruction& i) {
-  const BufferInfo& buffer = array.configuration.buffers[i.buffer];
+  const Place place = PlaceOf(i.buffer, i.place);
+  const BufferInfo& buffer = *place.buffer;
   TileMemory& memory = *array.At(buffer.tile).memory;
-  const int64_t address = Address(i);
+  const int64_t address = Address(i, place);
   if (memory.FirstUnwritten(address, address + i.element_bytes) >= 0) {
     array.Fail(Name() + " reads byte " + std::to_string(address - buffer.address) +
                " of buffer " + buffer.name + ", which nothing has written");
   }
-  CheckRace(i, address, false);
+  CheckRace(i, buffer, address, false);
   int64_t value = 0;
   std::memcpy(&value, memory.data() + address, i.element_bytes);
   const int bits = 8 * i.element_bytes;
@@ -193,9 +226,10 @@ void Core::Load(const Instruction& i) {
 }
 
 void Core::Store(const Instruction& i) {
-  TileMemory& memory = *array.At(array.configuration.buffers[i.buffer].tile).memory;
-  const int64_t address = Address(i);
-  CheckRace(i, address, true);
+  const Place place = PlaceOf(i.buffer, i.place);
+  TileMemory& memory = *array.At(place.buffer->tile).memory;
+  const int64_t address = Address(i, place);
+  CheckRace(i, *place.buffer, address, true);
   std::memcpy(memory.data() + address, &slots[i.left], i.element_bytes);
   memory.MarkWritten(address, address + i.element_bytes);
   pending_ += array.times.core_instruction;
@@ -206,18 +240,21 @@ void Core::Call(const Instruction& i) {
   const Kernel& kernel = array.kernels->at(declared.name);
   arguments_.clear();
   for (size_t a = 0; a < i.arguments.size(); ++a) {
-    const auto& [is_buffer, index] = i.arguments[a];
+    const auto& [kind, index] = i.arguments[a];
+    const bool is_scalar = kind == Instruction::Argument::kScalar;
     const int type = declared.arguments[a];
     const TypeInfo* info = type < 0 ? nullptr : &array.configuration.types[type];
-    arguments_.push_back({nullptr, 0, info, is_buffer ? 0 : slots[index]});
+    arguments_.push_back({nullptr, 0, info, is_scalar ? slots[index] : 0});
   }
   const bool overwrites = kernel.overwrites && kernel.overwrites(arguments_);
   for (size_t a = 0; a < i.arguments.size(); ++a) {
-    const auto& [is_buffer, index] = i.arguments[a];
-    if (!is_buffer) continue;
+    const auto& [kind, index] = i.arguments[a];
+    if (kind == Instruction::Argument::kScalar) continue;
+    const bool is_place = kind == Instruction::Argument::kPlace;
+    const Place place = is_place ? PlaceOf(-1, index) : PlaceOf(index, -1);
     const bool both = kernel.accesses[a] == Access::kReadWrite;
     const Access access = both && overwrites ? Access::kWrite : kernel.accesses[a];
-    arguments_[a] = PassBuffer(declared, index, access, arguments_[a].type);
+    arguments_[a] = PassBuffer(declared, place, access, arguments_[a].type);
   }
   try {
     if (array.effect == Effect::kComputes) kernel.run(arguments_);
@@ -236,16 +273,22 @@ void Core::Call(const Instruction& i) {
   array.scheduler.In(cycles, [this] { EndCall(); });
 }
 
-KernelArgument Core::PassBuffer(const KernelInfo& kernel, int buffer, Access access,
-                                const TypeInfo* type) {
-  const BufferInfo& info = array.configuration.buffers[buffer];
+KernelArgument Core::PassBuffer(const KernelInfo& kernel, const Place& place,
+                                Access access, const TypeInfo* type) {
+  const BufferInfo& info = *place.buffer;
   TileMemory& memory = *array.At(info.tile).memory;
-  const int64_t begin = info.address, end = begin + info.bytes;
+  const int64_t bytes = type->Bytes();
+  const int64_t begin = info.address + place.offset, end = begin + bytes;
   const auto where = [&] { return Name() + " calls " + kernel.name + ", which "; };
+  if (place.offset + bytes > info.bytes) {
+    array.Fail(where() + "takes " + std::to_string(bytes) + " bytes from byte " +
+               std::to_string(place.offset) + " of buffer " + info.name +
+               " on, which has " + std::to_string(info.bytes));
+  }
   if (Reads(access)) {
     const int64_t unwritten = memory.FirstUnwritten(begin, end);
     if (unwritten >= 0) {
-      array.Fail(where() + "reads byte " + std::to_string(unwritten - begin) +
+      array.Fail(where() + "reads byte " + std::to_string(unwritten - info.address) +
                  " of buffer " + info.name + ", which nothing has written");
     }
   }
@@ -260,7 +303,7 @@ KernelArgument Core::PassBuffer(const KernelInfo& kernel, int buffer, Access acc
     accesses_.emplace_back(&memory, handle);
     if (writes) memory.MarkWritten(begin, end);
   }
-  return {memory.data() + begin, info.bytes, type, 0};
+  return {memory.data() + begin, bytes, type, 0};
 }
 
 void Core::EndCall() {

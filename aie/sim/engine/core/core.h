@@ -41,13 +41,21 @@ struct Core : Agent {
   bool Act(const Instruction& instruction);
   void Load(const Instruction& instruction);
   void Store(const Instruction& instruction);
+  // A buffer, and a byte in it from which indices count.
+  struct Place {
+    const BufferInfo* buffer;
+    int64_t offset;
+  };
+  // Of an instruction's or argument's buffer, or of the slot that holds its place.
+  Place PlaceOf(int buffer, int place_slot) const;
   // The byte in the tile's memory that a load or store accesses.
-  int64_t Address(const Instruction& instruction) const;
-  void CheckRace(const Instruction& instruction, int64_t address, bool writes) const;
+  int64_t Address(const Instruction& instruction, const Place& place) const;
+  void CheckRace(const Instruction& instruction, const BufferInfo& buffer,
+                 int64_t address, bool writes) const;
 
   void Call(const Instruction& instruction);
-  // Begins the kernel's access to a whole buffer; returns the argument for the kernel.
-  KernelArgument PassBuffer(const KernelInfo& kernel, int buffer, Access access,
+  // Begins the kernel's access to a memref of that type; returns the argument for it.
+  KernelArgument PassBuffer(const KernelInfo& kernel, const Place& place, Access access,
                             const TypeInfo* type);
   void EndCall();
 

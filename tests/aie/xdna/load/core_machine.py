@@ -13,7 +13,10 @@ aie.device(npu1_1col) {
   func.func private @make(i32) -> i32
   func.func private @scale(f32)
   func.func private @any(memref<?xi32>)
-  func.func @defined() { func.return }
+  func.func @recursive() {
+    func.call @recursive() : () -> ()
+    func.return
+  }
   %m8 = aie.buffer(%tile) {address = 1024 : i32, sym_name = "m8"} : memref<64xi8>
   %m16 = aie.buffer(%tile) {address = 2048 : i32, sym_name = "m16"} : memref<2x4x8xi16>
   %m32 = aie.buffer(%tile) {address = 4096 : i32, sym_name = "m32"} : memref<8xi32>
