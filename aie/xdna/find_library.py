@@ -1,5 +1,6 @@
 """The search for a compiled library in the installation."""
 
+import ctypes
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,15 @@ def find_library(name: str, *packages: str) -> Path:
             return path
     where = f" into {other}" if other else ""
     raise OSError(f"{name} was not built{where}; install the project with pip")
+
+
+def loaded_library(name: str, *packages: str) -> ctypes.CDLL | None:
+    """The same library if this process has loaded it already; it is not loaded here."""
+    try:
+        path = find_library(name, *packages)
+        return ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:
+        return None
 
 
 def _folders(packages: tuple[str, ...]) -> list[str]:

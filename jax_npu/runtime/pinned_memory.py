@@ -4,8 +4,8 @@ import ctypes
 import resource
 from dataclasses import dataclass
 
-from jax_npu.runtime.driver_library import opened
 from jax_npu.runtime.target import DRIVERS
+from xdna.find_library import loaded_library
 
 # XRT maps the NPU's heap when it opens the device: an mmap of 64 MiB, locked.
 HEAP_BYTES = 64 << 20
@@ -31,7 +31,10 @@ class PinnedMemory:
 def pinned_memory() -> PinnedMemory:
     """What the buffers of the NPUs that this process has opened take."""
     now = most = 0
-    for library in filter(None, map(opened, DRIVERS.values())):
+    for name in DRIVERS.values():
+        library = loaded_library(name, "jax_npu", "xdna")
+        if library is None:
+            continue
         counts = ctypes.c_int64(), ctypes.c_int64()
         library.jax_npu_pinned_bytes(*map(ctypes.byref, counts))
         now, most = now + counts[0].value, most + counts[1].value

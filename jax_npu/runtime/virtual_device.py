@@ -4,8 +4,8 @@ import ctypes
 import json
 from typing import Any
 
-from jax_npu.runtime.driver_library import opened
 from jax_npu.runtime.target import DRIVERS
+from xdna.find_library import loaded_library
 
 
 def device_ns() -> int:
@@ -48,4 +48,4 @@ def stop_timeline() -> list[dict[str, Any]]:
 
 
 def _opened() -> ctypes.CDLL | None:
-    return opened(DRIVERS["sim"])
+    return loaded_library(DRIVERS["sim"], "jax_npu", "xdna")
