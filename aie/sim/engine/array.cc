@@ -20,7 +20,7 @@ std::vector<Agent*> Array::Agents() const {
     for (const auto& channels : tile.channels) {
       for (const auto& channel : channels) {
         // A channel without a route can do nothing.
-        if (channel->route != nullptr) agents.push_back(channel.get());
+        if (!channel->routes.empty()) agents.push_back(channel.get());
       }
     }
   }
@@ -29,7 +29,7 @@ std::vector<Agent*> Array::Agents() const {
 
 void Array::Reset() {
   scheduler.Clear();
-  for (const auto& route : routes) route->is_moving = false;
+  for (const auto& route : routes) route->Reset();
   for (Tile& tile : tiles) ResetTile(tile);
   if (memtile_west) ResetTile(*memtile_west);
   LoadBds();

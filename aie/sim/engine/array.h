@@ -76,6 +76,8 @@ struct Array {
   void CheckBuffers();
   void LoadBds();
   void LoadRoutes();
+  // The source's route for an ID, which is made if there is none.
+  Route* RouteOf(StreamPort& source, int packet_id);
   void CheckStarts();
   void LoadCore(const CoreInfo& info);
   void CheckCall(const Tile& tile, const Instruction& instruction) const;

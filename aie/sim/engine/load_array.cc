@@ -122,6 +122,9 @@ void Array::LoadBds() {
     bd.release = info.release_lock < 0 ? nullptr : locks[info.release_lock];
     bd.release_value = info.release_value;
     bd.dimensions = info.dimensions;
+    bd.sends_packets = info.packet_id >= 0;
+    bd.packet_id = info.packet_id;
+    bd.packet_type = info.packet_type;
   }
   for (const BdInfo& info : configuration.bds) {
     const Tile& tile = At(info.tile);
@@ -142,18 +145,35 @@ Channel& Array::ChannelAt(TileAt at, Direction direction, int number) {
 
 void Array::LoadRoutes() {
   for (const RouteInfo& info : configuration.routes) {
-    Channel* source = &ChannelAt(info.from, kMm2s, info.from_channel);
-    Channel* end = &ChannelAt(info.to, kS2mm, info.to_channel);
-    if (end->route != nullptr) Inconsistent(end->Name() + " has two sources");
-    if (source->route == nullptr) {
-      routes.push_back(std::make_unique<Route>());
-      source->route = routes.back().get();
-      source->route->source = source;
+    StreamPort* source = &ChannelAt(info.from, kMm2s, info.from_channel);
+    StreamPort* end = &ChannelAt(info.to, kS2mm, info.to_channel);
+    const bool is_circuit = info.packet_id == Route::kCircuit;
+    if (is_circuit && !end->routes.empty()) {
+      Inconsistent(end->Name() + " has two sources");
     }
-    end->route = source->route;
-    end->route->ends.push_back({end, info.hops});
-    end->route->links += info.hops;
+    Route* route = RouteOf(*source, info.packet_id);
+    if (is_circuit != (source->routes.front()->packet_id == Route::kCircuit)) {
+      Inconsistent(source->Name() + " sends on a circuit and packets");
+    }
+    if (end->routes.empty() || end->routes.back() != route) {
+      end->routes.push_back(route);
+    }
+    route->ends.push_back({end, info.hops, info.keeps_header});
+    route->links += info.hops;
   }
+}
+
+Route* Array::RouteOf(StreamPort& source, int packet_id) {
+  for (Route* route : source.routes) {
+    if (route->packet_id == packet_id) return route;
+  }
+  routes.push_back(std::make_unique<Route>());
+  Route* route = routes.back().get();
+  route->source = &source;
+  route->packet_id = packet_id;
+  source.routes.push_back(route);
+  if (packet_id == Route::kCircuit) source.route = route;
+  return route;
 }
 
 void Array::CheckStarts() {

@@ -42,7 +42,9 @@ struct Bd {
   std::vector<Dimension> dimensions;
   int iterations = 1, iteration = 0;  // their number, and the one that is next
   int64_t iteration_stride = 0;       // in words
-  int argument = 0;                   // the run's buffer, where the memory is DDR
+  bool sends_packets = false;         // with a header of this ID and type
+  int packet_id = 0, packet_type = 0;
+  int argument = 0;  // the run's buffer, where the memory is DDR
 
   // Of the stream: the words as written, a bit for each word that was written, and, in
   // a shim, whether the address was patched since.

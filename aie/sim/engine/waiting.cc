@@ -39,11 +39,16 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   } else if (agent.waiting == Wait::kTask) {
     blockers.push_back(&controller);
   } else if (agent.waiting == Wait::kStream) {
-    const Route* route = static_cast<const Channel&>(agent).route;
-    if (route == nullptr) return blockers;
-    if (!route->source->is_ready) blockers.push_back(route->source);
-    for (const Route::End& end : route->ends) {
-      if (!end.channel->is_ready) blockers.push_back(end.channel);
+    const auto& port = static_cast<const StreamPort&>(agent);
+    for (const Route* route : port.routes) {
+      const StreamPort* source = route->source;
+      if (source == &port && source->route != route) continue;
+      if (!source->is_ready || source->route != route) blockers.push_back(source);
+      for (const Route::End& end : route->ends) {
+        if (!end.port->is_ready) blockers.push_back(end.port);
+        const Route* taken_by = end.port->taken_by;
+        if (taken_by && taken_by != route) blockers.push_back(taken_by->source);
+      }
     }
   } else if (agent.waiting == Wait::kLock) {
     for (const Agent* other : array.Agents()) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr char kFormatName[] = "jax-npu-configuration";
 constexpr char kFormatVersion[] = "1";
+constexpr size_t kNumPacketIds = 32, kNumPacketTypes = 8;
 
 // Each function takes the words after the line's kind, and with `core` the lines that
 // follow.
@@ -69,6 +70,10 @@ void ReadBd(Line& line, Lines&, Configuration& to) {
   bd.release_lock = line.Index(to.locks.size());
   bd.release_value = line.Take();
   ReadDimensions(line, bd.dimensions);
+  if (!line.is_at_end()) {
+    bd.packet_id = line.Item(kNumPacketIds);
+    bd.packet_type = line.Item(kNumPacketTypes);
+  }
   to.bds.push_back(bd);
 }
 
@@ -82,13 +87,24 @@ void ReadStart(Line& line, Lines&, Configuration& to) {
   to.starts.push_back(start);
 }
 
-void ReadRoute(Line& line, Lines&, Configuration& to) {
+RouteInfo TakeRoute(Line& line) {
   RouteInfo route;
   route.from = line.Tile();
   route.from_channel = line.Take();
   route.to = line.Tile();
   route.to_channel = line.Take();
   route.hops = line.Take();
+  return route;
+}
+
+void ReadRoute(Line& line, Lines&, Configuration& to) {
+  to.routes.push_back(TakeRoute(line));
+}
+
+void ReadPacketRoute(Line& line, Lines&, Configuration& to) {
+  RouteInfo route = TakeRoute(line);
+  route.packet_id = line.Item(kNumPacketIds);
+  route.keeps_header = line.Take() != 0;
   to.routes.push_back(route);
 }
 
@@ -125,10 +141,18 @@ struct Form {
 };
 
 constexpr Form kForms[] = {
-    {"device", ReadDevice}, {"param", ReadParam}, {"buffer", ReadBuffer},
-    {"lock", ReadLock},     {"bd", ReadBd},       {"start", ReadStart},
-    {"route", ReadRoute},   {"type", ReadType},   {"kernel", ReadKernel},
-    {"core", ReadCore},     {"data", ReadData},
+    {"device", ReadDevice},
+    {"param", ReadParam},
+    {"buffer", ReadBuffer},
+    {"lock", ReadLock},
+    {"bd", ReadBd},
+    {"start", ReadStart},
+    {"route", ReadRoute},
+    {"type", ReadType},
+    {"kernel", ReadKernel},
+    {"core", ReadCore},
+    {"packet_route", ReadPacketRoute},
+    {"data", ReadData},
 };
 
 const Form& FormOf(Line& line) {

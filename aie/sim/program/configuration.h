@@ -16,6 +16,7 @@
 //   lock COL ROW ID INIT NAME
 //   bd COL ROW ID MEM_COL MEM_ROW ADDRESS LENGTH NEXT_ID ACQUIRE_LOCK VALUE
 //      RELEASE_LOCK VALUE NUM_DIMS {SIZE STRIDE} NUM_PADS {BEFORE AFTER}
+//      [PACKET_ID PACKET_TYPE]
 //                                     dimensions outermost first; no dimension: linear;
 //                                     pads outermost first, in words where innermost;
 //                                     locks as indices of `lock` lines; -1: none; to
@@ -25,6 +26,8 @@
 //                                     channel's tasks in the order of their lines
 //   route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS
 //                                     from MM2S to S2MM; one line for each receiver
+//   packet_route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS PACKET_ID KEEPS_HEADER
+//                                     of the packets with that ID
 //   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
 //   kernel NAME NUM_ARGUMENTS {TYPE}  declared function; TYPE is an index of `type`,
 //                                     -1 for a scalar argument
@@ -112,6 +115,7 @@ struct BdInfo {
   int next;
   int acquire_lock, acquire_value, release_lock, release_value;
   std::vector<Dimension> dimensions;
+  int packet_id = -1, packet_type = 0;  // of what it sends; -1: no packets
 };
 
 struct StartInfo {
@@ -125,6 +129,8 @@ struct RouteInfo {
   int from_channel;
   TileAt to;
   int to_channel, hops;
+  int packet_id = -1;  // -1: a circuit
+  bool keeps_header = false;
 };
 
 struct TypeInfo {

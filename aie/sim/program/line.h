@@ -19,6 +19,7 @@ class Line {
   Line(const std::string& text, size_t number);
 
   bool is_empty() const { return words_.empty(); }
+  bool is_at_end() const { return next_ == words_.size(); }
 
   std::string Word();
 

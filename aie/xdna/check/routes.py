@@ -119,16 +119,17 @@ def circuit_flows(design: PlacedDesign) -> Streams:
 def packet_flows(design: PlacedDesign) -> Streams:
     streams: Streams = defaultdict(list)
     for flow in design.ops(PacketFlowOp):
-        for source in _ports(design, flow, PacketSourceOp):
-            streams[source] += _ports(design, flow, PacketDestOp)
+        for source in packet_ports(design, flow, PacketSourceOp):
+            streams[source] += packet_ports(design, flow, PacketDestOp)
     return streams
 
 
-def _ports(
+def packet_ports(
     design: PlacedDesign,
     flow: PacketFlowOp,
     end: type[PacketSourceOp] | type[PacketDestOp],
 ) -> list[Port]:
+    """The beginnings, or the ends, of a packet flow."""
     ports = []
     for op in flow.ports.block.ops:
         if isinstance(op, end):

@@ -11,7 +11,6 @@ from xdsl.dialects.func import FuncOp
 
 from xdna.check.memory import num_bytes
 from xdna.check.placed_design import PlacedDesign, Tile, lock_of, name_of
-from xdna.check.routes import circuit_flows, packet_flows
 from xdna.check.whole_design import RUN_CHECKS, check_design
 from xdna.devices import DEVICES
 from xdna.dialect.aie import BufferOp, CoreOp, DeviceOp, LockOp, UseLockOp
@@ -20,6 +19,7 @@ from xdna.load.core_lowering import core_lines
 from xdna.load.dma_lowering import dma_lines
 from xdna.load.normal_form import normalize
 from xdna.load.parameters import parameters
+from xdna.load.route_lowering import route_lines
 from xdna.timing import Timing
 
 Words = Sequence[object]  # a line
@@ -70,7 +70,7 @@ def _lines(
     buffers = {op: i for i, (_, op) in enumerate(design.on_tiles(BufferOp))}
     locks = {op: i for i, (_, op) in enumerate(design.on_tiles(LockOp))}
     yield from dma_lines(design, locks)
-    yield from _route_lines(design)
+    yield from route_lines(design)
     # Kernels are numbered by their calls, so cores are lowered before kernels are
     # written, and written after them.
     cores = []
@@ -122,29 +122,6 @@ def _check_locks_wait(design: PlacedDesign) -> None:
             if flag is not None and not flag.value.data:
                 what = f"aie.use_lock of {name_of(lock)} must wait, got {name} = 0"
                 raise ValueError(f"tile {design.tile(lock.tile)}: {what}")
-
-
-def _route_lines(design: PlacedDesign) -> Iterator[Words]:
-    for source, destinations in packet_flows(design).items():
-        for destination in destinations:
-            # The engine delivers tokens to the controller without a route.
-            if (source.bundle, destination.bundle) != ("TileControl", "South"):
-                raise ValueError(
-                    f"tile {source.tile}: packet flow from {source} to {destination}: "
-                    "only controller tokens are supported, use aie.flow"
-                )
-    for source, destinations in circuit_flows(design).items():
-        for destination in destinations:
-            if {source.bundle, destination.bundle} != {"DMA"}:
-                raise ValueError(
-                    f"tile {source.tile}: flow from {source} to {destination}: "
-                    "only flows between DMA channels are supported"
-                )
-            (column, row), (to_column, to_row) = source.tile, destination.tile
-            # switches on the shortest way, both ends included
-            hops = abs(to_column - column) + abs(to_row - row) + 1
-            ends = *source.tile, source.channel, *destination.tile, destination.channel
-            yield "route", *ends, hops
 
 
 def _word(name: str) -> str:

@@ -53,7 +53,8 @@ def dma_lines(
             _check_supported(chain, id, bd)
             order = next_id, *_locks(locks, uses)
             pattern = _pattern(design, chain, bd)
-            yield "bd", *chain.tile, id, *_memory(design, bd), *order, *pattern
+            words = *_memory(design, bd), *order, *pattern, *_packet(chain, bd)
+            yield "bd", *chain.tile, id, *words
         direction = DIRECTIONS[chain.direction]
         repeats = chain.repeat_count + 1
         yield "start", *chain.tile, direction, chain.channel, ids[0], repeats
@@ -67,8 +68,6 @@ def _id(chain: Chain, bd: DmaBdOp) -> int:
 
 def _check_supported(chain: Chain, id: int, bd: DmaBdOp) -> None:
     where = f"tile {chain.tile}: BD {id} of {chain}"
-    if bd.packet is not None:
-        raise ValueError(f"{where}: packets are not supported")
     for name in CHANGED_BY:
         if name in bd.attributes:
             raise ValueError(f"{where}: attribute {name} is not supported")
@@ -104,6 +103,14 @@ def _memory(design: PlacedDesign, bd: DmaBdOp) -> list[int]:
     width = element_bytes(bd.buffer.type)
     address = buffer.address.value.data + bd.offset.value.data * width
     return [*tile, address, bd.length * width // WORD_BYTES]
+
+
+def _packet(chain: Chain, bd: DmaBdOp) -> list[int]:
+    """ID and type of the packets that a BD sends, if it does."""
+    if bd.packet is None or chain.direction != "MM2S":
+        return []
+    packet_type, packet_id = bd.packet.data
+    return [packet_id, packet_type]
 
 
 def _pattern(design: PlacedDesign, chain: Chain, bd: DmaBdOp) -> list[int]:

@@ -30,6 +30,9 @@ void Controller::DecodeBd(Tile& tile, int id, const std::string& where) const {
   bd.iterations = static_cast<int>(fields.iteration_wrap.Of(bd.words)) + 1;
   bd.iteration = static_cast<int>(fields.iteration_current.Of(bd.words));
   bd.iteration_stride = fields.iteration_step.Of(bd.words) + 1;
+  bd.sends_packets = fields.enable_packet.Of(bd.words) != 0;
+  bd.packet_id = static_cast<int>(fields.packet_id.Of(bd.words));
+  bd.packet_type = static_cast<int>(fields.packet_type.Of(bd.words));
   const bool has_next = fields.use_next_bd.Of(bd.words) != 0;
   bd.next = has_next ? static_cast<int>(fields.next_bd.Of(bd.words)) : -1;
   if (bd.next >= tile.limits->num_bds) {
@@ -50,8 +53,11 @@ void Controller::CheckWords(const Tile& tile, const Bd& bd,
     Fail(where + " is pushed, but its address was never patched");
   }
   if (fields.valid.Of(bd.words) == 0) Fail(where + " is pushed, but is not valid");
-  if (fields.enable_packet.Of(bd.words) != 0) {
-    Fail(where + " sends packets, which no route carries");
+  if (fields.enable_packet.Of(bd.words) != 0 &&
+      fields.suppress_tlast.Of(bd.words) != 0) {
+    Fail(where +
+         " leaves its packet open for the next BD, which the virtual NPU does " +
+         "not do");
   }
   if (fields.enable_compression.Of(bd.words) != 0) {
     Fail(where + " compresses what it sends, which the virtual NPU does not do");

@@ -1,3 +1,4 @@
+// Tasks, and the BDs of their chains.
 #include "aie/sim/engine/dma/channel.h"
 
 #include <algorithm>
@@ -16,7 +17,7 @@ const char* const kBytesRead[] = {"ddr_read", "l2_read", "l1_read"};
 }  // namespace
 
 Channel::Channel(Array& in, Tile& of, Direction d, int i)
-    : Agent(in), tile(of), direction(d), number(i) {
+    : StreamPort(in, of, d), number(i) {
   const int level = std::min(of.at.row, 2);  // row 0: shim, 1: memtile, others: cores
   bytes_counter = (d == kS2mm ? kBytesWritten : kBytesRead)[level];
 }
@@ -28,11 +29,11 @@ std::string Channel::Name() const {
 std::string Channel::BdName() const { return Name() + " BD " + std::to_string(bd); }
 
 void Channel::Reset() {
+  ResetPort();
   queue.clear();
-  is_ready = sends_tokens = false;
+  sends_tokens = false;
   is_cold = true;
   bd = -1;
-  words_left = 0;
   access.reset();
   pushed.clear();
   tokens.clear();
@@ -64,15 +65,16 @@ void Channel::BeginTask() {
   StartWait(Wait::kLatency, "setup");
   const Times& times = array.times;
   Cycles delay = times.channel_start;
-  if (tile.limits == &array.limits.shim) {
+  if (IsShim()) {
     delay = (is_cold ? times.shim_first_task : times.shim_task)[direction];
     is_cold = false;
   }
   bd = queue.front().bd;
   repeats_left = queue.front().repeats;
-  if (direction == kMm2s && route != nullptr) {
+  if (direction == kMm2s && route != nullptr && route->packet_id == Route::kCircuit) {
     for (const Route::End& end : route->ends) {
-      if (end.channel->is_ready) end.channel->BeginAccess();
+      auto* receiver = dynamic_cast<Channel*>(end.port);
+      if (receiver != nullptr && receiver->is_ready) receiver->BeginAccess();
     }
   }
   array.scheduler.In(delay + times.bd_setup, [this] { BeginBd(queue.front().bd); });
@@ -133,67 +135,56 @@ void Channel::Granted() {
 void Channel::Ready() {
   // What is read may be fetched at once, and what is written may be from now on, unless
   // nothing is on its way.
-  if (direction == kMm2s || route == nullptr || !route->source->queue.empty()) {
-    BeginAccess();
-  }
+  if (direction == kMm2s || IsFed()) BeginAccess();
+  if (direction == kMm2s && !routes.empty()) ChooseRoute();
   is_ready = true;
   StartWait(Wait::kStream, "stream");
   details.bd = bd;
   if (words_left == 0) {  // an empty BD
     EndBd(0);
-  } else if (route != nullptr) {
-    route->TryMove(array);
-  }
-}
-
-void Channel::BeginAccess() {
-  if (tile.bds[bd].memory_tile == nullptr || access) return;
-  const Tile& in = *tile.bds[bd].memory_tile;
-  TileMemory& memory = *in.memory;
-  const int64_t begin = pattern.begin() * kWordBytes;
-  const int64_t end = pattern.end() * kWordBytes;
-  // A pattern that is not dense is checked word by word when the words are read.
-  if (pattern.is_dense() && direction == kMm2s) CheckWritten(begin, end);
-  TileMemory::Access wanted = {begin, end, direction == kS2mm, this, {}};
-  if (!pattern.is_dense()) wanted.words = pattern;
-  TileMemory::Accesses::iterator handle;
-  if (const auto* other = memory.Begin(wanted, &handle)) {
-    array.Fail(BdName() + (direction == kS2mm ? " writes" : " reads") + " bytes " +
-               std::to_string(begin) + " to " + std::to_string(end) + " of " +
-               in.Name() + " while " + other->by->Name() +
-               (other->writes ? " writes" : " reads") + " there");
-  }
-  access = handle;
-}
-
-void Channel::CheckWritten(int64_t begin, int64_t end) const {
-  const Tile& in = *tile.bds[bd].memory_tile;
-  const int64_t unwritten = in.memory->FirstUnwritten(begin, end);
-  if (unwritten >= 0) {
-    array.Fail(BdName() + " reads byte " + std::to_string(unwritten) + " of " +
-               in.Name() + ", which nothing has written");
-  }
-}
-
-void Channel::Moved(int64_t num_words, Cycles latency) {
-  usage.bytes += num_words * kWordBytes;
-  array.run.bytes[bytes_counter] += num_words * kWordBytes;
-  const Bd& descriptor = tile.bds[bd];
-  if (descriptor.memory_tile == nullptr) CountDdr(descriptor.argument, num_words);
-  words_left -= num_words;
-  if (words_left == 0) {
-    EndBd(latency);
   } else {
-    StartWait(Wait::kStream, "stream");
-    details.bd = bd;
+    TryMove();
   }
 }
 
-void Channel::CountDdr(int argument, int64_t num_words) {
-  ArgumentUse& use = array.run.arguments[argument];
-  (direction == kS2mm ? use.written : use.read) += num_words * kWordBytes;
-  use.runs += static_cast<double>(num_words) / static_cast<double>(pattern.run());
-  if (direction == kS2mm) array.run.written_arguments.insert(argument);
+bool Channel::IsFed() const {
+  return routes.empty() ||
+         std::any_of(routes.begin(), routes.end(),
+                     [](const Route* from) { return from->source->HasWork(); });
+}
+
+void Channel::ChooseRoute() {
+  const Bd& descriptor = tile.bds[bd];
+  if (routes.front()->packet_id == Route::kCircuit) {
+    if (descriptor.sends_packets) {
+      array.Fail(BdName() + " sends packets, but its flow is a circuit");
+    }
+    route = routes.front();
+    return;
+  }
+  if (descriptor.sends_packets) {
+    header = PacketHeader(descriptor.packet_id, descriptor.packet_type, tile.at.column,
+                          tile.at.row);
+  } else {
+    // The first word of its data is the header.
+    if (array.effect != Effect::kComputes) {
+      array.Fail(BdName() + " has packet headers in its data, which a run that only " +
+                 "takes its time does not have");
+    }
+    if (words_left > 0) {
+      Read(1, &header);
+      --words_left;
+    }
+  }
+  const int id = PacketIdOf(header);
+  const auto found =
+      std::find_if(routes.begin(), routes.end(),
+                   [&](const Route* carrier) { return carrier->packet_id == id; });
+  if (found == routes.end()) {
+    array.Fail(BdName() + " sends a packet of ID " + std::to_string(id) +
+               ", which no packet flow carries");
+  }
+  route = *found;
 }
 
 void Channel::EndBd(Cycles latency) {

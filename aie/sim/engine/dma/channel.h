@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "aie/sim/engine/agent.h"
+#include "aie/sim/engine/dma/stream_port.h"
 #include "aie/sim/engine/tile_memory.h"
 #include "aie/sim/program/configuration.h"
 #include "aie/sim/program/pattern.h"
@@ -18,7 +18,6 @@
 namespace jax_npu::sim {
 
 struct Bd;
-struct Route;
 struct Tile;
 
 struct Task {
@@ -27,7 +26,7 @@ struct Task {
   size_t word;      // of the push in the stream, 0 for the design's own
 };
 
-struct Channel : Agent {
+struct Channel : StreamPort {
   Channel(Array& array, Tile& tile, Direction direction, int number);
   std::string Name() const override;  // "shim (0, 0) MM2S 0"
   // Continues after the running BD got its lock.
@@ -42,24 +41,24 @@ struct Channel : Agent {
   // Takes the oldest token, which proves that the task which sent it is done, and all
   // tasks before it.
   void TakeToken();
-  // Called when the route has moved words; they reach an S2MM channel `latency` later.
-  void Moved(int64_t num_words, Cycles latency);
+  bool HasWork() const override { return !queue.empty(); }
+  void Read(int64_t num_words, uint32_t* to) override;  // pads become zeros
+  void Write(int64_t num_words, const uint32_t* from) override;
+  Cycles BeginMove(int64_t num_words) override;
+  void Moved(int64_t num_words, Cycles latency) override;
+  int64_t turn_words() const override;
   // Whether a queued or running task uses that BD.
   bool Uses(int bd) const;
   // Traps if nothing has written a byte of [begin, end) that the running BD reads.
   void CheckWritten(int64_t begin, int64_t end) const;
 
-  Tile& tile;
-  const Direction direction;
+  // It is ready while a BD is running and has its lock.
   const int number;
   const char* bytes_counter;  // its key in Report::bytes
-  Route* route = nullptr;
   std::deque<Task> queue;     // the front one runs
-  bool is_ready = false;      // a BD is running and has its lock
   bool sends_tokens = false;  // its controller id is set
   int bd = -1;                // the one that runs
   Pattern pattern;            // the running BD's position in memory
-  int64_t words_left = 0;     // in the running BD
 
   // For the current run: the pushed tasks, the stream's words whose pushes have sent a
   // token that was not taken yet, and how many of the pushed tasks a token has proven
@@ -74,6 +73,12 @@ struct Channel : Agent {
   void BeginTask();
   void BeginBd(int id);
   void CheckPattern(const Bd& bd) const;
+  uint32_t* Words() const;  // of the memory that the running BD addresses
+  bool IsShim() const;
+  // Whether an S2MM channel's senders have anything for it.
+  bool IsFed() const;
+  // The route of the packet that the running BD sends.
+  void ChooseRoute();
   void Ready();
   void CountDdr(int argument, int64_t num_words);
   void EndBd(Cycles latency);

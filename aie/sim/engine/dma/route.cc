@@ -1,8 +1,8 @@
 #include "aie/sim/engine/dma/route.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "aie/sim/engine/array.h"
 #include "aie/sim/program/element_sizes.h"
@@ -10,105 +10,108 @@
 namespace jax_npu::sim {
 namespace {
 
-void Copy(uint32_t* to, const uint32_t* from, int64_t count) {
-  // Runs within matrix blocks are so short that a call of memcpy would take longer.
-  switch (count) {
-    case 2:
-      std::memcpy(to, from, 2 * kWordBytes);
-      break;
-    case 4:
-      std::memcpy(to, from, 4 * kWordBytes);
-      break;
-    case 8:
-      std::memcpy(to, from, 8 * kWordBytes);
-      break;
-    default:
-      std::memcpy(to, from, count * kWordBytes);
-  }
-}
-
-uint32_t* WordsOf(Array& array, const Channel& channel) {
-  const Bd& bd = channel.tile.bds[channel.bd];
-  if (bd.memory_tile != nullptr) return bd.memory_tile->memory->words();
-  return reinterpret_cast<uint32_t*>(array.arguments[bd.argument].data);
-}
-
-// Reads the source's next words into the array's transit buffer; pads become zeros.
-void Gather(Array& array, Channel& source, int64_t num_words) {
-  const uint32_t* memory = WordsOf(array, source);
-  const bool check = source.tile.memory && !source.pattern.is_dense();
-  uint32_t* to = array.transit.data();
-  source.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
-    if (word < 0) {  // pads
-      std::fill_n(to, count, 0);
-    } else {
-      if (check) source.CheckWritten(word * kWordBytes, (word + count) * kWordBytes);
-      Copy(to, memory + word, count);
-    }
-    to += count;
-  });
-}
-
-// Writes the words in transit to one end's memory.
-void Scatter(Array& array, Channel& end, int64_t num_words) {
-  uint32_t* memory = WordsOf(array, end);
-  const Tile* tile = end.tile.bds[end.bd].memory_tile;
-  TileMemory* marked = tile && !end.pattern.is_dense() ? tile->memory.get() : nullptr;
-  const uint32_t* from = array.transit.data();
-  end.pattern.Walk(num_words, [&](int64_t word, int64_t count) {
-    Copy(memory + word, from, count);
-    if (marked) marked->MarkWritten(word * kWordBytes, (word + count) * kWordBytes);
-    from += count;
-  });
-}
-
-// Shims share DDR by turns, so a long BD must not keep it for itself.
-constexpr int64_t kDdrTurnWords = 2048;
-
-bool IsShim(const Array& array, const Channel& channel) {
-  return channel.tile.limits == &array.limits.shim;
-}
+constexpr uint32_t kPacketIdBits = 0x1F;
+constexpr int kPacketTypeLow = 12, kSourceRowLow = 16, kSourceColumnLow = 21;
+constexpr uint32_t kOddParity = uint32_t{1} << 31;
 
 }  // namespace
 
+uint32_t PacketHeader(int id, int type, int column, int row) {
+  const uint32_t word = static_cast<uint32_t>(id) |
+                        static_cast<uint32_t>(type) << kPacketTypeLow |
+                        static_cast<uint32_t>(row) << kSourceRowLow |
+                        static_cast<uint32_t>(column) << kSourceColumnLow;
+  return std::popcount(word) % 2 == 0 ? word | kOddParity : word;
+}
+
+int PacketIdOf(uint32_t header) { return static_cast<int>(header & kPacketIdBits); }
+
+void StreamPort::TryMove() {
+  if (direction == kMm2s) {
+    if (route != nullptr) route->TryMove(array);
+    return;
+  }
+  if (taken_by != nullptr) return taken_by->TryMove(array);
+  for (Route* from : routes) {
+    from->TryMove(array);
+    if (taken_by != nullptr) return;
+  }
+}
+
+void StreamPort::ResetPort() {
+  taken_by = nullptr;
+  is_ready = false;
+  words_left = 0;
+}
+
 void Route::TryMove(Array& array) {
   if (is_moving || !source->is_ready) return;
-  int64_t num_words = source->words_left;
-  const auto cycles_per_word = [&](const Channel& channel) {
-    return IsShim(array, channel) ? array.times.shim_cycles_per_word[channel.direction]
-                                  : array.times.cycles_per_word;
-  };
-  double pace = cycles_per_word(*source);
-  for (const End& end : ends) {
-    if (!end.channel->is_ready) return;
-    num_words = std::min(num_words, end.channel->words_left);
-    pace = std::max(pace, cycles_per_word(*end.channel));
+  if (packet_id != kCircuit) {
+    if (source->route != this || !TakeEnds()) return;
+    if (owes_header) return MoveHeader(array);
   }
-  if (IsShim(array, *source) || IsShim(array, *ends.front().channel)) {
-    num_words = std::min(num_words, kDdrTurnWords);
+  int64_t num_words = source->turn_words();
+  for (const End& end : ends) {
+    if (!end.port->is_ready) return;
+    num_words = std::min(num_words, end.port->turn_words());
   }
   const Cycles now = array.scheduler.now();
-  Cycles done = now + static_cast<Cycles>(std::ceil(num_words * pace));
-  const auto start = [&](Channel& channel) {
-    channel.StartWork("moves");
-    channel.details.bd = channel.bd;
-    channel.details.bytes = num_words * kWordBytes;
-    channel.BeginAccess();
-    if (!IsShim(array, channel)) return;
-    channel.details.argument = channel.tile.bds[channel.bd].argument;
-    done = std::max(done, array.ddr.Done(now, channel.tile.at.column, channel.direction,
-                                         channel.pattern, num_words));
-    array.trace.RecordDdr(channel.direction == kMm2s, array.ddr.last_begin(),
-                          array.ddr.last_end(), num_words * kWordBytes);
-  };
-  start(*source);
+  Cycles done = source->BeginMove(num_words);
   for (const End& end : ends) {
-    start(*end.channel);
-    array.trace.RecordFlow("stream", source->track, end.channel->track, now);
+    done = std::max(done, end.port->BeginMove(num_words));
+    array.trace.RecordFlow("stream", source->track, end.port->track, now);
   }
   is_moving = true;
   array.scheduler.In(done - now,
                      [this, &array, num_words] { Arrive(array, num_words); });
+}
+
+bool Route::TakeEnds() {
+  if (holds_ends) return true;
+  for (const End& end : ends) {
+    if (end.port->taken_by != nullptr) return false;
+  }
+  for (const End& end : ends) {
+    end.port->taken_by = this;
+    owes_header |= end.keeps_header;
+  }
+  return holds_ends = true;
+}
+
+void Route::FreeEnds(Array& array) {
+  holds_ends = false;
+  for (const End& end : ends) end.port->taken_by = nullptr;
+  for (const End& end : ends) {
+    const std::vector<Route*>& waiting = end.port->routes;
+    const auto own = std::find(waiting.begin(), waiting.end(), this) - waiting.begin();
+    for (size_t i = 1; i <= waiting.size() && end.port->taken_by == nullptr; ++i) {
+      waiting[(own + i) % waiting.size()]->TryMove(array);
+    }
+  }
+}
+
+void Route::MoveHeader(Array& array) {
+  for (const End& end : ends) {
+    if (end.keeps_header && !end.port->is_ready) return;
+  }
+  const Cycles now = array.scheduler.now();
+  Cycles done = now + static_cast<Cycles>(std::ceil(array.times.cycles_per_word));
+  for (const End& end : ends) {
+    if (end.keeps_header) done = std::max(done, end.port->BeginMove(1));
+  }
+  is_moving = true;
+  array.scheduler.In(done - now, [this, &array] { HeaderArrives(array); });
+}
+
+void Route::HeaderArrives(Array& array) {
+  is_moving = owes_header = false;
+  for (const End& end : ends) {
+    if (!end.keeps_header) continue;
+    if (array.effect == Effect::kComputes) end.port->Write(1, &source->header);
+    array.run.bytes["stream"] += end.hops * kWordBytes;
+    end.port->Moved(1, end.hops * array.times.hop);
+  }
+  TryMove(array);
 }
 
 void Route::Arrive(Array& array, int64_t num_words) {
@@ -116,14 +119,14 @@ void Route::Arrive(Array& array, int64_t num_words) {
   ++array.progress;
   if (array.effect == Effect::kComputes) {
     array.transit.resize(std::max<size_t>(array.transit.size(), num_words));
-    Gather(array, *source, num_words);
-    for (const End& end : ends) Scatter(array, *end.channel, num_words);
+    source->Read(num_words, array.transit.data());
+    for (const End& end : ends) end.port->Write(num_words, array.transit.data());
   }
   array.run.bytes["stream"] += links * num_words * kWordBytes;
   source->Moved(num_words, 0);
-  for (const End& end : ends) {
-    end.channel->Moved(num_words, end.hops * array.times.hop);
-  }
+  const bool ends_packet = packet_id != kCircuit && source->words_left == 0;
+  for (const End& end : ends) end.port->Moved(num_words, end.hops * array.times.hop);
+  if (ends_packet) FreeEnds(array);
   TryMove(array);
 }
 
