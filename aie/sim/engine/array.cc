@@ -60,6 +60,7 @@ void Array::ResetTile(Tile& tile) {
   for (auto& channels : tile.channels) {
     for (auto& channel : channels) channel->Reset();
   }
+  if (tile.control) tile.control->Reset();
   for (Bd& bd : tile.bds) bd = {};
 }
 

@@ -81,6 +81,7 @@ struct Array {
   void CheckStarts();
   void LoadCore(const CoreInfo& info);
   void CheckCall(const Tile& tile, const Instruction& instruction) const;
+  StreamPort& PortAt(TileAt at, Direction direction, const PortInfo& port);
   Channel& ChannelAt(TileAt at, Direction direction, int number);
   void AddTracks();
 };

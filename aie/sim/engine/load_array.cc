@@ -145,9 +145,12 @@ Channel& Array::ChannelAt(TileAt at, Direction direction, int number) {
 
 void Array::LoadRoutes() {
   for (const RouteInfo& info : configuration.routes) {
-    StreamPort* source = &ChannelAt(info.from, kMm2s, info.from_channel);
-    StreamPort* end = &ChannelAt(info.to, kS2mm, info.to_channel);
+    StreamPort* source = &PortAt(info.from, kMm2s, info.from_port);
+    StreamPort* end = &PortAt(info.to, kS2mm, info.to_port);
     const bool is_circuit = info.packet_id == Route::kCircuit;
+    if (is_circuit && info.to_port.kind == PortKind::kControl) {
+      Inconsistent(end->Name() + " takes packets only, and a circuit ends there");
+    }
     if (is_circuit && !end->routes.empty()) {
       Inconsistent(end->Name() + " has two sources");
     }
@@ -161,6 +164,25 @@ void Array::LoadRoutes() {
     route->ends.push_back({end, info.hops, info.keeps_header});
     route->links += info.hops;
   }
+}
+
+StreamPort& Array::PortAt(TileAt at, Direction direction, const PortInfo& info) {
+  if (info.kind == PortKind::kDma) return ChannelAt(at, direction, info.number);
+  Tile& tile = At(at);
+  if (info.kind == PortKind::kControl) {
+    if (!tile.control) tile.control = std::make_unique<ControlPort>(*this, tile);
+    if (direction == kS2mm) return *tile.control;
+    return tile.control->answers;
+  }
+  if (direction == kS2mm)
+    Inconsistent(tile.Name() + " has trace units, which only send");
+  for (const auto& unit : tile.trace_units) {
+    if (unit->number == info.number) return *unit;
+  }
+  tile.trace_units.push_back(std::make_unique<TraceUnit>(
+      *this, tile, info.number,
+      tile.Name() + " trace unit " + std::to_string(info.number)));
+  return *tile.trace_units.back();
 }
 
 Route* Array::RouteOf(StreamPort& source, int packet_id) {

@@ -11,6 +11,8 @@
 
 #include "aie/sim/engine/core/core.h"
 #include "aie/sim/engine/dma/channel.h"
+#include "aie/sim/engine/dma/control_port.h"
+#include "aie/sim/engine/dma/trace_unit.h"
 #include "aie/sim/engine/tile_memory.h"
 #include "aie/sim/program/configuration.h"
 #include "aie/sim/program/hardware_limits.h"
@@ -61,6 +63,8 @@ struct Tile {
   std::vector<Lock> locks;
   std::vector<Bd> bds;
   std::vector<std::unique_ptr<Channel>> channels[2];  // by direction
+  std::unique_ptr<ControlPort> control;  // where a flow ends at it or begins there
+  std::vector<std::unique_ptr<TraceUnit>> trace_units;  // those that flows begin at
   std::unique_ptr<Core> core;
 
   std::string Name() const;  // "memtile (0, 1)"

@@ -87,12 +87,34 @@ void ReadStart(Line& line, Lines&, Configuration& to) {
   to.starts.push_back(start);
 }
 
+PortInfo TakePort(Line& line) {
+  const std::string word = line.Word();
+  const size_t digits = word.find_first_of("0123456789");
+  const std::string kind = word.substr(0, digits);
+  PortInfo port;
+  if (digits != std::string::npos) {
+    if (word.find_first_not_of("0123456789", digits) != std::string::npos ||
+        word.size() - digits > 2) {
+      line.Fail("has '" + word + "' for a port");
+    }
+    port.number = std::stoi(word.substr(digits));
+  }
+  if (kind == "control") {
+    port.kind = PortKind::kControl;
+  } else if (kind == "trace") {
+    port.kind = PortKind::kTrace;
+  } else if (!kind.empty() || word.empty()) {
+    line.Fail("has '" + word + "' for a port");
+  }
+  return port;
+}
+
 RouteInfo TakeRoute(Line& line) {
   RouteInfo route;
   route.from = line.Tile();
-  route.from_channel = line.Take();
+  route.from_port = TakePort(line);
   route.to = line.Tile();
-  route.to_channel = line.Take();
+  route.to_port = TakePort(line);
   route.hops = line.Take();
   return route;
 }

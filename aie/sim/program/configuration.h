@@ -24,9 +24,11 @@
 //   start COL ROW DIRECTION CHANNEL BD_ID REPEATS
 //                                     DIRECTION 0 = S2MM, 1 = MM2S; REPEATS from 1; a
 //                                     channel's tasks in the order of their lines
-//   route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS
-//                                     from MM2S to S2MM; one line for each receiver
-//   packet_route COL ROW CHANNEL TO_COL TO_ROW TO_CHANNEL HOPS PACKET_ID KEEPS_HEADER
+//   route COL ROW PORT TO_COL TO_ROW TO_PORT HOPS
+//                                     one line for each receiver; PORT is the number of
+//                                     an MM2S or S2MM channel, or "control" (packets
+//                                     only), or, sending only, "traceN"
+//   packet_route COL ROW PORT TO_COL TO_ROW TO_PORT HOPS PACKET_ID KEEPS_HEADER
 //                                     of the packets with that ID
 //   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
 //   kernel NAME NUM_ARGUMENTS {TYPE}  declared function; TYPE is an index of `type`,
@@ -124,11 +126,19 @@ struct StartInfo {
   int channel, bd, repeats;
 };
 
+enum class PortKind { kDma, kControl, kTrace };
+
+struct PortInfo {
+  PortKind kind = PortKind::kDma;
+  int number = 0;  // the channel's or the trace unit's
+};
+
 struct RouteInfo {
   TileAt from;
-  int from_channel;
+  PortInfo from_port;
   TileAt to;
-  int to_channel, hops;
+  PortInfo to_port;
+  int hops;
   int packet_id = -1;  // -1: a circuit
   bool keeps_header = false;
 };

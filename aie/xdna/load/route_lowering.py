@@ -27,13 +27,21 @@ def route_lines(design: PlacedDesign) -> Iterator[Sequence[object]]:
             yield "route", *_ends("flow", source, destination)
 
 
+# The word for a port that sends, or that receives, before its number.
+SENDERS = {"DMA": "{}", "TileControl": "control", "Trace": "trace{}"}
+RECEIVERS = {"DMA": "{}", "TileControl": "control"}
+
+
 def _ends(kind: str, source: Port, destination: Port) -> list[object]:
-    if {source.bundle, destination.bundle} != {"DMA"}:
-        raise ValueError(
-            f"tile {source.tile}: {kind} from {source} to {destination}: "
-            "only flows between DMA channels are supported"
-        )
+    words = []
+    for port, known in (source, SENDERS), (destination, RECEIVERS):
+        if port.bundle not in known:
+            raise ValueError(
+                f"tile {source.tile}: {kind} from {source} to {destination}: "
+                f"only flows from {', '.join(SENDERS)} to {', '.join(RECEIVERS)} are "
+                "supported"
+            )
+        words += [*port.tile, known[port.bundle].format(port.channel)]
     (column, row), (to_column, to_row) = source.tile, destination.tile
     # switches on the shortest way, both ends included
-    hops = abs(to_column - column) + abs(to_row - row) + 1
-    return [*source.tile, source.channel, *destination.tile, destination.channel, hops]
+    return [*words, abs(to_column - column) + abs(to_row - row) + 1]

@@ -55,7 +55,7 @@ const char* NameOf(uint32_t opcode) {
 }  // namespace
 
 void Controller::Fail(const std::string& what) const {
-  array.Fail("word " + std::to_string(word) + ": " + what);
+  array.Fail((by_.empty() ? "word " + std::to_string(word) : by_) + ": " + what);
 }
 
 uint32_t Controller::Word(size_t offset) const {
@@ -67,6 +67,7 @@ uint32_t Controller::Word(size_t offset) const {
 }
 
 void Controller::Start(const uint32_t* words, size_t num_words, bool chained) {
+  by_.clear();
   is_chained = chained;
   words_ = words;
   num_words_ = num_words;
@@ -244,6 +245,7 @@ void Controller::CheckEnd() const {
 }
 
 void Controller::CheckEnd(const Channel& channel) const {
+  if (channel.IsForTraces()) return;
   const auto where = [&](const Task& task) {
     return channel.Name() + " BD " + std::to_string(task.bd) + ", pushed at word " +
            std::to_string(task.word) + ", ";

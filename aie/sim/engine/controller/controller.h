@@ -26,6 +26,10 @@ struct Controller : Agent {
 
   // A chained run follows another of one list.
   void Start(const uint32_t* words, size_t num_words, bool is_chained);
+  // Writes and reads registers in a row for a control port, which messages name.
+  void WriteFor(const std::string& by, uint32_t address,
+                const std::vector<uint32_t>& words);
+  std::vector<uint32_t> ReadFor(const std::string& by, uint32_t address, int count);
   // Called when a channel has sent a token.
   void TokenSent();
 
@@ -82,6 +86,9 @@ struct Controller : Agent {
                    const std::string& where) const;
   Lock& LockOf(Tile& tile, uint32_t id, const std::string& where) const;
 
+  uint32_t ReadWord(uint32_t address) const;
+
+  std::string by_;  // the control port that it acts for, or empty
   const uint32_t* words_ = nullptr;
   size_t num_words_ = 0;
   uint32_t num_executed_ = 0;  // operations

@@ -55,6 +55,44 @@ void Controller::Write(uint32_t address, uint32_t value, uint32_t mask) {
        " cannot be written by a stream");
 }
 
+void Controller::WriteFor(const std::string& by, uint32_t address,
+                          const std::vector<uint32_t>& words) {
+  by_ = by;
+  for (size_t i = 0; i < words.size(); ++i) Write(address + 4 * i, words[i], kAllBits);
+  by_.clear();
+}
+
+std::vector<uint32_t> Controller::ReadFor(const std::string& by, uint32_t address,
+                                          int count) {
+  by_ = by;
+  std::vector<uint32_t> words;
+  for (int i = 0; i < count; ++i) words.push_back(ReadWord(address + 4 * i));
+  by_.clear();
+  return words;
+}
+
+uint32_t Controller::ReadWord(uint32_t address) const {
+  Tile& tile = TileOf(address);
+  const uint32_t offset = kTileOffset.Of(address);
+  if (offset % 4 != 0) Fail("address " + Hex(address) + " is not a multiple of 4");
+  const Register at = RegisterAt(array.limits, *tile.limits, offset);
+  if (at.kind == Register::kLock) return tile.locks[at.number].value;
+  if (at.kind != Register::kData) {
+    Fail("reads register " + Hex(offset) + " of " + tile.Name() +
+         ": only data memory and locks can be read");
+  }
+  TileMemory& memory = *tile.memory;
+  const std::string what =
+      "reads byte " + std::to_string(offset) + " of " + tile.Name();
+  if (memory.FirstUnwritten(offset, offset + 4) >= 0) {
+    Fail(what + ", which nothing has written");
+  }
+  if (const auto* other = memory.Conflict({offset, offset + 4, false, this, {}})) {
+    Fail(what + " while " + other->by->Name() + " writes it");
+  }
+  return memory.words()[offset / kWordBytes];
+}
+
 void Controller::WriteData(Tile& tile, uint32_t offset, uint32_t value, uint32_t mask) {
   TileMemory& memory = *tile.memory;
   if (const auto* other = memory.Conflict({offset, offset + 4, true, this, {}})) {

@@ -42,6 +42,12 @@ void Channel::Reset() {
 }
 
 void Channel::BeginRun() {
+  // The host takes a trace's buffer back after its run.
+  if (is_ready && IsForTraces()) {
+    is_ready = false;
+    queue.clear();
+    StartWait(Wait::kTask, "no task");
+  }
   is_cold = true;
   pushed.clear();
   tokens.clear();
@@ -244,6 +250,13 @@ void Channel::TakeToken() {
   const size_t token = tokens.front();
   tokens.pop_front();
   while (num_proven < pushed.size() && pushed[num_proven++].word != token) continue;
+}
+
+bool Channel::IsForTraces() const {
+  return direction == kS2mm && !routes.empty() &&
+         std::all_of(routes.begin(), routes.end(), [](const Route* from) {
+           return dynamic_cast<const TraceUnit*>(from->source) != nullptr;
+         });
 }
 
 bool Channel::Uses(int wanted) const {

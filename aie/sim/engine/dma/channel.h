@@ -47,6 +47,8 @@ struct Channel : StreamPort {
   Cycles BeginMove(int64_t num_words) override;
   void Moved(int64_t num_words, Cycles latency) override;
   int64_t turn_words() const override;
+  // Whether only trace units send to it: then its tasks never end.
+  bool IsForTraces() const;
   // Whether a queued or running task uses that BD.
   bool Uses(int bd) const;
   // Traps if nothing has written a byte of [begin, end) that the running BD reads.

@@ -80,7 +80,10 @@ bool Route::TakeEnds() {
 
 void Route::FreeEnds(Array& array) {
   holds_ends = false;
-  for (const End& end : ends) end.port->taken_by = nullptr;
+  for (const End& end : ends) {
+    end.port->taken_by = nullptr;
+    end.port->EndPacket();
+  }
   for (const End& end : ends) {
     const std::vector<Route*>& waiting = end.port->routes;
     const auto own = std::find(waiting.begin(), waiting.end(), this) - waiting.begin();

@@ -29,6 +29,8 @@ struct StreamPort : Agent {
   virtual Cycles BeginMove(int64_t num_words) = 0;
   // Called when its route has moved words; they reach a receiver `latency` later.
   virtual void Moved(int64_t num_words, Cycles latency) = 0;
+  // Called when a packet has ended that a receiver took.
+  virtual void EndPacket() {}
   // The most words that it moves at once.
   virtual int64_t turn_words() const { return words_left; }
 

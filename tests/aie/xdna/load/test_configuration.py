@@ -137,8 +137,8 @@ ERRORS = {
     "a_lock_that_is_not_enabled": ([('aie.use_lock(%l2_free, AcquireGreaterEqual, 1)', 'aie.use_lock(%l2_free, AcquireGreaterEqual, 1) {acq_en = false}')], ["tile (0, 1)", "l2_free", "must wait", "acq_en"]),
     "an_elf_file": ([('link_with = "scale.o"', 'elf_file = "core.elf"')], ["tile (0, 2)", "elf_file"]),
     "a_shim_program": ([("%m = aie.memtile_dma", "%s = aie.shim_dma(%shim) {\naie.end\n}\n%m = aie.memtile_dma")], ["tile (0, 0)", "aie.shim_dma", "host memory"]),
-    "a_traced_flow": ([(DEVICE_END, "aie.flow(%core, Trace : 0, %shim, South : 1)\n" + DEVICE_END)], ["tile (0, 2)", "Trace 0", "between DMA channels"]),
-    "a_packet_of_data": ([(DEVICE_END, TOKENS.replace("TileControl", "Trace") + DEVICE_END)], ["tile (0, 2)", "Trace 0", "between DMA channels"]),
+    "a_traced_flow": ([(DEVICE_END, "aie.flow(%core, Trace : 0, %shim, South : 1)\n" + DEVICE_END)], ["tile (0, 2)", "Trace 0", "only flows from DMA"]),
+    "a_packet_of_data": ([(DEVICE_END, TOKENS.replace("TileControl", "Trace") + DEVICE_END)], ["tile (0, 2)", "Trace 0", "only flows from DMA"]),
     "two_devices": ([("aie.device(npu1_1col)", "aie.device(npu1) @other {\n}\naie.device(npu1_1col)")], ["one aie.device", "got 2"]),
     "nonzero_pads": ([("<size = 4, stride = 1>]", "<size = 4, stride = 1>], [<const_pad_before = 0, const_pad_after = 0>, <const_pad_before = 0, const_pad_after = 0>, <const_pad_before = 0, const_pad_after = 0>], pad_value = 7")], ["tile (0, 1)", "BD 2 of MM2S 0", "zeros", "7"]),
 }  # fmt: skip
