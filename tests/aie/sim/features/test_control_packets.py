@@ -212,7 +212,7 @@ def test_a_trace_buffer_stays_as_it_was_and_nobody_waits_for_it():
 
 def test_trace_units_only_send():
     text = TRACES.replace("_dest<%shim, DMA : 1>", "_dest<%shim, Trace : 0>", 1)
-    with pytest.raises(ValueError, match="only flows from DMA, TileControl, Trace to "):
+    with pytest.raises(ValueError, match="Trace ports out of its switch"):
         virtual_npu(text)
 
 
