@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "aie/sim/engine/virtual_npu.h"
@@ -69,6 +70,20 @@ Kernel KernelOf(const NpuSimKernelInfo& info) {
   return kernel;
 }
 
+void Replace(jax_npu::sim::KernelTable& table, const NpuSimKernelInfo& info) {
+  Kernel kernel = KernelOf(info);
+  const auto known = table.find(info.name);
+  if (info.cycles >= 0) {
+    table[info.name] = std::move(kernel);
+  } else if (known != table.end() &&
+             known->second.accesses.size() == kernel.accesses.size()) {
+    known->second.run = std::move(kernel.run);
+  } else {
+    throw std::invalid_argument(std::string("no built-in kernel is like ") + info.name +
+                                ": give its cycles");
+  }
+}
+
 }  // namespace
 
 const char* npu_sim_error() { return error_text.c_str(); }
@@ -81,7 +96,7 @@ NpuSim* npu_sim_open(const char* configuration, const char* arithmetic,
     auto table = std::make_shared<jax_npu::sim::KernelTable>(
         jax_npu::sim::BuiltInKernels(parsed, {arithmetic, b_column_major != 0}));
     for (int i = 0; i < num_kernels; ++i) {
-      (*table)[kernels[i].name] = KernelOf(kernels[i]);
+      Replace(*table, kernels[i]);
     }
     auto sim = std::make_unique<NpuSim>();
     using jax_npu::sim::Effect;

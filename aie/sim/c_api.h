@@ -22,7 +22,9 @@ struct NpuSimKernelInfo {
   NpuSimKernel run;
   int num_arguments;
   const char* accesses;  // one letter for each: '-', 'r', 'w' or 'b' (both)
-  int64_t cycles, macs;  // per call
+  // Per call. Negative cycles: only `run` replaces what the built-in kernel of that
+  // name has.
+  int64_t cycles, macs;
 };
 
 JAX_NPU_SIM_EXPORT const char* npu_sim_error();

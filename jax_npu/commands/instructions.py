@@ -6,7 +6,10 @@ from typing import Any
 
 from jax_npu.commands.array_flags import add_array_flags, add_size_flags, plan_of
 from jax_npu.commands.input_output import read_words
+from jax_npu.commands.product_size import require_product_size
 from jax_npu.files import write_file
+
+MAX_RUNS = 64
 
 
 def add_insts_command(commands: Any) -> None:
@@ -14,6 +17,12 @@ def add_insts_command(commands: Any) -> None:
     add_array_flags(insts)
     add_size_flags(insts)
     insts.add_argument("-o", "--out", type=Path, required=True)
+    insts.add_argument(
+        "--max-runs",
+        type=int,
+        default=MAX_RUNS,
+        help=f"files that may be written, one for each run (default: {MAX_RUNS})",
+    )
     insts.set_defaults(command=_insts)
 
 
@@ -26,7 +35,13 @@ def add_disasm_command(commands: Any) -> None:
 def _insts(arguments: argparse.Namespace) -> None:
     from xdna.gemm.stream import run_words
 
+    require_product_size(arguments)
     plan = plan_of(arguments)
+    if len(plan.runs) > arguments.max_runs:
+        raise ValueError(
+            f"this product has {len(plan.runs):,} runs, and each would be a file; "
+            f"--max-runs {len(plan.runs)} writes them"
+        )
     out: Path = arguments.out
     for index, run in enumerate(plan.runs):
         # One run is one submission; further ones get files of their own.

@@ -16,6 +16,7 @@ from jax_npu.commands.machine_flags import (
     device_of,
     machine_of,
 )
+from jax_npu.commands.product_size import require_product_size
 from xdna.arithmetics import arithmetic_of_chip
 from xdna.gemm.forecast import Forecast, Pace, forecast
 from xdna.gemm.tiling import Plan
@@ -33,6 +34,7 @@ def add_plan_command(commands: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
+    require_product_size(arguments)
     arguments.device = device_of(arguments)
     machine = machine_of(arguments, arguments.device)
     plan = plan_of(arguments)

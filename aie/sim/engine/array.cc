@@ -3,6 +3,13 @@
 #include <utility>
 
 namespace jax_npu::sim {
+namespace {
+
+// Bytes of memory that nothing has written: NaN in every type of floats, so that a
+// kernel which reads what it says that it writes shows it.
+constexpr int kGarbage = 0xFF;
+
+}  // namespace
 
 std::string Tile::Name() const { return std::string(kind) + ' ' + at.Text(); }
 
@@ -49,7 +56,7 @@ void Array::Reset() {
 
 void Array::ResetTile(Tile& tile) {
   if (tile.memory) {
-    tile.memory->Reset();
+    tile.memory->Reset(effect == Effect::kComputes ? kGarbage : 0);
     // Nothing else will be written there.
     if (effect == Effect::kOnlyTimed) tile.memory->MarkAllWritten();
   }

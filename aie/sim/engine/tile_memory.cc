@@ -59,8 +59,8 @@ TileMemory::TileMemory(int64_t bytes)
   std::memset(data_.get(), 0, bytes);
 }
 
-void TileMemory::Reset() {
-  std::memset(data_.get(), 0, bytes_);
+void TileMemory::Reset(int fill) {
+  std::memset(data_.get(), fill, bytes_);
   std::fill(written_.begin(), written_.end(), 0);
   accesses_.clear();
 }

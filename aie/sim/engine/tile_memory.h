@@ -36,8 +36,8 @@ class TileMemory {
   std::byte* data() { return data_.get(); }
   uint32_t* words() { return reinterpret_cast<uint32_t*>(data_.get()); }
 
-  // Clears the bytes, what was written and the accesses.
-  void Reset();
+  // Sets every byte, and forgets what was written and the accesses.
+  void Reset(int fill);
   void Load(int64_t address, const std::vector<uint8_t>& bytes);
   void MarkWritten(int64_t begin, int64_t end);  // in bytes
   void MarkAllWritten() { MarkWritten(0, bytes_); }

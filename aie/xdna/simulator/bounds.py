@@ -66,8 +66,8 @@ def _text(report: Report, name: str, share: float) -> str:
 
 def bytes_text(num_bytes: float) -> str:
     """A number of bytes in decimal units: 1.4 GB."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:,.3g} {unit}"
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 999.5:
+            return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
-    return f"{num_bytes:,.3g} GB"
+    return f"{num_bytes:,.4g} TB"

@@ -12,6 +12,11 @@ from numpy.typing import DTypeLike
 
 from xdna.simulator.library import KernelFunction, KernelInfo
 
+# For `Kernel.cycles`: the built-in kernel of that name keeps its accesses and times,
+# and only computes with this function.
+AS_BUILT_IN = -1
+SITE = "site-packages"
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -23,7 +28,7 @@ class Kernel:
     Args:
       accesses: a letter for each argument: "r" (read), "w" (written), "b" (both) or
         "-" (neither, or a scalar).
-      cycles: duration of a call, in cycles of the core's clock.
+      cycles: duration of a call, in cycles of the core's clock, or `AS_BUILT_IN`.
       macs: multiply-accumulates of a call, for reports.
     """
 
@@ -69,10 +74,12 @@ def description(error: BaseException) -> str:
     text = " ".join(str(error).split())
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename != __file__ and "site-packages" not in frame.filename:
+        others = (__file__, "<frozen importlib")
+        if not frame.filename.startswith(others) and SITE not in frame.filename:
             name = Path(frame.filename).name
             return f"{what} ({name}, line {frame.lineno}: {frame.line})"
-    return f"{what} (it cannot be called with its arguments)"
+    is_call = not isinstance(error, SyntaxError)  # which names its own line
+    return f"{what} (it cannot be called with its arguments)" if is_call else what
 
 
 def kernel_info(kernel: Kernel, function: Any) -> KernelInfo:

@@ -24,7 +24,15 @@ from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
 
 GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat", *IMAGE_FLAGS)
-DESIGN_FLAGS = ("design", "design_name", "words", "buffers", "kernels")
+DESIGN_FLAGS = (
+    "design",
+    "design_name",
+    "words",
+    "buffers",
+    "kernels",
+    "kernel",
+    "kernel_flag",
+)
 
 
 def add_simulate_command(commands: Any) -> None:
@@ -89,7 +97,23 @@ def _add_design_flags(parser: argparse.ArgumentParser) -> None:
             help="the stream's next argument",
         )
     parser.add_argument(
-        "--kernels", type=Path, help="Python file with KERNELS, a list of Kernel"
+        "--kernels",
+        type=Path,
+        help="Python file with KERNELS, a list of Kernel, or kernels in C++ (.cc), "
+        "which g++ compiles for the host",
+    )
+    parser.add_argument(
+        "--kernel",
+        action="append",
+        metavar="NAME=CYCLES[:ACCESSES]",
+        help="what a call of a kernel in C++ takes, and a letter r, w, b (both) or - "
+        "for each of its arguments",
+    )
+    parser.add_argument(
+        "--kernel-flag",
+        action="append",
+        metavar="FLAG",
+        help="for the compiler of kernels in C++, as in --kernel-flag=-DDIM_M=64",
     )
 
 

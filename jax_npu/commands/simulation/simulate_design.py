@@ -1,7 +1,6 @@
 """A design and its stream on the virtual NPU, with the user's kernels and buffers."""
 
 import argparse
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
@@ -13,11 +12,12 @@ from jax_npu.commands.input_output import (
     read_words,
     write_array,
 )
+from jax_npu.commands.simulation.design_kernels import kernels_of
 from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
 from xdna.dialect.aie import DeviceOp
 from xdna.load.configuration import configuration
-from xdna.simulator import Kernel, VirtualNpu
+from xdna.simulator import VirtualNpu
 
 
 def simulate_design(arguments: argparse.Namespace) -> None:
@@ -44,7 +44,7 @@ def simulate_design(arguments: argparse.Namespace) -> None:
         text,
         arguments.arithmetic,
         arguments.b_column_major,
-        _kernels(arguments.kernels) if arguments.kernels else (),
+        kernels_of(arguments, text),
     )
     report = run(npu, [(words, buffers)], files, arguments.until)
     if report is None:
@@ -59,17 +59,3 @@ def _device_of(module: ModuleOp, path: Path) -> str:
     if not names:
         raise ValueError(f"{path} has no aie.device")
     return names[0]
-
-
-def _kernels(path: Path) -> list[Kernel]:
-    spec = spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise ValueError(f"{path} is not a Python file with KERNELS")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    kernels = getattr(module, "KERNELS", None)
-    if not isinstance(kernels, list | tuple) or not all(
-        isinstance(kernel, Kernel) for kernel in kernels
-    ):
-        raise ValueError(f"{path} must define KERNELS, a list of xdna.simulator.Kernel")
-    return list(kernels)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jax_npu.commands.array_flags import array_of
 from jax_npu.commands.machine_flags import device_of
+from jax_npu.commands.product_size import require_memory_to_simulate
 from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
 from xdna.gemm.design import gemm_design
@@ -29,6 +30,8 @@ def simulate_gemm(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--batch and --repeat must be at least 1, got {batch}, {repeat}"
         )
+    if min(arguments.gemm) > 0:  # the plan refuses others
+        require_memory_to_simulate(batch, *arguments.gemm)
     arguments.device = device
     array = array_of(arguments)
     plan = make_plan(array, batch, *arguments.gemm)

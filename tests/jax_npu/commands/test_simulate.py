@@ -13,6 +13,7 @@ from xdna.gemm.array import GemmArray
 from xdna.gemm.tiling import make_plan
 from xdna.simulator import Report, Usage
 from xdna.simulator.gemm import largest_error, random_operands, result, submissions
+from xdna.simulator.page import run_of_page
 
 BF16 = ml_dtypes.bfloat16
 DATA = Path(__file__).parents[2] / "aie/xdna/data"
@@ -139,6 +140,40 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
     assert_is_chrome_trace(Path("t.json"))
 
 
+def test_a_trap_leaves_its_page_and_the_arrays_state(sample, capsys):
+    Path("kernels.py").write_text(
+        KERNELS.replace("    y[...]", "    y[999] = 1; y[...]")
+    )
+    files = ["--report", "run.html", "--dump", "state", "--trace", "t.json"]
+    assert main([*sample, *IN, *OUT, *files]) == 1
+    err = capsys.readouterr().err
+    assert "core (0, 2) calls scale_bf16: IndexError: index 999 is out" in err
+    assert "(kernels.py, line 8: y[999] = 1; y[...] = (2 * x" in err
+    assert err.count("\n") == 1
+    record = run_of_page(Path("run.html"))
+    assert record["notes"]["ended early"] in err
+    assert record["cycles"] > 0
+    state = json.loads(Path("state/state.json").read_text())
+    assert {"name": "go", "column": 0, "row": 2}.items() <= state["locks"][-1].items()
+    for buffer in state["buffers"]:
+        tile = f"{buffer['column']}.{buffer['row']}"
+        array = np.load(f"state/{buffer['name']}.{tile}.npy")
+        assert array.nbytes == buffer["bytes"]
+    np.testing.assert_array_equal(np.load("state/argument_0.npy"), np.load("x.npy"))
+
+
+def test_a_stopped_run_writes_no_output_and_two_runs_stand_side_by_side(sample, capsys):
+    command = [*sample, *IN, *OUT]
+    assert main([*command, "--report", "a.html"]) == 0
+    cycles = run_of_page(Path("a.html"))["cycles"]
+    Path("y.npy").unlink()
+    stop = ["--until", str(cycles // 2), "--report", "b.html", "--against", "a.html"]
+    assert main([*command, *stop]) == 0
+    assert f"stopped after cycle {cycles // 2}, at word" in capsys.readouterr().err
+    assert not Path("y.npy").exists()
+    assert Path("b.html").read_text().count('"format":1') == 2
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -155,6 +190,19 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
         (["--machine", "hx370"], "machine hx370 has an npu2, and times of an npu1"),
         (["--kernels", "none.py"], "none.py is not a Python file"),
         (["--kernels", "empty.py"], "empty.py must define KERNELS"),
+        (["--kernels", "none.cc"], "No such file or directory: 'none.cc'"),
+        (
+            ["--kernels", "raises.py"],
+            "raises.py does not load: ZeroDivisionError: division by zero (raises.py, "
+            "line 2: x = 1 / 0)",
+        ),
+        (["--kernels", "syntax.py"], "syntax.py does not load: SyntaxError: "),
+        (["--kernel", "scale_bf16=1"], "need --kernels with a file in C++"),
+        (["--kernels", "empty.cc", "--kernel", "s=x"], "must be NAME=CYCLES or NAME="),
+        (["--until", "-1"], "--until must be a cycle from 0 on, got -1"),
+        (["--against", "x.html"], "--against needs --report"),
+        (["--report", "r.html", "--against", "x.npy"], "x.npy is not a page that"),
+        (["--report", "/nowhere/r.html"], "there is no folder /nowhere"),
         (["--arithmetic", "bfp16"], "arithmetic bfp16 is npu2's"),
         (["--check"], "check belongs to a GEMM"),
         (["--batch", "2"], "batch belongs to a GEMM"),
@@ -163,6 +211,9 @@ def test_a_trap_is_one_line_and_exit_code_1_and_leaves_its_trace(sample, capsys)
 )
 def test_bad_input_is_one_line(sample, more, message, capsys):
     Path("empty.py").touch()
+    Path("empty.cc").touch()
+    Path("raises.py").write_text("\nx = 1 / 0\n")
+    Path("syntax.py").write_text("x = = 1\n")
     np.save("ints.npy", np.zeros(4, np.int32))
     np.save("text.npy", np.array(["ab"]))
     assert main([*sample, *more]) in (1, 2)

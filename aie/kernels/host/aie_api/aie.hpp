@@ -34,10 +34,22 @@
 //   - bfp16_floor rounds mantissas down: its error is 1.05e-2; 9.9e-3 was measured.
 //   - fast is the CPU's own f32.
 //
+// AIE_HOST_AUTO names the tag that accauto and accfloat stand for in mmul instead of
+// AIE2's mac, so that a source for AIE2P computes as its cores do.
+//
+// There are: bfloat16 as a type of bits, vectors of any element with load_v, store_v,
+// zeros, transpose, filter_even and filter_odd, extract, get and set; accum of float
+// with from_vector and to_vector; mmul of bfloat16 with k = 8; rounding modes floor and
+// conv_even, in one register for all cores of a thread.
+//
 // The CPU must round to nearest and keep denormals while this code runs.
 #pragma once
 
 #include "other_macs.hpp"
+
+#ifndef AIE_HOST_AUTO
+#define AIE_HOST_AUTO accauto
+#endif
 
 struct bfloat16 {
   std::uint16_t bits;
@@ -215,8 +227,20 @@ class mmul {
   }
 
  private:
+  // The tag that decides which mac it is.
+  template <bool is_auto, typename Given>
+  struct Chosen {
+    using Type = Given;
+  };
+  template <typename Given>
+  struct Chosen<true, Given> {
+    using Type = AIE_HOST_AUTO;
+  };
+  static constexpr bool kIsAuto = __is_same(Tag, accauto) || __is_same(Tag, accfloat);
+  using Multiplier = typename Chosen<kIsAuto, Tag>::Type;
+
   template <typename T>
-  static constexpr bool kIs = __is_same(Tag, T);
+  static constexpr bool kIs = __is_same(Multiplier, T);
 
   static float Mac(float acc, const std::uint16_t* a, const std::uint16_t* b) {
     if constexpr (kIs<host::aie2p>) {
