@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.adapters.saved import merged_params
+from gpt2_flax.checkpoint_choice import LATEST
 from gpt2_flax.errors import InputError
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.model import GPT2Config, Params, init_params, logits_function
@@ -42,19 +43,29 @@ class GPT2:
         return function(self.params, jnp.asarray(tokens))
 
 
-def load(source: str | Path) -> GPT2:
+def load(source: str | Path, checkpoint: str = LATEST) -> GPT2:
     """The model of a run, of a folder in Hugging Face's format, or of a Hub name.
+
+    Args:
+      checkpoint: of a run: "latest", "best" (the lowest validation loss) or a step.
 
     Raises:
       InputError: there is none, or it is damaged or no GPT-2.
     """
     folder = folder_of(source)
-    return load_run(folder) if run.find_run(folder) else load_folder(folder)
+    if run.find_run(folder):
+        return load_run(folder, checkpoint)
+    if checkpoint != LATEST:
+        raise InputError(
+            f"{source} is no run, and only runs have several checkpoints; drop "
+            "--checkpoint."
+        )
+    return load_folder(folder)
 
 
-def load_run(out: Path) -> GPT2:
-    """The newest checkpoint of the run in `out`, an adapter merged into it."""
-    return GPT2(*merged_params(out), load_tokenizer(out))
+def load_run(out: Path, checkpoint: str = LATEST) -> GPT2:
+    """A checkpoint of the run in `out`, an adapter merged into it."""
+    return GPT2(*merged_params(out, checkpoint), load_tokenizer(out))
 
 
 def load_start(out: Path) -> GPT2:

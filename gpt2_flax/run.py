@@ -204,8 +204,10 @@ def save_checkpoint(
     checkpoints.save(step, args=ocp.args.Composite(**args))
 
 
-def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
-    """The items of the newest checkpoint that are named in `shapes`.
+def restore_checkpoint(
+    out: Path, shapes: dict[str, Any], step: int | None = None
+) -> dict[str, Any]:
+    """The items of a checkpoint, by default the newest, that are named in `shapes`.
 
     `shapes` has a tree of jax.ShapeDtypeStruct for each, which may have a sharding; the
     one that the array was saved with does not matter.
@@ -219,7 +221,7 @@ def restore_checkpoint(out: Path, shapes: dict[str, Any]) -> dict[str, Any]:
         for name, tree in shapes.items()
     }
     with open_checkpoints(out) as checkpoints:
-        step = checkpoints.latest_step()
+        step = checkpoints.latest_step() if step is None else step
         if step is None:
             raise InputError(f"{out} has no checkpoint yet; train it first.")
         folder = out / "checkpoints" / str(step)

@@ -19,6 +19,7 @@ from gpt2_flax.adapters.initial import is_of_adapter, shape_adapted
 from gpt2_flax.adapters.merge import merge_adapter
 from gpt2_flax.adapters.names import trained_by_name
 from gpt2_flax.adapters.parameters import join_params, split_params
+from gpt2_flax.checkpoint_choice import LATEST, chosen_step
 from gpt2_flax.errors import InputError
 from gpt2_flax.layers.adapter import AdapterConfig
 from gpt2_flax.model import GPT2Config, Params, shape_params
@@ -70,24 +71,30 @@ def read_adapter_record(fields: dict[str, Any]) -> AdapterConfig:
     return AdapterConfig(**{**fields, "targets": tuple(fields["targets"])})
 
 
-def restore_params(out: Path) -> tuple[GPT2Config, Parts, Params]:
-    """The model of the newest checkpoint in `out`, an adapter's parameters beside it.
+def restore_params(
+    out: Path, checkpoint: str = LATEST
+) -> tuple[GPT2Config, Parts, Params]:
+    """The model of a checkpoint in `out`, an adapter's parameters beside it.
+
+    Args:
+      checkpoint: as for `chosen_step`.
 
     Raises:
-      InputError: there is no checkpoint, or a file is damaged.
+      InputError: there is no such checkpoint, or a file is damaged.
     """
     record = run.read_run(out)
     config, parts = GPT2Config(**record["model"]), parts_of(record)
     trained, frozen = parts.split(parts.shapes(config))
-    params = run.restore_checkpoint(out, {"params": trained})["params"]
+    step = chosen_step(out, checkpoint)
+    params = run.restore_checkpoint(out, {"params": trained}, step)["params"]
     if frozen:
         params = join_params(params, load_frozen(out, frozen))
     return config, parts, params
 
 
-def merged_params(out: Path) -> tuple[GPT2Config, Params]:
+def merged_params(out: Path, checkpoint: str = LATEST) -> tuple[GPT2Config, Params]:
     """The same as a plain GPT-2, with an adapter merged into it."""
-    config, parts, params = restore_params(out)
+    config, parts, params = restore_params(out, checkpoint)
     return config, jax.tree.map(jnp.asarray, merge_adapter(params, parts.adapter))
 
 

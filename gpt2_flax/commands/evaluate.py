@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax_npu
 from gpt2_flax import run
 from gpt2_flax.backend import require_results, resolve_backend
+from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.commands.evaluation_report import print_choices, print_scores
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.evaluation.choices import ChoiceScores, answer, read_questions
@@ -86,6 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--weights",
         help="Hugging Face folder or Hub name, instead of a run or before it",
     )
+    add("--checkpoint", default=LATEST, help=HELP)
     add(
         "--before",
         action="store_true",
@@ -125,13 +127,15 @@ def models_of(args: argparse.Namespace) -> list[tuple[str, Callable[[], GPT2]]]:
     """Names of the models, and what loads them, in the order of the report."""
     models: list[tuple[str, Callable[[], GPT2]]] = []
     if args.weights:
-        models.append((args.weights, lambda: load(args.weights)))
+        # Beside a run, --checkpoint is the run's.
+        checkpoint = LATEST if args.out else args.checkpoint
+        models.append((args.weights, lambda: load(args.weights, checkpoint)))
     if args.out or not args.weights:
         out = args.out or DEFAULT_RUN
         run.read_run(out)
         if args.before:
             models.append((f"{out} before training", lambda: load_start(out)))
-        models.append((str(out), lambda: load_run(out)))
+        models.append((str(out), lambda: load_run(out, args.checkpoint)))
     elif args.before:
         raise InputError("--before belongs to a run; give its --out.")
     elif not (args.data or args.choices):

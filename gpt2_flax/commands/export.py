@@ -11,6 +11,7 @@ from pathlib import Path
 from gpt2_flax import run
 from gpt2_flax.adapters.peft import save_adapter
 from gpt2_flax.adapters.saved import restore_params
+from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.exporting.folder import save_folder
 from gpt2_flax.exporting.gguf_file import save_gguf
@@ -43,9 +44,9 @@ def main(argv: list[str] | None = None) -> int:
         source = args.out or DEFAULT_RUN
         record = run.read_run(source)
     if args.format == "peft":
-        export_adapter(source, to)
+        export_adapter(source, args.checkpoint, to)
         return 0
-    model = load(source)
+    model = load(source, args.checkpoint)
     if args.format == "gguf":
         save_gguf(model, to)
     else:
@@ -54,9 +55,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def export_adapter(out: Path, to: Path) -> None:
+def export_adapter(out: Path, checkpoint: str, to: Path) -> None:
     record = run.read_run(out)
-    _, parts, params = restore_params(out)
+    _, parts, params = restore_params(out, checkpoint)
     if parts.adapter is None:
         raise InputError(
             f"the run in {out} has no adapter: it trained the weights themselves. "
@@ -72,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
     add("--weights", help="a folder or Hub name of other weights, instead of a run")
+    add("--checkpoint", default=LATEST, help=HELP)
     add("--to", type=Path, required=True, help="a new or empty folder, or a new file")
     add(
         "--format",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax_npu
 from gpt2_flax.backend import require_results, resolve_backend
+from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.commands.conversation import converse
 from gpt2_flax.commands.terminal import write
 from gpt2_flax.errors import InputError, one_line_errors
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     backend = resolve_backend(args.backend)
     require_results("sampling", backend)
     with jax_npu.backend(backend):
-        model = chosen_model(args.out, args.weights)
+        model = chosen_model(args)
         try:
             if args.interactive:
                 converse(model, sampling)
@@ -47,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
     add("--weights", help="Hugging Face folder or Hub name, instead of a run")
+    add("--checkpoint", default=LATEST, help=HELP)
     add("--prompt", default="", help="(default: the model begins a text)")
     add(
         "--num-tokens",
@@ -114,10 +116,12 @@ def sampling_of(args: argparse.Namespace) -> Sampling:
     )
 
 
-def chosen_model(out: Path | None, weights: str | None) -> GPT2:
-    if out and weights:
+def chosen_model(args: argparse.Namespace) -> GPT2:
+    if args.out and args.weights:
         raise InputError("--out and --weights both name a model; give one of them.")
-    return load(weights) if weights else load_run(out or DEFAULT_RUN)
+    if args.weights:
+        return load(args.weights, args.checkpoint)
+    return load_run(args.out or DEFAULT_RUN, args.checkpoint)
 
 
 def print_samples(model: GPT2, prompt: str, sampling: Sampling) -> None:

@@ -21,7 +21,7 @@ from gpt2_flax.data.store import FORMAT, TokenStore, open_store
 from gpt2_flax.data.writing import Advance, write_tokens
 from gpt2_flax.errors import InputError
 from gpt2_flax.tokenizers import Tokenizer
-from jax_npu.runtime.cache import cache_folder
+from jax_npu.runtime.cache.folder import cache_folder
 
 CACHE = "GPT2_FLAX_CACHE"  # variable with the folder of the cache
 PARTIAL = ".{}.partial"

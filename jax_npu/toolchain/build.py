@@ -27,7 +27,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from xdsl.dialects import func
 
 import jax_npu
-from jax_npu.runtime.cache import make_folder
+from jax_npu.runtime.cache.folder import make_folder
 from jax_npu.runtime.designs import designs_folder
 from jax_npu.toolchain.compilers import (
     KERNEL_NAMES,

@@ -22,7 +22,7 @@ import numpy as np
 from jax_npu.contraction import Spec
 from jax_npu.lowering.call import gemm_call
 from jax_npu.lowering.settings import Settings
-from jax_npu.runtime.cache import cache_folder, write_once
+from jax_npu.runtime.cache.folder import cache_folder, write_once
 from jax_npu.runtime.extension import host_isa
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of
 from xdna.placement.host_table import HostTable, points

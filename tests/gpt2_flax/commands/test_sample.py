@@ -39,7 +39,7 @@ def reciter():
 @pytest.fixture
 def use(monkeypatch, reciter):
     """A function: `gpt2-flax sample` of the model `reciter` with the given flags."""
-    monkeypatch.setattr(sample, "chosen_model", lambda out, weights: reciter)
+    monkeypatch.setattr(sample, "chosen_model", lambda args: reciter)
     return lambda *flags: sample.main(["--backend", "xla", *flags])
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from jax_npu.runtime import designs, remembered
+from jax_npu.runtime import designs
+from jax_npu.runtime.cache import remembered
 
 
 @pytest.fixture

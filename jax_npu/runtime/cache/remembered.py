@@ -9,7 +9,7 @@ from pathlib import Path
 
 import xdna
 from jax_npu.files import write_atomically
-from jax_npu.runtime.cache import cache_folder
+from jax_npu.runtime.cache.folder import cache_folder
 
 ENTRY = re.compile(r"([0-9a-f]{16}) ([0-9a-f]{64})\n")  # answer, check
 

@@ -1,0 +1,1 @@
+"""The cache folder of the user, and what is kept in it from process to process."""
