@@ -11,7 +11,6 @@ from xdna.check.placed_design import PlacedDesign, Tile, Violation, element_byte
 from xdna.devices import (
     MAX_BUFFER_ARGUMENTS,
     MAX_ITERATIONS,
-    MAX_REPEATS,
     SHIM,
     WORD_BYTES,
 )
@@ -129,11 +128,10 @@ def _breaches(
         dims_in_use = [d if d[0] > 1 else (1, WORD_BYTES) for d in outer]
         dims_in_use.append((size, stride if size > 1 else 1))
         yield from dimension_breaches(SHIM.dma, dims_in_use, width)
-    if repeats > MAX_REPEATS:
-        yield repeats, MAX_REPEATS, "repeats", "of the outermost dimension"
+    # A queued task repeats more often, but mlir-aie takes no more than a BD iterates.
+    if repeats > MAX_ITERATIONS:
+        yield repeats, MAX_ITERATIONS, "iterations", "of the outermost dimension"
     if iteration_stride and repeats > 1:
-        if repeats > MAX_ITERATIONS:
-            yield repeats, MAX_ITERATIONS, "iterations", "of the outermost dimension"
         step = iteration_stride * width
         if step % WORD_BYTES:
             yield step, WORD_BYTES, "granule", "bytes of the outermost stride"

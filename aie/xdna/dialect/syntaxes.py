@@ -23,6 +23,8 @@ from xdna.dialect.op import DYNAMIC, constant_of
 from xdna.releases import SYNTAXES
 
 BD_SEGMENTS = ("buffer", "offset", "len", "sizes", "strides")
+MEMCPY_RANK = 4
+MEMCPY_FILLERS = {"offsets": 0, "sizes": 1, "strides": 0}
 MASK = 2**32 - 1
 
 
@@ -41,7 +43,7 @@ def to_model(op: Operation) -> None:
             _bd_to_model(op)
         case NpuOp() if op.numbers:
             _npu_to_model(op)
-        case NpuDmaMemcpyNdOp() if len(op.operands) > 1:
+        case NpuDmaMemcpyNdOp():
             _memcpy_to_model(op)
     if isinstance(op, IRDLOperation) and op.name.startswith(("aie.", "aiex.")):
         # What later releases add and we do not know is kept, not refused.
@@ -78,8 +80,11 @@ def in_syntax(module: ModuleOp, syntax: str) -> ModuleOp:
 
 
 def _lock_to_model(op: UseLockOp) -> None:
-    if op.amount_operand is None or op.value is not None:
+    if op.amount_operand is None:
+        op.properties.setdefault("value", IntegerAttr(1, i32))  # the default of 1.3
         return
+    if op.value is not None:
+        return  # the verifier tells
     number = constant_of(op.amount_operand)
     if number is not None:
         constant = op.amount_operand
@@ -171,13 +176,19 @@ def _npu_to_model(op: NpuOp) -> None:
 
 
 def _memcpy_to_model(op: NpuDmaMemcpyNdOp) -> None:
-    """Constants take the places that `DYNAMIC` holds for operands."""
+    """Constants take the places that `DYNAMIC` holds for operands, and 1.4's shorter
+    lists are filled up with outer dimensions of size 1."""
     segments, kept, constants = [1], [op.memref], []
-    for name in "offsets", "sizes", "strides":
+    lists = [op.properties.get(f"static_{name}") for name in MEMCPY_FILLERS]
+    lengths = {len(one) for one in lists if isinstance(one, DenseArrayBase)}
+    missing = MEMCPY_RANK - max(lengths) if len(lengths) == 1 else 0
+    for name, filler in MEMCPY_FILLERS.items():
         array = op.properties.get(f"static_{name}")
         numbers = list(array.get_values()) if isinstance(array, DenseArrayBase) else []
         places = [i for i, number in enumerate(numbers) if number == DYNAMIC]
         values: Sequence[SSAValue] = getattr(op, name)
+        numbers[:0] = [filler] * missing
+        places = [place + missing for place in places]
         if len(places) != len(values):
             return  # the verifier tells
         found = [constant_of(value) for value in values]

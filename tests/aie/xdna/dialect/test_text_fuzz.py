@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 
 from xdna.check.whole_design import check_design
 from xdna.dialect.text import parse_module, print_module
+from xdna.releases import SYNTAXES
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 SAMPLES = [path.read_text() for path in sorted(DATA.glob("*.mlir"))]
+SAMPLES += [
+    (DATA / "mlir_aie" / name).read_text()
+    for name in ("sample.1.4.mlir", "sample.1.4.lowered.generic.mlir")
+]
 TOKEN = re.compile(r'"[^"\n]*"|[%^@#!]?[\w.$-]+|\s+|.', re.DOTALL)
 TOKENS = [TOKEN.findall(sample) for sample in SAMPLES]
 MAX_SECONDS = 5  # a sample takes a hundredth
@@ -30,8 +35,9 @@ def answer(text: str) -> str | None:
     if module is None:
         assert re.fullmatch(r"fuzz\.mlir:\d+:\d+: [^\n]+", message), message
         return message
-    again = parse_module(print_module(module))
-    assert module.is_structurally_equivalent(again)
+    for syntax in SYNTAXES:
+        again = parse_module(print_module(module, syntax=syntax))
+        assert module.is_structurally_equivalent(again)
     for violation in check_design(module):
         assert "\n" not in str(violation)
     return None
