@@ -7,8 +7,8 @@ from pathlib import Path
 
 from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.cache.folder import cache_folder, write_once
-from jax_npu.runtime.environment import CHECK, DESIGN
 from jax_npu.runtime.cache.remembered import remembered
+from jax_npu.runtime.environment import CHECK, DESIGN
 from jax_npu.runtime.target import is_paced
 from xdna.gemm.array import GemmArray, default_array
 from xdna.gemm.artifact import (
