@@ -9,6 +9,8 @@
 #include <xrt/xrt_bo.h>
 #include <xrt/xrt_device.h>
 
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <map>
@@ -51,8 +53,11 @@ xrt::device OpenDevice() {
 
 class XrtBuffer : public NpuBuffer {
  public:
-  XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes)
-      : session_(session),
+  // `is_lost` is the driver's, which lives as long as the process.
+  XrtBuffer(const std::shared_ptr<Session>& session, int argument, size_t num_bytes,
+            std::atomic<bool>& is_lost)
+      : is_lost_(is_lost),
+        session_(session),
         memory_(session->MemoryOf(argument)),
         num_bytes_(num_bytes),
         buffer_(session->Take(memory_, num_bytes)) {}
@@ -66,12 +71,12 @@ class XrtBuffer : public NpuBuffer {
   std::byte* data() override { return bo().map<std::byte*>(); }
 
   void SyncToDevice(size_t first, size_t num_bytes) override {
-    Attempt(Doing::kCopying, "no copy to the NPU",
+    Attempt(Doing::kCopying, "no copy to the NPU", is_lost_,
             [&] { bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
   }
 
   void SyncFromDevice(size_t first, size_t num_bytes) override {
-    Attempt(Doing::kCopying, "no copy from the NPU",
+    Attempt(Doing::kCopying, "no copy from the NPU", is_lost_,
             [&] { bo().sync(XCL_BO_SYNC_BO_FROM_DEVICE, num_bytes, first); });
   }
 
@@ -92,6 +97,7 @@ class XrtBuffer : public NpuBuffer {
  private:
   xrt::bo& bo() { return buffer_.bo(); }
 
+  std::atomic<bool>& is_lost_;
   std::weak_ptr<Session> session_;
   int memory_;
   size_t num_bytes_;
@@ -100,31 +106,35 @@ class XrtBuffer : public NpuBuffer {
 
 class XrtDriver : public Driver {
  public:
-  explicit XrtDriver(const std::string& design_path) : device_(OpenDevice()) {
-    const xrt::xclbin design(design_path);
-    for (const auto& kernel : design.get_kernels()) {
+  explicit XrtDriver(const std::string& design_path)
+      : device_(OpenDevice()), xclbin_(design_path) {
+    for (const auto& kernel : xclbin_.get_kernels()) {
       if (kernel.get_name().rfind(kKernelName, 0) == 0) kernel_ = kernel.get_name();
     }
     if (kernel_.empty()) {
       throw std::runtime_error(NoKernelMessage(design_path, kKernelName));
     }
-    design_ = device_.register_xclbin(design);
+    design_ = device_.register_xclbin(xclbin_);
   }
+
+  bool is_lost() const override { return is_lost_; }
 
   std::shared_ptr<NpuBuffer> Allocate(int argument, size_t num_bytes) override {
     const std::shared_ptr<Session> current = session();
-    return Attempt(Doing::kMakingBuffer, "no memory for the NPU", [&] {
-      return std::make_shared<XrtBuffer>(current, argument, num_bytes);
+    return Attempt(Doing::kMakingBuffer, "no memory for the NPU", is_lost_, [&] {
+      return std::make_shared<XrtBuffer>(current, argument, num_bytes, is_lost_);
     });
   }
 
   int64_t Start(const std::vector<Invocation>& runs) override {
     const std::shared_ptr<Session> current = session();
-    const auto command = Attempt(Doing::kStarting, "the NPU takes no run", [&] {
-      return current->Start(runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
-        return static_cast<XrtBuffer&>(buffer).In(current, argument);
-      });
-    });
+    const auto command =
+        Attempt(Doing::kStarting, "the NPU takes no run", is_lost_, [&] {
+          return current->Start(
+              runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
+                return static_cast<XrtBuffer&>(buffer).In(current, argument);
+              });
+        });
     const std::lock_guard<std::mutex> lock(mutex_);
     commands_[++latest_command_] = command;
     return latest_command_;
@@ -136,7 +146,7 @@ class XrtDriver : public Driver {
       const std::lock_guard<std::mutex> lock(mutex_);
       command = commands_.at(number);
     }
-    Attempt(Doing::kRunning, "the run failed", [&] { Finish(*command); });
+    Attempt(Doing::kRunning, "the run failed", is_lost_, [&] { Finish(*command); });
     const std::lock_guard<std::mutex> lock(mutex_);
     commands_.erase(number);
   }
@@ -154,6 +164,8 @@ class XrtDriver : public Driver {
     // A thread that allocates may keep the session a moment longer. Two contexts of a
     // process work, a third one computes garbage: so wait.
     while (!open.expired()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_lost_ && !session_) device_ = xrt::device();  // closes it
   }
 
  private:
@@ -180,15 +192,35 @@ class XrtDriver : public Driver {
   std::shared_ptr<Session> session() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!session_) {
-      session_ = Attempt(Doing::kMakingContext, "no context on the NPU", [&] {
+      if (is_lost_) OpenAgain();
+      session_ = Attempt(Doing::kMakingContext, "no context on the NPU", is_lost_, [&] {
         return std::make_shared<Session>(device_, design_, kernel_);
       });
     }
     return session_;
   }
 
+  // After the device was lost. XRT opens its file anew once nothing in the process
+  // holds the old one: buffers of products that are still under way do.
+  void OpenAgain() {
+    Attempt(Doing::kOpening, "the NPU does not open again", is_lost_, [&] {
+      device_ = xrt::device();
+      try {
+        device_ = xrt::device(0);
+      } catch (const std::system_error&) {
+        throw;
+      } catch (const std::exception& error) {  // XRT lists no device
+        throw std::system_error(ENODEV, std::generic_category(), error.what());
+      }
+      design_ = device_.register_xclbin(xclbin_);
+    });
+    is_lost_ = false;
+  }
+
   const std::chrono::milliseconds max_run_time_ = MaxRunTime();
+  std::atomic<bool> is_lost_{false};
   xrt::device device_;
+  xrt::xclbin xclbin_;
   xrt::uuid design_;
   std::string kernel_;
   std::mutex mutex_;  // guards what follows
@@ -207,8 +239,10 @@ jax_npu::Driver* jax_npu_open_driver(const char* design_path) {
   static jax_npu::Driver* driver = nullptr;  // never destroyed
   const std::lock_guard<std::mutex> lock(mutex);
   if (driver == nullptr) {
-    driver = jax_npu::Attempt(jax_npu::Doing::kOpening, "the NPU does not open",
-                              [&] { return new jax_npu::XrtDriver(design_path); });
+    std::atomic<bool> is_lost{false};
+    driver =
+        jax_npu::Attempt(jax_npu::Doing::kOpening, "the NPU does not open", is_lost,
+                         [&] { return new jax_npu::XrtDriver(design_path); });
     opened = design_path;
   } else if (opened != design_path) {
     throw std::runtime_error(jax_npu::SecondDesignMessage(opened, design_path));

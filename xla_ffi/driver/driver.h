@@ -62,6 +62,11 @@ class Driver {
   // Gives up all started commands and the context, which may never work again after a
   // failure. The next call opens another context; buffers stay valid.
   virtual void Reset() = 0;
+
+  // Whether the device has not answered the last call: it is being resumed, or is gone.
+  // The next context is made on a device that is opened anew. A process that holds no
+  // buffers then keeps no file of the old one open, so that its driver can be reloaded.
+  virtual bool is_lost() const = 0;
 };
 
 constexpr size_t kMaxCommands = 4;

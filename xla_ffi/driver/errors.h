@@ -3,6 +3,7 @@
 #ifndef JAX_NPU_XLA_FFI_DRIVER_ERRORS_H_
 #define JAX_NPU_XLA_FFI_DRIVER_ERRORS_H_
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <stdexcept>
@@ -27,7 +28,8 @@ inline std::string Remedy(Doing doing, int code) {
     case ENODEV:
     case ENXIO:
       return "the NPU is gone; reload its driver with 'sudo modprobe -r amdxdna && "
-             "sudo modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'";
+             "sudo modprobe amdxdna' or restart the machine, and see 'jax-npu doctor'; "
+             "the next product opens it again";
     case ENOENT:
       return "the NPU took the context away for another program; close other programs "
              "that use it";
@@ -82,14 +84,19 @@ inline std::string SecondDesignMessage(const std::string& opened, const char* de
          " too; use one device in a process";
 }
 
+// Whether an errno says that there is no device any more.
+inline bool IsOfLostDevice(int code) { return code == ENODEV || code == ENXIO; }
+
 // Calls the function. What it throws becomes a std::runtime_error that begins with
-// `failure`, and ends with a remedy where the kernel's driver gave an errno.
+// `failure`, and ends with a remedy where the kernel's driver gave an errno. Sets
+// `is_lost` if that says that there is no device any more.
 template <typename Function>
-auto Attempt(Doing doing, const char* failure, const Function& function)
-    -> decltype(function()) {
+auto Attempt(Doing doing, const char* failure, std::atomic<bool>& is_lost,
+             const Function& function) -> decltype(function()) {
   try {
     return function();
   } catch (const std::system_error& error) {
+    if (IsOfLostDevice(std::abs(error.code().value()))) is_lost = true;
     throw std::runtime_error(std::string(failure) + ": " + error.what() + "; " +
                              Remedy(doing, std::abs(error.code().value())));
   } catch (const std::exception& error) {

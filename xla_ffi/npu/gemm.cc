@@ -144,6 +144,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
     }
     loaded_a_.Forget();
     loaded_b_.Forget();
+    if (num_left > 0) queue_.ResetIfLost();
     for (; num_left > 0; --num_left) EndRun();
   }
 

@@ -33,7 +33,9 @@ std::shared_ptr<NpuBuffer> Allocate(Driver& driver, NpuQueue& queue,
     }
     queue.images().DropIdle();
     queue.Drain(kMaxDrain);
-    std::this_thread::sleep_for(std::chrono::milliseconds(10 * attempt));
+    // A device that is resumed after a suspend takes a while: 3.6 s in all.
+    const int pause = driver.is_lost() ? 600 : 10;
+    std::this_thread::sleep_for(std::chrono::milliseconds(pause * attempt));
   }
 }
 

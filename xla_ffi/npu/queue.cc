@@ -28,8 +28,10 @@ constexpr int kMaxAttempts = 4;
 // that begins as soon as that ends.
 constexpr size_t kReadyCommands = 2;
 
-// The wait before another attempt: 0, 80, 160 ms. A device that resets needs some time.
-std::chrono::milliseconds Pause(int num_attempts) {
+// The wait before another attempt: 0, 80, 160 ms. A device that resets needs some time,
+// and one that is resumed after a suspend more: 0.5, 1, 2 s.
+std::chrono::milliseconds Pause(int num_attempts, bool is_lost) {
+  if (is_lost) return std::chrono::milliseconds(250 << num_attempts);
   return std::chrono::milliseconds(num_attempts == 1 ? 0 : 20 << num_attempts);
 }
 
@@ -83,6 +85,13 @@ void NpuQueue::Submit(NpuTask task) {
   changed_.notify_all();
 }
 
+void NpuQueue::ResetIfLost() {
+  if (!driver_.is_lost()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  must_reset_ = true;
+  changed_.notify_all();
+}
+
 void NpuQueue::Drain(std::chrono::milliseconds max_time) {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait_for(lock, max_time, [this] { return num_unfinished_ == 0; });
@@ -96,7 +105,9 @@ void NpuQueue::Work() {
   std::fesetenv(FE_DFL_ENV);
   for (;;) {
     std::vector<NpuTask> tasks = NextTasks();
-    if (tasks.empty()) {
+    if (tasks.empty() && commands_.empty()) {
+      Reset();
+    } else if (tasks.empty()) {
       FinishOldest();
     } else {
       Start(std::move(tasks));
@@ -104,7 +115,8 @@ void NpuQueue::Work() {
   }
 }
 
-// The tasks of the next command, or none when the oldest command has ended.
+// The tasks of the next command, or none when the oldest command has ended, or when
+// there are none and a reset is due. Commands on a lost device fail, which resets too.
 std::vector<NpuTask> NpuQueue::NextTasks() {
   std::unique_lock<std::mutex> lock(mutex_);
   // More tasks may come while a command waits behind the one that runs. A full one
@@ -117,8 +129,12 @@ std::vector<NpuTask> NpuQueue::NextTasks() {
   {
     std::optional<PartTimer> timer;
     if (!commands_.empty()) timer.emplace(Part::kWait);
-    changed_.wait(lock, [&] { return has_oldest_ended_ || is_time_to_start(); });
+    changed_.wait(lock, [&] {
+      return has_oldest_ended_ || is_time_to_start() ||
+             (must_reset_ && commands_.empty());
+    });
   }
+  if (commands_.empty() && must_reset_) return {};
   std::vector<NpuTask> tasks;
   if (!is_time_to_start()) return tasks;
   while (!pending_.empty() && tasks.size() < kMaxRuns) {
@@ -253,6 +269,10 @@ void NpuQueue::Recover(std::vector<NpuTask> failed, std::exception_ptr cause) {
 }
 
 void NpuQueue::Reset() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    must_reset_ = false;
+  }
   driver_.Reset();
   images_.Drop();  // they lie in the context that is gone
   context_is_tested_ = false;
@@ -268,7 +288,7 @@ void NpuQueue::RunAlone(NpuTask task, std::exception_ptr cause) {
     }
     if (cause != nullptr) {
       ReportEvent(&NpuEvents::retries, What(cause) + "; the run is tried again");
-      std::this_thread::sleep_for(Pause(task.num_attempts));
+      std::this_thread::sleep_for(Pause(task.num_attempts, driver_.is_lost()));
     }
     ++task.num_attempts;
     try {
@@ -315,6 +335,7 @@ void NpuQueue::Take(NpuTask task) {
 }
 
 void NpuQueue::End(NpuTask task, std::exception_ptr error) {
+  if (error) ResetIfLost();
   task.run.arguments.clear();  // frees the buffers before anybody is told
   task.finish = nullptr;
   task.take = nullptr;

@@ -65,6 +65,10 @@ class NpuQueue {
 
   void Submit(NpuTask task);
 
+  // Gives up the context of a device that was lost, and so the device, if that is known
+  // now. Called after a failure that no task of the queue met.
+  void ResetIfLost();
+
   // Returns when no task is left, or after that time.
   void Drain(std::chrono::milliseconds max_time);
 
@@ -104,6 +108,7 @@ class NpuQueue {
   std::condition_variable changed_;
   std::deque<NpuTask> pending_;
   size_t num_unfinished_ = 0;
+  bool must_reset_ = false;
   bool has_oldest_ended_ = false;
   std::exception_ptr oldest_error_;  // what the wait for it threw
 

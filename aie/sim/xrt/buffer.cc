@@ -11,7 +11,9 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "aie/sim/xrt/context.h"
 #include "aie/sim/xrt/faults.h"
 #include "aie/sim/xrt/process.h"
 
@@ -82,8 +84,10 @@ Pages::~Pages() {
   if (data_ != nullptr) munmap(data_, num_bytes_);
 }
 
-bo_impl::bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group)
-    : is_paced_(jax_npu::sim::IsPaced()),
+bo_impl::bo_impl(std::shared_ptr<device_impl> device, void* userptr, size_t size,
+                 bo::flags flags, memory_group group)
+    : device_(std::move(device)),
+      is_paced_(jax_npu::sim::IsPaced()),
       size_(size),
       flags_(flags),
       group_(group),
@@ -178,24 +182,26 @@ uint64_t bo_impl::Fingerprint(size_t block) const {
 
 namespace {
 
-std::shared_ptr<bo_impl> MakeBuffer(void* userptr, size_t size, bo::flags flags,
+std::shared_ptr<bo_impl> MakeBuffer(const std::shared_ptr<device_impl>& device,
+                                    void* userptr, size_t size, bo::flags flags,
                                     memory_group group) {
   jax_npu::sim::CountCall("CREATE_BO");
   jax_npu::sim::CountBuffer(flags == bo::flags::host_only, userptr, size);
-  return std::make_shared<bo_impl>(userptr, size, flags, group);
+  return std::make_shared<bo_impl>(device, userptr, size, flags, group);
 }
 
 }  // namespace
 
-bo::bo(const xrt::device&, size_t size, enum flags flags, memory_group group)
-    : handle_(MakeBuffer(nullptr, size, flags, group)) {}
+bo::bo(const xrt::device& device, size_t size, enum flags flags, memory_group group)
+    : handle_(MakeBuffer(device.get_handle(), nullptr, size, flags, group)) {}
 
-bo::bo(const hw_context&, size_t size, enum flags flags, memory_group group)
-    : handle_(MakeBuffer(nullptr, size, flags, group)) {}
+bo::bo(const hw_context& context, size_t size, enum flags flags, memory_group group)
+    : handle_(MakeBuffer(context.get_handle()->device(), nullptr, size, flags, group)) {
+}
 
-bo::bo(const xrt::device&, void* userptr, size_t size, enum flags flags,
+bo::bo(const xrt::device& device, void* userptr, size_t size, enum flags flags,
        memory_group group)
-    : handle_(MakeBuffer(userptr, size, flags, group)) {}
+    : handle_(MakeBuffer(device.get_handle(), userptr, size, flags, group)) {}
 
 size_t bo::size() const { return handle_->size(); }
 

@@ -38,8 +38,10 @@ struct LiveBuffer {
 
 class bo_impl {
  public:
-  // `userptr` is the host's memory, or null for memory that the buffer owns.
-  bo_impl(void* userptr, size_t size, bo::flags flags, memory_group group);
+  // `userptr` is the host's memory, or null for memory that the buffer owns. `device`
+  // stays open as long as the buffer lives.
+  bo_impl(std::shared_ptr<device_impl> device, void* userptr, size_t size,
+          bo::flags flags, memory_group group);
 
   void Sync(xclBOSyncDirection direction, size_t size, size_t offset);
   // Throws std::invalid_argument, naming `function`, for a range beyond the buffer.
@@ -65,6 +67,7 @@ class bo_impl {
   uint64_t Fingerprint(size_t block) const;
 
   const LiveBuffer live_;
+  const std::shared_ptr<device_impl> device_;
   const bool is_paced_;
   const size_t size_;
   const bo::flags flags_;

@@ -77,8 +77,10 @@ std::vector<uint32_t> WordsOf(const bo_impl& buffer) {
 
 }  // namespace
 
-hw_context_impl::hw_context_impl(const Configuration& design)
+hw_context_impl::hw_context_impl(const Configuration& design,
+                                 std::shared_ptr<device_impl> device)
     : slot_(design),
+      device_(std::move(device)),
       array_(MakeArray(design)),
       pace_(MakePace(design)),
       worker_([this] { Work(); }) {}

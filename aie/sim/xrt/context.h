@@ -52,9 +52,13 @@ struct Command {
 
 class hw_context_impl {
  public:
-  explicit hw_context_impl(const jax_npu::sim::Configuration& design);
+  // The device stays open as long as the context lives.
+  hw_context_impl(const jax_npu::sim::Configuration& design,
+                  std::shared_ptr<device_impl> device);
   // Executes all submitted commands first.
   ~hw_context_impl();
+
+  const std::shared_ptr<device_impl>& device() const { return device_; }
 
   // Waits while too many commands are outstanding; with checks that is an error. Throws
   // std::system_error when the context is evicted.
@@ -77,6 +81,7 @@ class hw_context_impl {
   void DrawFates(Command& command);
 
   const jax_npu::sim::ContextSlot slot_;
+  const std::shared_ptr<device_impl> device_;
   std::shared_ptr<jax_npu::sim::VirtualNpu> array_;  // null if the process is paced
   std::unique_ptr<jax_npu::sim::Pace> pace_;         // null if not
   std::chrono::steady_clock::time_point submitted_;  // the command that executes

@@ -89,9 +89,14 @@ device::device(unsigned int index) {
     throw std::runtime_error("No such device with index '" + std::to_string(index) +
                              "'");
   }
-  jax_npu::sim::CountOpening();
-  static const auto the_device = std::make_shared<device_impl>();
-  handle_ = the_device;
+  // As XRT's shim does, the process opens the device's file once for all that hold it.
+  static std::mutex mutex;
+  static std::weak_ptr<device_impl> opened;
+  const std::lock_guard<std::mutex> lock(mutex);
+  handle_ = opened.lock();
+  jax_npu::sim::CountOpening(handle_ == nullptr);
+  if (handle_ == nullptr) handle_ = std::make_shared<device_impl>();
+  opened = handle_;
 }
 
 uuid device::register_xclbin(const xclbin& design) {
@@ -114,7 +119,8 @@ hw_context::hw_context(const device& device, const uuid& xclbin_id) {
     }
     design = found->second;
   }
-  handle_ = std::make_shared<hw_context_impl>(design.get_handle()->configuration);
+  handle_ = std::make_shared<hw_context_impl>(design.get_handle()->configuration,
+                                              device.get_handle());
 }
 
 }  // namespace xrt

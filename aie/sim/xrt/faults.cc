@@ -35,10 +35,14 @@ constexpr FaultInfo kFaults[] = {
     {"timeout", kRun},        {"abort", kRun}, {"error", kRun},
     {"garbage", kRun},        {"wrong", kRun}, {"untouched", kRun},
     {"evicted", kRun},        {"stuck", kRun}, {"no-memory", kBuffer},
-    {"no-context", kContext}, {"gone", kCall}, {"kill", kCall},
+    {"no-context", kContext}, {"gone", kCall}, {"away", kCall},
+    {"replaced", kCall},      {"kill", kCall},
 };
 constexpr size_t kNumFaults = std::size(kFaults);
 static_assert(kNumFaults == static_cast<size_t>(Fault::kNone));
+
+// After so many calls that failed, a device that was away answers again.
+constexpr int kMissedCalls = 3;
 
 // The faults among which `run` chooses.
 constexpr Fault kAnyOfRun[] = {Fault::kTimeout, Fault::kAbort, Fault::kGarbage,
@@ -144,7 +148,7 @@ class Faults {
     bad_variable_.clear();
     num_calls_ = {};
     num_happened_ = {};
-    is_gone_ = false;
+    absence_ = Fault::kNone;
   }
 
   // Counts a call of that kind and returns its fate. Where several faults are due, the
@@ -168,16 +172,24 @@ class Faults {
     ++num_happened_[static_cast<size_t>(fault)];
   }
 
-  // Counts a call that needs the device. Returns whether the device is still there.
-  bool DeviceAnswers() {
+  // Counts a call that needs the device. Returns whether the device is there.
+  // `is_anew`: the call opens it, and nothing in the process holds it.
+  bool DeviceAnswers(bool is_anew = false) {
     const Fault fault = Next(kCall).fault;
     if (fault == Fault::kKill) kill(getpid(), SIGKILL);
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (fault == Fault::kGone && !is_gone_) {
-      is_gone_ = true;
-      ++num_happened_[static_cast<size_t>(Fault::kGone)];
+    const bool leaves =
+        fault == Fault::kGone || fault == Fault::kAway || fault == Fault::kReplaced;
+    if (leaves && absence_ == Fault::kNone) {
+      absence_ = fault;
+      missed_calls_ = 0;
+      ++num_happened_[static_cast<size_t>(fault)];
+    } else if ((absence_ == Fault::kAway && missed_calls_ >= kMissedCalls) ||
+               (absence_ == Fault::kReplaced && is_anew)) {
+      absence_ = Fault::kNone;
     }
-    return !is_gone_;
+    missed_calls_ += absence_ != Fault::kNone;
+    return absence_ == Fault::kNone;
   }
 
   std::string bad_variable() {
@@ -220,7 +232,8 @@ class Faults {
   std::string bad_variable_;
   std::array<uint64_t, kNumKinds> num_calls_ = {};
   std::array<uint64_t, kNumFaults> num_happened_ = {};
-  bool is_gone_ = false;
+  Fault absence_ = Fault::kNone;  // why the device does not answer
+  int missed_calls_ = 0;          // since then
 };
 
 // Never destroyed: threads may still run when the process ends.
@@ -245,8 +258,8 @@ void CountCall(const char* ioctl) {
   if (!TheFaults().DeviceAnswers()) ThrowIoctlError(ioctl, ENODEV);
 }
 
-void CountOpening() {
-  const bool answers = TheFaults().DeviceAnswers();
+void CountOpening(bool is_anew) {
+  const bool answers = TheFaults().DeviceAnswers(is_anew);
   const std::string bad_variable = TheFaults().bad_variable();
   if (!bad_variable.empty()) throw std::runtime_error(bad_variable);
   if (!answers) throw std::runtime_error("No such device with index '0'");

@@ -22,6 +22,8 @@ enum class Fault {
   kNoMemory,
   kNoContext,
   kGone,
+  kAway,
+  kReplaced,
   kKill,
   kNone,
 };
@@ -38,8 +40,8 @@ void CountCall(const char* ioctl);
 void CountBuffer(bool is_of_host_memory, const void* userptr, size_t num_bytes);
 void CountContext();
 // Throws std::runtime_error where there is no device, and for a bad
-// $JAX_NPU_SIM_FAULTS.
-void CountOpening();
+// $JAX_NPU_SIM_FAULTS. `is_anew`: nothing in the process holds the device.
+void CountOpening(bool is_anew);
 
 // The fate of the next run that is submitted. Happened counts a fault that took place.
 Fate NextRun();

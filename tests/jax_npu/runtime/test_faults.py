@@ -199,6 +199,35 @@ def test_a_lost_device_is_an_error_that_names_the_way_to_get_it_back(run_python)
     assert "the NPU is gone; reload its driver with 'sudo modprobe" in done.stderr
 
 
+# The calls of a product that has its buffers: two copies, start, wait, two copies back.
+START, WAIT = 3, 4
+
+
+@pytest.mark.parametrize("call", [START, WAIT])
+def test_a_product_waits_for_a_device_that_is_resumed(
+    virtual_xrt, events, product, call
+):
+    product()
+    virtual_xrt.set_faults(f"away@{call}")
+    for _ in range(3):
+        product()
+    assert virtual_xrt.faults["away"] == 1
+    assert events("host_products") == 0
+
+
+@pytest.mark.parametrize("call", [1, WAIT + 1])
+def test_after_a_device_was_replaced_the_next_product_opens_the_new_one(
+    virtual_xrt, product, call
+):
+    product()
+    virtual_xrt.set_faults(f"replaced@{call}")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="the NPU is gone; reload its"):
+        product()
+    for _ in range(3):
+        product()
+    assert virtual_xrt.faults["replaced"] == 1
+
+
 @pytest.mark.parametrize("call", [1, 7, 15, 32])
 def test_after_a_process_was_killed_the_next_one_works(call, run_python):
     killed = run_python(PRODUCT, JAX_NPU_SIM_FAULTS=f"kill@{call}")

@@ -79,6 +79,8 @@ class FailingDriver : public jax_npu::Driver {
     Attempt(command);
   }
 
+  bool is_lost() const override { return false; }
+
   void Reset() override {
     const std::lock_guard<std::mutex> lock(mutex_);
     RequireOneThread();

@@ -48,6 +48,7 @@ class RecordingDriver : public jax_npu::Driver {
 
   void Wait(int64_t) override {}
   void Reset() override {}
+  bool is_lost() const override { return false; }
 
  private:
   void Record(const jax_npu::Invocation& run) {

@@ -19,7 +19,7 @@ NO_CONTEXT = FAILED.format(22, "CREATE_HWCTX", "Invalid argument")
 NO_DEVICE = "No such device with index '0'"
 FAULTS = [
     *["timeout", "abort", "error", "garbage", "wrong", "untouched", "evicted", "stuck"],
-    *["no-memory", "no-context", "gone", "kill"],
+    *["no-memory", "no-context", "gone", "away", "replaced", "kill"],
 ]
 
 
