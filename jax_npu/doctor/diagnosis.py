@@ -87,7 +87,7 @@ def check(facts: Facts) -> list[Finding]:
         check_firmware(machine),
         check_device_file(machine),
         check_group(machine, facts.user),
-        check_memlock(machine),
+        check_memlock(machine, facts.kernel),
         check_xrt(machine, tools.xrt),
         check_plugin(machine, tools),
         check_pyxrt(machine, tools, facts.interpreter),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
+from jax_npu.doctor.kernel import Kernel
 from jax_npu.doctor.kernel_checks import no_npu
 from jax_npu.energy import Available, reasons
 from jax_npu.runtime.machine import Machine, User
@@ -121,8 +122,17 @@ def _may_open(mode: int, is_owner: bool, is_member: bool) -> bool:
     return mode >> shift & 0o6 == 0o6
 
 
-def check_memlock(machine: Machine) -> Finding:
+def check_memlock(machine: Machine, kernel: Kernel) -> Finding:
+    """The limit of pinned memory, and whether the machine had too little of it."""
     limit = machine.memlock
+    # drivers/accel/amdxdna/amdxdna_ubuf.c: the limit is no error there
+    failed = kernel.last_logged(r"Failed to pin pages ret -?\d+")
+    if limit == "unlimited" and failed:
+        found = (
+            f"{limit}, but the driver logged '{failed[0]}': the machine had no memory "
+            "left to pin; close other programs, or keep less"
+        )
+        return Finding("memlock", WARNING, found, remedies.FEWER_IMAGES)
     if limit == "unlimited":
         return Finding("memlock", OK, limit)
     configured = machine.memlock_configured

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jax_npu.doctor.facts import Facts
+from jax_npu.report.power import read_power
 from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.designs import built_design
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text
@@ -20,6 +21,7 @@ from xdna.machines import DEFAULT_MACHINES, MACHINES
 PACKAGES = "jax-npu", "jax", "jaxlib", "numpy", "ml_dtypes", "xdsl"
 # Model and firmware of the machine; its serial numbers are in files that are not read.
 DMI_FIELDS = "sys_vendor", "product_name", "bios_version", "bios_date"
+LOG_LINES = 40  # of the driver
 MEASURED = "measured by jax-npu report"
 NOT_PERSONAL = {"root", "localhost", "archlinux"}
 
@@ -56,8 +58,31 @@ def describe_machine(facts: Facts, backend: str, root: Path = ROOT) -> dict[str,
             if name.startswith("JAX_NPU_")
         },
         "devices": [asdict(device) for device in devices()],
+        "driver": _driver(facts, root),
         "design": describe_design(facts) if backend == "npu" else None,
         "profile": _profile(facts, root) if backend == "npu" else None,
+    }
+
+
+def _driver(facts: Facts, root: Path) -> dict[str, Any] | None:
+    """The chip's driver and firmware, what they are set to, and the IOMMU's state."""
+    npu, kernel = facts.machine.npu, facts.kernel
+    if npu is None:
+        return None
+    module = root / "sys/module/amdxdna"
+    return {
+        "name": npu.driver,
+        "version": text(module / "version"),  # only modules out of the kernel's tree
+        "source": text(module / "srcversion"),
+        "firmware_running": npu.firmware,
+        "firmware_files": facts.machine.firmware_files,
+        "power": read_power(root),
+        "iommu": {
+            "groups": kernel.num_iommu_groups,
+            "arguments": [one for one in kernel.arguments if "iommu" in one],
+        },
+        "memlock": facts.machine.memlock,
+        "log": kernel.log[-LOG_LINES:],
     }
 
 
