@@ -65,6 +65,8 @@ Kernel KernelOf(const NpuSimKernelInfo& info) {
       throw std::invalid_argument("the kernel failed");
     }
   };
+  kernel.cascade_in_bytes = info.cascade_in_bytes;
+  kernel.cascade_out_bytes = info.cascade_out_bytes;
   kernel.cycles = [cycles = info.cycles](const auto&) { return cycles; };
   kernel.macs = [macs = info.macs](const auto&) { return macs; };
   return kernel;

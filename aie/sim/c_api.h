@@ -25,6 +25,8 @@ struct NpuSimKernelInfo {
   // Per call. Negative cycles: only `run` replaces what the built-in kernel of that
   // name has.
   int64_t cycles, macs;
+  // From and to the cascade, per call: arguments behind the others, if not 0.
+  int64_t cascade_in_bytes, cascade_out_bytes;
 };
 
 JAX_NPU_SIM_EXPORT const char* npu_sim_error();

@@ -68,6 +68,8 @@ void Array::ResetTile(Tile& tile) {
     for (auto& channel : channels) channel->Reset();
   }
   if (tile.control) tile.control->Reset();
+  if (tile.stream_in) tile.stream_in->Reset();
+  if (tile.stream_out) tile.stream_out->Reset();
   for (Bd& bd : tile.bds) bd = {};
 }
 

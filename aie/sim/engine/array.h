@@ -22,6 +22,9 @@
 
 namespace jax_npu::sim {
 
+// Throws std::invalid_argument: of a configuration.
+[[noreturn]] void Inconsistent(const std::string& what);
+
 struct Array {
   // Throws std::invalid_argument for a configuration that is not consistent.
   Array(Configuration configuration, std::shared_ptr<const KernelTable> kernels,
@@ -69,7 +72,8 @@ struct Array {
 
  private:
   void ResetTile(Tile& tile);
-  // In load_array.cc: each builds and checks one part of the configuration.
+  // In load_array.cc and load_streams.cc: each builds and checks one part of the
+  // configuration.
   void MakeTiles();
   void MakeTile(Tile& tile, TileAt at);
   void LoadLocks();
@@ -80,6 +84,8 @@ struct Array {
   Route* RouteOf(StreamPort& source, int packet_id);
   void CheckStarts();
   void LoadCore(const CoreInfo& info);
+  void CheckStreams();
+  void LoadCascades();
   void CheckCall(const Tile& tile, const Instruction& instruction) const;
   StreamPort& PortAt(TileAt at, Direction direction, const PortInfo& port);
   Channel& ChannelAt(TileAt at, Direction direction, int number);

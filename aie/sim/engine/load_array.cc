@@ -7,13 +7,9 @@
 #include "aie/sim/engine/array.h"
 
 namespace jax_npu::sim {
-namespace {
-
-[[noreturn]] void Inconsistent(const std::string& what) {
+void Inconsistent(const std::string& what) {
   throw std::invalid_argument("configuration: " + what);
 }
-
-}  // namespace
 
 Array::Array(Configuration from, std::shared_ptr<const KernelTable> table,
              Effect wanted)
@@ -30,6 +26,8 @@ Array::Array(Configuration from, std::shared_ptr<const KernelTable> table,
   LoadRoutes();
   CheckStarts();
   for (const CoreInfo& info : configuration.cores) LoadCore(info);
+  CheckStreams();
+  LoadCascades();
   controller = std::make_unique<Controller>(*this);
   AddTracks();
   run.device = total.device = configuration.device;
@@ -133,69 +131,6 @@ void Array::LoadBds() {
                    std::to_string(info.next) + ", which is not defined");
     }
   }
-}
-
-Channel& Array::ChannelAt(TileAt at, Direction direction, int number) {
-  Tile& tile = At(at);
-  if (number < 0 || number >= tile.limits->num_channels[direction]) {
-    Inconsistent(tile.Name() + " has no such channel " + std::to_string(number));
-  }
-  return *tile.channels[direction][number];
-}
-
-void Array::LoadRoutes() {
-  for (const RouteInfo& info : configuration.routes) {
-    StreamPort* source = &PortAt(info.from, kMm2s, info.from_port);
-    StreamPort* end = &PortAt(info.to, kS2mm, info.to_port);
-    const bool is_circuit = info.packet_id == Route::kCircuit;
-    if (is_circuit && info.to_port.kind == PortKind::kControl) {
-      Inconsistent(end->Name() + " takes packets only, and a circuit ends there");
-    }
-    if (is_circuit && !end->routes.empty()) {
-      Inconsistent(end->Name() + " has two sources");
-    }
-    Route* route = RouteOf(*source, info.packet_id);
-    if (is_circuit != (source->routes.front()->packet_id == Route::kCircuit)) {
-      Inconsistent(source->Name() + " sends on a circuit and packets");
-    }
-    if (end->routes.empty() || end->routes.back() != route) {
-      end->routes.push_back(route);
-    }
-    route->ends.push_back({end, info.hops, info.keeps_header});
-    route->links += info.hops;
-  }
-}
-
-StreamPort& Array::PortAt(TileAt at, Direction direction, const PortInfo& info) {
-  if (info.kind == PortKind::kDma) return ChannelAt(at, direction, info.number);
-  Tile& tile = At(at);
-  if (info.kind == PortKind::kControl) {
-    if (!tile.control) tile.control = std::make_unique<ControlPort>(*this, tile);
-    if (direction == kS2mm) return *tile.control;
-    return tile.control->answers;
-  }
-  if (direction == kS2mm)
-    Inconsistent(tile.Name() + " has trace units, which only send");
-  for (const auto& unit : tile.trace_units) {
-    if (unit->number == info.number) return *unit;
-  }
-  tile.trace_units.push_back(std::make_unique<TraceUnit>(
-      *this, tile, info.number,
-      tile.Name() + " trace unit " + std::to_string(info.number)));
-  return *tile.trace_units.back();
-}
-
-Route* Array::RouteOf(StreamPort& source, int packet_id) {
-  for (Route* route : source.routes) {
-    if (route->packet_id == packet_id) return route;
-  }
-  routes.push_back(std::make_unique<Route>());
-  Route* route = routes.back().get();
-  route->source = &source;
-  route->packet_id = packet_id;
-  source.routes.push_back(route);
-  if (packet_id == Route::kCircuit) source.route = route;
-  return route;
 }
 
 void Array::CheckStarts() {

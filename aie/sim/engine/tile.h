@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "aie/sim/engine/core/core.h"
+#include "aie/sim/engine/core/core_stream.h"
 #include "aie/sim/engine/dma/channel.h"
 #include "aie/sim/engine/dma/control_port.h"
 #include "aie/sim/engine/dma/trace_unit.h"
@@ -65,6 +66,7 @@ struct Tile {
   std::vector<std::unique_ptr<Channel>> channels[2];  // by direction
   std::unique_ptr<ControlPort> control;  // where a flow ends at it or begins there
   std::vector<std::unique_ptr<TraceUnit>> trace_units;  // those that flows begin at
+  std::unique_ptr<CoreStream> stream_in, stream_out;    // where flows end or begin
   std::unique_ptr<Core> core;
 
   std::string Name() const;  // "memtile (0, 1)"

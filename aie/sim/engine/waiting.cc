@@ -28,6 +28,28 @@ bool Releases(const Channel& channel, const Lock* lock) {
   return false;
 }
 
+// The agents that keep a port's words from moving. A core stands for its streams.
+std::vector<const Agent*> StreamBlockers(const StreamPort& port) {
+  std::vector<const Agent*> blockers;
+  const auto add = [&](const StreamPort* blocker) {
+    if (blocker == &port) return;
+    const auto* stream = dynamic_cast<const CoreStream*>(blocker);
+    blockers.push_back(stream ? static_cast<const Agent*>(stream->tile.core.get())
+                              : blocker);
+  };
+  for (const Route* route : port.routes) {
+    const StreamPort* source = route->source;
+    if (source == &port && source->route != route) continue;
+    if (!source->is_ready || source->route != route) add(source);
+    for (const Route::End& end : route->ends) {
+      if (!end.port->is_ready) add(end.port);
+      const Route* taken_by = end.port->taken_by;
+      if (taken_by && taken_by != route) add(taken_by->source);
+    }
+  }
+  return blockers;
+}
+
 // The agents each of which could end this one's wait.
 std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   std::vector<const Agent*> blockers;
@@ -39,17 +61,10 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
   } else if (agent.waiting == Wait::kTask) {
     blockers.push_back(&controller);
   } else if (agent.waiting == Wait::kStream) {
-    const auto& port = static_cast<const StreamPort&>(agent);
-    for (const Route* route : port.routes) {
-      const StreamPort* source = route->source;
-      if (source == &port && source->route != route) continue;
-      if (!source->is_ready || source->route != route) blockers.push_back(source);
-      for (const Route::End& end : route->ends) {
-        if (!end.port->is_ready) blockers.push_back(end.port);
-        const Route* taken_by = end.port->taken_by;
-        if (taken_by && taken_by != route) blockers.push_back(taken_by->source);
-      }
-    }
+    const auto* core = dynamic_cast<const Core*>(&agent);
+    if (core && core->awaited_core) return {core->awaited_core};
+    return StreamBlockers(core ? *core->awaited
+                               : static_cast<const StreamPort&>(agent));
   } else if (agent.waiting == Wait::kLock) {
     for (const Agent* other : array.Agents()) {
       const auto* core = dynamic_cast<const Core*>(other);
@@ -65,6 +80,8 @@ std::vector<const Agent*> Blockers(const Array& array, const Agent& agent) {
 }
 
 std::string Describe(const Agent& agent) {
+  if (dynamic_cast<const TraceUnit*>(&agent)) return agent.Name() + " sends nothing";
+  if (dynamic_cast<const ControlAnswers*>(&agent)) return "no " + agent.Name();
   switch (agent.waiting) {
     case Wait::kNothing:
     case Wait::kLatency:
@@ -74,9 +91,12 @@ std::string Describe(const Agent& agent) {
     case Wait::kLock:
       return agent.Name() + " waits for " + Need(agent);
     case Wait::kStream: {
-      const auto& channel = static_cast<const Channel&>(agent);
-      return agent.Name() + " BD " + std::to_string(channel.bd) +
-             " waits for its stream";
+      const auto* channel = dynamic_cast<const Channel*>(&agent);
+      const std::string bd = channel ? " BD " + std::to_string(channel->bd) : "";
+      const auto* core = dynamic_cast<const Core*>(&agent);
+      const bool is_cascade = core && core->awaited_core;
+      return agent.Name() + bd + " waits for its " +
+             (is_cascade ? "cascade" : "stream");
     }
     case Wait::kToken:
       return "the controller waits at word " +

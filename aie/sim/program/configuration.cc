@@ -101,6 +101,8 @@ PortInfo TakePort(Line& line) {
   }
   if (kind == "control") {
     port.kind = PortKind::kControl;
+  } else if (kind == "core") {
+    port.kind = PortKind::kCore;
   } else if (kind == "trace") {
     port.kind = PortKind::kTrace;
   } else if (!kind.empty() || word.empty()) {
@@ -128,6 +130,11 @@ void ReadPacketRoute(Line& line, Lines&, Configuration& to) {
   route.packet_id = line.Item(kNumPacketIds);
   route.keeps_header = line.Take() != 0;
   to.routes.push_back(route);
+}
+
+void ReadCascade(Line& line, Lines&, Configuration& to) {
+  const TileAt from = line.Tile();
+  to.cascades.push_back({from, line.Tile()});
 }
 
 void ReadType(Line& line, Lines&, Configuration& to) {
@@ -175,6 +182,7 @@ constexpr Form kForms[] = {
     {"core", ReadCore},
     {"packet_route", ReadPacketRoute},
     {"data", ReadData},
+    {"cascade", ReadCascade},
 };
 
 const Form& FormOf(Line& line) {

@@ -27,9 +27,11 @@
 //   route COL ROW PORT TO_COL TO_ROW TO_PORT HOPS
 //                                     one line for each receiver; PORT is the number of
 //                                     an MM2S or S2MM channel, or "control" (packets
-//                                     only), or, sending only, "traceN"
+//                                     only), "core" (circuits only), or, sending only,
+//                                     "traceN"
 //   packet_route COL ROW PORT TO_COL TO_ROW TO_PORT HOPS PACKET_ID KEEPS_HEADER
 //                                     of the packets with that ID
+//   cascade COL ROW TO_COL TO_ROW     between cores
 //   type ELEMENT RANK {SIZE}          of a memref, ELEMENT such as bf16, f32, i32
 //   kernel NAME NUM_ARGUMENTS {TYPE}  declared function; TYPE is an index of `type`,
 //                                     -1 for a scalar argument
@@ -60,6 +62,8 @@
 //   float_cast FORMAT TO_FORMAT SLOT FROM
 //   float_from SIGNED BITS FORMAT SLOT FROM
 //   float_to SIGNED BITS FORMAT SLOT FROM
+//   put FROM                          a word to the core's stream
+//   get SLOT                          a word of the core's stream, sign-extended
 //   acquire LOCK VALUE                as in `bd`
 //   release LOCK VALUE
 //   call KERNEL NUM_ARGUMENTS {b BUFFER | p PLACE_SLOT | s SLOT}
@@ -126,7 +130,7 @@ struct StartInfo {
   int channel, bd, repeats;
 };
 
-enum class PortKind { kDma, kControl, kTrace };
+enum class PortKind { kDma, kControl, kTrace, kCore };
 
 struct PortInfo {
   PortKind kind = PortKind::kDma;
@@ -141,6 +145,10 @@ struct RouteInfo {
   int hops;
   int packet_id = -1;  // -1: a circuit
   bool keeps_header = false;
+};
+
+struct CascadeInfo {
+  TileAt from, to;
 };
 
 struct TypeInfo {
@@ -169,6 +177,8 @@ enum class Op {
   kFloatTo,
   kLoad,
   kStore,
+  kPut,
+  kGet,
   kAcquire,
   kRelease,
   kCall,
@@ -260,6 +270,7 @@ struct Configuration {
   std::vector<BdInfo> bds;
   std::vector<StartInfo> starts;
   std::vector<RouteInfo> routes;
+  std::vector<CascadeInfo> cascades;
   std::vector<TypeInfo> types;
   std::vector<KernelInfo> kernels;
   std::vector<CoreInfo> cores;

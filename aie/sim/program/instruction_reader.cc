@@ -70,6 +70,8 @@ const InstructionReader::Form InstructionReader::kForms[] = {
     {"float_cast", Op::kFloatCast, &InstructionReader::ReadFloatCast},
     {"float_from", Op::kFloatFrom, &InstructionReader::ReadFloatInteger},
     {"float_to", Op::kFloatTo, &InstructionReader::ReadFloatInteger},
+    {"put", Op::kPut, &InstructionReader::ReadPut},
+    {"get", Op::kGet, &InstructionReader::ReadGet},
     {"acquire", Op::kAcquire, &InstructionReader::ReadLock},
     {"release", Op::kRelease, &InstructionReader::ReadLock},
     {"call", Op::kCall, &InstructionReader::ReadCall},
@@ -186,6 +188,14 @@ void InstructionReader::ReadFloatInteger(Line& line, Instruction& i) const {
   i.format = Format(line);
   i.result = Slot(line);
   i.left = Slot(line);
+}
+
+void InstructionReader::ReadPut(Line& line, Instruction& i) const {
+  i.left = Slot(line);
+}
+
+void InstructionReader::ReadGet(Line& line, Instruction& i) const {
+  i.result = Slot(line);
 }
 
 void InstructionReader::ReadLock(Line& line, Instruction& i) const {

@@ -38,6 +38,8 @@ class InstructionReader {
   void ReadFloatCompare(Line& line, Instruction& i) const;
   void ReadFloatCast(Line& line, Instruction& i) const;
   void ReadFloatInteger(Line& line, Instruction& i) const;
+  void ReadPut(Line& line, Instruction& i) const;
+  void ReadGet(Line& line, Instruction& i) const;
   void ReadLock(Line& line, Instruction& i) const;
   void ReadCall(Line& line, Instruction& i) const;
   void ReadJump(Line& line, Instruction& i) const;

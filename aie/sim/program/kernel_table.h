@@ -30,6 +30,9 @@ struct Kernel {
   // Whether a call, whose buffers are not there yet, only writes what others read and
   // write. Empty: none does.
   std::function<bool(const std::vector<KernelArgument>&)> overwrites;
+  // Bytes that a call takes from its core's cascade, and those that it gives to the
+  // next core's. They are two more arguments, behind the others, if they are not 0.
+  int64_t cascade_in_bytes = 0, cascade_out_bytes = 0;
   // Throws std::invalid_argument, which becomes a trap with the core's tile.
   std::function<void(const std::vector<KernelArgument>&)> run;
   // Core cycles of a call with these arguments.

@@ -30,6 +30,10 @@ class Kernel:
         "-" (neither, or a scalar).
       cycles: duration of a call, in cycles of the core's clock, or `AS_BUILT_IN`.
       macs: multiply-accumulates of a call, for reports.
+      cascade_in, cascade_out: dtype and number of the values that a call gets from the
+        core before it in the cascade, and that it gives to the next one. The function
+        has an array for each behind its other arguments. They are whole vectors of 64
+        bytes.
     """
 
     name: str
@@ -38,6 +42,11 @@ class Kernel:
     dtypes: Sequence[DTypeLike | None]
     cycles: int
     macs: int = 0
+    cascade_in: tuple[DTypeLike, int] | None = None
+    cascade_out: tuple[DTypeLike, int] | None = None
+
+
+CASCADE_BYTES = 64  # a cascade's vector: 512 bits on AIE-ML (AMD AM020)
 
 
 def callback(kernel: Kernel, raised: list[BaseException]) -> Any:
@@ -46,13 +55,21 @@ def callback(kernel: Kernel, raised: list[BaseException]) -> Any:
     ctypes frees the C function with this object: keep it while cores may call it.
 
     Raises:
-      ValueError: if the kernel does not have a dtype for each access.
+      ValueError: if the kernel does not have a dtype for each access, or moves a part
+        of a vector through the cascade.
     """
     if len(kernel.accesses) != len(kernel.dtypes):
         raise ValueError(
             f"kernel {kernel.name} must have a dtype for each access, got "
             f"{len(kernel.accesses)} accesses and {len(kernel.dtypes)} dtypes"
         )
+
+    for name, end in ("in", kernel.cascade_in), ("out", kernel.cascade_out):
+        if _cascade_bytes(end) % CASCADE_BYTES:
+            raise ValueError(
+                f"kernel {kernel.name} must have a cascade_{name} of whole vectors of "
+                f"{CASCADE_BYTES} bytes, got {_cascade_bytes(end)}"
+            )
 
     def call(data: Any, sizes: Any, scalars: Any) -> int:
         try:
@@ -90,12 +107,20 @@ def kernel_info(kernel: Kernel, function: Any) -> KernelInfo:
         kernel.accesses.encode(),
         kernel.cycles,
         kernel.macs,
+        _cascade_bytes(kernel.cascade_in),
+        _cascade_bytes(kernel.cascade_out),
     )
+
+
+def _cascade_bytes(end: tuple[DTypeLike, int] | None) -> int:
+    return 0 if end is None else np.dtype(end[0]).itemsize * end[1]
 
 
 def _arguments(kernel: Kernel, data: Any, sizes: Any, scalars: Any) -> list[Any]:
     arguments: list[Any] = []
-    for index, dtype in enumerate(kernel.dtypes):
+    ends = kernel.cascade_in, kernel.cascade_out
+    dtypes = [*kernel.dtypes, *(end[0] for end in ends if end is not None)]
+    for index, dtype in enumerate(dtypes):
         if dtype is None:
             arguments.append(scalars[index])
             continue

@@ -30,6 +30,8 @@ class KernelInfo(ctypes.Structure):
         ("accesses", TEXT),
         ("cycles", INT64),
         ("macs", INT64),
+        ("cascade_in_bytes", INT64),
+        ("cascade_out_bytes", INT64),
     )
 
 

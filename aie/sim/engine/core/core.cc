@@ -35,6 +35,9 @@ void Core::Reset() {
   num_calls_ = 0;
   pending_ = 0;
   accesses_.clear();
+  awaited = nullptr;
+  awaited_core = nullptr;
+  cascade.clear();
   ContinueIn(0);
 }
 
@@ -76,6 +79,8 @@ bool Core::IsVisible(Op op) {
     case Op::kStore:
     case Op::kAcquire:
     case Op::kRelease:
+    case Op::kPut:
+    case Op::kGet:
     case Op::kCall:
     case Op::kHalt:
       return true;
@@ -160,6 +165,12 @@ bool Core::Act(const Instruction& i) {
       array.Release(*array.locks[i.lock], i.value, *this);
       pending_ += array.times.lock;
       break;
+    case Op::kPut:
+      if (!Put(i)) return false;
+      break;
+    case Op::kGet:
+      if (!Get(i)) return false;
+      break;
     case Op::kCall:
       Call(i);
       return false;
@@ -238,6 +249,7 @@ void Core::Store(const Instruction& i) {
 void Core::Call(const Instruction& i) {
   const KernelInfo& declared = array.configuration.kernels[i.kernel];
   const Kernel& kernel = array.kernels->at(declared.name);
+  if (!CascadeIsReady(kernel)) return;
   arguments_.clear();
   for (size_t a = 0; a < i.arguments.size(); ++a) {
     const auto& [kind, index] = i.arguments[a];
@@ -256,6 +268,7 @@ void Core::Call(const Instruction& i) {
     const Access access = both && overwrites ? Access::kWrite : kernel.accesses[a];
     arguments_[a] = PassBuffer(declared, place, access, arguments_[a].type);
   }
+  TakeCascade(kernel);
   try {
     if (array.effect == Effect::kComputes) kernel.run(arguments_);
   } catch (const std::invalid_argument& error) {
@@ -309,6 +322,7 @@ KernelArgument Core::PassBuffer(const KernelInfo& kernel, const Place& place,
 void Core::EndCall() {
   for (const auto& [memory, access] : accesses_) memory->End(access);
   accesses_.clear();
+  GiveCascade();
   ++next;
   Continue();
 }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@
 
 namespace jax_npu::sim {
 
+struct StreamPort;
 struct Tile;
 
 struct Core : Agent {
@@ -23,11 +25,19 @@ struct Core : Agent {
   std::string Name() const override;
   void Granted() override;
   void Reset();
+  // Continues if it waits for a stream or for the cascade.
+  void StreamReady();
 
   Tile& tile;
   const CoreInfo& info;
   std::vector<int64_t> slots;
-  size_t next = 0;  // the instruction's number
+  size_t next = 0;                      // the instruction's number
+  const StreamPort* awaited = nullptr;  // the stream port that it waits for
+  // The cascade: what it was sent and has not taken yet, and who sends and takes. Null:
+  // nobody.
+  std::deque<std::byte> cascade;
+  Core *cascade_from = nullptr, *cascade_to = nullptr;
+  const Core* awaited_core = nullptr;  // the one at whose end of a cascade it waits
 
  private:
   // Executes instructions until one takes time or waits. Those that other agents can
@@ -58,12 +68,20 @@ struct Core : Agent {
   KernelArgument PassBuffer(const KernelInfo& kernel, const Place& place, Access access,
                             const TypeInfo* type);
   void EndCall();
+  bool Put(const Instruction& instruction);
+  bool Get(const Instruction& instruction);
+  // Whether the cascade holds what a call takes, and has room for what it gives.
+  bool CascadeIsReady(const Kernel& kernel);
+  // The arguments that a call takes from the cascade, and those that it gives.
+  void TakeCascade(const Kernel& kernel);
+  void GiveCascade();
 
   int64_t num_calls_ = 0;  // of kernels since the last reset
   Cycles pending_ = 0;     // for instructions executed since the last event
   // What a running call uses.
   std::vector<std::pair<TileMemory*, TileMemory::Accesses::iterator>> accesses_;
   std::vector<KernelArgument> arguments_;
+  std::vector<std::byte> cascade_in_, cascade_out_;
 };
 
 }  // namespace jax_npu::sim
