@@ -22,7 +22,8 @@ void Array::LoadRoutes() {
     if (is_circuit && info.to_port.kind == PortKind::kControl) {
       Inconsistent(end->Name() + " takes packets only, and a circuit ends there");
     }
-    if (is_circuit && !end->routes.empty()) {
+    if (!end->routes.empty() &&
+        (is_circuit || end->routes.front()->packet_id == Route::kCircuit)) {
       Inconsistent(end->Name() + " has two sources");
     }
     if (!is_circuit && (info.from_port.kind == PortKind::kCore ||
@@ -50,8 +51,18 @@ StreamPort& Array::PortAt(TileAt at, Direction direction, const PortInfo& info) 
     if (direction == kS2mm) return *tile.control;
     return tile.control->answers;
   }
-  if (direction == kS2mm)
+  if (info.kind == PortKind::kCore) {
+    std::unique_ptr<CoreStream>& stream =
+        direction == kMm2s ? tile.stream_out : tile.stream_in;
+    if (tile.limits != &limits.core || info.number != 0) {
+      Inconsistent(tile.Name() + " has no core stream " + std::to_string(info.number));
+    }
+    if (!stream) stream = std::make_unique<CoreStream>(*this, tile, direction);
+    return *stream;
+  }
+  if (direction == kS2mm) {
     Inconsistent(tile.Name() + " has trace units, which only send");
+  }
   for (const auto& unit : tile.trace_units) {
     if (unit->number == info.number) return *unit;
   }

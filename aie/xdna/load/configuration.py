@@ -19,7 +19,7 @@ from xdna.load.core_lowering import core_lines
 from xdna.load.dma_lowering import dma_lines
 from xdna.load.normal_form import normalize
 from xdna.load.parameters import parameters
-from xdna.load.route_lowering import route_lines
+from xdna.load.route_lowering import cascade_lines, route_lines
 from xdna.timing import Timing
 
 Words = Sequence[object]  # a line
@@ -71,6 +71,7 @@ def _lines(
     locks = {op: i for i, (_, op) in enumerate(design.on_tiles(LockOp))}
     yield from dma_lines(design, locks)
     yield from route_lines(design)
+    yield from cascade_lines(design)
     # Kernels are numbered by their calls, so cores are lowered before kernels are
     # written, and written after them.
     cores = []

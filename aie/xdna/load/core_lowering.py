@@ -14,6 +14,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdna.check.placed_design import Tile, element_bytes, lock_of
 from xdna.dialect.aie import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
 from xdna.dialect.foreign import index
+from xdna.dialect.foreign.ops import GetStreamOp, PutStreamOp
 from xdna.load.core_calls import Kernels
 from xdna.load.core_floats import float_words
 from xdna.load.core_flow import lower_scf, moves_at_once
@@ -24,6 +25,7 @@ from xdna.load.core_slots import (
     Slots,
     unsupported,
 )
+from xdna.load.core_streams import stream_words
 from xdna.load.lock_value import lock_value
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
@@ -130,6 +132,8 @@ class _CoreLowering:
                 pass  # `Slots` sees through it
             case UseLockOp():
                 self._use_lock(op)
+            case PutStreamOp() | GetStreamOp():
+                self._emit(*stream_words(self.slots, op))
             case func.CallOp():
                 self._call(op)
             case func.ReturnOp():

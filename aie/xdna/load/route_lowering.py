@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from xdna.check.placed_design import PlacedDesign
 from xdna.check.routes import Port, circuit_flows, packet_ports
 from xdna.dialect.aie import PacketDestOp, PacketFlowOp, PacketSourceOp
+from xdna.dialect.foreign.ops import ConfigureCascadeOp
 
 
 def route_lines(design: PlacedDesign) -> Iterator[Sequence[object]]:
@@ -27,9 +28,29 @@ def route_lines(design: PlacedDesign) -> Iterator[Sequence[object]]:
             yield "route", *_ends("flow", source, destination)
 
 
+def cascade_lines(design: PlacedDesign) -> Iterator[Sequence[object]]:
+    """The cascades between cores that both name each other."""
+    ways = {tile: op.directions for tile, op in design.on_tiles(ConfigureCascadeOp)}
+    for tile, (_, goes_to) in ways.items():
+        columns, rows = NEIGHBOURS[goes_to]
+        to = tile[0] + columns, tile[1] + rows
+        if to not in ways:
+            continue
+        columns, rows = NEIGHBOURS[ways[to][0]]
+        if (to[0] + columns, to[1] + rows) == tile:
+            yield "cascade", *tile, *to
+
+
 # The word for a port that sends, or that receives, before its number.
-SENDERS = {"DMA": "{}", "TileControl": "control", "Trace": "trace{}"}
-RECEIVERS = {"DMA": "{}", "TileControl": "control"}
+SENDERS = {
+    "DMA": "{}",
+    "TileControl": "control",
+    "Trace": "trace{}",
+    "Core": "core{}",
+}
+RECEIVERS = {"DMA": "{}", "TileControl": "control", "Core": "core{}"}
+# The steps in column and row to a neighbour.
+NEIGHBOURS = {"South": (0, -1), "West": (-1, 0), "North": (0, 1), "East": (1, 0)}
 
 
 def _ends(kind: str, source: Port, destination: Port) -> list[object]:

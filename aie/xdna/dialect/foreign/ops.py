@@ -113,8 +113,35 @@ class ConfigureCascadeOp(IRDLOperation):
         )
 
 
+@irdl_op_definition
+class PutStreamOp(IRDLOperation):
+    """A core sends a word: `aie.put_stream(%channel : i32, %value : i32)`."""
+
+    name = "aie.put_stream"
+    channel = operand_def(i32)
+    value = operand_def()
+    assembly_format = (
+        "`(` $channel `:` type($channel) `,` $value `:` type($value) `)` attr-dict"
+    )
+
+
+@irdl_op_definition
+class GetStreamOp(IRDLOperation):
+    """A core gets a word: `%value = aie.get_stream(%channel : i32) : i32`."""
+
+    name = "aie.get_stream"
+    channel = operand_def(i32)
+    value = result_def()
+    assembly_format = "`(` $channel `:` type($channel) `)` attr-dict `:` type($value)"
+
+
 def _parse_keyword(parser: Parser, table: dict[str, int]) -> IntegerAttr:
     return number_of(table, parser.parse_identifier_or_str_literal())
 
 
-FOREIGN_OPERATIONS: list[type[Operation]] = [ConfigureCascadeOp, DmaOp]
+FOREIGN_OPERATIONS: list[type[Operation]] = [
+    ConfigureCascadeOp,
+    DmaOp,
+    GetStreamOp,
+    PutStreamOp,
+]
