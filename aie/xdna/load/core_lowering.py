@@ -25,8 +25,7 @@ from xdna.load.core_slots import (
     Slots,
     unsupported,
 )
-from xdna.load.core_streams import stream_words
-from xdna.load.lock_value import lock_value
+from xdna.load.waits import lock_value, stream_words
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
 # Names in a configuration, which are those of arith without the last letter.

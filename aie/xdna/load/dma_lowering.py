@@ -19,7 +19,7 @@ from xdna.check.placed_design import (
 from xdna.devices import WORD_BYTES
 from xdna.dialect.aie import DmaBdOp, DmaStartOp, LockOp, ShimDmaOp, UseLockOp
 from xdna.dialect.attrs import DIRECTIONS
-from xdna.load.lock_value import lock_value
+from xdna.load.waits import lock_value
 
 NO_LOCK = (-1, 0)  # index, value
 END_OF_CHAIN = -1

@@ -1,15 +1,25 @@
-"""A core's accesses to its stream port, as instructions of a configuration."""
+"""What programs wait for, locks and streams, in words of a configuration."""
 
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import IntegerAttr, i32
 from xdsl.ir import OpResult
 
+from xdna.dialect.aie import UseLockOp
 from xdna.dialect.foreign.ops import GetStreamOp, PutStreamOp
 from xdna.load.core_slots import Slots, unsupported
 
 
+def lock_value(use: UseLockOp) -> int:
+    """What an `aie.use_lock` asks of its lock, as one number.
+
+    Acquire waits for equality and takes nothing: it is below zero, -1 less the value.
+    AcquireGreaterEqual takes its value.
+    """
+    return -1 - use.amount if use.action_name == "Acquire" else use.amount
+
+
 def stream_words(slots: Slots, op: PutStreamOp | GetStreamOp) -> list[str | int]:
-    """The words of the instruction.
+    """The instruction of a core that accesses its stream port.
 
     Raises:
       ValueError: unless it moves an i32 over port 0, the only one of a core of AIE-ML.
