@@ -11,7 +11,7 @@ def read_text(root: Path, path: Path) -> str:
       NotMeasuredError: the file is gone, or the driver or the user may not read it.
     """
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError as error:
         name = name_of(root, path)
         raise NotMeasuredError(f"{name}: {error.strerror}") from error

@@ -96,21 +96,26 @@ function drawArray(run, [value, text], most, colour, hasFlows, parent) {
   }
 }
 
-// A curve from each MM2S channel to each channel that it feeds, dashed for broadcasts.
+// Ports are numbers of channels, or names, such as "control".
+const lane = (port) => typeof port === "number" ? port % 6 : 5;
+const portText = (port, kind) => typeof port === "number" ? `${kind} ${port}` : port;
+
+// A curve from each port to each one that it feeds, dashed for broadcasts and dotted for
+// packets.
 function drawFlows(run, x, y, parent) {
   for (const flow of run.flows) {
-    const [column, row, channel] = flow.from;
+    const [column, row, channel] = flow.from, isBroadcast = flow.to.length > 1;
     for (const [toColumn, toRow, toChannel] of flow.to) {
       const up = toRow > row;
-      const fromX = x(column) + 14 + 10 * (channel % 6);
-      const toX = x(toColumn) + 18 + 10 * (toChannel % 6);
+      const fromX = x(column) + 14 + 10 * lane(channel);
+      const toX = x(toColumn) + 18 + 10 * lane(toChannel);
       const fromY = y(row) + (up ? 0 : CELL), toY = y(toRow) + (up ? CELL : 0);
       const bend = up ? -GAP : GAP;
       svg("path", {
         d: `M${fromX},${fromY} C${fromX},${fromY + 2 * bend} ${toX},${toY - 2 * bend} ` +
            `${toX},${toY}`,
-        opacity: flow.to.length > 1 ? 0.5 : 0.8,
-        "stroke-dasharray": flow.to.length > 1 ? "3 2" : "none",
+        opacity: isBroadcast ? 0.5 : 0.8,
+        "stroke-dasharray": flow.packets.length ? "1 2" : isBroadcast ? "3 2" : "none",
         "data-ends": `|${column},${row}|${toColumn},${toRow}|`,
       }, parent);
     }
@@ -138,8 +143,9 @@ function tileText(run, tile) {
   const [column, row] = [tile.column, tile.row];
   const to = run.flows.filter((f) => f.from[0] === column && f.from[1] === row);
   for (const flow of to) {
-    const ends = flow.to.map(([c, r, ch]) => `(${c}, ${r}) S2MM ${ch}`);
-    lines.push(`MM2S ${flow.from[2]} to ${ends.join(", ")}`);
+    const ends = flow.to.map(([c, r, port]) => `(${c}, ${r}) ${portText(port, "S2MM")}`);
+    const packets = flow.packets.length ? `, packets ${flow.packets.join(", ")}` : "";
+    lines.push(`${portText(flow.from[2], "MM2S")} to ${ends.join(", ")}${packets}`);
   }
   if (tile.buffers.length) {
     const total = tile.buffers.reduce((sum, [, bytes]) => sum + bytes, 0);

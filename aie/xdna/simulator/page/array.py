@@ -1,7 +1,6 @@
 """The array of a run: what each tile did and holds, and the flows between tiles."""
 
 import re
-from collections import defaultdict
 from typing import Any
 
 from xdna.simulator.report import Report
@@ -60,10 +59,26 @@ def tiles(report: Report, lines: Lines) -> list[dict[str, Any]]:
 
 
 def flows(lines: Lines) -> list[dict[str, Any]]:
-    """Each MM2S channel with the S2MM channels that it feeds."""
-    ends: defaultdict[tuple[int, int, int], list[list[int]]] = defaultdict(list)
+    """Each sending port with the ports that it feeds, and the IDs of its packets.
+
+    A port is the number of an MM2S or S2MM channel, or a name.
+    """
+    found: dict[tuple[int, int, int | str, bool], dict[str, Any]] = {}
     for line in lines:
-        if line[0] == "route":
-            column, row, channel, *to = map(int, line[1:7])
-            ends[column, row, channel].append(to)
-    return [{"from": list(source), "to": to} for source, to in sorted(ends.items())]
+        if line[0] not in ("route", "packet_route"):
+            continue
+        is_packets = line[0] == "packet_route"
+        source, to = _port(line[1:4]), _port(line[4:7])
+        flow = found.setdefault(
+            (*source, is_packets), {"from": [*source], "to": [], "packets": []}
+        )
+        if [*to] not in flow["to"]:
+            flow["to"].append([*to])
+        if is_packets and int(line[8]) not in flow["packets"]:
+            flow["packets"].append(int(line[8]))
+    return list(found.values())
+
+
+def _port(words: list[str]) -> tuple[int, int, int | str]:
+    column, row, port = words
+    return int(column), int(row), int(port) if port.isdecimal() else port

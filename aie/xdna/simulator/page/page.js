@@ -227,7 +227,7 @@ function makeArrays() {
     });
     runs.forEach((run, index) => {
       const box = element("div", byId("array"));
-      element("p", box, "flows from MM2S to S2MM channels, broadcasts dashed", "hint");
+      element("p", box, "flows; broadcasts dashed, packets dotted", "hint");
       const kinds = [() => 0, (_, tile) => tileSummary(tile)];
       drawArray(run, kinds, 1, COLOURS[index], true, box);
     });

@@ -12,6 +12,7 @@ from xdna.load.configuration import configuration
 from xdna.simulator import Kernel, VirtualNpu
 from xdna.simulator.page import events as events_module
 from xdna.simulator.page import page, run_of_page, run_record
+from xdna.simulator.page.array import flows
 from xdna.simulator.page.events import timeline
 
 DATA = Path(__file__).parents[1] / "data"
@@ -117,3 +118,18 @@ def test_many_short_events_are_joined_and_their_times_and_bytes_stay(monkeypatch
         assert sums[name] == [pytest.approx(duration, rel=1e-2), moved]
     assert track["events"][-1][:2] == [pytest.approx(at, abs=1e-3), 50.0]
     assert track["events"][-1][4] == 3
+
+
+def test_flows_are_of_channels_and_names_and_carry_their_packets():
+    lines = [
+        "route 0 0 1 0 1 2 2",
+        "route 0 0 1 0 2 0 3",
+        "packet_route 0 2 trace0 0 0 1 3 7 1",
+        "packet_route 0 0 0 0 2 control 3 4 0",
+        "packet_route 0 0 0 0 2 control 3 5 0",
+    ]
+    assert flows([line.split() for line in lines]) == [
+        {"from": [0, 0, 1], "to": [[0, 1, 2], [0, 2, 0]], "packets": []},
+        {"from": [0, 2, "trace0"], "to": [[0, 0, 1]], "packets": [7]},
+        {"from": [0, 0, 0], "to": [[0, 2, "control"]], "packets": [4, 5]},
+    ]
