@@ -167,6 +167,7 @@ BROKEN = {
     "sync_channel": ([then("aiex.npu.sync {column = 0 : i32, row = 0 : i32, direction = 1 : i32, channel = 5 : i32, column_num = 1 : i32, row_num = 1 : i32}")], ["tile (0, 0)", "channel of aiex.npu.sync", "needs 5", "limit 0-1"]),
     "write_to_no_tile": ([then("aiex.npu.write32 {address = 0 : ui32, value = 1 : ui32, column = 0 : i32, row = 6 : i32}")], ["tile of aiex.npu.write32", "(0, 6)"]),
     "write_to_no_buffer": ([then("aiex.npu.maskwrite32 {address = 0 : ui32, value = 1 : ui32, mask = 1 : ui32, buffer = @nothing}")], ["symbol @nothing", "aie.buffer"]),
+    "write_to_a_buffer_without_a_place": ([('{sym_name = "rtp", address = 1280 : i32}', '{sym_name = "rtp"}'), then("aiex.npu.write32 {address = 0 : ui32, value = 1 : ui32, buffer = @rtp}")], ["buffer rtp", "needs an address", "aiex.npu.write32 writes to it"]),
     "burst_length_of_a_core": ([("(%out_a : memref<128xbf16>, 0, 128) {bd_id", "(%out_a : memref<128xbf16>, 0, 128) {burst_length = 64 : i32, bd_id")], ["tile (0, 2)", "burst length of BD 2 of MM2S 0", "needs 64", "limit 0"]),
     "block_without_an_end": ([("aie.next_bd ^rd0\n    ^end", "cf.br ^rd0\n    ^end")], ["tile (0, 1)", "DMA program", "limit cf.br", "aie.next_bd or aie.end"]),
     "no_stack": ([("stack_size = 1024", "stack_size = 0")], ["tile (0, 2)", "stack", "needs 1", "limit 0"]),

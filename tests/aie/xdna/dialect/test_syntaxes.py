@@ -161,17 +161,29 @@ def test_operands_and_keywords_of_1_4_are_the_model_s_numbers(new, old):
     assert first[0].properties == second[0].properties
 
 
-def test_pads_of_a_channel_that_are_no_zeros_are_refused():
-    bd = "aie.dma_bd(%b : memref<256xi32> len = 64) {bd_id = 0 : i32}"
+def joined(text: str) -> str:
+    """A flow to the shim for what a program of `in_memtile` sends."""
     flow = """%s = aie.tile(0, 0)
       aie.flow(%t, DMA : 0, %s, DMA : 0)
       aie.shim_dma_allocation @drain(%s, S2MM, 0)
       %m ="""
-    text = in_memtile(bd).replace("^end)", "^end) {pad_value = 7 : i32}")
-    text = text.replace("%m =", flow)
+    return text.replace("%m =", flow)
+
+
+def test_pads_of_a_channel_that_are_no_zeros_are_refused():
+    bd = "aie.dma_bd(%b : memref<256xi32> len = 64) {bd_id = 0 : i32}"
+    text = joined(in_memtile(bd).replace("^end)", "^end) {pad_value = 7 : i32}"))
     with pytest.raises(ValueError, match="pads must be zeros, got 7"):
         configuration(parse_module(text))
     configuration(parse_module(text.replace("pad_value = 7", "pad_value = 0")))
+
+
+def test_an_attribute_that_changes_a_transfer_is_refused_by_name():
+    bd = "aie.dma_bd(%b : memref<256xi32> len = 64) {bd_id = 0 : i32, NAME = 4 : i32}"
+    text = joined(in_memtile(bd))
+    with pytest.raises(ValueError, match="attribute iter_size is not supported"):
+        configuration(parse_module(text.replace("NAME", "iter_size")))
+    configuration(parse_module(text.replace("NAME", "colour")))
 
 
 SEQUENCE = """
