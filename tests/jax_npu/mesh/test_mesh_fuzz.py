@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 DEVICES = "--xla_force_host_platform_device_count=8"
-CASES_PER_PROCESS = 50
 
 
 def run_cases(first, count):
@@ -28,12 +27,11 @@ def run_cases(first, count):
     assert run.returncode == 0, run.stdout + run.stderr[-3000:]
 
 
-@pytest.mark.parametrize("first", range(0, 50, CASES_PER_PROCESS))
-def test_random_products_on_random_meshes_are_those_of_lax(first):
-    run_cases(first, CASES_PER_PROCESS)
+def test_random_products_on_random_meshes_are_those_of_lax():
+    run_cases(0, 20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 2000, 10 * CASES_PER_PROCESS))
+@pytest.mark.parametrize("first", [1000, 1400])
 def test_more_random_products_on_random_meshes_are_those_of_lax(first):
-    run_cases(first, 10 * CASES_PER_PROCESS)
+    run_cases(first, 400)
