@@ -62,6 +62,7 @@ void Array::ResetTile(Tile& tile) {
   }
   for (Lock& lock : tile.locks) {
     lock.value = lock.init;
+    lock.pending = 0;
     lock.queue.clear();
   }
   for (auto& channels : tile.channels) {
@@ -136,6 +137,7 @@ void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
 }
 
 void Array::EndRun() {
+  AddNotices();
   run.runs = 1;
   CountRun();
   total.Add(run);

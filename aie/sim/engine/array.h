@@ -44,6 +44,9 @@ struct Array {
   void EndRun();
   // Brings the counters of the run up to now.
   void CountRun();
+  // At the begin of the stream: what the run's notices compare its end with.
+  void RememberBegin();
+  void Notice(const std::string& what) { run.notices.push_back(what); }
   // The agents that wait for one another, in one line: for the message of a deadlock.
   std::string WhoWaits() const;
   // What every agent does, all locks, task queues and buffers.
@@ -72,6 +75,10 @@ struct Array {
 
  private:
   void ResetTile(Tile& tile);
+  // In notices.cc: what a run leaves behind that its design may not have meant.
+  bool IsSettled() const;
+  void AddNotices();
+  std::vector<int> locks_before_;  // their values, or empty if something was at work
   // In load_array.cc and load_streams.cc: each builds and checks one part of the
   // configuration.
   void MakeTiles();

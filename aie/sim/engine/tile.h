@@ -27,6 +27,7 @@ struct Lock {
   int id, init, value;
   std::string name;
   std::deque<Agent*> queue;  // first come, first served
+  int pending = 0;           // what releases under way will add
 
   std::string Name() const;
 };

@@ -16,6 +16,7 @@ void Report::Add(const Report& run) {
   kernel_calls += run.kernel_calls;
   instruction_words += run.instruction_words;
   written_arguments = run.written_arguments;
+  notices = run.notices;
   for (const auto& [level, count] : run.bytes) bytes[level] += count;
   for (const auto& [index, other] : run.arguments) {
     ArgumentUse& sum = arguments[index];
@@ -46,6 +47,10 @@ std::string Report::Json() const {
   json.Member("macs", macs);
   json.Member("kernel_calls", kernel_calls);
   json.Member("instruction_words", instruction_words);
+  json.Key("notices");
+  json.BeginArray();
+  for (const std::string& notice : notices) json.Value(notice);
+  json.EndArray();
   json.NumbersMember("bytes", bytes);
   json.Key("arguments");
   json.BeginObject();

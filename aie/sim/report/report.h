@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "aie/sim/report/cycles.h"
 
@@ -39,7 +40,8 @@ struct Report {
   std::map<std::string, int64_t> bytes;
   std::map<std::string, Usage> usage;  // "core (0, 2)", "shim (0, 0) MM2S 0", ...
   std::map<int, ArgumentUse> arguments;
-  std::set<int> written_arguments;  // of the last run
+  std::set<int> written_arguments;   // of the last run
+  std::vector<std::string> notices;  // what silicon lets pass, in the last run
 
   double device_seconds() const { return clock_hz > 0 ? cycles / clock_hz : 0; }
   // Device and submission.

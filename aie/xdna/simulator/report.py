@@ -60,6 +60,8 @@ class Report:
     bytes: dict[str, int]
     usage: dict[str, Usage]
     arguments: dict[str, ArgumentUse] = field(default_factory=dict)  # by index
+    # What silicon lets pass in the last run, but its designer may not have meant.
+    notices: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, text: str) -> "Report":

@@ -77,6 +77,8 @@ def print_report(
     title: str,
     as_json: bool,
 ) -> None:
+    for notice in report.notices:
+        print(f"jax-npu: notice: {notice}", file=sys.stderr)
     if as_json:
         named = {"machine": target.machine.name, "compiler": target.compiler}
         print(json.dumps(report_record(report) | named | further, indent=2))

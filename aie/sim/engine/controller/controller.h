@@ -93,6 +93,7 @@ struct Controller : Agent {
   size_t num_words_ = 0;
   uint32_t num_executed_ = 0;  // operations
   bool synced_before_ = false;
+  int64_t num_observer_writes_ = 0;  // in this run
 };
 
 }  // namespace jax_npu::sim

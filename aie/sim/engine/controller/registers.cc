@@ -10,6 +10,32 @@ bool IsInLocks(const Limits& limits, const TileLimits& tile, uint32_t offset) {
          limits.lock_stride_bytes * static_cast<uint32_t>(tile.num_locks);
 }
 
+namespace {
+
+// Performance counters, and the block of timer, events, their broadcast and groups, and
+// trace: the modules of AM025 with these names, from Performance_Control0 to the last
+// counter's event value, and from Timer_Control to the last event group.
+struct Observers {
+  uint32_t counters, counters_end, events, events_end;
+
+  bool Include(uint32_t offset) const {
+    return (counters <= offset && offset < counters_end) ||
+           (events <= offset && offset < events_end);
+  }
+};
+constexpr Observers kCoreModule = {0x31500, 0x315A0, 0x34000, 0x34530};
+constexpr Observers kMemoryModule = {0x11000, 0x110A0, 0x14000, 0x14530};
+constexpr Observers kMemtileModule = {0x91000, 0x910A0, 0x94000, 0x94530};
+constexpr Observers kShimModule = {0x31000, 0x310A0, 0x34000, 0x34530};
+
+bool IsObserver(const Limits& limits, const TileLimits& tile, uint32_t offset) {
+  if (&tile == &limits.shim) return kShimModule.Include(offset);
+  if (&tile == &limits.memtile) return kMemtileModule.Include(offset);
+  return kCoreModule.Include(offset) || kMemoryModule.Include(offset);
+}
+
+}  // namespace
+
 Register RegisterAt(const Limits& limits, const TileLimits& tile, uint32_t offset) {
   if (offset < tile.memory_bytes) return {Register::kData};
 
@@ -32,6 +58,7 @@ Register RegisterAt(const Limits& limits, const TileLimits& tile, uint32_t offse
     return {is_queue ? Register::kTaskQueue : Register::kControl, channel, 0,
             direction};
   }
+  if (IsObserver(limits, tile, offset)) return {Register::kObserver};
   return {};
 }
 

@@ -36,7 +36,8 @@ constexpr uint32_t kQueueOffsetBytes = 4, kChannelStrideBytes = 8;
 
 // What lies at an offset of a tile.
 struct Register {
-  enum Kind { kNone, kData, kLock, kBdWord, kControl, kTaskQueue };
+  // kObserver: of events, timers, traces and performance counters.
+  enum Kind { kNone, kData, kLock, kBdWord, kControl, kTaskQueue, kObserver };
   Kind kind = kNone;
   uint32_t number = 0;  // the lock's, BD's or channel's
   uint32_t word = 0;    // within the BD

@@ -48,6 +48,9 @@ void Controller::Write(uint32_t address, uint32_t value, uint32_t mask) {
       return WriteControl(*tile.channels[at.direction][at.number], value, mask);
     case Register::kTaskQueue:
       return WriteTaskQueue(*tile.channels[at.direction][at.number], value, mask);
+    case Register::kObserver:
+      ++num_observer_writes_;
+      return;
     case Register::kNone:
       break;
   }

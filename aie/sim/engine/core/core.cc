@@ -34,6 +34,7 @@ void Core::Reset() {
   next = 0;
   num_calls_ = 0;
   pending_ = 0;
+  has_waited_ = false;
   accesses_.clear();
   awaited = nullptr;
   awaited_core = nullptr;
@@ -158,7 +159,10 @@ bool Core::Act(const Instruction& i) {
       Store(i);
       break;
     case Op::kAcquire:
-      if (!array.Acquire(*array.locks[i.lock], DemandOf(i.value), *this)) return false;
+      if (!array.Acquire(*array.locks[i.lock], DemandOf(i.value), *this)) {
+        if (!std::exchange(has_waited_, true)) first_wait = next;
+        return false;
+      }
       pending_ += array.times.lock;
       break;
     case Op::kRelease:

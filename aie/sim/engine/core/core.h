@@ -38,6 +38,7 @@ struct Core : Agent {
   std::deque<std::byte> cascade;
   Core *cascade_from = nullptr, *cascade_to = nullptr;
   const Core* awaited_core = nullptr;  // the one at whose end of a cascade it waits
+  size_t first_wait = 0;               // number of the first acquire that had to wait
 
  private:
   // Executes instructions until one takes time or waits. Those that other agents can
@@ -76,8 +77,9 @@ struct Core : Agent {
   void TakeCascade(const Kernel& kernel);
   void GiveCascade();
 
-  int64_t num_calls_ = 0;  // of kernels since the last reset
-  Cycles pending_ = 0;     // for instructions executed since the last event
+  bool has_waited_ = false;  // for a lock, since the last reset
+  int64_t num_calls_ = 0;    // of kernels since the last reset
+  Cycles pending_ = 0;       // for instructions executed since the last event
   // What a running call uses.
   std::vector<std::pair<TileMemory*, TileMemory::Accesses::iterator>> accesses_;
   std::vector<KernelArgument> arguments_;

@@ -212,7 +212,9 @@ void Channel::EndBd(Cycles latency) {
     const bool in_memtile = tile.limits == &array.limits.memtile;
     const Cycles delay =
         latency + times.lock + (in_memtile ? times.memtile_release : 0);
+    released->pending += descriptor.release_value;
     array.scheduler.In(delay, [this, released, value = descriptor.release_value] {
+      released->pending -= value;
       array.Release(*released, value, *this);
     });
   }

@@ -58,6 +58,7 @@ struct Channel : StreamPort {
   const int number;
   const char* bytes_counter;  // its key in Report::bytes
   std::deque<Task> queue;     // the front one runs
+  bool was_ready = false;     // as the stream began
   bool sends_tokens = false;  // its controller id is set
   int bd = -1;                // the one that runs
   Pattern pattern;            // the running BD's position in memory

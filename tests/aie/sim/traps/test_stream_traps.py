@@ -160,15 +160,6 @@ def test_output_never_synced(trap, stream):
     assert re.search(r"pushed at word \d+, was never synced", message)
 
 
-def test_token_never_awaited(trap, stream):
-    at = index_of(stream, Write, 1, address=A_QUEUE)
-    control = MaskWrite(A_QUEUE - 4, 0xF00, 0x1F00)
-    stream[at : at + 1] = [control, stream[at]._replace(value=0x80020001)]
-    message = trap(stream)
-    assert "but a token of shim (0, 0) MM2S 0, pushed at word" in message
-    assert "was never awaited" in message
-
-
 def test_transfer_in_flight_at_the_end(trap, stream):
     at = index_of(stream, Write, 1, address=A_QUEUE)
     stream.append(stream[at])
