@@ -34,6 +34,19 @@ def check_memory(design: PlacedDesign) -> Iterator[Violation]:
         yield from _check_addresses(design, tile, buffers[tile], stack)
 
 
+def check_buffers(design: PlacedDesign) -> Iterator[Violation]:
+    """The check of buffers alone, which have their places.
+
+    Whether a stack uses what is given to it, and which bank a buffer was meant for, its
+    compiler knows.
+    """
+    buffers: dict[Tile, list[BufferOp]] = defaultdict(list)
+    for tile, buffer in design.on_tiles(BufferOp):
+        buffers[tile].append(buffer)
+    for tile in sorted(buffers):
+        yield from _check_addresses(design, tile, buffers[tile], stack=0)
+
+
 def num_bytes(buffer: BufferOp) -> int:
     return element_count(buffer.buffer.type) * element_bytes(buffer.buffer.type)
 

@@ -13,7 +13,7 @@ from xdsl.ir import Operation, SSAValue
 from xdna.check.constants import check_constants, constants_room
 from xdna.check.dma import check_dma
 from xdna.check.locks import check_core_reach, check_lock_uses, check_locks
-from xdna.check.memory import check_memory
+from xdna.check.memory import check_buffers, check_memory
 from xdna.check.placed_design import PlacedDesign, Tile, Violation
 from xdna.check.program_memory import check_programs
 from xdna.check.routes import check_flows, check_joined, check_routes
@@ -25,7 +25,7 @@ Check = Callable[[PlacedDesign], Iterator[Violation]]
 
 # What a run needs. The rest is for the compiler to find, or up to the stream.
 RUN_CHECKS: tuple[Check, ...] = (
-    check_memory,
+    check_buffers,
     check_locks,
     check_lock_uses,
     check_core_reach,
@@ -33,7 +33,8 @@ RUN_CHECKS: tuple[Check, ...] = (
     check_flows,
 )
 CHECKS: tuple[Check, ...] = (
-    *RUN_CHECKS,
+    check_memory,
+    *RUN_CHECKS[1:],
     check_programs,
     check_constants,
     check_joined,

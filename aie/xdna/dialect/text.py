@@ -10,12 +10,13 @@ from io import StringIO
 
 from xdsl.context import Context
 from xdsl.dialects.arith import Arith
-from xdsl.dialects.builtin import Builtin, ModuleOp
+from xdsl.dialects.builtin import Builtin, ModuleOp, UnregisteredOp
 from xdsl.dialects.cf import Cf
 from xdsl.dialects.func import Func, FuncOp
 from xdsl.dialects.math import Math
 from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
+from xdsl.dialects.ub import UB
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, OpResult, SSAValue
 from xdsl.irdl import IRDLOperation
 from xdsl.parser import Parser
@@ -32,7 +33,7 @@ from xdna.dialect.locations import without_locations
 from xdna.dialect.syntaxes import in_syntax, to_model
 from xdna.releases import SYNTAXES
 
-DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, Index, Aie, Aiex)
+DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, UB, Index, Aie, Aiex)
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 
@@ -42,7 +43,7 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     Raises:
       ValueError: one line, `name:line:column: reason`, if it is malformed.
     """
-    context = Context()
+    context = Context(allow_unregistered=True)  # attributes; operations are refused
     for dialect in DIALECTS:
         context.load_dialect(dialect)
     parser = None
@@ -139,7 +140,7 @@ class _Parser(Parser):
     def _get_op_by_name(self, name: str) -> type[Operation]:
         stack = self._parser_state.dialect_stack
         op_type = self.ctx.get_optional_op(name, dialect_stack=stack)
-        if op_type is None:
+        if op_type is None or issubclass(op_type, UnregisteredOp):
             start = self.open[-1]
             self.raise_error(f"operation {name} is not known", start, self.pos)
         return op_type

@@ -7,7 +7,7 @@ an order that has the effect of moving all at once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from xdsl.dialects import arith, cf, func, memref
+from xdsl.dialects import arith, cf, func, memref, ub
 from xdsl.dialects.builtin import AnyFloat, IntegerType, MemRefType
 from xdsl.ir import Block, Operation, Region, SSAValue
 
@@ -106,6 +106,8 @@ class _CoreLowering:
         match op:
             case arith.ConstantOp() | index.ConstantOp() | index.BoolConstantOp():
                 pass  # `Slots` sets it if it is used
+            case ub.PoisonOp():
+                pass  # any number will do, and slots begin with 0
             case _ if op.name in BINARY:
                 bits = self.slots.bits(op, op.results[0].type)
                 self._emit("binary", BINARY[op.name], bits, *self._all(op))

@@ -33,6 +33,7 @@ RESULTS = re.compile(
 )
 DEVICE_NAME = re.compile(r'@("[^"]*"|[\w$.\-]+)|sym_name\s*=\s*"([^"]*)"')
 DEFAULT_NAME = "main"
+FUNCTION_NAME = re.compile(r"@([\w$.\-]+)")
 OPENING = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
@@ -46,8 +47,15 @@ class Span:
 
 
 def without_unread(text: str) -> str:
-    """The text with blanks for the operations of `UNREAD`."""
-    return _blanked(text, operations(text, UNREAD))
+    """The text with blanks for the operations of `UNREAD` and functions not called."""
+    text = _blanked(text, operations(text, UNREAD))
+    functions = [
+        span
+        for span in operations(text, ("func.func",))
+        if (name := FUNCTION_NAME.search(text, span.start, span.end))
+        and not re.search(rf"\bcall\b[^\n]*@{re.escape(name[1])}\b", text)
+    ]
+    return _blanked(text, functions)
 
 
 def with_one_device(text: str, wanted: str | None, name: str = "<input>") -> str:

@@ -5,8 +5,8 @@ import pytest
 
 from xdna.load.configuration import configuration
 from xdna.load.design_text import read_design
-from xdna.simulator import VirtualNpu
-from xdna.stream.instructions import MaskWrite, Write, tile_address
+from xdna.simulator import Trap, VirtualNpu
+from xdna.stream.instructions import MaskWrite, Preempt, Write, tile_address
 
 from .streams import shim, sync, words
 
@@ -81,7 +81,7 @@ def copies():
 
 
 def run(text, rng, num_in, num_out, *further):
-    """Sends words through the core and takes some back; what the run was noticed for."""
+    """The notices of a run that sends words through the core and takes some back."""
     npu = VirtualNpu(text)
     x = rng.integers(-(1 << 31), 1 << 31, num_in, dtype=np.int64).astype(np.int32)
     y = np.zeros(num_out, np.int32)
@@ -120,7 +120,10 @@ def test_data_that_nobody_takes_and_locks_that_are_not_back_are_named(copies, rn
 
 def test_a_bd_that_is_left_half_way_is_named(copies, rng):
     notices = run(copies, rng, 9, 8)
-    assert "core (0, 2) S2MM 0 BD 0 has received 1 of its 2 words when the stream ends" in notices
+    assert (
+        "core (0, 2) S2MM 0 BD 0 has received 1 of its 2 words when the stream ends"
+        in notices
+    )
 
 
 def test_a_token_that_nobody_awaits_is_noticed(copies, rng):
@@ -134,6 +137,24 @@ def test_a_token_that_nobody_awaits_is_noticed(copies, rng):
     assert notice.endswith("was never awaited")
 
 
+def test_an_output_that_is_never_synced_is_noticed_unless_it_is_late(copies, rng):
+    x, y = rng.integers(0, 99, 4).astype(np.int32), np.zeros(4, np.int32)
+    parts = [
+        shim(NAME, "S2MM", 0, 0, 1, 4, token=False),
+        shim(NAME, "MM2S", 0, 1, 0, 4, token=True),
+        sync(0, "MM2S", 0),
+    ]
+    with pytest.raises(
+        Trap, match=r"output of shim \(0, 0\) S2MM 0 BD 0, .*never synced"
+    ):
+        VirtualNpu(copies).run(words(NAME, *parts), [x, y])
+    later = words(NAME, *parts, *[Preempt(0)] * 100)
+    (notice,) = VirtualNpu(copies).run(later, [x, y]).notices
+    np.testing.assert_array_equal(y, x)
+    assert notice.startswith("the output of shim (0, 0) S2MM 0 BD 0, pushed at word ")
+    assert notice.endswith("was never synced, and ended in time by chance")
+
+
 @pytest.mark.parametrize(
     ("tile", "offset"),
     [
@@ -142,7 +163,9 @@ def test_a_token_that_nobody_awaits_is_noticed(copies, rng):
         *[((0, 2), offset) for offset in (0x31500, 0x340D4, 0x11000, 0x140F0, 0x34500)],
     ],
 )
-def test_registers_that_only_observe_are_written_without_effect(copies, rng, tile, offset):
+def test_registers_that_only_observe_are_written_without_effect(
+    copies, rng, tile, offset
+):
     address = tile_address(*tile, offset)
     notices = run(copies, rng, 4, 4, Write(address, 7), MaskWrite(address, 1, 1))
     assert notices == [

@@ -149,17 +149,6 @@ def test_control_register_but_for_the_controller_id(trap, stream):
     )
 
 
-def test_output_never_synced(trap, stream):
-    at = index_of(stream, MaskWrite, -1, address=C_QUEUE - 4)
-    push = stream[at + 1]
-    stream[at + 1] = push._replace(value=push.value & 0x7FFFFFFF)
-    last = index_of(stream, Sync, -1)
-    stream[last] = Sync(1, 0, "S2MM", 0, num_columns=3)
-    message = trap(stream)
-    assert "the stream ends, but the output of shim (0, 0) S2MM 0 BD 9" in message
-    assert re.search(r"pushed at word \d+, was never synced", message)
-
-
 def test_transfer_in_flight_at_the_end(trap, stream):
     at = index_of(stream, Write, 1, address=A_QUEUE)
     stream.append(stream[at])
