@@ -225,5 +225,5 @@ def test_a_program_without_end_is_refused():
     module = parse_module(
         "aie.device(npu1_1col) {\n%t = aie.tile(0, 2)\n%c = aie.core(%t) {\n}\n}"
     )
-    with pytest.raises(ValueError, match=r"tile \(0, 2\): aie.core needs an aie.end"):
+    with pytest.raises(ValueError, match=r"tile \(0, 2\): core: needs an aie.end"):
         configuration(module)
