@@ -87,7 +87,8 @@ def test_a_users_kernel_runs_in_the_loop(
 def test_sums_in_memory_that_nothing_has_written_are_nan(
     source, sample_configuration, sample_words, sample_buffers
 ):
-    adds = SCALE.replace(".bits = aie", ".bits += 0 * in[i].bits; out[i].bits |= aie")
+    sum = "2 * x + aie::host::Bits<float>(std::uint32_t{out[i].bits} << 16)"
+    adds = SCALE.replace("2 * x", sum)
     found = compiled_kernels(source(adds), sample_configuration)
     npu = VirtualNpu(sample_configuration, kernels=found.kernels)
     npu.run(sample_words, sample_buffers)

@@ -18,9 +18,9 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 # Uses every control, then says in the title how much was drawn.
 VISIT = """
 <script>
-const KINDS = { pointermove: PointerEvent, wheel: WheelEvent };
+const EVENTS = { pointermove: PointerEvent, wheel: WheelEvent };
 const fire = (node, kind, at = {}) => node.dispatchEvent(
-  new (KINDS[kind] ?? Event)(kind, { bubbles: true, cancelable: true, ...at }));
+  new (EVENTS[kind] ?? Event)(kind, { bubbles: true, cancelable: true, ...at }));
 const canvas = document.querySelector("canvas");
 const filled = () => {
   const { width, height } = canvas;
