@@ -5,7 +5,7 @@ from math import prod
 
 from xdsl.dialects.builtin import MemRefType
 
-from xdna.check.bd import bounds_breaches, dimension_breaches, length_breaches
+from xdna.check.bd import dimension_breaches, length_breaches
 from xdna.check.instructions import check_instruction
 from xdna.check.placed_design import PlacedDesign, Tile, Violation, element_bytes
 from xdna.devices import (
@@ -113,7 +113,8 @@ def _breaches(
     dims: tuple[tuple[int, int], ...],
     width: int,
 ) -> Iterator[tuple[int, int, str, str]]:
-    # The outermost dimension is the task's repeats; a stride makes them iterations.
+    # The outermost dimension is the task's repeats; a stride makes them iterations. The
+    # buffer of a run decides where it ends, which may be larger than its memref.
     (repeats, iteration_stride), *inner = dims
     num_inner = prod(size for size, _ in inner)
     start = _linear(op, offsets)
@@ -138,7 +139,6 @@ def _breaches(
         if step // WORD_BYTES > 2**SHIM.dma.step_bits:
             limit = 2**SHIM.dma.step_bits
             yield step // WORD_BYTES, limit, "stride of the iteration", "words"
-    yield from bounds_breaches(dims, start, 0, element_count(op.memref.type))
 
 
 def _is_contiguous(dims: list[tuple[int, int]]) -> bool:

@@ -156,6 +156,51 @@ def test_a_design_of_another_stage_is_refused_in_one_line(line, words):
         assert word in str(error.value)
 
 
+IGNORED = {
+    "attributes": (
+        "%t = aie.tile(0, 1) {other.note = 7 : i32}",
+        '%t = aie.tile(0, 1) {note = #some.tool<1, [2]>, kind = !some.type<"x">}',
+    ),
+    "a module's": (
+        'any.note = "of a tool"',
+        "dlti.spec = #dlti.spec<i1 = 8 : i32>",
+    ),
+    "functions that nobody calls": (
+        "aie.device(npu1_2col) @relay {",
+        "aie.device(npu1_2col) @relay {\nfunc.func @idle(%t : f32) {\nany.thing %t {}\n}",
+    ),
+    "banks": ("%a = aie.buffer(%t) {", "%a = aie.buffer(%t) {mem_bank = 99 : i32, "),
+}
+
+
+@pytest.mark.parametrize("what", IGNORED)
+def test_what_changes_nothing_is_ignored(what):
+    old, new = IGNORED[what]
+    assert old in relay()
+    edited = relay().replace(old, new)
+    assert configuration(read_design(edited)) == configuration(read_design(relay()))
+
+
+def test_values_of_a_function_may_have_the_names_of_those_around_it():
+    before = f"""{DECLARED}
+    func.func private @g(i32)
+    func.func @f(%t : i32) {{
+      call @g(%t) : (i32) -> ()
+      return
+    }}
+    %u = aie.tile(0, 2)
+    %c = aie.core(%u) {{
+      %n = arith.constant 5 : i32
+      func.call @f(%n) : (i32) -> ()
+      aie.end
+    }}"""
+    text = configuration(read_design(relay(before=before)))
+    ((constant, five),) = words_of(text, "const")
+    ((argument, source),) = words_of(text, "move")
+    assert (five, source) == (5, constant)
+    assert words_of(text, "call") == [[0, 1, "s", argument]]
+
+
 INITIAL = {
     "i32": ("i32", "[[1, -2], [3, 4]]", np.array([1, -2, 3, 4], "<i4")),
     "i8": ("i8", "[[1, -2], [3, 4]]", np.array([1, -2, 3, 4], "i1")),
