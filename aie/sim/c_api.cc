@@ -109,6 +109,13 @@ NpuSim* npu_sim_open(const char* configuration, const char* arithmetic,
   });
 }
 
+int npu_sim_add_design(NpuSim* sim, int pdi, const char* configuration) {
+  return Guarded<int>(-1, [&] {
+    sim->npu->AddDesign(pdi, jax_npu::sim::ParseConfiguration(configuration));
+    return 0;
+  });
+}
+
 void npu_sim_close(NpuSim* sim) { delete sim; }
 
 int npu_sim_run(NpuSim* sim, const uint32_t* words, int64_t num_words,

@@ -39,6 +39,9 @@ JAX_NPU_SIM_EXPORT NpuSim* npu_sim_open(const char* configuration,
                                         const char* arithmetic, int b_column_major,
                                         int only_timed, const NpuSimKernelInfo* kernels,
                                         int num_kernels);
+// Gives the design that LOADPDI of that id loads.
+JAX_NPU_SIM_EXPORT int npu_sim_add_design(NpuSim* sim, int pdi,
+                                          const char* configuration);
 JAX_NPU_SIM_EXPORT void npu_sim_close(NpuSim* sim);
 
 // Runs a stream to its end. `data` are the argument buffers, aligned to 4 bytes.

@@ -121,6 +121,7 @@ void Array::SetLock(Lock& lock, int value, const Agent* by) {
 void Array::BeginRun(std::vector<DeviceBuffer> buffers) {
   arguments = std::move(buffers);
   run = {};
+  earlier_usage.clear();
   run.device = configuration.device;
   run.clock_hz = times.clock_hz;
   run.arithmetic = total.arithmetic;
@@ -147,9 +148,7 @@ void Array::CountRun() {
   run.cycles = scheduler.now() - controller->start_time;
   run.submission_seconds = controller->is_chained ? 0 : times.launch_seconds;
   for (Agent* agent : Agents()) {
-    const Usage usage = agent->TakeUsage();
-    if (agent == controller.get()) run.controller_cycles = usage.busy;
-    run.usage[agent->Name()] = usage;
+    run.usage[agent->Name()] = agent->TakeUsage();
   }
   if (times.ddr_directions_shared) {
     run.usage["DDR"].busy = ddr.busy(0);
@@ -157,6 +156,8 @@ void Array::CountRun() {
     run.usage["DDR read"].busy = ddr.busy(kMm2s);
     run.usage["DDR write"].busy = ddr.busy(kS2mm);
   }
+  for (const auto& [name, usage] : earlier_usage) run.usage[name].Add(usage);
+  run.controller_cycles = run.usage[controller->Name()].busy;
 }
 
 void Array::Fail(const std::string& what) const {

@@ -4,7 +4,9 @@
 #define JAX_NPU_AIE_SIM_ENGINE_ARRAY_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,7 @@ namespace jax_npu::sim {
 struct Array {
   // Throws std::invalid_argument for a configuration that is not consistent.
   Array(Configuration configuration, std::shared_ptr<const KernelTable> kernels,
-        Effect effect);
+        Effect effect, Cycles now = 0);
 
   Tile& At(TileAt at);
   // The memtile so many columns from a memtile, or null. West of an npu1's first column
@@ -71,6 +73,9 @@ struct Array {
   Ddr ddr;
   int64_t progress = 0;  // words moved, kernels called, operations executed
   Report run, total;
+  // Of the same run, by the designs that were loaded before this one.
+  std::map<std::string, Usage> earlier_usage;
+  std::set<int> loadable;         // the PDIs that LOADPDI may name
   std::vector<uint32_t> transit;  // words on their way
 
  private:

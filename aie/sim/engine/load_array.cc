@@ -12,12 +12,13 @@ void Inconsistent(const std::string& what) {
 }
 
 Array::Array(Configuration from, std::shared_ptr<const KernelTable> table,
-             Effect wanted)
+             Effect wanted, Cycles now)
     : configuration(std::move(from)),
       limits(configuration),
       times(configuration),
       kernels(std::move(table)),
       effect(wanted),
+      scheduler(now),
       ddr(times, limits.num_columns) {
   MakeTiles();
   LoadLocks();

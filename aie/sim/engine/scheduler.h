@@ -15,6 +15,8 @@ namespace jax_npu::sim {
 
 class Scheduler {
  public:
+  explicit Scheduler(Cycles now) : now_(now) {}
+
   Cycles now() const { return now_; }
   Cycles next_at() const { return events_.top().at; }  // if it is not empty
   bool is_empty() const { return events_.empty(); }
@@ -45,7 +47,7 @@ class Scheduler {
     }
   };
 
-  Cycles now_ = 0;
+  Cycles now_;
   uint64_t order_ = 0;
   std::priority_queue<Event> events_;
 };

@@ -51,6 +51,10 @@ class VirtualNpu {
              const std::string& arithmetic, Effect effect = Effect::kComputes);
   ~VirtualNpu();
 
+  // Gives the design that a stream loads by LOADPDI of that id. It stays loaded until
+  // Reset. Throws std::invalid_argument as the constructor does.
+  void AddDesign(int pdi, Configuration configuration);
+
   // Executes a stream of `num_words` words with those buffer arguments, to its end.
   // The array's state outlives a run, as on silicon. After a Trap no run is possible
   // until Reset. A chained run follows another of one list, and begins sooner.

@@ -4,6 +4,13 @@
 
 namespace jax_npu::sim {
 
+void Usage::Add(const Usage& other) {
+  busy += other.busy;
+  bytes += other.bytes;
+  macs += other.macs;
+  for (const auto& [cause, count] : other.stalls) stalls[cause] += count;
+}
+
 void Report::Add(const Report& run) {
   device = run.device;
   arithmetic = run.arithmetic;
@@ -24,13 +31,7 @@ void Report::Add(const Report& run) {
     sum.written += other.written;
     sum.runs += other.runs;
   }
-  for (const auto& [name, other] : run.usage) {
-    Usage& sum = usage[name];
-    sum.busy += other.busy;
-    sum.bytes += other.bytes;
-    sum.macs += other.macs;
-    for (const auto& [cause, count] : other.stalls) sum.stalls[cause] += count;
-  }
+  for (const auto& [name, other] : run.usage) usage[name].Add(other);
 }
 
 std::string Report::Json() const {

@@ -18,6 +18,8 @@ struct Usage {
   Cycles busy = 0;                       // executing or moving words
   std::map<std::string, Cycles> stalls;  // by cause: all other cycles of the run
   int64_t bytes = 0, macs = 0;
+
+  void Add(const Usage& other);
 };
 
 // What shims moved to and from one buffer argument of a run.

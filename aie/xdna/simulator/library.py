@@ -40,6 +40,7 @@ SIGNATURES = {
     "npu_sim_error": (TEXT, []),
     # configuration, arithmetic, b_column_major, only_timed, kernels, num_kernels
     "npu_sim_open": (POINTER, [TEXT, TEXT, INT, INT, ctypes.POINTER(KernelInfo), INT]),
+    "npu_sim_add_design": (INT, [POINTER, INT, TEXT]),  # sim, pdi, configuration
     "npu_sim_close": (None, [POINTER]),
     # sim, words, num_words, data and bytes of each argument, num_arguments, is_chained,
     # stop_after

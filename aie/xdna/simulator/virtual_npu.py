@@ -5,7 +5,7 @@ Backend `sim` of jax_npu uses the same engine behind XRT's interface.
 
 import ctypes
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class VirtualNpu:
       kernels: the caller's own; they replace built-in ones with the same names.
       only_timed: whether runs only take their time: they move no data and call no
         kernel, and do not touch their buffers.
+      designs: configurations that streams load by LOADPDI, by their PDIs' ids. A loaded
+        one stays until `reset`.
 
     Raises:
       OSError: if the library was not built.
@@ -52,6 +54,7 @@ class VirtualNpu:
         b_column_major: bool = False,
         kernels: Sequence[Kernel] = (),
         only_timed: bool = False,
+        designs: Mapping[int, str] | None = None,
     ) -> None:
         self._library = library()
         self._raised: list[BaseException] = []  # by kernels, during the last run
@@ -68,6 +71,9 @@ class VirtualNpu:
         )
         if not self._sim:
             raise ValueError(self._error())
+        for pdi, text in (designs or {}).items():
+            if self._library.npu_sim_add_design(self._sim, pdi, text.encode()):
+                raise ValueError(self._error())
 
     def run(
         self,

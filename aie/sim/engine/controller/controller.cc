@@ -29,6 +29,10 @@ enum Opcode : uint32_t {
 };
 constexpr size_t kWriteWords = 6, kMaskWriteWords = 7, kBlockWriteHeaderWords = 4;
 constexpr size_t kPreemptWords = 1, kSyncWords = 4, kDdrPatchWords = 12;
+constexpr size_t kLoadPdiWords = 4;
+constexpr Field kPdiId = {16, 16};  // of word 0
+// A whole reconfiguration of npu1, as published; taken for npu2 too.
+constexpr double kReconfigurationSeconds = 3.4e-3;
 
 // SYNC's words 2 and 3.
 constexpr Field kSyncDirection = {0, 8}, kSyncRow = {8, 8}, kSyncColumn = {16, 8};
@@ -68,6 +72,7 @@ uint32_t Controller::Word(size_t offset) const {
 
 void Controller::Start(const uint32_t* words, size_t num_words, bool chained) {
   by_.clear();
+  wanted_design = -1;
   is_chained = chained;
   words_ = words;
   num_words_ = num_words;
@@ -140,7 +145,8 @@ void Controller::Next() {
       Finish(kPreemptWords, times.sync, [] {});
       break;
     case kLoadPdi:
-      Fail("LOADPDI: the virtual NPU takes its configuration from the xclbin alone");
+      LoadPdi();
+      break;
     default:
       Fail("opcode " + Hex(opcode) + " is not known");
   }
@@ -176,6 +182,47 @@ void Controller::BlockWrite() {
       Write(BlockAddress() + 4 * i, Word(kHeader + i), kAllBits);
     }
   });
+}
+
+void Controller::LoadPdi() {
+  Word(kLoadPdiWords - 1);
+  const int id = static_cast<int>(kPdiId.Of(Word(0)));
+  const std::string what = "LOADPDI of PDI " + std::to_string(id);
+  if (array.loadable.count(id) == 0) {
+    Fail(what + ": no design was given for it; give VirtualNpu designs={" +
+         std::to_string(id) + ": its configuration}");
+  }
+  if (array.trace.is_on()) Fail(what + ": a trace cannot go on in another design");
+  for (const Tile& tile : array.tiles) {
+    for (const auto& channels : tile.channels) {
+      for (const auto& channel : channels) {
+        if (tile.limits != &array.limits.shim || channel->queue.empty() ||
+            channel->IsForTraces()) {
+          continue;
+        }
+        Fail(what + ", but " + channel->Name() + " BD " +
+             std::to_string(channel->queue.front().bd) + " is still in flight");
+      }
+    }
+  }
+  StartWork("LOADPDI");
+  array.scheduler.In(std::llround(kReconfigurationSeconds * array.times.clock_hz),
+                     [this, id] {
+                       word += kLoadPdiWords;
+                       wanted_design = id;
+                     });
+}
+
+void Controller::ContinueFrom(const Controller& other) {
+  words_ = other.words_;
+  num_words_ = other.num_words_;
+  word = other.word;
+  num_executed_ = other.num_executed_;
+  synced_before_ = other.synced_before_;
+  is_chained = other.is_chained;
+  start_time = other.start_time;
+  is_done = false;
+  Next();
 }
 
 void Controller::Finish(size_t num_words, Cycles cycles, std::function<void()> effect) {

@@ -30,11 +30,14 @@ struct Controller : Agent {
   void WriteFor(const std::string& by, uint32_t address,
                 const std::vector<uint32_t>& words);
   std::vector<uint32_t> ReadFor(const std::string& by, uint32_t address, int count);
+  // Continues the stream of another array's controller, which has met a LOADPDI.
+  void ContinueFrom(const Controller& other);
   // Called when a channel has sent a token.
   void TokenSent();
 
   bool is_done = true, is_chained = false;
-  size_t word = 0;  // the first of the current operation
+  size_t word = 0;         // the first of the current operation
+  int wanted_design = -1;  // the PDI to load next, or -1
   Cycles start_time = 0;
   // The channels whose tokens a SYNC waits for: one number in a rectangle of tiles.
   struct Awaited {
@@ -52,6 +55,7 @@ struct Controller : Agent {
   void Next();
   void End();
   void BlockWrite();
+  void LoadPdi();
   // Lets the operation take `cycles`, then have its effect.
   void Finish(size_t num_words, Cycles cycles, std::function<void()> effect);
   void Sync();

@@ -189,7 +189,7 @@ def test_lock_set_too_high(trap, stream):
         (Write(4 << 25, 0), "of tile (4, 0), which npu1 does not have"),
         (Write(6 << 20, 0), "of tile (0, 6), which npu1 does not have"),
         (DdrPatch(0x1D008, 0, 0), "DDR_PATCH must go to word 1 of a shim's BD"),
-        (LoadPdi(1, 4, 0), "LOADPDI: the virtual NPU takes its configuration"),
+        (LoadPdi(1, 4, 0), "LOADPDI of PDI 1: no design was given for it"),
     ],
 )
 def test_operation_that_a_stream_must_not_have(trap, stream, operation, what):
