@@ -20,6 +20,7 @@ from jax_npu.doctor.machine_checks import (
     check_firmware,
     check_group,
     check_memlock,
+    check_power,
     not_needed,
 )
 from jax_npu.doctor.software_checks import (
@@ -98,6 +99,7 @@ def check(facts: Facts) -> list[Finding]:
     return [
         check_chip(machine),
         *for_npu,
+        *check_power(facts.power),
         *check_self_test(facts.installation),
         *check_host(machine, facts.installation),
         check_energy(facts.energy),

@@ -1,12 +1,15 @@
 """The facts that the doctor reads, from this machine or from another's file tree."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jax_npu.backend_choice import backends
 from jax_npu.doctor.installation import Installation, inspect_installation
 from jax_npu.doctor.kernel import Kernel, read_kernel
+from jax_npu.doctor.power import read_power
 from jax_npu.doctor.software import (
     Interpreter,
     Software,
@@ -29,6 +32,7 @@ class Facts:
     energy: Available
     installation: Installation | None
     kernel: Kernel
+    power: Mapping[str, Any] = field(default_factory=dict)  # of this machine's NPU
 
 
 def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
@@ -51,6 +55,7 @@ def read_facts(root: Path = ROOT, backend: str = "auto") -> Facts:
             else None
         ),
         kernel=read_kernel(root),
+        power=read_power(root) if here and chip(root) else {},
     )
 
 

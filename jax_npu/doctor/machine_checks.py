@@ -1,7 +1,9 @@
 """Checks of the chip, the kernel and the user's limits: facts in, findings out."""
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from jax_npu.doctor import remedies
 from jax_npu.doctor.finding import MISSING, OK, RELOGIN, SKIPPED, WARNING, Finding
@@ -11,6 +13,7 @@ from jax_npu.energy import Available, reasons
 from jax_npu.runtime.machine import Machine, User
 from jax_npu.runtime.pinned_memory import HEAP_BYTES
 
+SLOW_MODES = ("low", "medium")
 FIRST_KERNEL = (6, 14)  # the first Linux that has the driver amdxdna
 
 
@@ -146,6 +149,19 @@ def check_memlock(machine: Machine, kernel: Kernel) -> Finding:
         return Finding("memlock", MISSING, found, remedy)
     found = f"{mebibytes}; buffers beyond that will fail"
     return Finding("memlock", WARNING, found, remedy)
+
+
+def check_power(power: Mapping[str, Any]) -> Iterator[Finding]:
+    """The NPU's power mode and clocks, where its driver tells them."""
+    clocks = power.get("clocks_mhz")
+    if "mode" not in power or not isinstance(clocks, dict):
+        return
+    found = ", ".join([power["mode"], *(f"{n} {mhz} MHz" for n, mhz in clocks.items())])
+    if power["mode"] in SLOW_MODES:
+        found += "; times are longer than those of 'jax-npu plan'"
+        yield Finding("power", WARNING, found, remedies.FAST_MODE)
+    else:
+        yield Finding("power", OK, found)
 
 
 def check_energy(energy: Available) -> Finding:

@@ -37,6 +37,7 @@ NODE_ACCESS = (
 )
 LOAD_MODULE = "sudo modprobe amdxdna"
 RELOAD_MODULE = "sudo modprobe -r amdxdna; sudo modprobe amdxdna"
+FAST_MODE = "sudo xrt-smi configure --pmode performance"
 FEWER_IMAGES = "export JAX_NPU_IMAGE_CACHE_MB=64"
 OTHER_BACKEND = "export JAX_NPU_BACKEND=host"
 ENABLE_IN_BIOS = "sudo systemctl reboot --firmware-setup"

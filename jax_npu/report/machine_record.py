@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jax_npu.doctor.facts import Facts
-from jax_npu.report.power import read_power
+from jax_npu.doctor.power import read_power
 from jax_npu.runtime.attached_npus import devices
 from jax_npu.runtime.designs import built_design
 from jax_npu.runtime.machine import CPU_FILE, ROOT, field_of, text

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from jax_npu.doctor.facts import read_facts
+from jax_npu.doctor.machine_checks import check_power
+from jax_npu.doctor.power import GET_INFO, read_power
 from jax_npu.report.machine_record import describe_machine
-from jax_npu.report.power import GET_INFO, read_power
 
 from .. import machines
 from .test_doctor import assert_only, examined, found
@@ -84,3 +85,15 @@ def test_the_report_has_the_drivers_version_and_the_iommu(root):
     assert driver["iommu"]["arguments"] == ["iommu=pt", "amd_iommu=on"]
     assert driver["log"] == (FAILED.strip(),)
     assert driver["firmware_files"]
+
+
+def test_a_slow_power_mode_is_a_warning_with_its_command():
+    clocks = {"MP-NPU Clock": 396, "H Clock": 792}
+    (slow,) = check_power({"mode": "low", "clocks_mhz": clocks})
+    assert slow.status == "warning"
+    assert slow.found.startswith("low, MP-NPU Clock 396 MHz, H Clock 792 MHz; times")
+    assert slow.remedy == "sudo xrt-smi configure --pmode performance"
+    (fast,) = check_power({"mode": "default", "clocks_mhz": clocks})
+    assert fast.status == "ok"
+    assert not list(check_power({"problem": "it cannot be opened"}))
+    assert not list(check_power({}))
