@@ -38,8 +38,12 @@ RECOMMENDED = RELEASES[-1]
 
 
 def release_of(mlir_aie: str) -> Release | None:
-    """The release whose syntax and command line a version has, or None."""
+    """The release whose syntax and command line a version has, or None.
+
+    Args:
+      mlir_aie: version of a wheel, or of a build from source, such as 1.4+f50bef7.
+    """
     for release in RELEASES:
-        if re.match(rf"{re.escape(release.syntax)}(\.|$)", mlir_aie):
+        if re.match(rf"{re.escape(release.syntax)}(\.|\+|$)", mlir_aie):
             return release
     return None

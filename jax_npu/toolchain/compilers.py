@@ -7,6 +7,7 @@ the kernels that they call.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ KERNEL_NAMES = frozenset(
 )
 AIE_API = "include/aie_api/aie.hpp"  # in mlir-aie's folder
 
+# What `aiecc --version` calls itself, by the syntax that it takes.
+DRIVERS = {"(C++ version)": "1.3", "(mlir-aie declarative driver)": "1.4"}
 XRT_FOLDERS = (Path("/opt/xilinx/xrt/bin"), Path("/usr/bin"))
 RELEASES_OF = "https://github.com/Xilinx/{}/releases/expanded_assets/{}"
 WHAT = {
@@ -107,12 +110,18 @@ def find_compilers() -> Compilers:
     tools, missing = locate()
     if missing:
         raise FileNotFoundError(f"to build a design, {to_install(missing)}")
-    version = _wheel_version(tools.mlir_aie, "mlir_aie")
+    wheel, driver = _wheel_version(tools.mlir_aie, "mlir_aie"), _driver(tools.aiecc)
+    version = wheel or driver
     release = None if version is None else release_of(version)
+    if release and driver and release_of(driver) is not release:
+        raise ValueError(
+            f"{tools.aiecc} must be of a release, and is of a build between two: it is "
+            f"of {version} with the command line of {driver}; run: {INSTALL['aiecc']}"
+        )
     if version is None or release is None:
         raise ValueError(
             f"mlir-aie must be {' or '.join(SYNTAXES)}, whose MLIR designs are written "
-            f"in; {tools.aiecc} is of {version or 'an unknown version (no wheel)'}; "
+            f"in; {tools.aiecc} is of {version or 'an unknown version'}; "
             f"run: {INSTALL['aiecc']}"
         )
     if not (tools.mlir_aie / AIE_API).exists():
@@ -121,8 +130,8 @@ def find_compilers() -> Compilers:
             f"{INSTALL['aiecc']}"
         )
     versions = [("mlir-aie", version), ("peano", _peano_version(tools.peano))]
-    if (wheel := _wheel_version(tools.peano, "llvm_aie")) is not None:
-        versions.append(("llvm-aie", wheel))
+    if (peano := _wheel_version(tools.peano, "llvm_aie")) is not None:
+        versions.append(("llvm-aie", peano))
     return replace(tools, versions=tuple(versions), release=release)
 
 
@@ -222,6 +231,25 @@ def _wheel_version(folder: Path, name: str) -> str | None:
     """The version of the wheel that a folder is of; programs print only commits."""
     found = list(metadata.distributions(name=name, path=[str(folder.parent)]))
     return found[0].version if found else None
+
+
+def _driver(aiecc: Path) -> str | None:
+    """Syntax and commit of an `aiecc` that says which driver it is, as a version.
+
+    It names no release: this tells of builds from source, and of wheels made between
+    two releases, whose number may be that of the one before.
+    """
+    try:
+        done = subprocess.run(
+            [str(aiecc), "--version"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for phrase, syntax in DRIVERS.items():
+        if phrase in done.stdout:
+            commit = re.search(r"\b[0-9a-f]{7,40}\b", done.stdout.split(phrase)[1])
+            return f"{syntax}+{commit[0]}" if commit else syntax
+    return None
 
 
 def _peano_version(peano: Path) -> str:

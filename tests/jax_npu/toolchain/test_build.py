@@ -104,6 +104,9 @@ home = pathlib.Path({home!r})
 arguments = sys.argv[1:]
 name = pathlib.Path(sys.argv[0]).name
 if arguments == ["--version"]:
+    if name == "aiecc":
+        print((home / "driver").read_text())
+        sys.exit()
     print("clang version 21.0.0 (llvm-aie 2c363ce)\\nTarget: x86_64")
     sys.exit()
 with open(home / "calls", "a") as calls:
@@ -186,6 +189,16 @@ class Tools:
             old.rmdir()
         self.has_wheel("mlir_aie", version)
         (self.home / "version").write_text(version)
+        self.drives(version[:3])
+
+    def drives(self, syntax):
+        """What `aiecc --version` prints of each release, after LLVM's own lines."""
+        kinds = {
+            "1.3": "aiecc (C++ version) 8373e4912ab",
+            "1.4": "aiecc (mlir-aie declarative driver)\n  git SHA: f50bef7\n",
+        }
+        text = "LLVM version 23.0.0git\n" + kinds.get(syntax, "aiecc")
+        (self.home / "driver").write_text(text)
 
     def has_wheel(self, name, version):
         wheel = self.site / f"{name}-{version}.dist-info"
@@ -577,11 +590,28 @@ def test_another_mlir_aie_is_refused_with_its_version(version, tools, capsys):
     assert tools.calls() == []
 
 
-def test_an_aiecc_of_no_wheel_is_refused(tools, tmp_path, capsys):
+def test_an_aiecc_of_no_wheel_is_known_by_its_driver(tools, cache, capsys):
     (tools.site / "mlir_aie-1.3.4.dist-info" / "METADATA").unlink()
     (tools.site / "mlir_aie-1.3.4.dist-info").rmdir()
+    (tools.home / "version").write_text("1.4")
+    tools.drives("unknown")
     assert main(["build"]) == 2
-    assert "is of an unknown version (no wheel)" in capsys.readouterr().err
+    assert "is of an unknown version; run: " in capsys.readouterr().err
+    tools.drives("1.4")
+    assert main(["build"]) == 0
+    assert "designs were tried with mlir-aie 1.4.2" in capsys.readouterr().out
+    (folder,) = cache.iterdir()
+    assert read_artifact(folder, "npu1").versions["mlir-aie"] == "1.4+f50bef7"
+    assert built_design("npu1") == folder / "gemm.xclbin"
+
+
+def test_a_wheel_between_two_releases_is_refused(tools, capsys):
+    tools.is_of("1.3.5.dev12+gf50bef7")
+    tools.drives("1.4")
+    assert main(["build"]) == 2
+    err = capsys.readouterr().err
+    assert "is of 1.3.5.dev12+gf50bef7 with the command line of 1.4+f50bef7" in err
+    assert tools.calls() == []
 
 
 def test_the_wheels_of_this_python_are_found_without_path(tools, monkeypatch):
