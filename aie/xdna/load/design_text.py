@@ -13,15 +13,14 @@ LOWERED = (
     "the file that aiecc lowers first: input_with_addresses.mlir in its --tmpdir "
     "(mlir-aie 1.3), or what --get-input-with-addresses writes (1.4)"
 )
-# Operations of a design at another stage, and what it lacks or has too much.
+ROUTED = "the design is routed, its flows are gone"
+NOT_LOWERED = "the design is not lowered yet"
+# Operations of a design at another stage of its compiler.
 OTHER_STAGES = {
-    ("aie.switchbox", "aie.shim_mux", "aie.shim_switchbox"): (
-        f"the design is routed, its flows are gone; give {LOWERED}"
-    ),
-    ("aie.objectfifo", "aie.objectfifo.link", "aie.cascade_flow", "aie.logical_tile"): (
-        f"the design is not lowered yet; give {LOWERED}"
-    ),
-    ("llvm.func",): f"the design's cores are lowered to LLVM; give {LOWERED}",
+    **dict.fromkeys(("aie.switchbox", "aie.shim_mux", "aie.shim_switchbox"), ROUTED),
+    **dict.fromkeys(("aie.objectfifo", "aie.objectfifo.link"), NOT_LOWERED),
+    **dict.fromkeys(("aie.cascade_flow", "aie.logical_tile"), NOT_LOWERED),
+    "llvm.func": "the design's cores are lowered to LLVM",
 }
 
 
@@ -39,8 +38,8 @@ def read_design(
         compiler, or has no such device.
     """
     text = without_unread(with_one_device(text, design, name))
-    for names, what in OTHER_STAGES.items():
-        for span in operations(text, names):
-            line = text.count("\n", 0, span.start) + 1
-            raise ValueError(f"{name}:{line}: {span.name}: {what}")
+    for span in operations(text, OTHER_STAGES):
+        line = text.count("\n", 0, span.start) + 1
+        what = f"{OTHER_STAGES[span.name]}; give {LOWERED}"
+        raise ValueError(f"{name}:{line}: {span.name}: {what}")
     return parse_module(text, name)
