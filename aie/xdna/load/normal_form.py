@@ -11,6 +11,7 @@ from xdna.dialect.aie import (
     BufferOp,
     CoreOp,
     DeviceOp,
+    DmaBdOp,
     DmaStartOp,
     EndOp,
     LockOp,
@@ -19,14 +20,15 @@ from xdna.dialect.aie import (
     NextBdOp,
     ShimDmaOp,
 )
-from xdna.dialect.foreign.ops import DmaOp
+from xdna.dialect.foreign.ops import DmaBdPacketOp, DmaOp
 
 
 def normalize(module: ModuleOp) -> None:
     """Changes a design in place.
 
-    Each `aie.dma` becomes an `aie.dma_start` with a block for each BD, and buffers and
-    locks that are declared within programs move to their device.
+    Each `aie.dma` becomes an `aie.dma_start` with a block for each BD, an
+    `aie.dma_bd_packet` becomes the `packet` of its BD, and buffers and locks that are
+    declared within programs move to their device.
     """
     for device in [op for op in module.walk() if isinstance(op, DeviceOp)]:
         for program in list(device.body.block.ops):
@@ -34,6 +36,7 @@ def normalize(module: ModuleOp) -> None:
                 _move_declarations(program)
             if isinstance(program, MemOp | MemTileDmaOp | ShimDmaOp):
                 _start_each(program.body)
+                _address_packets(program.body)
 
 
 def _move_declarations(program: Operation) -> None:
@@ -41,6 +44,15 @@ def _move_declarations(program: Operation) -> None:
         if isinstance(op, BufferOp | LockOp):
             _detach(op)
             Rewriter.insert_op(op, InsertPoint.before(program))
+
+
+def _address_packets(body: Region) -> None:
+    for block in body.blocks:
+        for header in [op for op in block.ops if isinstance(op, DmaBdPacketOp)]:
+            for bd in block.ops:
+                if isinstance(bd, DmaBdOp):
+                    bd.properties["packet"] = header.info
+            _detach(header)
 
 
 def _start_each(body: Region) -> None:

@@ -219,6 +219,7 @@ void Controller::ContinueFrom(const Controller& other) {
   word = other.word;
   num_executed_ = other.num_executed_;
   synced_before_ = other.synced_before_;
+  num_observer_writes_ = other.num_observer_writes_;
   is_chained = other.is_chained;
   start_time = other.start_time;
   is_done = false;
@@ -299,7 +300,13 @@ void Controller::CheckEnd() const {
 }
 
 void Controller::CheckEnd(const Channel& channel) const {
-  if (channel.IsForTraces()) return;
+  if (channel.IsForTraces()) {
+    if (channel.queue.empty()) return;
+    array.Notice(
+        channel.Name() + " BD " + std::to_string(channel.queue.front().bd) +
+        " waits for traces, which are not recorded: its buffer stays as it was");
+    return;
+  }
   const auto where = [&](const Task& task) {
     return channel.Name() + " BD " + std::to_string(task.bd) + ", pushed at word " +
            std::to_string(task.word) + ", ";

@@ -18,7 +18,12 @@ from xdsl.irdl import (
 from xdsl.parser import Parser
 from xdsl.traits import NoTerminator
 
-from xdna.dialect.attrs import DIRECTIONS, keyword_of, number_of
+from xdna.dialect.attrs import (
+    DIRECTIONS,
+    PacketInfoAttr,
+    keyword_of,
+    number_of,
+)
 from xdna.dialect.op import BOOL, I32, check_not_negative
 
 CASCADE_DIRECTIONS = {"South": 3, "West": 4, "North": 5, "East": 6}  # AIEAttrs.td
@@ -114,6 +119,20 @@ class ConfigureCascadeOp(IRDLOperation):
 
 
 @irdl_op_definition
+class DmaBdPacketOp(IRDLOperation):
+    """The packet header of the BD in the same block: `aie.dma_bd_packet(0, 2)`."""
+
+    name = "aie.dma_bd_packet"
+    packet_type = prop_def(I32)
+    packet_id = prop_def(I32)
+    assembly_format = "`(` $packet_type `,` $packet_id `)` attr-dict"
+
+    @property
+    def info(self) -> PacketInfoAttr:
+        return PacketInfoAttr((self.packet_type.value.data, self.packet_id.value.data))
+
+
+@irdl_op_definition
 class PutStreamOp(IRDLOperation):
     """A core sends a word: `aie.put_stream(%channel : i32, %value : i32)`."""
 
@@ -141,6 +160,7 @@ def _parse_keyword(parser: Parser, table: dict[str, int]) -> IntegerAttr:
 
 FOREIGN_OPERATIONS: list[type[Operation]] = [
     ConfigureCascadeOp,
+    DmaBdPacketOp,
     DmaOp,
     GetStreamOp,
     PutStreamOp,

@@ -203,7 +203,9 @@ def test_a_trace_buffer_stays_as_it_was_and_nobody_waits_for_it():
     ]
     for _ in range(6):  # more often than its queue is long
         y[...] = 0
-        npu.run(words("npu1", *program), [x, y, trace])
+        report = npu.run(words("npu1", *program), [x, y, trace])
+        notice = "shim (0, 0) S2MM 1 BD 15 waits for traces, which are not recorded"
+        assert [one for one in report.notices if one.startswith(notice)]
         np.testing.assert_array_equal(y, x)
         assert (trace == 7).all()
     with pytest.raises(Trap, match=r"for a token, for shim \(0, 0\) S2MM 1 BD 15"):

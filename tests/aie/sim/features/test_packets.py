@@ -256,6 +256,17 @@ def test_a_receiver_takes_whole_packets_of_its_senders_in_turn():
     np.testing.assert_array_equal(y, np.concatenate([x] * 4))
 
 
+def test_a_header_may_stand_beside_its_bd():
+    info = "packet = #aie.packet_info<pkt_type = 0, pkt_id = 11>"
+    beside = MERGE.replace(f", {info}", "").replace(
+        "      aie.dma_bd(%x : memref<64xi32>, 32",
+        "      aie.dma_bd_packet(0, 11)\n      aie.dma_bd(%x : memref<64xi32>, 32",
+    )
+    assert beside.count("aie.dma_bd_packet") == 1
+    x, y = merge(beside)
+    np.testing.assert_array_equal(y, np.concatenate([x] * 4))
+
+
 def test_packets_of_an_id_that_no_flow_carries():
     with pytest.raises(Trap, match="MM2S 1 BD 24 sends a packet of ID 9, which no p"):
         merge(MERGE.replace("pkt_id = 11", "pkt_id = 9"))
