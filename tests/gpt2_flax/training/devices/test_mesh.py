@@ -48,12 +48,12 @@ print(json.dumps({"rows": run.read_metrics(Path(out)), "held": held}))
 
 @pytest.fixture
 def trained(tiny_flags):
-    """A function: what the program prints last, for these meshes."""
+    """A function: what the program prints last, for these meshes and flags."""
 
-    def run_program(out, meshes):
+    def run_program(out, meshes, *flags):
         command = [sys.executable, "-c", PROGRAM, str(out)]
         done = subprocess.run(
-            [*command, " ".join(meshes), *tiny_flags, *FLAGS],
+            [*command, " ".join(meshes), *tiny_flags, *FLAGS, *flags],
             env={
                 **os.environ,
                 "JAX_NPU_BACKEND": "host",
@@ -82,6 +82,20 @@ def test_runs_move_between_meshes_and_train_as_on_one_device(trained, tmp_path):
     assert whole == whole_again == [1] * 3
     # What two devices do not divide stays whole.
     assert all(0.5 <= share < 0.52 for share in divided)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "flags", [("--adapter", "dora", "--accumulate", "2"), ("--freeze", "wte")]
+)
+def test_what_is_trained_in_part_moves_between_meshes_too(trained, tmp_path, flags):
+    one = trained(tmp_path / "one", ["data=1"], *flags)
+    moved = trained(tmp_path / "moved", ["data=1", "model=4", "data=2,model=2"], *flags)
+    assert len(one["rows"]) == len(moved["rows"]) == 9 + 4
+    for row, expected in zip(moved["rows"], one["rows"]):
+        assert row == pytest.approx(expected, rel=LOSS_TOLERANCE)
+    for share in moved["held"][3:6]:
+        assert share < 0.5  # most arrays lie in quarters
 
 
 def test_axes_that_are_left_out_have_one_device():
