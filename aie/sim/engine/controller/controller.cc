@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kHeaderWords = 4, kNumOperationsWord = 2, kNumBytesWord = 3;
 constexpr Field kVersion = {0, 16}, kGeneration = {16, 8}, kNumRows = {24, 8};
 constexpr Field kNumColumns = {0, 8};
+constexpr int kNpu1Generation = 3;
 constexpr uint32_t kVersion0_1 = 0x0100;  // minor 1 in the upper byte, major 0
 
 // An operation's first word names it in its lowest byte.
@@ -80,6 +81,7 @@ void Controller::Start(const uint32_t* words, size_t num_words, bool chained) {
   num_executed_ = 0;
   is_done = synced_before_ = false;
   num_observer_writes_ = 0;
+  inner_task_.clear();
   Stop();
   start_time = array.scheduler.now();
   CheckHeader();
@@ -163,6 +165,11 @@ void Controller::End() {
                  " writes to registers of events, timers, traces or performance "
                  "counters have no effect here");
   }
+  if (!inner_task_.empty() && array.limits.generation == kNpu1Generation) {
+    array.Notice("the stream starts " + inner_task_ +
+                 ": a chip of npu1 was seen to hang on such tasks of memtiles and "
+                 "cores, which those of npu2 run");
+  }
   Stop();
   is_done = true;
 }
@@ -220,6 +227,7 @@ void Controller::ContinueFrom(const Controller& other) {
   num_executed_ = other.num_executed_;
   synced_before_ = other.synced_before_;
   num_observer_writes_ = other.num_observer_writes_;
+  inner_task_ = other.inner_task_;
   is_chained = other.is_chained;
   start_time = other.start_time;
   is_done = false;

@@ -98,6 +98,7 @@ struct Controller : Agent {
   uint32_t num_executed_ = 0;  // operations
   bool synced_before_ = false;
   int64_t num_observer_writes_ = 0;  // in this run
+  std::string inner_task_;           // the first of a memtile or core in it, or empty
 };
 
 }  // namespace jax_npu::sim

@@ -203,7 +203,11 @@ void Controller::WriteTaskQueue(Channel& channel, uint32_t value, uint32_t mask)
     if (++i > tile.limits->num_bds) break;  // an endless chain
   }
   // Only shims' tasks touch the host's buffers, so only they must be known to be done.
-  if (tile.limits == &array.limits.shim) channel.pushed.push_back(task);
+  if (tile.limits == &array.limits.shim) {
+    channel.pushed.push_back(task);
+  } else if (inner_task_.empty()) {
+    inner_task_ = channel.Name() + " BD " + std::to_string(id);
+  }
   channel.Push(task);
 }
 

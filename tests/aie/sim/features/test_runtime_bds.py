@@ -117,8 +117,14 @@ def test_memory_and_locks_of_the_neighbour(name, rng):
         shim(name, "S2MM", 1, 1, 1, 64, column=1),
         sync(1, "S2MM", 1),
     ]
-    npu.run(words(name, *program), [x, y])
+    report = npu.run(words(name, *program), [x, y])
     np.testing.assert_array_equal(y, x)
+    seen_to_hang = [one for one in report.notices if "was seen to hang" in one]
+    if name == "npu1":
+        (notice,) = seen_to_hang
+        assert "starts memtile (1, 1) S2MM 0 BD 0: a chip of npu1" in notice
+    else:
+        assert not seen_to_hang
 
 
 def west_of_first_column(name, address):
