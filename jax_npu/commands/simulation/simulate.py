@@ -28,6 +28,7 @@ DESIGN_FLAGS = (
     "design",
     "design_name",
     "words",
+    "pdi",
     "buffers",
     "kernels",
     "kernel",
@@ -86,6 +87,12 @@ def _add_design_flags(parser: argparse.ArgumentParser) -> None:
         dest="design_name",
         metavar="NAME",
         help="the aie.device to load, where the file has several",
+    )
+    parser.add_argument(
+        "--pdi",
+        action="append",
+        metavar="ID=FILE[@NAME]",
+        help="a design that the words load by LOADPDI of that id",
     )
     for flag, metavar in ("--in", "A.npy[:DTYPE]"), ("--out", "C.npy:DTYPE:SIZES"):
         parser.add_argument(

@@ -13,6 +13,7 @@ from jax_npu.commands.input_output import (
     write_array,
 )
 from jax_npu.commands.simulation.design_kernels import kernels_of
+from jax_npu.commands.simulation.loaded_designs import loaded_designs
 from jax_npu.commands.simulation.run_files import RunFiles
 from jax_npu.commands.simulation.timed_run import TimedFor, print_report, run
 from xdna.dialect.aie import DeviceOp
@@ -40,11 +41,13 @@ def simulate_design(arguments: argparse.Namespace) -> None:
     files = RunFiles.of(
         arguments, title=title, configuration=text, module=module, notes=target.notes
     )
+    designs = loaded_designs(arguments.pdi or (), target.times)
     npu = VirtualNpu(
         text,
         arguments.arithmetic,
         arguments.b_column_major,
-        kernels_of(arguments, text),
+        kernels_of(arguments, "".join([text, *designs.values()])),
+        designs=designs,
     )
     report = run(npu, [(words, buffers)], files, arguments.until)
     if report is None:

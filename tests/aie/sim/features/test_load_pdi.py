@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jax_npu.commands.command_line import main
 from xdna.dialect.text import parse_module
 from xdna.load.configuration import configuration
 from xdna.simulator import Trap, VirtualNpu
@@ -39,9 +40,13 @@ module {
 """
 
 
-def adds(name, row, number):
+def adds_text(name, row, number):
     text = ADDS.replace("DEVICE", name).replace("ROW", f"{row}")
-    return configuration(parse_module(text.replace("NUMBER", f"{number}")))
+    return text.replace("NUMBER", f"{number}")
+
+
+def adds(name, row, number):
+    return configuration(parse_module(adds_text(name, row, number)))
 
 
 def pass_words(name, argument):
@@ -98,3 +103,41 @@ def test_loads_that_cannot_be_made():
         npu.run(words("npu1", LoadPdi(3, 0, 0)), [x, y])
     with pytest.raises(ValueError, match="PDI 2 is a design for npu2, not for npu1"):
         VirtualNpu(adds("npu1", 2, 1), designs={2: adds("npu2", 2, 1)})
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, rng):
+    """The command that runs a stream which loads PDI 3 between two halves."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("first.mlir").write_text(adds_text("npu1", 2, 1))
+    tmp_path.joinpath("second.mlir").write_text(adds_text("npu1", 4, 1000))
+    first, second = (pass_words("npu1", i) for i in (1, 2))
+    stream = words("npu1", first, [LoadPdi(3, 0, 0)], second)
+    np.asarray(stream, "<u4").tofile("insts.bin")
+    np.save("x.npy", rng.integers(-1000, 1000, 32, dtype=np.int32))
+    buffers = ["--in", "x.npy", "--out", "y.npy:int32:32", "--out", "z.npy:int32:32"]
+    return ["simulate", "first.mlir", "insts.bin", *buffers]
+
+
+def test_the_command_gives_designs_to_load(command):
+    assert main([*command, "--pdi", "3=second.mlir"]) == 0
+    x, y, z = (np.load(f"{name}.npy") for name in "xyz")
+    np.testing.assert_array_equal(y, x + 1)
+    np.testing.assert_array_equal(z, x + 1000)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "LOADPDI of PDI 3: no design was given for it"),
+        (["--pdi", "second.mlir"], "--pdi must be ID=FILE or ID=FILE@NAME with an ID"),
+        (["--pdi", "70000=second.mlir"], "with an ID up to 65535"),
+        (2 * ["--pdi", "3=second.mlir"], "--pdi gives 3 twice"),
+        (["--pdi", "3=third.mlir"], "third.mlir"),
+        (["--pdi", "3=second.mlir@other"], "other"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_line(command, flags, message, capsys):
+    assert main([*command, *flags]) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
