@@ -26,12 +26,12 @@ PROGRAM = [sys.executable, "-m", "gpt2_flax.commands.train"]
 LOSS_PARITY = 0.005
 
 
-def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
+def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, training_backend):
     assert train_run("--steps", 6, "--eval-every", 4) == 0
     expected = {"config.json", "metrics.jsonl", "loss.png", "checkpoints", "tokenizer"}
     assert {path.name for path in out.iterdir()} == expected
     record = run.read_run(out)
-    assert record["train"]["backend"] == backend
+    assert record["train"]["backend"] == training_backend
     assert record["train"]["data"] == [PYTHON_DOCS]
     assert record["model"]["embed_dim"] == 8
     rows = run.read_metrics(out)
@@ -45,7 +45,7 @@ def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, backend):
         "Sample",
         "50,257",
         "\nenergy: ",
-        backend,
+        training_backend,
     ):
         assert part in printed
 
@@ -139,7 +139,7 @@ def test_bad_input_is_one_line_and_leaves_no_folder(
 
 
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(
-    train_run, out, monkeypatch, capsys, backend
+    train_run, out, monkeypatch, capsys, training_backend
 ):
     def explodes_in_step_5(*args):
         return lambda count: jnp.where(count < 4, 1e-3, jnp.inf)

@@ -11,7 +11,7 @@ from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.weights import save_weights
 
-from .runs import one_line
+from ..runs import one_line
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

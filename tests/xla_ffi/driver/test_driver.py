@@ -454,7 +454,7 @@ def test_the_design_is_kept_in_the_users_cache(tmp_path, run_python):
     for _ in range(2):
         done = run_python(f"{PRODUCT}\nproduct()", XDG_CACHE_HOME=str(tmp_path))
         assert done.returncode == 0, done.stderr
-        (design,) = (tmp_path / "jax-npu").iterdir()
+        (design,) = (tmp_path / "jax-npu").glob("*.cfg")
         assert design.read_text().startswith("jax-npu-configuration 1\ndevice npu1\n")
         design.write_text("damaged")  # the next run writes it again
 

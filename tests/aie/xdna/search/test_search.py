@@ -14,7 +14,10 @@ from xdna.timing import timing
 ARITHMETICS = {"7940hs": "exact", "krackan-350": "bfp16"}
 
 
-@pytest.fixture(scope="module", params=ARITHMETICS)
+@pytest.fixture(
+    scope="module",
+    params=["7940hs", pytest.param("krackan-350", marks=pytest.mark.slow)],
+)
 def ranked(request):
     """(machine, times, arithmetic, workload, all designs from the best one on)."""
     machine = MACHINES[request.param]
