@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gpt2_flax import run
 from gpt2_flax.errors import InputError
+from gpt2_flax.validations import Validations
 
 LATEST, BEST = "latest", "best"
 HELP = (
@@ -43,14 +44,10 @@ def chosen_step(out: Path, choice: str = LATEST) -> int:
 
 def best_step(out: Path) -> int:
     """The step after which the validation loss was lowest, the first of several."""
-    losses = {
-        int(row["step"]): row["val_loss"]
-        for row in reversed(run.read_metrics(out))
-        if "val_loss" in row and row["step"] > 0
-    }
-    if not losses:
+    step = Validations(run.read_metrics(out)).best_step
+    if step is None:
         raise InputError(
             f"{out} has no validation yet, so no best checkpoint; give --checkpoint "
             f"{LATEST}."
         )
-    return min(losses, key=lambda step: (losses[step], step))
+    return step

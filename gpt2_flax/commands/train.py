@@ -32,7 +32,6 @@ from gpt2_flax.flags.model_choice import choose_model
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
 from gpt2_flax.model import GPT2Config, logits_function
-from gpt2_flax.training.best import Validations
 from gpt2_flax.training.devices.mesh import mesh_of, place_batch
 from gpt2_flax.training.devices.processes import is_first, start_processes, whole
 from gpt2_flax.training.disk import DiskFullError
@@ -49,6 +48,7 @@ from gpt2_flax.training.step import (
     make_validate,
 )
 from gpt2_flax.training.trained import parts_of_flags
+from gpt2_flax.validations import Validations
 from jax_npu.energy import Meter
 from jax_npu.explanation import Explanation
 

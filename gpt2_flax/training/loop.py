@@ -21,7 +21,6 @@ from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.evaluation import CHECKPOINT_MINUTES
 from gpt2_flax.flags.text_choice import train_batch
 from gpt2_flax.model import Params
-from gpt2_flax.training.best import Validations
 from gpt2_flax.training.devices.mesh import place_batch
 from gpt2_flax.training.devices.processes import any_process, is_first
 from gpt2_flax.training.disk import disk_errors, require_space
@@ -30,6 +29,7 @@ from gpt2_flax.training.reporting.energy import TrainingEnergy
 from gpt2_flax.training.reporting.trackers import open_trackers
 from gpt2_flax.training.start import Training
 from gpt2_flax.training.step import State, all_params, saved_items
+from gpt2_flax.validations import Validations
 
 
 class DivergedError(Exception):

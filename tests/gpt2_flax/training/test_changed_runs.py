@@ -10,8 +10,8 @@ import pytest
 from gpt2_flax import run
 from gpt2_flax.commands import train
 from gpt2_flax.training import disk
-from gpt2_flax.training.best import Validations
 from gpt2_flax.training.reporting import trackers
+from gpt2_flax.validations import Validations
 
 from ..runs import one_line, saved_state
 

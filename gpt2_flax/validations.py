@@ -1,21 +1,19 @@
 """The best validation of a run, and when no better one is waited for any longer."""
 
-from gpt2_flax.training.progress import Row
-
 BEFORE_TRAINING = 0  # the step of the first validation, which no checkpoint has
 
 
 class Validations:
     """The validations of a run, in the order in which they come."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[dict[str, float]]) -> None:
         self.best_step: int | None = None  # None: none but that before training
         self.since_best = 0  # validations after it
         self._best = float("inf")
         for row in rows:
             self.add(row)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: dict[str, float]) -> None:
         """Takes a row of the metrics; only validations after training count."""
         if "val_loss" not in row or row["step"] == BEFORE_TRAINING:
             return
