@@ -1,5 +1,7 @@
 """Many threads at once on the virtual NPU: right results, and nothing left behind."""
 
+import ctypes
+import gc
 import os
 import threading
 import time
@@ -127,12 +129,15 @@ def num_threads():
 
 
 def resident_bytes():
+    """The process's memory without what malloc keeps for later."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize(
-    "num_products", [500, pytest.param(10_000, marks=pytest.mark.slow)]
+    "num_products", [400, pytest.param(10_000, marks=pytest.mark.slow)]
 )
 def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_products):
     """The numbers of buffers, contexts, threads and bytes are the same afterwards."""
@@ -168,7 +173,8 @@ def test_faults_leave_nothing_behind(virtual_xrt, events, monkeypatch, num_produ
 
     faults = "run/13,error/17,wrong/19,no-memory/50,no-context/7"
     virtual_xrt.set_faults(faults)
-    num_given_up = compute(num_products // 5)
+    # A process reaches its largest size with its rarest faults.
+    num_given_up = compute(400)
     before = left_behind()
     virtual_xrt.set_faults(faults)
     num_given_up += compute(num_products)
