@@ -31,8 +31,9 @@ test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, u
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
 
-wheel: $(INSTALLED) ## Build one wheel for every Python and jax, in build/wheels
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
+wheel: $(INSTALLED) ## Build sdist and wheel in build/wheels, and try the wheel with every Python here
+	.ci/build-wheel
+	.ci/try-wheel
 
 lint: .venv/.lint ## Check style, types, and who imports whom
 	$(BIN)/ruff check

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jax_npu import checkpoint_policies, energy
     from jax_npu.backend_choice import Backend, backend, backends, resolve_backend
     from jax_npu.early_rounding import round_early
-    from jax_npu.explanation import explain
+    from jax_npu.explanation.explain import explain
     from jax_npu.offloading import offload
     from jax_npu.optimizer.adamw import AdamW, adamw, apply_gradients
     from jax_npu.placing import placement
@@ -73,7 +73,7 @@ _HOMES = {
     "devices": "runtime.attached_npus",
     "dot_general": "products",
     "einsum": "products",
-    "explain": "explanation",
+    "explain": "explanation.explain",
     "matmul": "products",
     "npu_events": "runtime.npu_events",
     "npu_health": "runtime.npu_events",

@@ -32,6 +32,7 @@ from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.model_choice import choose_model
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.model import GPT2Config
 from jax_npu.bench import (
     OtherLoad,
@@ -77,8 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax bench", description="Times training steps, backend by backend."
     )
     parser.add_argument(
@@ -119,7 +120,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON, no table")
     parser.add_argument("--chart", type=Path, help="draw a PNG")
     parser.add_argument("--profile", type=Path, help="trace the calls of one more step")
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    arguments = make_parser().parse_args(argv)
     for name, least in (("repeats", 1), ("warmup", 0)):
         if (given := getattr(arguments, name)) < least:
             raise InputError(f"--{name} must be at least {least}, got {given}.")

@@ -31,6 +31,7 @@ from gpt2_flax.evaluation.evaluate import (
     Score,
     evaluate_documents,
 )
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.flags.resume import saved_config
 from gpt2_flax.flags.text_choice import load_feed, tokenizer_of_run
 from gpt2_flax.loading import GPT2, load, load_run, load_start
@@ -76,8 +77,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax eval",
         description="Evaluates a run, other weights, or both side by side.",
     )

@@ -5,7 +5,6 @@ gpt2-flax export --out run --to gpt2-docs.gguf --format gguf
 gpt2-flax export --out run --to adapter --format peft
 """
 
-import argparse
 from pathlib import Path
 
 from gpt2_flax import run
@@ -15,6 +14,7 @@ from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.exporting.folder import save_folder
 from gpt2_flax.exporting.gguf_file import save_gguf
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.loading import load
 
@@ -66,8 +66,8 @@ def export_adapter(out: Path, checkpoint: str, to: Path) -> None:
     save_adapter(to, parts.adapter, params, record["train"].get("weights"))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax export", description="Writes a model for other programs."
     )
     add = parser.add_argument

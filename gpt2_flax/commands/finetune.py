@@ -14,7 +14,9 @@ from typing import Any
 
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.commands import train
+from gpt2_flax.flags.parser import Parser
 
+NAME = "gpt2-flax finetune"
 # After 400 steps of Muon, 12 x 128 characters each, the loss on the documentation was
 # 1.60 nats a character. AdamW had 2.34 after 400 of 8 x 128, with a layer more.
 FROM_SCRATCH = {
@@ -43,7 +45,11 @@ WITH_WEIGHTS = {
 
 def main(argv: list[str] | None = None) -> int:
     out = Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}"
-    return train.main(argv, "gpt2-flax finetune", recipe, out)
+    return train.main(argv, NAME, recipe, out)
+
+
+def make_parser() -> Parser:
+    return train.make_parser(NAME)
 
 
 def recipe(given: dict[str, Any]) -> dict[str, Any]:

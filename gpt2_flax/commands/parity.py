@@ -6,8 +6,6 @@ It is what to run first on a chip: both train from one seed, and the exit code i
 losses, gradients and the final evaluation agree.
 """
 
-import argparse
-
 import rich
 from rich.table import Table
 
@@ -15,6 +13,7 @@ from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_ba
 from gpt2_flax.data import PYTHON_DOCS, load_text, make_feed
 from gpt2_flax.errors import InputError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.model import MODELS, GPT2Config
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.parity import Comparison, compare, train_on
@@ -68,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if agree else DISAGREE
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax parity",
         description="Trains on two backends from one seed and compares what they did.",
         epilog=f"The exit code is 0 if they agree, {DISAGREE} if not.",

@@ -3,7 +3,6 @@
 gpt2-flax plan --model gpt2-large --batch-size 1 --seq-len 1024 --remat blocks
 """
 
-import argparse
 import os
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from gpt2_flax.backend import resolve_backend
 from gpt2_flax.errors import one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.model_choice import choose_model
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.flags.resume import from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer
 from gpt2_flax.hf.hub import OWNERS
@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax plan",
         description="Prints the memory, time and energy of a run with these flags of "
         "gpt2-flax train. It reads no data, and of weights only names and shapes.",

@@ -15,6 +15,7 @@ from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.commands.conversation import converse
 from gpt2_flax.commands.terminal import write
 from gpt2_flax.errors import InputError, one_line_errors
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.generation.choice import Rules
 from gpt2_flax.generation.generate import NUM_TOKENS, Sampling, grow, make_generator
 from gpt2_flax.loading import GPT2, load, load_run
@@ -40,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def make_parser() -> Parser:
+    parser = Parser(
         prog="gpt2-flax sample",
         description="Continues a text, until the model ends it.",
     )

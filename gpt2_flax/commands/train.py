@@ -29,6 +29,7 @@ from gpt2_flax.errors import NpuError, TrainingError, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
+from gpt2_flax.flags.parser import Parser
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
 from gpt2_flax.model import GPT2Config, logits_function
@@ -50,7 +51,7 @@ from gpt2_flax.training.step import (
 from gpt2_flax.training.trained import parts_of_flags
 from gpt2_flax.validations import Validations
 from jax_npu.energy import Meter
-from jax_npu.explanation import Explanation
+from jax_npu.explanation.products import Explanation
 
 ON_CORES = ("host", "xla")  # backends that have the cores' peak
 
@@ -97,8 +98,8 @@ def checked_config(given: dict[str, Any], out: Path, existing: Existing) -> Trai
 
 def make_parser(
     prog: str = "gpt2-flax train", default_out: Path = Path("run")
-) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=prog, description="Trains GPT-2 on a text.")
+) -> Parser:
+    parser = Parser(prog=prog, description="Trains GPT-2 on a text.")
     add_config_flags(parser)
     parser.add_argument(
         "--out",

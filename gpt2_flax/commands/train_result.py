@@ -12,7 +12,7 @@ from gpt2_flax.training.reporting.energy import TrainingEnergy, describe_energy
 from gpt2_flax.training.reporting.forecast import describe_forecast
 from gpt2_flax.training.start import Training
 from gpt2_flax.training.step import State, all_params
-from jax_npu.explanation import Explanation
+from jax_npu.explanation.products import Explanation
 
 SAMPLE_PROMPT_TOKENS = 12  # the beginning of the validation text
 SAMPLE_TOKENS = 80

@@ -18,6 +18,7 @@ jax-npu bench gemm --backend host --against xla
 import argparse
 import os
 import sys
+from importlib import metadata
 
 from jax_npu.commands.bench import add_bench_command
 from jax_npu.commands.build import add_build_command
@@ -29,29 +30,45 @@ from jax_npu.commands.instructions import add_disasm_command, add_insts_command
 from jax_npu.commands.machines import add_machines_command
 from jax_npu.commands.plan import add_plan_command
 from jax_npu.commands.report import add_report_command
+from jax_npu.commands.shell.completion import add_completion_command
+from jax_npu.commands.shell.parser import Commands, Parser
 from jax_npu.commands.simulation.simulate import add_simulate_command
 from xdna.simulator import Trap
 
-COMMANDS = (  # in the order of --help
-    add_design_command,
-    add_check_command,
-    add_plan_command,
-    add_insts_command,
-    add_disasm_command,
-    add_simulate_command,
-    add_calibrate_command,
-    add_machines_command,
-    add_forecast_command,
-    add_build_command,
-    add_doctor_command,
-    add_report_command,
-    add_bench_command,
-)
+ABOUT = "JAX's matrix products on AMD's XDNA NPUs. COMMAND --help lists its flags."
+GROUPS = {  # in the order of --help
+    "this machine:": (add_doctor_command, add_build_command, add_report_command),
+    "what it gains:": (
+        add_forecast_command,
+        add_machines_command,
+        add_bench_command,
+        add_calibrate_command,
+    ),
+    "the NPU's program, without an NPU:": (
+        add_plan_command,
+        add_design_command,
+        add_check_command,
+        add_insts_command,
+        add_disasm_command,
+        add_simulate_command,
+    ),
+    "the shell:": (add_completion_command,),
+}
+GUIDE = """\
+jax-npu doctor               what this machine has for JAX's products
+jax-npu forecast             what an NPU would do for a training step
+jax-npu simulate --gemm 256 768 2304     a product on the virtual NPU
+jax-npu --help               all commands; COMMAND --help, its flags
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; errors are one line on stderr and exit code 2, traps 1."""
-    arguments = make_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv:
+        print(GUIDE, end="")
+        return 0
+    arguments = make_parser(argv).parse_args(argv)
     exit_code = 0
     try:
         exit_code = arguments.command(arguments) or 0
@@ -67,14 +84,25 @@ def main(argv: list[str] | None = None) -> int:
     return exit_code
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of every command; each sets `command`, a function of the arguments."""
-    parser = argparse.ArgumentParser(
-        prog="jax-npu", description="The NPU's program: designs, plans, instructions."
+def make_parser(argv: list[str] | None = None) -> Parser:
+    """The parser of every command; each sets `command`, a function of the arguments.
+
+    It ends the process if `argv` begins with a word that is no command.
+    """
+    parser = Parser(
+        prog="jax-npu",
+        usage="jax-npu COMMAND ...",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add_command in COMMANDS:
-        add_command(commands)
+    parser.add_argument(
+        "--version", action="version", version=f"jax-npu {metadata.version('jax-npu')}"
+    )
+    commands = Commands(parser)
+    for title, adders in GROUPS.items():
+        commands.add_group(title, adders)
+    parser.description = f"{ABOUT}\n\n{commands.guide()}"
+    if wrong := commands.unknown(argv or []):
+        parser.error(wrong)
     return parser
 
 

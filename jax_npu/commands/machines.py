@@ -56,6 +56,7 @@ def _table() -> Table:
         collapse_padding=True,
         pad_edge=False,
     )
+    table.columns[0].no_wrap = True
     for one in MACHINES.values():
         default = " *" if one.name == DEFAULT_MACHINES[one.device] else ""
         scope = "in all" if one.ddr_directions_shared else "each way"

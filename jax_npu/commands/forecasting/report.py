@@ -46,7 +46,7 @@ def _table(name: str, found: StepForecast) -> Table:
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("ms")
+    table.add_column("ms", no_wrap=True)
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right")
     ways = [found.ways[name] for name in HEADINGS]

@@ -3,8 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import jax
 from jax import lax
@@ -12,76 +12,14 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jax_npu.contraction import contraction_axes, spec_from_dimension_numbers
+from jax_npu.explanation.products import Explanation, Product, Row
 from jax_npu.jax_private import metadata_of, name_scopes
 from jax_npu.lowering.offload_choice import choice_for
 from jax_npu.lowering.placement.program import described
-from jax_npu.lowering.placement.side import Predicted, Program
+from jax_npu.lowering.placement.side import Program
 from jax_npu.lowering.small_products import xla_is_faster
 from jax_npu.primitive.gemm import gemm_p
 from jax_npu.runtime.environment import SMALL_PRODUCTS
-
-if TYPE_CHECKING:  # takes as long to import as all of jax_npu, and few programs print
-    from rich.table import Table
-
-
-@dataclass(frozen=True)
-class Product:
-    """A batch of products (m, k) x (k, n) and where it runs.
-
-    A convolution counts as the products that it is made of. `reason` says why a product
-    is left to lax, and is "" for the others. `predicted` is there for a product of a
-    backend with an NPU, which may be placed on the host: then `backend` is that.
-    """
-
-    batch: int
-    m: int
-    k: int
-    n: int
-    lhs: str
-    rhs: str
-    out: str
-    backend: str
-    reason: str = ""
-    predicted: Predicted | None = None
-
-    @property
-    def flops(self) -> int:
-        return 2 * self.batch * self.m * self.k * self.n
-
-
-@dataclass(frozen=True)
-class Row(Product):
-    """All calls of one product; `share` is of the FLOPs of all products."""
-
-    calls: int = 1
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What `explain` found, largest share first; prints as a table with rich.
-
-    Attributes:
-      seconds: predicted for all products of a backend with an NPU together, as they are
-        placed, and with all of them on one side: by `"placed"`, `"npu"`, `"host"`. What
-        runs between products takes no time there. {} without such products.
-    """
-
-    rows: tuple[Row, ...]
-    seconds: dict[str, float]
-
-    @property
-    def flops(self) -> int:
-        """FLOPs of all products."""
-        return sum(row.flops * row.calls for row in self.rows)
-
-    @property
-    def offloaded(self) -> float:
-        """The share of the FLOPs of all products that is not left to lax."""
-        return sum(row.share for row in self.rows if row.backend != "xla")
-
-    def __rich__(self) -> "Table":
-        return _table(self)
 
 
 def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -112,94 +50,6 @@ def explain(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanat
     )
     ordered = tuple(sorted(rows, key=lambda row: -row.share))
     return Explanation(ordered, program.seconds())
-
-
-def _table(explanation: Explanation) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    rows = explanation.rows
-    table = Table(
-        title=f"Products of one call, {explanation.offloaded:.1%} of FLOPs offloaded",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE,
-        padding=0,
-        pad_edge=False,
-    )
-    types = [_types(row) for row in rows]
-    reasons = sorted({row.reason for row in rows if row.reason})
-    is_predicted = any(row.predicted for row in rows)
-    table.add_column("m x k x n", justify="right", no_wrap=True)
-    for name in ("calls", "share") if is_predicted else ("calls", "GFLOP", "share"):
-        table.add_column(name, justify="right")
-    if shows_types := len(set(types)) > 1:
-        table.add_column("types")
-    table.add_column("on")
-    if is_predicted:
-        for name in ("npu ms", "host ms", "pad", "DDR MB"):
-            table.add_column(name, justify="right")
-    if len(reasons) > 1:
-        table.add_column("why xla")
-    notes = []  # what all rows share leaves room for numbers
-    if rows and not shows_types:
-        notes.append(f"types: {types[0].split(' -> ')[0]} -> {_short(rows[0].out)}")
-    if len(reasons) == 1:
-        notes.append(f"on xla: {reasons[0]}")
-    if explanation.seconds:
-        notes.append(_sum_of(explanation.seconds))
-    table.caption = "\n".join(notes) or None
-    for row, type_ in zip(rows, types):
-        table.add_row(
-            _sizes(row),
-            f"{row.calls:,}",
-            *([] if is_predicted else [f"{row.flops * row.calls / 1e9:.3f}"]),
-            f"{row.share:.1%}",
-            *([type_] if shows_types else []),
-            row.backend,
-            *(_numbers(row) if is_predicted else []),
-            *([row.reason] if len(reasons) > 1 else []),
-        )
-    return table
-
-
-def _sizes(row: Row) -> str:
-    sizes = (row.m, row.k, row.n)
-    batch = f"{row.batch:,} x " if row.batch > 1 else ""
-    return batch + " x ".join(f"{size:,}" for size in sizes)
-
-
-def _types(row: Row) -> str:
-    """Types of the operands, and of a result that is not f32."""
-    operands = f"{_short(row.lhs)} x {_short(row.rhs)}"
-    return operands if row.out == "float32" else f"{operands} -> {_short(row.out)}"
-
-
-def _short(dtype: str) -> str:
-    return dtype.replace("bfloat", "bf").replace("float", "f")
-
-
-def _numbers(row: Row) -> list[str]:
-    """Predicted for all calls of a row, one after the other."""
-    if row.predicted is None:
-        return ["", "", "", ""]
-    one = row.predicted
-    if one.npu_seconds is None:
-        return ["too large", f"{row.calls * one.host_seconds * 1e3:.2f}", "", ""]
-    return [
-        f"{row.calls * one.npu_seconds * 1e3:.2f}",
-        f"{row.calls * one.host_seconds * 1e3:.2f}",
-        f"{one.padding:.2f}",
-        f"{row.calls * one.ddr_bytes / 1e6:,.0f}",
-    ]
-
-
-def _sum_of(seconds: dict[str, float]) -> str:
-    placed, npu, host = (f"{seconds[x] * 1e3:.1f}" for x in ("placed", "npu", "host"))
-    return (
-        f"predicted, overlapping: {placed} ms as placed, {npu} on the NPU alone, "
-        f"{host} on the host"
-    )
 
 
 def _gemms(

@@ -1,0 +1,1 @@
+"""The command line itself: its parser, and completion in a shell."""

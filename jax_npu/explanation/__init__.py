@@ -1,0 +1,1 @@
+"""What `jax_npu.explain` finds in a program, and its table."""
