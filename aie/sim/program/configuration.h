@@ -64,6 +64,9 @@
 //   float_to SIGNED BITS FORMAT SLOT FROM
 //   put FROM                          a word to the core's stream
 //   get SLOT                          a word of the core's stream, sign-extended
+//   put_cascade ELEMENT_BYTES COUNT {SLOT}
+//                                     512 bits to the next core
+//   get_cascade SIGNED ELEMENT_BYTES COUNT {SLOT}
 //   acquire LOCK VALUE                as in `bd`
 //   release LOCK VALUE
 //   call KERNEL NUM_ARGUMENTS {b BUFFER | p PLACE_SLOT | s SLOT}
@@ -179,6 +182,8 @@ enum class Op {
   kStore,
   kPut,
   kGet,
+  kPutCascade,
+  kGetCascade,
   kAcquire,
   kRelease,
   kCall,
@@ -254,7 +259,10 @@ struct Instruction {
     int64_t stride_bytes;
   };
   std::vector<Index> indices;
+  std::vector<int> lanes;  // slots of what a cascade moves at once
 };
+
+constexpr int kCascadeBytes = 64;  // at once (AMD AM020)
 
 struct CoreInfo {
   TileAt tile;

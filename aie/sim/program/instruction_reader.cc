@@ -72,6 +72,8 @@ const InstructionReader::Form InstructionReader::kForms[] = {
     {"float_to", Op::kFloatTo, &InstructionReader::ReadFloatInteger},
     {"put", Op::kPut, &InstructionReader::ReadPut},
     {"get", Op::kGet, &InstructionReader::ReadGet},
+    {"put_cascade", Op::kPutCascade, &InstructionReader::ReadPutCascade},
+    {"get_cascade", Op::kGetCascade, &InstructionReader::ReadGetCascade},
     {"acquire", Op::kAcquire, &InstructionReader::ReadLock},
     {"release", Op::kRelease, &InstructionReader::ReadLock},
     {"call", Op::kCall, &InstructionReader::ReadCall},
@@ -196,6 +198,23 @@ void InstructionReader::ReadPut(Line& line, Instruction& i) const {
 
 void InstructionReader::ReadGet(Line& line, Instruction& i) const {
   i.result = Slot(line);
+}
+
+void InstructionReader::ReadPutCascade(Line& line, Instruction& i) const {
+  i.element_bytes = ScalarBytes(line);
+  ReadLanes(line, i);
+}
+
+void InstructionReader::ReadGetCascade(Line& line, Instruction& i) const {
+  i.is_signed = line.Take() != 0;
+  i.element_bytes = ScalarBytes(line);
+  ReadLanes(line, i);
+}
+
+void InstructionReader::ReadLanes(Line& line, Instruction& i) const {
+  const int count = line.Take();
+  if (count * i.element_bytes != kCascadeBytes) line.Fail("must move 512 bits");
+  for (int lane = 0; lane < count; ++lane) i.lanes.push_back(Slot(line));
 }
 
 void InstructionReader::ReadLock(Line& line, Instruction& i) const {

@@ -40,6 +40,8 @@ class InstructionReader {
   void ReadFloatInteger(Line& line, Instruction& i) const;
   void ReadPut(Line& line, Instruction& i) const;
   void ReadGet(Line& line, Instruction& i) const;
+  void ReadPutCascade(Line& line, Instruction& i) const;
+  void ReadGetCascade(Line& line, Instruction& i) const;
   void ReadLock(Line& line, Instruction& i) const;
   void ReadCall(Line& line, Instruction& i) const;
   void ReadJump(Line& line, Instruction& i) const;
@@ -51,6 +53,7 @@ class InstructionReader {
   void ReadOperands(Line& line, Instruction& i) const;
   void ReadFloatOperands(Line& line, Instruction& i) const;
   void ReadIndices(Line& line, Instruction& i) const;
+  void ReadLanes(Line& line, Instruction& i) const;
 
   const Configuration& configuration_;
   const int num_slots_, num_instructions_;

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 
 from xdsl.context import Context
-from xdsl.dialects.arith import Arith
 from xdsl.dialects.builtin import Builtin, ModuleOp, UnregisteredOp
 from xdsl.dialects.cf import Cf
 from xdsl.dialects.func import Func, FuncOp
@@ -28,12 +27,14 @@ from xdsl.utils.mlir_lexer import MLIRLexer, MLIRTokenKind
 
 from xdna.dialect.aie import Aie, BufferOp, LockOp, TileOp
 from xdna.dialect.aiex import Aiex
+from xdna.dialect.foreign.elementwise import Arith
 from xdna.dialect.foreign.index import Index
+from xdna.dialect.foreign.vectors import Vector
 from xdna.dialect.locations import without_locations
 from xdna.dialect.syntaxes import in_syntax, to_model
 from xdna.releases import SYNTAXES
 
-DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, UB, Index, Aie, Aiex)
+DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, UB, Vector, Index, Aie, Aiex)
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 

@@ -5,7 +5,13 @@ nearest even. What the vendor approximates from tables, such as `math.exp`, is r
 """
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import BFloat16Type, Float32Type, Float64Type, IntegerType
+from xdsl.dialects.builtin import (
+    BFloat16Type,
+    Float32Type,
+    Float64Type,
+    IntegerAttr,
+    IntegerType,
+)
 from xdsl.ir import Attribute, Operation
 
 from xdna.load.core_slots import INDEX_BITS, Slots, unsupported
@@ -46,9 +52,9 @@ def float_words(slots: Slots, op: Operation) -> list[Word] | None:
         kind: list[Word] = ["float", BINARY[op.name]]
     elif op.name in UNARY:
         kind = ["float", UNARY[op.name]]
-    elif isinstance(op, arith.CmpfOp):
-        kind = ["float_compare", op.predicate.value.data]
-        return [*kind, _format(slots, op, op.lhs.type), *_slots(slots, op)]
+    elif op.name == "arith.cmpf":
+        kind = ["float_compare", predicate_of(op)]
+        return [*kind, _format(slots, op, op.operands[0].type), *_slots(slots, op)]
     elif isinstance(op, arith.ExtFOp | arith.TruncFOp):
         formats = [_format(slots, op, value.type) for value in (op.input, op.result)]
         return ["float_cast", *formats, *_slots(slots, op)]
@@ -69,6 +75,13 @@ def float_words(slots: Slots, op: Operation) -> list[Word] | None:
     if op.name in UNARY:
         words.append(words[-1])  # one form for one operand and for two
     return [*kind, _format(slots, op, op.results[0].type), *words]
+
+
+def predicate_of(op: Operation) -> int:
+    """The number of an arith.cmpi's or arith.cmpf's predicate."""
+    predicate = op.properties["predicate"]
+    assert isinstance(predicate, IntegerAttr)
+    return int(predicate.value.data)
 
 
 def _bitcast(slots: Slots, op: arith.BitcastOp) -> list[Word]:

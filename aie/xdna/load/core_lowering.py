@@ -14,9 +14,8 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdna.check.placed_design import Tile, element_bytes, lock_of
 from xdna.dialect.aie import BufferOp, CoreOp, EndOp, LockOp, UseLockOp
 from xdna.dialect.foreign import index
-from xdna.dialect.foreign.ops import GetStreamOp, PutStreamOp
 from xdna.load.core_calls import Kernels
-from xdna.load.core_floats import float_words
+from xdna.load.core_floats import float_words, predicate_of
 from xdna.load.core_flow import lower_scf, moves_at_once
 from xdna.load.core_places import VIEWS, Places, strides_of
 from xdna.load.core_slots import (
@@ -25,7 +24,8 @@ from xdna.load.core_slots import (
     Slots,
     unsupported,
 )
-from xdna.load.waits import lock_value, stream_words
+from xdna.load.vectors.unroll import unroll_vectors
+from xdna.load.waits import STREAMED, lock_value, stream_words
 
 WIDTHS = (1, 2, 4, 8)  # bytes of a memory access
 # Names in a configuration, which are those of arith without the last letter.
@@ -69,6 +69,7 @@ def core_lines(
       ValueError: naming the tile and the operation that has no counterpart.
     """
     lower_scf(core.body)
+    unroll_vectors(tile, core.body)
     lowering = _CoreLowering(tile, buffers, locks, kernels, Slots(tile, buffers))
     lowering.lower(core)
     slots, program = lowering.slots, lowering.program
@@ -111,12 +112,12 @@ class _CoreLowering:
             case _ if op.name in BINARY:
                 bits = self.slots.bits(op, op.results[0].type)
                 self._emit("binary", BINARY[op.name], bits, *self._all(op))
-            case arith.CmpiOp():
-                bits = self.slots.bits(op, op.lhs.type)
-                self._emit("compare", op.predicate.value.data, bits, *self._all(op))
+            case _ if op.name == "arith.cmpi":
+                bits = self.slots.bits(op, op.operands[0].type)
+                self._emit("compare", predicate_of(op), bits, *self._all(op))
             case index.CmpOp():
                 self._emit("compare", op.predicate, INDEX_BITS, *self._all(op))
-            case arith.SelectOp():
+            case _ if op.name == "arith.select":
                 self._emit("select", *self._all(op))
             case _ if op.name in CASTS:
                 values = op.operands[0], op.results[0]
@@ -133,7 +134,7 @@ class _CoreLowering:
                 pass  # `Slots` sees through it
             case UseLockOp():
                 self._use_lock(op)
-            case PutStreamOp() | GetStreamOp():
+            case _ if isinstance(op, STREAMED):
                 self._emit(*stream_words(self.slots, op))
             case func.CallOp():
                 self._call(op)
@@ -222,6 +223,7 @@ class _CoreLowering:
             what = f"calls {function.sym_name.data} within itself"
             raise unsupported(self.tile, op, what)
         lower_scf(function.body)
+        unroll_vectors(self.tile, function.body)
         after = _Label()
         self.inlined.append((op, after))
         self._move(op, function.args, op.arguments)

@@ -1,12 +1,19 @@
 """What programs wait for, locks and streams, in words of a configuration."""
 
 from xdsl.dialects.arith import ConstantOp
-from xdsl.dialects.builtin import IntegerAttr, i32
+from xdsl.dialects.builtin import AnyFloat, IntegerAttr, i32
 from xdsl.ir import OpResult
 
 from xdna.dialect.aie import UseLockOp
-from xdna.dialect.foreign.ops import GetStreamOp, PutStreamOp
+from xdna.dialect.foreign.ops import (
+    GetLanesOp,
+    GetStreamOp,
+    PutLanesOp,
+    PutStreamOp,
+)
 from xdna.load.core_slots import Slots, unsupported
+
+STREAMED = PutStreamOp, GetStreamOp, PutLanesOp, GetLanesOp
 
 
 def lock_value(use: UseLockOp) -> int:
@@ -18,12 +25,17 @@ def lock_value(use: UseLockOp) -> int:
     return -1 - use.amount if use.action_name == "Acquire" else use.amount
 
 
-def stream_words(slots: Slots, op: PutStreamOp | GetStreamOp) -> list[str | int]:
-    """The instruction of a core that accesses its stream port.
+def stream_words(
+    slots: Slots, op: PutStreamOp | GetStreamOp | PutLanesOp | GetLanesOp
+) -> list[str | int]:
+    """The instruction of a core that accesses its stream port or a cascade.
 
     Raises:
-      ValueError: unless it moves an i32 over port 0, the only one of a core of AIE-ML.
+      ValueError: unless it moves an i32 over port 0, the only one of a core of AIE-ML,
+        or the elements of a vector over a cascade.
     """
+    if isinstance(op, PutLanesOp | GetLanesOp):
+        return _cascade_words(slots, op)
     channel = op.channel.op if isinstance(op.channel, OpResult) else None
     if not (
         isinstance(channel, ConstantOp)
@@ -35,3 +47,13 @@ def stream_words(slots: Slots, op: PutStreamOp | GetStreamOp) -> list[str | int]
         raise unsupported(slots.tile, op, f"needs an i32, got {op.value.type}")
     verb = "put" if isinstance(op, PutStreamOp) else "get"
     return [verb, slots(op, op.value)]
+
+
+def _cascade_words(slots: Slots, op: PutLanesOp | GetLanesOp) -> list[str | int]:
+    type = op.values[0].type
+    lanes = [slots(op, value) for value in op.values]
+    words = [slots.bits(op, type) // 8, len(lanes), *lanes]
+    if isinstance(op, PutLanesOp):
+        return ["put_cascade", *words]
+    # Slots hold integers sign-extended, floats as bits.
+    return ["get_cascade", int(not isinstance(type, AnyFloat)), *words]

@@ -82,6 +82,8 @@ bool Core::IsVisible(Op op) {
     case Op::kRelease:
     case Op::kPut:
     case Op::kGet:
+    case Op::kPutCascade:
+    case Op::kGetCascade:
     case Op::kCall:
     case Op::kHalt:
       return true;
@@ -174,6 +176,12 @@ bool Core::Act(const Instruction& i) {
       break;
     case Op::kGet:
       if (!Get(i)) return false;
+      break;
+    case Op::kPutCascade:
+      if (!PutCascade(i)) return false;
+      break;
+    case Op::kGetCascade:
+      if (!GetCascade(i)) return false;
       break;
     case Op::kCall:
       Call(i);

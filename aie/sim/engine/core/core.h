@@ -71,6 +71,8 @@ struct Core : Agent {
   void EndCall();
   bool Put(const Instruction& instruction);
   bool Get(const Instruction& instruction);
+  bool PutCascade(const Instruction& instruction);
+  bool GetCascade(const Instruction& instruction);
   // Whether the cascade holds what a call takes, and has room for what it gives.
   bool CascadeIsReady(const Kernel& kernel);
   // The arguments that a call takes from the cascade, and those that it gives.

@@ -1,6 +1,9 @@
 // A core's streams and its place in a cascade.
+#include <algorithm>
+
 #include "aie/sim/engine/array.h"
 #include "aie/sim/engine/core/core.h"
+#include "aie/sim/engine/core/integers.h"
 
 namespace jax_npu::sim {
 namespace {
@@ -9,6 +12,9 @@ namespace {
 // few vectors, and calls at both of its ends advance together; here the first call ends
 // before the second begins.
 constexpr int64_t kMaxCascadeBytes = 1 << 16;
+// Between two cores lie four values: a FIFO for two at each end (AMD UG1079, "AI Engine
+// Tile Interface").
+constexpr size_t kCascadeFifoBytes = 4 * kCascadeBytes;
 
 }  // namespace
 
@@ -40,6 +46,42 @@ bool Core::Get(const Instruction& i) {
   }
   slots[i.result] = static_cast<int32_t>(word);
   pending_ += array.times.core_instruction;
+  return true;
+}
+
+bool Core::PutCascade(const Instruction& i) {
+  if (cascade_to == nullptr) array.Fail(Name() + " puts into a cascade to nobody");
+  std::deque<std::byte>& to = cascade_to->cascade;
+  // A kernel call over there may wait for more than the FIFO holds: see above.
+  if (to.size() >= kCascadeFifoBytes && cascade_to->awaited_core != this) {
+    awaited_core = cascade_to;
+    StartWait(Wait::kStream, "cascade");
+    return false;
+  }
+  for (const int lane : i.lanes) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(&slots[lane]);
+    to.insert(to.end(), bytes, bytes + i.element_bytes);
+  }
+  pending_ += array.times.core_instruction;
+  cascade_to->StreamReady();
+  return true;
+}
+
+bool Core::GetCascade(const Instruction& i) {
+  if (cascade_from == nullptr) array.Fail(Name() + " gets from a cascade of nobody");
+  if (cascade.size() < kCascadeBytes) {
+    awaited_core = cascade_from;
+    StartWait(Wait::kStream, "cascade");
+    return false;
+  }
+  for (const int lane : i.lanes) {
+    int64_t value = 0;
+    std::copy_n(cascade.begin(), i.element_bytes, reinterpret_cast<std::byte*>(&value));
+    cascade.erase(cascade.begin(), cascade.begin() + i.element_bytes);
+    slots[lane] = i.is_signed ? Wrapped(value, 8 * i.element_bytes) : value;
+  }
+  pending_ += array.times.core_instruction;
+  cascade_from->StreamReady();
   return true;
 }
 

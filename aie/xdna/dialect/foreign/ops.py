@@ -3,7 +3,15 @@
 They are read in the syntax of mlir-aie, and never written by this package.
 """
 
-from xdsl.dialects.builtin import BoolAttr, IndexType, IntegerAttr, StringAttr, i1, i32
+from xdsl.dialects.builtin import (
+    BoolAttr,
+    IndexType,
+    IntegerAttr,
+    StringAttr,
+    VectorType,
+    i1,
+    i32,
+)
 from xdsl.ir import Operation
 from xdsl.irdl import (
     IRDLOperation,
@@ -13,7 +21,9 @@ from xdsl.irdl import (
     prop_def,
     result_def,
     traits_def,
+    var_operand_def,
     var_region_def,
+    var_result_def,
 )
 from xdsl.parser import Parser
 from xdsl.traits import NoTerminator
@@ -154,6 +164,38 @@ class GetStreamOp(IRDLOperation):
     assembly_format = "`(` $channel `:` type($channel) `)` attr-dict `:` type($value)"
 
 
+@irdl_op_definition
+class PutCascadeOp(IRDLOperation):
+    """A core sends 512 bits on: `aie.put_cascade(%value : vector<16xi32>)`."""
+
+    name = "aie.put_cascade"
+    value = operand_def(VectorType)
+    assembly_format = "`(` $value `:` type($value) `)` attr-dict"
+
+
+@irdl_op_definition
+class GetCascadeOp(IRDLOperation):
+    """A core gets 512 bits: `%value = aie.get_cascade() : vector<16xi32>`."""
+
+    name = "aie.get_cascade"
+    value = result_def(VectorType)
+    assembly_format = "`(` `)` attr-dict `:` type($value)"
+
+
+@irdl_op_definition
+class PutLanesOp(IRDLOperation):
+    """What becomes of `aie.put_cascade` once vectors are single numbers."""
+
+    name = "xdna.put_lanes"
+    values = var_operand_def()
+
+
+@irdl_op_definition
+class GetLanesOp(IRDLOperation):
+    name = "xdna.get_lanes"
+    values = var_result_def()
+
+
 def _parse_keyword(parser: Parser, table: dict[str, int]) -> IntegerAttr:
     return number_of(table, parser.parse_identifier_or_str_literal())
 
@@ -162,6 +204,8 @@ FOREIGN_OPERATIONS: list[type[Operation]] = [
     ConfigureCascadeOp,
     DmaBdPacketOp,
     DmaOp,
+    GetCascadeOp,
     GetStreamOp,
+    PutCascadeOp,
     PutStreamOp,
 ]
