@@ -71,8 +71,14 @@ class XrtBuffer : public NpuBuffer {
   std::byte* data() override { return bo().map<std::byte*>(); }
 
   void SyncToDevice(size_t first, size_t num_bytes) override {
-    Attempt(Doing::kCopying, "no copy to the NPU", is_lost_,
-            [&] { bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
+    std::atomic<bool> is_lost{false};
+    try {
+      Attempt(Doing::kCopying, "no copy to the NPU", is_lost,
+              [&] { bo().sync(XCL_BO_SYNC_BO_TO_DEVICE, num_bytes, first); });
+    } catch (...) {
+      if (!is_lost) throw;
+      is_lost_ = true;  // so no run starts before another session, which copies it all
+    }
   }
 
   void SyncFromDevice(size_t first, size_t num_bytes) override {
@@ -130,6 +136,7 @@ class XrtDriver : public Driver {
     const std::shared_ptr<Session> current = session();
     const auto command =
         Attempt(Doing::kStarting, "the NPU takes no run", is_lost_, [&] {
+          if (is_lost_) throw std::system_error(ENODEV, std::generic_category());
           return current->Start(
               runs, [&](NpuBuffer& buffer, int argument) -> const auto& {
                 return static_cast<XrtBuffer&>(buffer).In(current, argument);

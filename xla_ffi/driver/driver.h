@@ -30,7 +30,8 @@ class NpuBuffer {
   // move it together with its content.
   virtual std::byte* data() = 0;
 
-  // Copy a range of bytes from one side to the other.
+  // Copy a range of bytes from one side to the other. A copy to a device that is lost
+  // is made up for by the next session's Start.
   virtual void SyncToDevice(size_t first, size_t num_bytes) = 0;
   virtual void SyncFromDevice(size_t first, size_t num_bytes) = 0;
 };

@@ -99,13 +99,8 @@ ProductInfo InfoOf(const NpuGemmRequest& request) {
 struct RunResult {
   std::shared_ptr<NpuBuffer> buffer;
   ResultWindow window;
-  bool is_synced = false;  // since the run
 
-  void Sync(const ParallelLoop& parallel) {
-    if (is_synced) return;
-    SyncFromDevice(*buffer, window.size() * sizeof(float), parallel);
-    is_synced = true;
-  }
+  bool is_large() const { return IsLarge(window.size()); }
 };
 
 // One product while its runs are on the NPU. Their tasks share it; it ends with the
@@ -191,7 +186,7 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
                    is_checked, result] {
       return self->Finish(buffers, windows, is_checked, *result);
     };
-    if (IsLarge(windows.c.size())) {
+    if (result->is_large()) {
       task.take = [self = shared_from_this(), result] {
         self->Unpack(*result, LoopOn(TheWorkerThreads()));
       };
@@ -220,11 +215,12 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
   bool Finish(const RunBuffers& buffers, const RunWindows& windows, bool was_chosen,
               RunResult& result) {
     const ProductScope scope(&info_);
-    result.is_synced = false;
+    // Here, where a device that was lost meanwhile has the run repeated.
+    SyncFromDevice(*result.buffer, windows.c_bytes(),
+                   result.is_large() ? LoopOn(TheWorkerThreads()) : kSerialLoop);
     const bool is_checked = was_chosen || (request_.check.mode != CheckMode::kOff &&
                                            queue_.health().IsSuspicious());
     if (is_checked) {
-      result.Sync(LoopOn(TheWorkerThreads()));
       std::string mistake = JudgeRun(request_, buffers, windows, queue_.health());
       if (!mistake.empty()) {
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -232,13 +228,12 @@ class NpuProduct : public std::enable_shared_from_this<NpuProduct> {
         return false;
       }
     }
-    if (!IsLarge(windows.c.size())) Unpack(result, kSerialLoop);
+    if (!result.is_large()) Unpack(result, kSerialLoop);
     return true;
   }
 
   void Unpack(RunResult& result, const ParallelLoop& parallel) {
     const ProductScope scope(&info_);
-    result.Sync(parallel);
     const auto* c = reinterpret_cast<const float*>(result.buffer->data());
     UnpackResult(c, result.window, request_.contraction, request_.out, parallel);
     result.buffer = nullptr;  // for the next run

@@ -203,7 +203,7 @@ def test_a_lost_device_is_an_error_that_names_the_way_to_get_it_back(run_python)
 START, WAIT = 3, 4
 
 
-@pytest.mark.parametrize("call", [START, WAIT])
+@pytest.mark.parametrize("call", [1, START, WAIT, WAIT + 1])
 def test_a_product_waits_for_a_device_that_is_resumed(
     virtual_xrt, events, product, call
 ):
