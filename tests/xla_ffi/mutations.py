@@ -51,7 +51,7 @@ def change_a_number(rng, call):
 
 
 def flip_bits(rng, call):
-    """Of instruction words."""
+    """Flip some bits of instruction words."""
 
     def change(value):
         array = np.array(unwrapped(value))

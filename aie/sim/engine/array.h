@@ -73,7 +73,7 @@ struct Array {
   Ddr ddr;
   int64_t progress = 0;  // words moved, kernels called, operations executed
   Report run, total;
-  // Of the same run, by the designs that were loaded before this one.
+  // By designs that were loaded before this one in the same run.
   std::map<std::string, Usage> earlier_usage;
   std::set<int> loadable;         // the PDIs that LOADPDI may name
   std::vector<uint32_t> transit;  // words on their way

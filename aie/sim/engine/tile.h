@@ -50,8 +50,8 @@ struct Bd {
   int packet_id = 0, packet_type = 0;
   int argument = 0;  // the run's buffer, where the memory is DDR
 
-  // Of the stream: the words as written, a bit for each word that was written, and, in
-  // a shim, whether the address was patched since.
+  // What the stream wrote: the words, a bit for each, and, in a shim, whether the
+  // address was patched since.
   std::vector<uint32_t> words;
   uint32_t written = 0;
   bool is_patched = false;

@@ -22,7 +22,7 @@ class Part:
 
     @property
     def seconds(self) -> float:
-        """Of all its calls."""
+        """What all its calls take."""
         return self.product.calls * self.forecast.seconds
 
     @property

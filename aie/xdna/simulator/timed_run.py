@@ -43,7 +43,7 @@ class TimedArray:
         self._npu = VirtualNpu(text, "fast", kernels=kernels, only_timed=True)
 
     def reports(self, plan: Plan) -> list[Report]:
-        """Of each run of a plan of the same array, chained as the driver does."""
+        """One for each run of a plan of the same array, chained as the driver does."""
         reports = []
         for index, run in enumerate(plan.runs):
             sizes = [image.num_bytes for image in plan.images(run)]

@@ -10,7 +10,7 @@ import pytest
 
 import jax_npu
 
-# Of products of 64 terms, relative to their size: bf16 operands, and f32.
+# Errors of products of 64 terms, relative to their size: bf16 operands, and f32.
 MIN_BF16_ERROR, MAX_F32_ERROR = 1e-4, 1e-5
 
 

@@ -53,7 +53,7 @@ inline int64_t BitsOf(FloatFormat format, double value) {
 inline double Apply(FloatOperation operation, double a, double b) {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   const bool either_is_nan = std::isnan(a) || std::isnan(b);
-  // Of two zeros the positive one is the larger.
+  // The positive zero is larger than the negative one.
   const bool less = a < b || (a == b && std::signbit(a) && !std::signbit(b));
   switch (operation) {
     case FloatOperation::kAdd:

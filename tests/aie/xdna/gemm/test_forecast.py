@@ -16,8 +16,8 @@ LARGEST_ERROR = 0.10
 # closed form does not know.
 LARGEST_ERROR_OF_LONG_SLICES = 0.11
 MEAN_ERROR = 0.03
-# Of a step of GPT-2 124M with 4 x 64 and with 1,024 tokens; `test_search.py` has all
-# products of the former.
+# Some of a step's of GPT-2 124M with 4 x 64 and 1,024 tokens; `test_search.py` has all
+# of the former's.
 SHAPES = [
     (256, 768, 2304),
     (256, 3072, 768),
