@@ -37,7 +37,7 @@ def test_an_empty_dispatch_of_npu2_takes_the_published_time():
 
 
 def macs_per_cycle(times, arithmetic, m, k, n, c_share):
-    """The rate of C (m, n) += A B; C is loaded and stored in `c_share` of the time of f32."""
+    """The rate of C (m, n) += A B, with `c_share` of f32's time to load and store C."""
     mkn, mn = (getattr(times, f"matmul_{arithmetic}_{part}") for part in ("mkn", "mn"))
     return m * k * n / (mkn * m * k * n + c_share * mn * m * n)
 
