@@ -13,7 +13,6 @@ from xdsl.dialects.builtin import Builtin, ModuleOp, UnregisteredOp
 from xdsl.dialects.cf import Cf
 from xdsl.dialects.func import Func, FuncOp
 from xdsl.dialects.math import Math
-from xdsl.dialects.memref import MemRef
 from xdsl.dialects.scf import Scf
 from xdsl.dialects.ub import UB
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, OpResult, SSAValue
@@ -29,6 +28,7 @@ from xdna.dialect.aie import Aie, BufferOp, LockOp, TileOp
 from xdna.dialect.aiex import Aiex
 from xdna.dialect.foreign.elementwise import Arith
 from xdna.dialect.foreign.index import Index
+from xdna.dialect.foreign.memrefs import MemRef
 from xdna.dialect.foreign.vectors import Vector
 from xdna.dialect.locations import without_locations
 from xdna.dialect.syntaxes import in_syntax, to_model

@@ -22,12 +22,14 @@ from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 from xdna.check.placed_design import Tile
 from xdna.dialect.aie import BufferOp
 from xdna.dialect.foreign import index
+from xdna.dialect.foreign.memrefs import CastOp
 
 INDEX_BITS = 64
 TEMPORARY = 0  # the slot that no value owns; it breaks cycles of moves
 # Views of all of their source, from its begin on.
 RENAMINGS = (
-    memref.CastOp,
+    memref.AssumeAlignmentOp,
+    CastOp,
     memref.MemorySpaceCastOp,
     memref.CollapseShapeOp,
     memref.ExpandShapeOp,

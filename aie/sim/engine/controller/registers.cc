@@ -1,5 +1,7 @@
 #include "aie/sim/engine/controller/registers.h"
 
+#include <algorithm>
+
 #include "aie/sim/program/element_sizes.h"
 
 namespace jax_npu::sim {
@@ -12,26 +14,38 @@ bool IsInLocks(const Limits& limits, const TileLimits& tile, uint32_t offset) {
 
 namespace {
 
-// Performance counters, and the block of timer, events, their broadcast and groups, and
-// trace: the modules of AM025 with these names, from Performance_Control0 to the last
-// counter's event value, and from Timer_Control to the last event group.
-struct Observers {
-  uint32_t counters, counters_end, events, events_end;
-
-  bool Include(uint32_t offset) const {
-    return (counters <= offset && offset < counters_end) ||
-           (events <= offset && offset < events_end);
-  }
+// Offsets [begin, end) of registers that only observe: of performance counters, of the
+// block of timer, events, their broadcast and groups, and trace, and of those that
+// choose what raises events. From AMD's register reference AM025 and its list in XRT
+// (xdp/profile/plugin/aie_debug/generations/aie2_registers.h): Performance_Control0 to
+// the last counter's event value, Timer_Control to the last event group,
+// Stream_Switch_Event_Port_Selection_*, Locks_Event_Selection_*,
+// DMA_Event_Channel_Selection and PC_Event*.
+struct Range {
+  uint32_t begin, end;
 };
-constexpr Observers kCoreModule = {0x31500, 0x315A0, 0x34000, 0x34530};
-constexpr Observers kMemoryModule = {0x11000, 0x110A0, 0x14000, 0x14530};
-constexpr Observers kMemtileModule = {0x91000, 0x910A0, 0x94000, 0x94530};
-constexpr Observers kShimModule = {0x31000, 0x310A0, 0x34000, 0x34530};
+constexpr Range kCoreObservers[] = {
+    {0x31500, 0x31590}, {0x34000, 0x34524}, {0x3FF00, 0x3FF08}, {0x32020, 0x32030},
+    {0x11000, 0x11088}, {0x14000, 0x14524}, {0x1F100, 0x1F120},  // memory module
+};
+constexpr Range kMemtileObservers[] = {
+    {0x91000, 0x91090}, {0x94000, 0x94524}, {0xB0F00, 0xB0F08},
+    {0xC0400, 0xC0420}, {0xA06A0, 0xA06A4},
+};
+constexpr Range kShimObservers[] = {
+    {0x31000, 0x31088},
+    {0x34000, 0x34518},
+    {0x3FF00, 0x3FF08},
+    {0x14100, 0x14118},
+};
 
 bool IsObserver(const Limits& limits, const TileLimits& tile, uint32_t offset) {
-  if (&tile == &limits.shim) return kShimModule.Include(offset);
-  if (&tile == &limits.memtile) return kMemtileModule.Include(offset);
-  return kCoreModule.Include(offset) || kMemoryModule.Include(offset);
+  const auto includes = [offset](const Range& range) {
+    return range.begin <= offset && offset < range.end;
+  };
+  if (&tile == &limits.shim) return std::ranges::any_of(kShimObservers, includes);
+  if (&tile == &limits.memtile) return std::ranges::any_of(kMemtileObservers, includes);
+  return std::ranges::any_of(kCoreObservers, includes);
 }
 
 }  // namespace

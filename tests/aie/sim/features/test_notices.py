@@ -158,9 +158,12 @@ def test_an_output_that_is_never_synced_is_noticed_unless_it_is_late(copies, rng
 @pytest.mark.parametrize(
     ("tile", "offset"),
     [
-        *[((0, 0), offset) for offset in (0x31000, 0x34000, 0x340D0)],
-        *[((0, 1), offset) for offset in (0x91000, 0x94008, 0x940E0)],
+        *[((0, 0), offset) for offset in (0x31000, 0x34000, 0x340D0, 0x34514)],
+        *[((0, 0), offset) for offset in (0x14100, 0x3FF00)],
+        *[((0, 1), offset) for offset in (0x91000, 0x94008, 0x940E0, 0x94520)],
+        *[((0, 1), offset) for offset in (0xA06A0, 0xB0F04, 0xC0400)],
         *[((0, 2), offset) for offset in (0x31500, 0x340D4, 0x11000, 0x140F0, 0x34500)],
+        *[((0, 2), offset) for offset in (0x3FF04, 0x3202C, 0x1F11C)],
     ],
 )
 def test_registers_that_only_observe_are_written_without_effect(
@@ -172,3 +175,12 @@ def test_registers_that_only_observe_are_written_without_effect(
         "2 writes to registers of events, timers, traces or performance counters have "
         "no effect here"
     ]
+
+
+@pytest.mark.parametrize(
+    ("tile", "offset"),
+    [((0, 0), 0x3FF08), ((0, 1), 0xB0F10), ((0, 2), 0x3FF08), ((0, 2), 0x32030)],
+)
+def test_registers_beside_those_that_observe_are_refused(copies, rng, tile, offset):
+    with pytest.raises(Trap, match=f"register {offset:#x} of .* cannot be written"):
+        run(copies, rng, 4, 4, Write(tile_address(*tile, offset), 7))
