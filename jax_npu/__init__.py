@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jax_npu.offloading import offload
     from jax_npu.optimizer.adamw import AdamW, adamw, apply_gradients
     from jax_npu.placing import placement
+    from jax_npu.primitive.weight_image import with_image
     from jax_npu.products import dot_general, einsum, matmul
     from jax_npu.runtime.attached_npus import Device, devices
     from jax_npu.runtime.counters import Counters, counters
@@ -56,6 +57,7 @@ __all__ = [
     "resolve_backend",
     "round_early",
     "trace_calls",
+    "with_image",
 ]
 
 _HOMES = {
@@ -83,6 +85,7 @@ _HOMES = {
     "resolve_backend": "backend_choice",
     "round_early": "early_rounding",
     "trace_calls": "runtime.trace.call_trace",
+    "with_image": "primitive.weight_image",
 }
 
 

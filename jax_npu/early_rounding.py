@@ -19,6 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jax_npu.jax_private import metadata_of, name_scopes
 from jax_npu.lowering.offload_choice import choice_for, passes_of
 from jax_npu.primitive.gemm import gemm_p
+from jax_npu.primitive.weight_image import with_image_p
 
 # What XLA:CPU fuses with a conversion of the result, by jax's names.
 _ELEMENTWISE = frozenset(
@@ -36,6 +37,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def round_early(function: Function) -> Function:
     """`function`, with what only products read rounded where it is computed.
+
+    Products read the image of a weight that has one, see `jax_npu.with_image`.
 
     Apply it last, to what `jax.jit` compiles: derivatives are taken inside. On backend
     `xla`, and for products of higher precision, nothing changes.
@@ -56,9 +59,13 @@ def round_early(function: Function) -> Function:
 def _rounded(jaxpr: Jaxpr) -> Jaxpr:
     early = set(_only_for_products(jaxpr))
     rounded: dict[Any, Any] = {}
+    images: dict[Any, Any] = {}  # of weights, for products alone
     eqns = []
     for eqn in jaxpr.eqns:
-        invars = [rounded.get(v, v) if _is_variable(v) else v for v in eqn.invars]
+        known = {**images, **rounded} if _rounds_operands(eqn) else rounded
+        invars = [known.get(v, v) if _is_variable(v) else v for v in eqn.invars]
+        if eqn.primitive is with_image_p:
+            images[eqn.outvars[0]] = invars[1]
         params = _inside(eqn.params)
         if eqn.primitive is lax.dot_general_p:  # whose result may follow the operands
             params["preferred_element_type"] = cast(Any, eqn.outvars[0].aval).dtype

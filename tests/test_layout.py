@@ -19,6 +19,7 @@ PROGRAMS = {
     "evaluation/losses.py",
     *("bench/command.py", "bench/contender.py", "bench/jax_trainer.py"),
     *("training/optimizer.py", "training/remat.py", "training/step.py"),
+    "training/weight_images.py",
     *("bench/energy.py", "training/reporting/energy.py"),
     *("bench/chart.py", "bench/report.py", "bench/results.py"),
 }

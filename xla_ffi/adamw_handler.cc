@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -18,6 +19,7 @@ namespace jax_npu {
 namespace {
 
 using Floats = ffi::Buffer<ffi::F32>;
+using Image = ffi::Buffer<ffi::BF16>;
 
 struct AdamWAttributes {
   bool decays, applies;  // see AdamWKind
@@ -53,10 +55,19 @@ void RequireSize(size_t size, std::initializer_list<size_t> others) {
   }
 }
 
+// Null where the call has no such result.
+uint16_t* ImageOf(std::optional<ffi::Result<Image>>& image, size_t size, bool applies) {
+  if (!image) return nullptr;
+  if (!applies) throw std::invalid_argument("only a new parameter has an image");
+  RequireSize(size, {(*image)->element_count()});
+  return reinterpret_cast<uint16_t*>((*image)->untyped_data());
+}
+
 constexpr auto kAdamW =
     [](ffi::ThreadPool pool, ffi::BufferR1<ffi::F32> scalars, Floats param, Floats grad,
        Floats mu, Floats nu, ffi::Result<Floats> out, ffi::Result<Floats> new_mu,
-       ffi::Result<Floats> new_nu, const auto&... values) -> ffi::Error {
+       ffi::Result<Floats> new_nu, std::optional<ffi::Result<Image>> image,
+       const auto&... values) -> ffi::Error {
   JAX_NPU_CALL_BEGINS();
   try {
     const auto attributes = CollectAttributes<AdamWAttributes>(values...);
@@ -64,10 +75,12 @@ constexpr auto kAdamW =
     RequireSize(
         size, {grad.element_count(), mu.element_count(), nu.element_count(),
                out->element_count(), new_mu->element_count(), new_nu->element_count()});
-    const AdamWJob job = {param.typed_data(),   grad.typed_data(),
-                          mu.typed_data(),      nu.typed_data(),
-                          out->typed_data(),    new_mu->typed_data(),
-                          new_nu->typed_data(), static_cast<int64_t>(size)};
+    const AdamWJob job = {
+        param.typed_data(),        grad.typed_data(),
+        mu.typed_data(),           nu.typed_data(),
+        out->typed_data(),         new_mu->typed_data(),
+        new_nu->typed_data(),      ImageOf(image, size, attributes.applies),
+        static_cast<int64_t>(size)};
     AdamW(job, {attributes.decays, attributes.applies}, DecodeScalars(scalars),
           LoopOn(pool));
     JAX_NPU_CALL_ENDS();
@@ -88,7 +101,8 @@ auto AdamWBinding() {
           .Arg<Floats>()                   // nu
           .Ret<Floats>()                   // the new param, or its update
           .Ret<Floats>()                   // mu
-          .Ret<Floats>());                 // nu
+          .Ret<Floats>()                   // nu
+          .OptionalRet<Image>());          // the new param, rounded to bf16
 }
 
 }  // namespace

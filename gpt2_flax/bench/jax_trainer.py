@@ -13,6 +13,7 @@ from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, init_params, logits_function, shape_params
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import TrainStep, initial_state, make_train_step
+from gpt2_flax.training.weight_images import has_images
 from jax_npu.bench import versions
 from jax_npu.runtime.target import PACED, is_paced
 from jax_npu.runtime.virtual_device import lateness
@@ -28,7 +29,10 @@ class JaxTrainer:
         self._backend = "sim" if backend == PACED else backend
         shape, config = GPT2Config(**model), TrainConfig(**train)
         self._train_step, optimizer = compiled_later(shape, config)
-        self._state = initial_state(init_params(shape, config.seed), optimizer)
+        params = init_params(shape, config.seed)
+        with jax_npu.backend(self._backend):
+            images = has_images(config)
+        self._state = initial_state(params, optimizer, has_images=images)
         self._tokens = random_tokens(shape.vocab_size, config)
 
     def step(self) -> dict[str, Any]:

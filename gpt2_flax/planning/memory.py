@@ -19,6 +19,7 @@ from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.training.loop import shape_inputs
 from gpt2_flax.training.optimizer import optimizer_of
 from gpt2_flax.training.step import make_train_step, state_shapes
+from gpt2_flax.training.weight_images import has_images
 
 FEW, MORE = 3, 4  # layers of the compiled programs; the first and last are others
 
@@ -31,6 +32,7 @@ class Memory:
       trained, frozen: parameters.
       gradients: kept between steps.
       optimizer: its state.
+      images: of the trained weights, in bf16.
       step: all that a step takes besides: mostly activations.
       checkpoint: on the disk, each.
     """
@@ -39,6 +41,7 @@ class Memory:
     frozen: int
     gradients: int
     optimizer: int
+    images: int
     step: int
     checkpoint: int
 
@@ -46,20 +49,28 @@ class Memory:
     def total(self) -> int:
         """In memory while a step runs, without the program itself."""
         state = self.trained + self.frozen + self.gradients + self.optimizer
-        return state + self.step
+        return state + self.images + self.step
 
 
 def memory_of_step(config: TrainConfig, model: GPT2Config, parts: Parts) -> Memory:
     """The memory of a step; compiles at most two programs of few layers."""
-    shapes = state_shapes(model, parts, optimizer_of(config))
-    trained, gradients, optimizer, frozen = map(
-        num_bytes, (shapes.params, shapes.grads, shapes.opt_state, shapes.frozen)
+    shapes = state_shapes(model, parts, optimizer_of(config), has_images(config))
+    trained, gradients, optimizer, frozen, images = map(
+        num_bytes,
+        (
+            shapes.params,
+            shapes.grads,
+            shapes.opt_state,
+            shapes.frozen,
+            shapes.images,
+        ),
     )
     return Memory(
         trained=trained,
         frozen=frozen,
         gradients=gradients,
         optimizer=optimizer,
+        images=images,
         step=step_bytes(config, model, parts),
         checkpoint=trained + optimizer,
     )
@@ -107,7 +118,8 @@ def step_and_shapes(config: TrainConfig, model: GPT2Config, parts: Parts) -> Any
     logits = logits_function(model, jax_npu.dot_general, parts.adapter, config.remat)
     optimizer = optimizer_of(config)
     step = make_train_step(logits, optimizer, config.accumulate)
-    return step, state_shapes(model, parts, optimizer), *shape_inputs(config)
+    shapes = state_shapes(model, parts, optimizer, has_images(config))
+    return step, shapes, *shape_inputs(config)
 
 
 def num_bytes(tree: Any) -> int:

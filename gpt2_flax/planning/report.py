@@ -26,6 +26,7 @@ def describe_plan(
         "frozen parameters": memory.frozen,
         "gradients": memory.gradients,
         f"optimizer ({config.optimizer}, moments {config.moments})": memory.optimizer,
+        "bf16 images of weights": memory.images,
         f"activations and all else of a step (--remat {config.remat})": memory.step,
     }
     lines = [f"{size / GB:10.3f} GB  {name}" for name, size in rows.items() if size]

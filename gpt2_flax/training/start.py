@@ -39,6 +39,7 @@ from gpt2_flax.training.step import (
     zeros_like,
 )
 from gpt2_flax.training.trained import first_params
+from gpt2_flax.training.weight_images import has_images, images_of
 
 Existing = Literal["refuse", "resume", "overwrite"]  # what to do with a run in --out
 
@@ -94,7 +95,9 @@ def begin(training: Training, overwrite: bool) -> State:
 
 def split_state(training: Training, params: Params) -> State:
     trained, frozen = training.parts.split(params)
-    return initial_state(trained, training.optimizer, frozen)
+    return initial_state(
+        trained, training.optimizer, frozen, has_images(training.config)
+    )
 
 
 def keep_what_stays(training: Training, state: State) -> None:
@@ -139,12 +142,14 @@ def restored_state(training: Training) -> State:
     frozen = load_frozen(training.out, shapes.frozen) if shapes.frozen else None
     rest = State({}, {}, zeros_like(shapes.params), frozen)
     rest = place_state(rest, training.mesh)
-    return State(**items, grads=rest.grads, frozen=rest.frozen)
+    images = images_of(items["params"]) if has_images(training.config) else None
+    return State(**items, grads=rest.grads, frozen=rest.frozen, images=images)
 
 
 def shape_state(training: Training) -> State:
     """The state with a jax.ShapeDtypeStruct for each array."""
-    return state_shapes(training.model, training.parts, training.optimizer)
+    model, parts, optimizer = training.model, training.parts, training.optimizer
+    return state_shapes(model, parts, optimizer, has_images(training.config))
 
 
 def first_state_again(training: Training, record: dict[str, Any]) -> State:

@@ -20,6 +20,7 @@ from gpt2_flax.data import Feed, Tokens
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.model import GPT2Config, LogitsFunction, Params
 from gpt2_flax.training.loss import mean_loss, num_targets, rows_of
+from gpt2_flax.training.weight_images import images_of, with_images
 
 
 class State(NamedTuple):
@@ -33,6 +34,7 @@ class State(NamedTuple):
     opt_state: optax.OptState
     grads: Params | None = None
     frozen: Params | None = None  # the other parameters, which no step changes
+    images: Params | None = None  # of `params`, in bf16; see weight_images.py
 
 
 TrainStep = Callable[..., tuple[State, Array, Array]]
@@ -59,6 +61,7 @@ def make_train_step(
         state: State, tokens: Any, key: Array | None = None
     ) -> tuple[State, Array, Array]:
         def loss_of(trained: Params, rows: Any, key: Array | None) -> Array:
+            trained = with_images(trained, state.images)
             return token_loss(join_params(trained, state.frozen), rows, logits, key)
 
         gradients = jax.value_and_grad(loss_of)
@@ -66,14 +69,25 @@ def make_train_step(
             loss, grads = gradients(state.params, tokens, key)
         else:
             loss, grads = accumulate(gradients, state.params, tokens, key, parts)
-        params, opt_state = jax_npu.apply_gradients(
-            optimizer, grads, state.opt_state, state.params
-        )
+        updated = update(optimizer, grads, state)
         kept = None if state.grads is None else grads
-        new = State(params, opt_state, kept, state.frozen)
+        new = updated._replace(grads=kept)
         return new, loss, optax.tree.norm(grads)
 
     return train_step
+
+
+def update(
+    optimizer: optax.GradientTransformation, grads: Params, state: State
+) -> State:
+    """The state with new parameters, moments and images."""
+    old = grads, state.opt_state, state.params
+    if state.images is None:
+        params, opt_state = jax_npu.apply_gradients(optimizer, *old)
+        return state._replace(params=params, opt_state=opt_state)
+    assert isinstance(optimizer, jax_npu.AdamW)  # only it has images
+    params, opt_state, images = optimizer.apply_with_images(*old, state.images)
+    return state._replace(params=params, opt_state=opt_state, images=images)
 
 
 def accumulate(
@@ -134,17 +148,22 @@ def initial_state(
     params: Params,
     optimizer: optax.GradientTransformation,
     frozen: Params | None = None,
+    has_images: bool = False,
 ) -> State:
-    return State(params, optimizer.init(params), zeros_like(params), frozen)
+    images = images_of(params) if has_images else None
+    return State(params, optimizer.init(params), zeros_like(params), frozen, images)
 
 
 def state_shapes(
-    model: GPT2Config, parts: Parts, optimizer: optax.GradientTransformation
+    model: GPT2Config,
+    parts: Parts,
+    optimizer: optax.GradientTransformation,
+    has_images: bool = False,
 ) -> State:
     """The state before step 1, with a jax.ShapeDtypeStruct for each array."""
     trained, frozen = parts.split(parts.shapes(model))
     shapes: State = jax.eval_shape(
-        lambda trained, frozen: initial_state(trained, optimizer, frozen),
+        lambda trained, frozen: initial_state(trained, optimizer, frozen, has_images),
         trained,
         frozen,
     )
@@ -164,6 +183,6 @@ def zeros_like(params: Params) -> Params:
 def saved_items(state: State) -> dict[str, Any]:
     """The items of a checkpoint: all that the next step depends on, and that changes.
 
-    Frozen parameters are saved once, at the start of a run.
+    Frozen parameters are saved once, at the start of a run; images are made again.
     """
     return {"params": state.params, "opt_state": state.opt_state}

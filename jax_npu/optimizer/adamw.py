@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike, DTypeLike
 
@@ -39,7 +40,23 @@ class AdamW(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
         function has to return them in the order of its arguments: jax pairs arrays of
         one shape in order, and XLA copies each that it has to write elsewhere.
         """
-        return _Step(self.hyperparameters, grads, state, params, True).take()
+        new, state, _ = _Step(self.hyperparameters, grads, state, params, True).take()
+        return new, state
+
+    def apply_with_images(
+        self, grads: Tree, state: optax.OptState, params: Tree, images: Tree
+    ) -> tuple[Tree, optax.OptState, Tree]:
+        """What `apply` returns, and the parameters' bf16 images, of the same pass.
+
+        Products of the next step read them by `jax_npu.with_image`. They are neither
+        part of optax's state nor of a checkpoint: after a load, or when parameters are
+        replaced, the caller makes them again, as `param.astype(jnp.bfloat16)`.
+
+        Args:
+          images: those of `params`, of which only the structure matters: a parameter
+            without an image has None. Donated to `jax.jit`, they are overwritten.
+        """
+        return _Step(self.hyperparameters, grads, state, params, True, images).take()
 
     def stock(self) -> optax.GradientTransformation:
         """The same of optax's own transformations, with the same state."""
@@ -104,7 +121,8 @@ def adamw(
     def update(
         grads: Tree, state: optax.OptState, params: Tree = None, **_: Any
     ) -> tuple[Tree, optax.OptState]:
-        return _Step(chosen, grads, state, params, False).take()
+        updates, state, _ = _Step(chosen, grads, state, params, False).take()
+        return updates, state
 
     optimizer = AdamW(chosen.stock().init, update)
     optimizer.hyperparameters = chosen
@@ -124,6 +142,10 @@ def apply_gradients(
     return optax.apply_updates(params, updates), state
 
 
+def _rounded(param: Any, wanted: bool) -> jax.Array | None:
+    return jnp.asarray(param).astype(jnp.bfloat16) if wanted else None
+
+
 class _Step(NamedTuple):
     """One step, to the new parameters if it `applies`, else to their updates."""
 
@@ -132,30 +154,35 @@ class _Step(NamedTuple):
     state: optax.OptState
     params: Tree
     applies: bool
+    images: Tree = None
 
-    def take(self) -> tuple[Tree, optax.OptState]:
-        """The new parameters, or the updates, and the new state."""
+    def take(self) -> tuple[Tree, optax.OptState, Tree]:
+        """The new parameters, or the updates, the new state and images."""
         chosen = self.chosen
         if self.params is None:
-            return self._of_optax()  # raises
+            return *self._of_optax(), None  # raises
         tree: Any = jax.tree.structure(self.grads)
         reason = chosen.reason()
         if jax.tree.structure(self.params) != tree:
             reason = "parameters and gradients are of different structures"
         if reason:
             say_once(reason)
-            return self._of_optax()
+            out, state = self._of_optax()
+            images = map(_rounded, tree.flatten_up_to(out), self._wanted(tree))
+            return out, state, tree.unflatten(images)
 
         adam, decay, rate = chosen.inner(self.state)
         updated = self._of_arrays()
-        out, mu, nu = (tree.unflatten(each[i] for each in updated) for i in range(3))
+        out, mu, nu, images = (
+            tree.unflatten(each[i] for each in updated) for i in range(4)
+        )
         adam = adam._replace(count=optax.safe_increment(adam.count), mu=mu, nu=nu)
         if callable(chosen.learning_rate):
             rate = rate._replace(count=optax.safe_increment(rate.count))
-        return out, chosen.outer(self.state, (adam, decay, rate))
+        return out, chosen.outer(self.state, (adam, decay, rate)), images
 
     def _of_arrays(self) -> list[Updated]:
-        """What `update_array` returns, for every array; what it lacks is optax's."""
+        """Results, moments and image of every array; what the pass lacks is optax's."""
         chosen, grads = self.chosen, self.grads
         adam, _, rate = chosen.inner(self.state)
         tree: Any = jax.tree.structure(grads)
@@ -168,16 +195,25 @@ class _Step(NamedTuple):
         if any(reasons):  # XLA leaves out of it what is not taken
             out, new_state = self._of_optax()
             new, *_ = chosen.inner(new_state)
-            stock = list(zip(*map(flatten, (out, new.mu, new.nu))))
+            images = map(_rounded, flatten(out), self._wanted(tree))
+            stock = list(zip(*map(flatten, (out, new.mu, new.nu)), images))
         scalars = chosen.scalars(grads, adam, rate).stacked()
         return [
             theirs
             if reason
-            else update_array(scalars, *each, decays=decays, applies=self.applies)
-            for reason, theirs, decays, each in zip(
-                reasons, stock, chosen.decays(grads), arrays
+            else update_array(
+                scalars, *each, decays=decays, applies=self.applies, image=image
+            )
+            for reason, theirs, decays, image, each in zip(
+                reasons, stock, chosen.decays(grads), self._wanted(tree), arrays
             )
         ]
+
+    def _wanted(self, tree: Any) -> list[bool]:
+        """Whether each array of the tree is to have an image."""
+        if self.images is None:
+            return [False] * int(tree.num_leaves)
+        return [image is not None for image in tree.flatten_up_to(self.images)]
 
     def _of_optax(self) -> tuple[Tree, optax.OptState]:
         optimizer, params = self.chosen.stock(), self.params

@@ -20,7 +20,8 @@ from jax_npu.optimizer.left_to_optax import SEVERAL_DEVICES, say_once
 from jax_npu.primitive.gemm import vary_alike
 from jax_npu.runtime import extension
 
-Updated = tuple[jax.Array, jax.Array, jax.Array]
+# The new parameter or its update, both moments, and the image, or None.
+Updated = tuple[jax.Array, jax.Array, jax.Array, jax.Array | None]
 
 
 class Scalars(NamedTuple):
@@ -52,18 +53,21 @@ def update_array(
     *,
     decays: bool,
     applies: bool,
+    image: bool = False,
 ) -> Updated:
-    """The new parameter, or what is to be added to it, and the new moments.
+    """The new parameter, or what is to be added to it, the new moments, and the image.
 
     Args:
       scalars: stacked `Scalars`.
       param, grad, mu, nu: float32 arrays of one shape.
       decays: whether weight decay shrinks the parameter.
       applies: whether the first result is the new parameter.
+      image: whether there is a fourth result, the new parameter rounded to bf16.
     """
     arrays = vary_alike(scalars, param, grad, mu, nu)
-    out, mu, nu = adamw_p.bind(*arrays, decays=decays, applies=applies)
-    return out, mu, nu
+    kind = {"decays": decays, "applies": applies, "image": image}
+    out, mu, nu, *images = adamw_p.bind(*arrays, **kind)
+    return out, mu, nu, images[0] if image else None
 
 
 def _formula(
@@ -75,7 +79,8 @@ def _formula(
     *,
     decays: bool,
     applies: bool,
-) -> Updated:
+    image: bool,
+) -> tuple[Any, ...]:
     """What the custom call computes, in optax's operations."""
     s: Any = Scalars(*(scalars[i] for i in range(len(Scalars._fields))))
     grad = s.clip * grad
@@ -86,7 +91,11 @@ def _formula(
     if decays:
         update = update + s.weight_decay * param
     update = s.step_size * update
-    return param + update if applies else update, mu, nu
+    if applies:
+        update = param + update
+    if image:
+        return update, mu, nu, update.astype(jnp.bfloat16)
+    return update, mu, nu
 
 
 def _abstract_eval(
@@ -95,16 +104,23 @@ def _abstract_eval(
     grad: ShapedArray,
     mu: ShapedArray,
     nu: ShapedArray,
+    *,
+    image: bool,
     **_: bool,
 ) -> list[ShapedArray]:
-    return [array.update(weak_type=False) for array in (param, mu, nu)]
+    updated: list[Any] = [array.update(weak_type=False) for array in (param, mu, nu)]
+    if image:
+        bf16 = jnp.dtype(jnp.bfloat16)
+        updated.append(param.update(dtype=bf16, weak_type=False))
+    return updated
 
 
-def _lower(ctx: Any, *operands: Any, decays: bool, applies: bool) -> Any:
+def _lower(ctx: Any, *operands: Any, decays: bool, applies: bool, image: bool) -> Any:
     free_sizes = (size for size, is_split in mesh_axes(ctx) if not is_split)
     if math.prod(free_sizes) > 1:
         say_once(SEVERAL_DEVICES)
-        return _lower_formula(ctx, *operands, decays=decays, applies=applies)
+        kind = {"decays": decays, "applies": applies, "image": image}
+        return _lower_formula(ctx, *operands, **kind)
     extension.register(extension.ADAMW_TARGET)
     allow_in_exports(extension.TARGETS)
     _, param, grad, mu, nu = range(5)
@@ -135,7 +151,8 @@ def _jvp(primals: Any, tangents: Any, **params: Any) -> Any:
 
 def _batch(operands: Any, dims: Any, **params: Any) -> Any:
     formula = functools.partial(_formula, **params)
-    return jax.vmap(formula, in_axes=dims)(*operands), (0, 0, 0)
+    out = jax.vmap(formula, in_axes=dims)(*operands)
+    return out, (0,) * len(out)
 
 
 adamw_p = Primitive("jax_npu_adamw")

@@ -33,6 +33,7 @@ AdamWJob PartOf(const AdamWJob& job, int64_t first) {
           job.out + first,
           job.new_mu + first,
           job.new_nu + first,
+          job.image ? job.image + first : nullptr,
           std::min(kChunk, job.size - first)};
 }
 
@@ -40,13 +41,17 @@ AdamWJob PartOf(const AdamWJob& job, int64_t first) {
 
 void AdamW(const AdamWJob& job, const AdamWKind& kind, const AdamWScalars& scalars,
            const ParallelLoop& parallel) {
-  const AdamWKernel kernel = SelectKernels().of_kind[kind.decays][kind.applies];
+  const AdamWKernels& kernels = SelectKernels();
+  const AdamWKernel kernel = job.image ? kernels.with_image[kind.decays]
+                                       : kernels.of_kind[kind.decays][kind.applies];
   parallel((job.size + kChunk - 1) / kChunk, [&](int64_t chunk) {
     const Stopwatch stopwatch(TheCounters().optimizer_ns);
     kernel(PartOf(job, chunk * kChunk), scalars);
   });
   const int64_t num_arrays = kind.ReadsParam() ? 7 : 6;
-  Count(TheCounters().optimizer_bytes, num_arrays * job.size * sizeof(float));
+  const int64_t image_bytes = job.image ? sizeof(*job.image) : 0;
+  const int64_t bytes = num_arrays * sizeof(float) + image_bytes;  // of an element
+  Count(TheCounters().optimizer_bytes, bytes * job.size);
 }
 
 }  // namespace jax_npu

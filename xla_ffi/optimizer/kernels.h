@@ -26,6 +26,7 @@ struct AdamWScalars {
 struct AdamWJob {
   const float *param, *grad, *mu, *nu;  // param may be null where it is not read
   float *out, *new_mu, *new_nu;
+  uint16_t* image;  // `out` rounded to bf16; null where nobody asks for it
   int64_t size;
 };
 
@@ -39,9 +40,11 @@ struct AdamWKind {
 
 using AdamWKernel = void (*)(const AdamWJob&, const AdamWScalars&);
 
-// The kernels of a width, by AdamWKind: [decays][applies].
+// The kernels of a width, by AdamWKind: [decays][applies]. Only what applies has an
+// image.
 struct AdamWKernels {
   AdamWKernel of_kind[2][2];
+  AdamWKernel with_image[2];  // [decays]
 };
 
 #if defined(__x86_64__)
