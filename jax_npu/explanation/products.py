@@ -46,7 +46,7 @@ class Row(Product):
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` found, largest share first; prints as a table with rich.
+    """What `explain` found, largest share first; prints as a table.
 
     Attributes:
       seconds: predicted for all products of a backend with an NPU together, as they are
@@ -80,7 +80,16 @@ class Explanation:
                 break
         yield table
 
+    def __str__(self) -> str:
+        from rich.console import Console
 
+        console = Console(width=PRINTED_WIDTH, color_system=None)
+        with console.capture() as shown:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in shown.get().splitlines())
+
+
+PRINTED_WIDTH = 80  # columns of a table as text
 UNLIMITED = 10_000  # columns of a terminal, to learn how wide a table would be
 REASONS, SIZES_OF_WORK, SHARE, TYPES = "reasons", "sizes of work", "share", "types"
 

@@ -186,3 +186,13 @@ def test_what_stays_with_lax_is_listed_with_its_reason(custom_call_backend):
     assert "convolution" in printed.getvalue()
     stock = jax_npu.explain(program, X, image)
     assert {row.reason for row in stock.rows} == {"convolution", "not offloaded"}
+
+
+def test_print_shows_the_table_that_rich_shows():
+    found = jax_npu.explain(lambda a, b: a @ b, jnp.ones((3, 4)), jnp.ones((4, 5)))
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(found)
+    lines = shown.get().split("\n")
+    assert str(found).split("\n") == [line.rstrip() for line in lines[:-1]]
+    assert "3 x 4 x 5" in str(found)

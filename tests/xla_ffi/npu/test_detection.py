@@ -1,4 +1,4 @@
-"""The share of faults that the checks find: measures the table of docs/ryzen-ai.md.
+"""The share of faults that the checks find: measures the table of docs/precision.md.
 
 `pytest -s -m slow tests/xla_ffi/npu/test_detection.py` prints it.
 """
@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-GUIDE = Path(__file__).parents[3] / "docs/ryzen-ai.md"
+GUIDE = Path(__file__).parents[3] / "docs/precision.md"
 BF16 = np.dtype(ml_dtypes.bfloat16)
 M, K, N = 256, 768, 256  # a run, padded, of GPT-2's products
 SELF_TEST = (256, 256, 256)  # npu1's
