@@ -110,7 +110,7 @@ def test_the_generated_pages_have_every_variable_and_command(monkeypatch):
         assert variable.meaning[1:20] in section
         assert all(f"| `{choice}` |" in section for choice in variable.choices)
     commands = runpy.run_path(str(ROOT / "docs/site/flags.py"))["page"]()
-    for flag in ("--lora-rank", "--save-every", "--until", "--mlir-aie", "--patience"):
+    for flag in ("--lora-rank", "--until", "--mlir-aie", "--patience"):
         assert f"`{flag}" in commands
     for name in ("gpt2-flax finetune", "jax-npu bench gemm", "jax-npu doctor"):
         assert f"\n## {name}\n" in commands
