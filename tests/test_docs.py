@@ -15,7 +15,10 @@ printed = runpy.run_path(str(ROOT / "docs/site/outputs.py"))["printed"]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
     for path in (
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")),
+        *(
+            ROOT / name
+            for name in ("README.md", "CONTRIBUTING.md", "examples/README.md")
+        ),
         *(ROOT / "aie").rglob("*.md"),
         *(ROOT / "docs").rglob("*.md"),
     )
