@@ -40,9 +40,10 @@
 //   const SLOT VALUE
 //   binary OPERATION BITS SLOT LEFT RIGHT
 //                                     OPERATION add sub mul and or xor shl shrs shru
-//                                     divs divu rems remu mins maxs minu maxu; the
-//                                     result wraps to BITS and is sign-extended (1 bit:
-//                                     zero-extended); index has 64
+//                                     divs divu rems remu mins maxs minu maxu
+//                                     floordivs ceildivs ceildivu; the result wraps to
+//                                     BITS and is sign-extended (1 bit: zero-extended);
+//                                     index has 64
 //   compare PREDICATE BITS SLOT LEFT RIGHT
 //                                     PREDICATE as arith.cmpi numbers them, 0-9
 //   select SLOT CONDITION LEFT RIGHT
@@ -210,6 +211,9 @@ enum class Binary {
   kMaxs,
   kMinu,
   kMaxu,
+  kFloorDivs,
+  kCeilDivs,
+  kCeilDivu,
 };
 
 enum class FloatOperation {

@@ -11,9 +11,10 @@ namespace {
 constexpr int kNumPredicates = 10;  // of arith.cmpi
 
 // By Binary.
-constexpr std::array<const char*, 17> kBinaryNames = {
-    "add",  "sub",  "mul",  "and",  "or",   "xor",  "shl",  "shrs", "shru",
-    "divs", "divu", "rems", "remu", "mins", "maxs", "minu", "maxu"};
+constexpr std::array<const char*, 20> kBinaryNames = {
+    "add",  "sub",  "mul",  "and",       "or",       "xor",     "shl",
+    "shrs", "shru", "divs", "divu",      "rems",     "remu",    "mins",
+    "maxs", "minu", "maxu", "floordivs", "ceildivs", "ceildivu"};
 
 // By FloatOperation, and by FloatFormat.
 constexpr std::array<const char*, 15> kFloatNames = {

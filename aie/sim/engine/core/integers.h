@@ -68,13 +68,21 @@ inline int64_t Apply(Binary operation, int bits, int64_t left, int64_t right) {
       return ux < uy ? a : b;
     case Binary::kMaxu:
       return ux > uy ? a : b;
+    case Binary::kFloorDivs:
+      return overflows ? 0 - x : a / b - (a % b != 0 && (a < 0) != (b < 0));
+    case Binary::kCeilDivs:
+      return overflows ? 0 - x : a / b + (a % b != 0 && (a < 0) == (b < 0));
+    case Binary::kCeilDivu:
+      return ux / uy + (ux % uy != 0);
   }
   return 0;
 }
 
 inline bool IsDivision(Binary operation) {
   return operation == Binary::kDivs || operation == Binary::kDivu ||
-         operation == Binary::kRems || operation == Binary::kRemu;
+         operation == Binary::kRems || operation == Binary::kRemu ||
+         operation == Binary::kFloorDivs || operation == Binary::kCeilDivs ||
+         operation == Binary::kCeilDivu;
 }
 
 // The predicates of arith.cmpi, in its numbering.

@@ -22,6 +22,7 @@ INDEX = IndexType()
 BINARY_NAMES = (
     *("add", "sub", "mul", "and", "or", "xor", "shl", "shrs", "shru"),
     *("divs", "divu", "rems", "remu", "mins", "maxs", "minu", "maxu"),
+    *("floordivs", "ceildivs", "ceildivu"),
 )
 PREDICATES = ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge")
 

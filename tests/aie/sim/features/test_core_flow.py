@@ -85,3 +85,35 @@ def test_malformed_operations_are_refused_in_one_line(line, what):
     with pytest.raises(ValueError, match=what) as refusal:
         computed(line, x, y, "1xi32")
     assert "\n" not in str(refusal.value)
+
+
+def test_divisions_round_down_or_up(rng):
+    x = rng.integers(-40, 40, 64).astype(np.int32)
+    y = rng.integers(1, 9, 64).astype(np.int32) * rng.choice([-1, 1], 64)
+    y = y.astype(np.int32)
+    rows = {
+        "floordivsi": x // y,
+        "ceildivsi": -(-x // y),
+        "ceildivui": -(-x.view(np.uint32).astype(np.int64) // y.view(np.uint32)),
+    }
+    lines = [
+        f"""
+        %row{i} = arith.constant {i} : index
+        %r{i} = arith.{name} %a, %b : i32
+        memref.store %r{i}, %out[%row{i}, %n] : memref<OUT>"""
+        for i, name in enumerate(rows)
+    ]
+    body = f"""
+    %count = arith.constant 64 : index
+    scf.for %n = %c0 to %count step %c1 {{
+      %a = memref.load %x[%n] : memref<64xi32>
+      %b = memref.load %y[%n] : memref<64xi32>
+      {"".join(lines)}
+      %index = arith.index_cast %a : i32 to index
+      %down = index.floordivs %index, %c2
+      %down32 = arith.index_cast %down : index to i32
+      %row3 = arith.constant 3 : index
+      memref.store %down32, %out[%row3, %n] : memref<OUT>
+    }}"""
+    expected = np.array([*rows.values(), x // 2]).astype(np.int32)
+    np.testing.assert_array_equal(computed(body, x, y, "4x64xi32"), expected)
