@@ -37,7 +37,7 @@ wheel: $(INSTALLED) ## Build sdist and wheel in build/wheels, and try the wheel 
 
 docs: .venv/.docs ## Build the site into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open build/site/index.html"
+	@echo "open build/site/index.html, or python -m http.server -d build/site to search, too"
 
 lint: .venv/.lint ## Check style, types, and who imports whom
 	$(BIN)/ruff check

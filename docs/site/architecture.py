@@ -79,10 +79,10 @@ def picture(name: str, rows: list[list[str]]) -> str:
                 x += round(width) + PAD
         y += height + PAD
     return (
-        f'<svg class="layers" viewBox="0 0 {WIDTH} {y}" role="img" '
+        f'<div><svg class="layers" viewBox="0 0 {WIDTH} {y}" role="img" '
         f'aria-label="Layers of {name}: each may use those below it">'
         + "".join(parts)
-        + "</svg>"
+        + "</svg></div>"
     )
 
 

@@ -115,7 +115,7 @@ def cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    return "`" + text.replace("|", "\\|") + "`"
+    return f"`{text}`"  # a bar in it ends no cell
 
 
 def escape(text: str) -> str:

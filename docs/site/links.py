@@ -14,6 +14,7 @@ PAGES_FROM_ELSEWHERE = {
     "aie/sim/README.md": "simulator.md",
 }
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)")
+CODE = re.compile(r"`[^`]*`")
 FENCE = re.compile(r"^ *(```|~~~)")
 
 
@@ -53,6 +54,8 @@ def indented(markdown: str) -> str:
     for line, _ in lines(markdown):
         if line and not line.startswith(" "):
             in_item = line.startswith(("- ", "* "))
+        if line.lstrip().startswith("|"):  # bars in code, which forges want escaped
+            line = CODE.sub(lambda code: code[0].replace("\\|", "|"), line)
         more = "  " if in_item and line.startswith("  ") else ""
         text.append(more + line)
     return "\n".join(text)
