@@ -169,7 +169,9 @@ def test_diverged_parameters_are_not_saved(train_run, out, monkeypatch, capsys):
     assert run.latest_step(out) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_says_how_to_resume(tiny_flags, out, number):
     command = [
         sys.executable,

@@ -12,9 +12,9 @@ import pytest
     ("name", "num_devices"),
     [
         ("four_devices.py", 4),
-        ("mixed_meshes.py", 4),
         ("eight_devices.py", 8),
-        ("odd_meshes.py", 8),
+        pytest.param("mixed_meshes.py", 4, marks=pytest.mark.slow),
+        pytest.param("odd_meshes.py", 8, marks=pytest.mark.slow),
     ],
 )
 def test_products_on_several_devices_pass_their_own_tests(name, num_devices):
