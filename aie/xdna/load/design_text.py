@@ -18,9 +18,23 @@ NOT_LOWERED = "the design is not lowered yet"
 # Operations of a design at another stage of its compiler.
 OTHER_STAGES = {
     **dict.fromkeys(("aie.switchbox", "aie.shim_mux", "aie.shim_switchbox"), ROUTED),
-    **dict.fromkeys(("aie.objectfifo", "aie.objectfifo.link"), NOT_LOWERED),
-    **dict.fromkeys(("aie.cascade_flow", "aie.logical_tile"), NOT_LOWERED),
+    **dict.fromkeys(
+        (
+            "aie.objectfifo",
+            "aie.objectfifo.link",
+            "aie.objectfifo.register_external_buffers",
+            "aie.cascade_flow",
+            "aie.logical_tile",
+        ),
+        NOT_LOWERED,
+    ),
     "llvm.func": "the design's cores are lowered to LLVM",
+}
+REFUSED = {name: f"{stage}; give {LOWERED}" for name, stage in OTHER_STAGES.items()} | {
+    "aie.external_buffer": (
+        "an NPU's shims reach only arguments of a run; make it one of the runtime "
+        "sequence, whose tasks move it"
+    )
 }
 
 
@@ -35,11 +49,10 @@ def read_design(
 
     Raises:
       ValueError: one line, if the text is malformed, is of another stage of the
-        compiler, or has no such device.
+        compiler or of another kind of device, or has no such device.
     """
     text = without_unread(with_one_device(text, design, name))
-    for span in operations(text, OTHER_STAGES):
+    for span in operations(text, REFUSED):
         line = text.count("\n", 0, span.start) + 1
-        what = f"{OTHER_STAGES[span.name]}; give {LOWERED}"
-        raise ValueError(f"{name}:{line}: {span.name}: {what}")
+        raise ValueError(f"{name}:{line}: {span.name}: {REFUSED[span.name]}")
     return parse_module(text, name)

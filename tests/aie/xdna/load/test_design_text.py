@@ -146,6 +146,7 @@ def test_one_of_several_designs_is_read():
             ["routed", "input_with_addresses.mlir", "--get-input-with-addresses"],
         ),
         ("aie.objectfifo @f(%t, {%u}, 2 : i32) : !aie.objectfifo<T>", ["not lowered"]),
+        ("%c = aie.external_buffer : memref<4xi32>", ["argument", "sequence"]),
         ("%c = aie.frobnicate(%t)", ["aie.frobnicate", "not known"]),
     ],
 )  # fmt: skip
