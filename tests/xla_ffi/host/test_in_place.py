@@ -1,5 +1,7 @@
 """Products whose operands the host reads where they lie, on every instruction set."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +37,19 @@ BATCHES = [
 MANY = 2**17
 
 
+@functools.cache
+def product_of(subscripts, out, precision):
+    """A jitted product, which every instruction set runs as it was compiled once."""
+
+    @jax.jit
+    def product(lhs, rhs):
+        return jax_npu.einsum(
+            subscripts, lhs, rhs, preferred_element_type=out, precision=precision
+        )
+
+    return product
+
+
 @pytest.fixture
 def check(rng, assert_contraction):
     """Runs one contraction of random data and compares it."""
@@ -44,16 +59,10 @@ def check(rng, assert_contraction):
             jnp.asarray(rng.standard_normal([sizes[c] for c in term]), dtype)
             for term, dtype in zip(subscripts.split("->")[0].split(","), dtypes)
         )
-
-        @jax.jit
-        def product(lhs, rhs):
-            return jax_npu.einsum(
-                subscripts, lhs, rhs, preferred_element_type=out, precision=precision
-            )
-
+        result = product_of(subscripts, out, precision)(lhs, rhs)
         # Several passes multiply f32 values, which are not rounded.
         rounded = "host" if precision is None else "xla"
-        assert_contraction(product(lhs, rhs), subscripts, lhs, rhs, rounded)
+        assert_contraction(result, subscripts, lhs, rhs, rounded)
 
     return run
 
