@@ -46,7 +46,6 @@ from jax_npu.toolchain.options import (
     kernel_command,
 )
 from xdna.check.whole_design import check_design
-from xdna.dialect.text import parse_module
 from xdna.gemm.array import GemmArray
 from xdna.gemm.artifact import (
     FORMAT,
@@ -58,6 +57,7 @@ from xdna.gemm.artifact import (
     design_text,
     write_artifact,
 )
+from xdna.gemm.design import gemm_design
 
 LOG_FILE = "build.log"
 STEPS = "compile the kernels", "compile the array, some minutes"
@@ -189,7 +189,7 @@ def _check_kernels(build: Build, work: Path) -> None:
       ValueError: if there is less, minutes before the linker or the loader would
         report it.
     """
-    design, kernels = parse_module(build.text), work / KERNELS_OBJECT
+    design, kernels = gemm_design(build.array), work / KERNELS_OBJECT
     called = {op.sym_name.data for op in design.walk() if isinstance(op, func.FuncOp)}
     program = program_bytes(kernels, KERNEL_NAMES - called)
     for violation in check_design(
