@@ -23,19 +23,7 @@ class CastOp(IRDLOperation):
     source = operand_def(MemRefType)
     dest = result_def(MemRefType)
     traits = traits_def(NoMemoryEffect())
-
-    @classmethod
-    def parse(cls, parser: Parser) -> "CastOp":
-        name = parser.parse_unresolved_operand()
-        attributes = parser.parse_optional_attr_dict()
-        parser.parse_punctuation(":")
-        source = parser.parse_type()
-        parser.parse_keyword("to")
-        return cls.create(
-            operands=[parser.resolve_operand(name, source)],
-            attributes=attributes,
-            result_types=[parser.parse_type()],
-        )
+    assembly_format = "$source attr-dict `:` type($source) `to` type($dest)"
 
 
 @irdl_op_definition
