@@ -79,7 +79,7 @@ def test_readme_is_short_and_begins_with_the_commands():
 
 
 def anchors(page):
-    """Of headings, as forges and the site make them."""
+    """The anchors of headings, as forges and the site make them."""
     headings = re.findall(r"^#+ (.*)", page, re.MULTILINE)
     plain = (re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
     return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in plain}

@@ -73,7 +73,7 @@ def output_of(command: str, columns: int) -> tuple[str, int]:
 
 
 def shortened(text: str, arguments: argparse.Namespace) -> list[str]:
-    # Of a line that was printed over, the last state.
+    # The last state of a line that was printed over.
     lines = [line.split("\r")[-1].rstrip() for line in text.splitlines()]
     lines = [line for line in lines if not line.startswith(HIDDEN)]
     if arguments.leave_out:

@@ -9,7 +9,7 @@ NAME_WIDTH = 11  # of the column of commands in --help
 
 
 class Parser(argparse.ArgumentParser):
-    """Of a command, or of all: an error of usage is one line and exit code 2."""
+    """A parser of commands: an error of usage is one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")

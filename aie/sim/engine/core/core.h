@@ -57,7 +57,7 @@ struct Core : Agent {
     const BufferInfo* buffer;
     int64_t offset;
   };
-  // Of an instruction's or argument's buffer, or of the slot that holds its place.
+  // The place of an instruction's or argument's buffer, or the one that a slot holds.
   Place PlaceOf(int buffer, int place_slot) const;
   // The byte in the tile's memory that a load or store accesses.
   int64_t Address(const Instruction& instruction, const Place& place) const;
