@@ -9,7 +9,7 @@ import json
 import shlex
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
 from gpt2_flax.files import write_json
-from jax_npu.files import partial_files, write_atomically
+from jax_npu.files import partial_files, write_atomically, write_folder_atomically
 
+RECORD = "config.json"
 PROGRAM = "gpt2_flax"  # the value that marks a config.json as ours
 TOKENIZER = "tokenizer"  # its folder
 SOURCE = "source"  # settings of the weights that training began with, for exports
@@ -33,7 +34,7 @@ FROZEN = "frozen.safetensors"  # the parameters that no step changes
 CONTENTS = (
     *("metrics.jsonl", "loss.png", "checkpoints", "tensorboard", "wandb"),
     *(TOKENIZER, SOURCE, FROZEN),
-    "config.json",
+    RECORD,
 )
 CHECKSUMS = "checksums"  # an item of each checkpoint: the CRC-32 of every other item
 CHECKPOINTS_KEPT = 2  # if the newest is damaged, a run goes on from the one before
@@ -66,11 +67,17 @@ def require_free(out: Path, overwrite: bool) -> None:
                 f"{out} already holds a run; continue it with --resume, "
                 "replace it with --overwrite, or give another --out."
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and not (out.is_dir() and is_empty(out)):
         raise InputError(
             f"--out needs a new or empty folder, or one with a run; {out} is neither, "
             "and --overwrite does not apply to it."
         )
+
+
+def is_empty(out: Path) -> bool:
+    """Whether the folder has nothing but what ends of processes have left of a run."""
+    unfinished = partial_files(out / RECORD)
+    return all(path in unfinished for path in out.iterdir())
 
 
 def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
@@ -79,7 +86,15 @@ def create_run(out: Path, record: dict[str, Any], overwrite: bool) -> None:
     if find_run(out) is not None:
         delete_run(out)
     out.mkdir(parents=True, exist_ok=True)
+    unfinished = partial_files(out / RECORD)
     write_record(out, {"program": PROGRAM, **record})
+    for path in unfinished:
+        path.unlink(missing_ok=True)
+
+
+def keep_tokenizer(out: Path, save: Callable[[Path], None]) -> None:
+    """Has `save` write the tokenizer of the run, all of its files or none."""
+    write_folder_atomically(out / TOKENIZER, save)
 
 
 def record_changes(out: Path, step: int, changes: dict[str, tuple[Any, Any]]) -> None:
@@ -96,11 +111,11 @@ def record_changes(out: Path, step: int, changes: dict[str, tuple[Any, Any]]) ->
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
-    write_json(out / "config.json", record)
+    write_json(out / RECORD, record)
 
 
 def find_run(out: Path) -> dict[str, Any] | None:
-    path = out / "config.json"
+    path = out / RECORD
     try:
         record = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
@@ -136,13 +151,11 @@ def how_to_go_on(out: Path) -> str:
 
 def delete_run(out: Path) -> None:
     for name in CONTENTS:  # config.json last: a run half deleted is still a run
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        for unfinished in partial_files(path):  # of a process that was killed
-            unfinished.unlink(missing_ok=True)
+        for path in [out / name, *partial_files(out / name)]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def append_metrics(out: Path, row: dict[str, float]) -> None:

@@ -1,5 +1,6 @@
-"""Writes files whole or not at all."""
+"""Writes files and folders whole or not at all."""
 
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,27 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
+def write_folder_atomically(path: Path, fill: Callable[[Path], object]) -> None:
+    """Has `fill` fill a new folder beside `path`, which is then called `path`.
+
+    Whenever the program ends, `path` is there with all of its files, or is not there.
+
+    Raises:
+      OSError: `path` is there already, and not an empty folder.
+    """
+    partial = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex[:8]))
+    try:
+        partial.mkdir()
+        fill(partial)
+        partial.replace(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
 def partial_files(path: Path) -> list[Path]:
-    """What processes that were killed while they wrote `path` have left beside it."""
+    """What processes that were killed while they wrote `path` have left beside it.
+
+    Files, or folders where `path` is one.
+    """
     return list(path.parent.glob(PARTIAL.format(path.name, "*")))

@@ -6,7 +6,7 @@ from gpt2_flax.data import Batch, Feed, characters_of, load_text, make_feed
 from gpt2_flax.errors import InputError
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.hf.hub import folder_of
-from gpt2_flax.run import TOKENIZER, read_run
+from gpt2_flax.run import TOKENIZER, keep_tokenizer, read_run
 from gpt2_flax.tokenizers import Tokenizer, load_tokenizer
 from gpt2_flax.tokenizers.choice import CHARS, GPT2
 
@@ -31,7 +31,7 @@ def tokenizer_of_run(out: Path, config: TrainConfig) -> Tokenizer:
             f"{out} lacks its tokenizer, and that of the flags is another now; restore "
             "its files, or start over with another --out or --overwrite."
         )
-    tokenizer.save(out / TOKENIZER)
+    keep_tokenizer(out, tokenizer.save)
     return tokenizer
 
 

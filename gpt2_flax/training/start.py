@@ -86,11 +86,18 @@ def begin(training: Training, overwrite: bool) -> State:
     }
     wait_for_all("the folder is free")
     if is_first():
-        run.create_run(training.out, record, overwrite)
-        training.tokenizer.save(training.out / run.TOKENIZER)
-        keep_what_stays(training, state)
+        create_folder(training, state, record, overwrite)
     wait_for_all("the run is begun")
     return state
+
+
+def create_folder(
+    training: Training, state: State, record: dict[str, Any], overwrite: bool
+) -> None:
+    """Whenever the process ends, what is in `out` can be resumed, or begun again."""
+    run.create_run(training.out, record, overwrite)
+    run.keep_tokenizer(training.out, training.tokenizer.save)
+    keep_what_stays(training, state)
 
 
 def split_state(training: Training, params: Params) -> State:
