@@ -9,7 +9,7 @@ import sys
 from difflib import get_close_matches
 
 from gpt2_flax.allocator import restart_with_tuned_allocator
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 
 COMMANDS = {  # name: (module, summary)
     "train": ("gpt2_flax.commands.train", "train GPT-2 on a text"),

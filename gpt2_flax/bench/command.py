@@ -32,7 +32,7 @@ from gpt2_flax.bench.worker import TORCH_CONTENDERS
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.flags.model_choice import choose_model
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.model import GPT2Config
 from jax_npu.bench import (
     OtherLoad,
@@ -102,10 +102,28 @@ def make_parser() -> Parser:
         f"(default: ${MACHINE.name}, or the device's)",
     )
     parser.add_argument("--model", help="as in gpt2-flax train")
-    parser.add_argument("--batch-size", type=int, default=TrainConfig.batch_size)
-    parser.add_argument("--seq-len", type=int, default=TrainConfig.seq_len)
-    parser.add_argument("--activations", default=TrainConfig.activations)
-    parser.add_argument("--optimizer", default=TrainConfig.optimizer)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=TrainConfig.batch_size,
+        help="rows of a step (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seq-len",
+        type=int,
+        default=TrainConfig.seq_len,
+        help="tokens of a row (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--activations",
+        default=TrainConfig.activations,
+        help="type of the arrays between matmuls (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--optimizer",
+        default=TrainConfig.optimizer,
+        help="as of gpt2-flax train (default: %(default)s)",
+    )
     parser.add_argument("--repeats", type=int, default=5, help="measured steps of each")
     parser.add_argument("--warmup", type=int, default=1, help="steps after the first")
     parser.add_argument(

@@ -31,7 +31,7 @@ from gpt2_flax.evaluation.evaluate import (
     Score,
     evaluate_documents,
 )
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.flags.resume import saved_config
 from gpt2_flax.flags.text_choice import load_feed, tokenizer_of_run
 from gpt2_flax.loading import GPT2, load, load_run, load_start

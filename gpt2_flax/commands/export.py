@@ -14,7 +14,7 @@ from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.exporting.folder import save_folder
 from gpt2_flax.exporting.gguf_file import save_gguf
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.loading import load
 

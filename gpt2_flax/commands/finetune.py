@@ -14,7 +14,7 @@ from typing import Any
 
 from gpt2_flax.allocator import restart_with_tuned_allocator
 from gpt2_flax.commands import train
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 
 NAME = "gpt2-flax finetune"
 # After 400 steps of Muon, 12 x 128 characters each, the loss on the documentation was

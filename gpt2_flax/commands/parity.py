@@ -13,7 +13,7 @@ from gpt2_flax.backend import describe_npu_mistakes, require_results, resolve_ba
 from gpt2_flax.data import PYTHON_DOCS, load_text, make_feed
 from gpt2_flax.errors import InputError, npu_errors, one_line_errors
 from gpt2_flax.flags.config import TrainConfig
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.model import MODELS, GPT2Config
 from gpt2_flax.tokenizers import load_tokenizer
 from gpt2_flax.training.parity import Comparison, compare, train_on
@@ -78,11 +78,28 @@ def make_parser() -> Parser:
     add("--against", default="xla", help="the reference (default: xla)")
     add("--model", help=f"one of {', '.join(MODELS)} (default: a small one of bytes)")
     add("--data", default=PYTHON_DOCS, help="text (default: %(default)s)")
-    add("--steps", type=int, default=20, help="(default: %(default)s)")
-    add("--batch-size", type=int, default=4, help="(default: %(default)s)")
-    add("--seq-len", type=int, default=32, help="(default: %(default)s)")
-    add("--lr", type=float, default=TrainConfig.lr, help="(default: %(default)s)")
-    add("--seed", type=int, default=0, help="(default: %(default)s)")
+    add("--steps", type=int, default=20, help="training steps (default: %(default)s)")
+    add(
+        "--batch-size",
+        type=int,
+        default=4,
+        help="rows of a step (default: %(default)s)",
+    )
+    add(
+        "--seq-len", type=int, default=32, help="tokens of a row (default: %(default)s)"
+    )
+    add(
+        "--lr",
+        type=float,
+        default=TrainConfig.lr,
+        help="peak rate (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="of weights and batches (default: %(default)s)",
+    )
     return parser
 
 

@@ -11,7 +11,8 @@ from gpt2_flax.backend import resolve_backend
 from gpt2_flax.errors import one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.model_choice import choose_model
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.help import add_help
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.flags.resume import from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer
 from gpt2_flax.hf.hub import OWNERS
@@ -46,7 +47,9 @@ def make_parser() -> Parser:
         prog="gpt2-flax plan",
         description="Prints the memory, time and energy of a run with these flags of "
         "gpt2-flax train. It reads no data, and of weights only names and shapes.",
+        add_help=False,
     )
+    add_help(parser)
     add_config_flags(parser)
     return parser
 

@@ -15,7 +15,7 @@ from gpt2_flax.checkpoint_choice import HELP, LATEST
 from gpt2_flax.commands.conversation import converse
 from gpt2_flax.commands.terminal import write
 from gpt2_flax.errors import InputError, one_line_errors
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.generation.choice import Rules
 from gpt2_flax.generation.generate import NUM_TOKENS, Sampling, grow, make_generator
 from gpt2_flax.loading import GPT2, load, load_run
@@ -50,7 +50,7 @@ def make_parser() -> Parser:
     add("--out", type=Path, help=f"run folder (default: {DEFAULT_RUN})")
     add("--weights", help="Hugging Face folder or Hub name, instead of a run")
     add("--checkpoint", default=LATEST, help=HELP)
-    add("--prompt", default="", help="(default: the model begins a text)")
+    add("--prompt", default="", help="text to continue (default: the model begins one)")
     add(
         "--num-tokens",
         type=int,
@@ -66,7 +66,7 @@ def make_parser() -> Parser:
         help="end before this text; may be repeated",
     )
     add_rules(parser)
-    add("--seed", type=int, default=0, help="(default: 0)")
+    add("--seed", type=int, default=0, help="chooses the tokens (default: 0)")
     add(
         "--interactive",
         action="store_true",

@@ -29,7 +29,8 @@ from gpt2_flax.errors import NpuError, TrainingError, one_line_errors
 from gpt2_flax.flags.config import TrainConfig, add_config_flags
 from gpt2_flax.flags.config_file import as_toml, read_config_file
 from gpt2_flax.flags.model_choice import choose_model
-from gpt2_flax.flags.parser import Parser
+from gpt2_flax.flags.parsing.help import add_help, set_brief
+from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
 from gpt2_flax.model import GPT2Config, logits_function
@@ -99,47 +100,62 @@ def checked_config(given: dict[str, Any], out: Path, existing: Existing) -> Trai
 def make_parser(
     prog: str = "gpt2-flax train", default_out: Path = Path("run")
 ) -> Parser:
-    parser = Parser(prog=prog, description="Trains GPT-2 on a text.")
+    parser = Parser(prog, description="Trains GPT-2 on a text.", add_help=False)
+    add_help(parser)
+    add_run_flags(parser, default_out)
     add_config_flags(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=default_out,
-        help=f"run folder (default: {default_out})",
-    )
-    parser.add_argument(
+    return parser
+
+
+def add_run_flags(parser: argparse.ArgumentParser, default_out: Path) -> None:
+    group = parser.add_argument_group("run")
+
+    def add(flags: argparse._ActionsContainer, *words: str, **how: Any) -> None:
+        brief = how.pop("brief", None)
+        set_brief(flags.add_argument(*words, **how), brief)
+
+    out = f"run folder (default: {default_out})"
+    add(group, "--out", type=Path, default=default_out, help=out, brief=out)
+    add(
+        group,
         "--config",
         type=Path,
         metavar="FILE.toml",
         help="file of flags, or shakespeare-char, nanoGPT's recipe; flags here win",
+        brief="a file of flags, or shakespeare-char; flags here win",
     )
-    parser.add_argument(
+    add(
+        group,
         "--dry-run",
         action="store_true",
         help="check everything, print the run's flags as such a file, its sizes and "
         "rates, and train nothing",
+        brief="check everything, print sizes, train nothing",
     )
     parser.set_defaults(existing="refuse")
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
+    existing = group.add_mutually_exclusive_group()
+    how = {
+        "dest": "existing",
+        "action": "store_const",
+        "default": argparse.SUPPRESS,
+    }
+    add(
+        existing,
         "--resume",
-        dest="existing",
-        action="store_const",
         const="resume",
-        default=argparse.SUPPRESS,
         help="go on with the run in --out, bit for bit, from its last checkpoint or "
         "else from the start; more --steps or another rate, backend and so on change "
         "it from there, which its record says",
+        brief="go on with the run in --out, bit for bit",
+        **how,
     )
-    existing.add_argument(
+    add(
+        existing,
         "--overwrite",
-        dest="existing",
-        action="store_const",
         const="overwrite",
-        default=argparse.SUPPRESS,
         help="replace the run in --out",
+        **how,
     )
-    return parser
 
 
 def train(config: TrainConfig, out: Path, existing: Existing) -> int:

@@ -16,6 +16,7 @@ class DataFlags:
         "tokens, also .gz, .bz2, .xz and .zst), - for standard input, or the "
         "documentation inside CPython",
         str,
+        brief="files, folders, or -",
     )
     validation: tuple[str, ...] = flag(
         (), f"the same for validation, instead of the last {VALIDATION_SHARE:.0%}", str
@@ -25,6 +26,7 @@ class DataFlags:
         "gpt2, bytes, chars (the characters of the text), or a folder with a "
         "tokenizer.json (default: that of --weights, else gpt2)",
         str,
+        brief="gpt2, bytes, chars, or a folder",
     )
     batches: str = flag(
         "documents",
@@ -33,8 +35,14 @@ class DataFlags:
         "random in that, as in nanoGPT",
         before="windows",
     )
-    batch_size: int = flag(8, "with --seq-len: tokens per step; memory grows with both")
-    seq_len: int = flag(64, "tokens that attention sees")
+    batch_size: int = flag(
+        8,
+        "rows of a step. With --seq-len: tokens per step; memory grows with both",
+        brief="rows in a step; memory grows with it",
+    )
+    seq_len: int = flag(
+        64, "tokens that attention sees", brief="tokens in a row; memory grows with it"
+    )
 
     def check(self) -> None:
         for name in ["batch_size", "seq_len"]:

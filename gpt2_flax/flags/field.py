@@ -5,6 +5,9 @@ from dataclasses import MISSING, Field, field
 from typing import Any
 
 from gpt2_flax.errors import InputError
+from gpt2_flax.flags.parsing.help import set_brief
+
+METAVARS: dict[type, str] = {int: "N", float: "X"}  # others: the flag's own name
 
 
 def flag(
@@ -12,6 +15,7 @@ def flag(
     why: str,
     kind: type | None = None,
     *,
+    brief: str | None = None,
     before: Any = MISSING,
     on_change: str | None = None,
 ) -> Any:
@@ -21,11 +25,15 @@ def flag(
     tuple. A tuple is a flag that takes several values, and may be repeated; a bool is a
     flag with a negation `--no-`.
 
+    `brief` is the text of a common flag on the screen that --help prints; others are
+    only on the pages of --help TOPIC.
+
     `before` is the value of runs from before the flag, where it is not the default.
     `on_change` lets --resume change the flag, and says what follows from that.
     """
     metadata = {
         "why": why,
+        "brief": brief,
         "kind": kind or type(default),
         "before": default if before is MISSING else before,
         "on_change": on_change,
@@ -40,7 +48,7 @@ def flag_name(name: str) -> str:
 def add_flag(parser: argparse._ArgumentGroup, f: Field[Any]) -> None:
     """Adds the flag of a field, absent from the parsed arguments unless given."""
     kind = f.metadata["kind"]
-    how: dict[str, Any] = {"type": kind}
+    how: dict[str, Any] = {"type": kind, "metavar": METAVARS.get(kind)}
     if kind is bool:
         how = {"action": argparse.BooleanOptionalAction}
     elif isinstance(f.default, tuple):
@@ -49,12 +57,14 @@ def add_flag(parser: argparse._ArgumentGroup, f: Field[Any]) -> None:
     if isinstance(default, tuple):
         default = " ".join(map(str, default)) or None
     says = "" if default is None or kind is bool else f" (default: {default})"
-    parser.add_argument(
-        flag_name(f.name),
-        default=argparse.SUPPRESS,
-        help=f.metadata["why"].replace("%", "%%") + says,
-        **how,
+    why, brief = (
+        text and text.replace("%", "%%") + says
+        for text in (f.metadata["why"], f.metadata["brief"])
     )
+    action = parser.add_argument(
+        flag_name(f.name), default=argparse.SUPPRESS, help=why, **how
+    )
+    set_brief(action, brief)
 
 
 def require(config: object, name: str, holds: bool, what: str) -> None:

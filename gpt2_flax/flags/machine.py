@@ -13,8 +13,10 @@ MESH_AXES = ("data", "model")
 class MachineFlags:
     backend: str | None = flag(
         None,
-        "where matmuls run (default: $JAX_NPU_BACKEND, else auto)",
+        "where matmuls run: npu, sim, host, xla or auto (default: $JAX_NPU_BACKEND, "
+        "else auto)",
         str,
+        brief="npu, sim, host, xla or auto (default: auto)",
         on_change="sums are rounded in another order, so losses will differ a little",
     )
 

@@ -23,6 +23,7 @@ class MemoryFlags:
         f"train a low-rank adapter alone: {' or '.join(ADAPTERS)}, or a folder with "
         "one in PEFT's format to go on from",
         str,
+        brief=f"train a low-rank adapter alone: {' or '.join(ADAPTERS)}",
     )
     lora_rank: int | None = flag(None, "rank of a new adapter (default: 8)", int)
     lora_alpha: float | None = flag(
@@ -48,6 +49,7 @@ class MemoryFlags:
         "none",
         f"one of {', '.join(REMAT)}: what the backward pass computes again instead of "
         "keeping it: the weights of attention, or all inside each block",
+        brief=f"recompute {' or '.join(REMAT[1:])}",
         on_change=OTHER_SUMS,
     )
     dropout: str | None = flag(

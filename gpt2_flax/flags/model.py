@@ -11,7 +11,10 @@ DEFAULT_MODEL = "mini"
 @dataclass(frozen=True)
 class ModelFlags:
     model: str | None = flag(
-        None, f"one of {', '.join(MODELS)} (default: {DEFAULT_MODEL})", str
+        None,
+        f"one of {', '.join(MODELS)} (default: {DEFAULT_MODEL})",
+        str,
+        brief=f"size of a new model: {DEFAULT_MODEL} (default), gpt2, gpt2-xl",
     )
     num_layers: int | None = flag(None, "blocks, instead of the model's", int)
     num_heads: int | None = flag(None, "heads per block, instead of the model's", int)
@@ -32,6 +35,7 @@ class ModelFlags:
         "weights to start from, which bring their own model: a folder in Hugging "
         "Face's format, a name on the Hub (openai-community/gpt2), or a run",
         str,
+        brief="start from these: a folder, a Hub name, or a run",
     )
 
     def check(self) -> None:

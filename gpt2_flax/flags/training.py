@@ -26,12 +26,14 @@ class TrainingFlags:
         400,
         "training steps; the validation loss of mini still falls after 400. --resume "
         "with more of them trains a finished run longer",
+        brief="training steps",
         on_change=OTHER_RATES,
     )
     lr: float = flag(
         3e-3,
         "peak learning rate, for mini; gpt2 from scratch takes 6e-4, and --weights "
         "about 3e-5",
+        brief="peak rate; --weights take 3e-5",
         on_change=OTHER_RATES,
     )
     schedule: str = flag(
@@ -78,6 +80,7 @@ class TrainingFlags:
         "validations without a lower loss than the best after which training ends "
         "(default: it never ends early)",
         int,
+        brief="end after N validations without a better loss",
         on_change="training ends by the new rule",
     )
     keep_best: bool = flag(

@@ -1,12 +1,16 @@
 """`gpt2-flax` in a terminal: what it prints fits, and says what to do next."""
 
+import importlib
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
+from gpt2_flax import allocator
 from gpt2_flax.__main__ import COMMANDS, main
+from gpt2_flax.flags.config import TrainConfig
 
 
 @pytest.fixture
@@ -23,6 +27,12 @@ def gpt2_flax(monkeypatch, capsys):
 
     monkeypatch.setenv("COLUMNS", "80")
     return run
+
+
+@pytest.fixture
+def no_restart(monkeypatch):
+    """Keeps long commands from replacing this process to tune its allocator."""
+    monkeypatch.setenv(allocator.VARIABLE, "glibc.malloc.hugetlb=1")
 
 
 def test_without_arguments_it_prints_a_guide_whose_commands_exist(gpt2_flax):
@@ -43,9 +53,34 @@ def test_help_lists_every_command_once_on_one_screen(gpt2_flax):
     assert sorted(listed) == sorted([*COMMANDS, "completion"])
 
 
+@pytest.mark.parametrize("command", ["train", "finetune", "plan"])
+def test_help_of_many_flags_is_a_screen_and_its_topics_have_all(
+    command, gpt2_flax, no_restart
+):
+    code, screen, err = gpt2_flax(command, "--help")
+    assert (code, err) == (0, "")
+    assert len(screen.splitlines()) <= 30
+    assert max(map(len, screen.splitlines())) <= 80
+    common = re.findall(r"^  (--[a-z-]+)", screen, re.MULTILINE)
+    assert {"--weights", "--data", "--lr", "--adapter"} <= set(common)
+    _, every, _ = gpt2_flax(command, "--help", "all")
+    flags = re.findall(r"^  (--[a-z0-9-]+)", every, re.MULTILINE)
+    assert {f"--{f.name.replace('_', '-')}" for f in fields(TrainConfig)} <= set(flags)
+    topics = re.search(r"TOPIC \(([^)]*)\)", screen)[1].replace("\n", " ").split(", ")
+    pages = [gpt2_flax(command, "--help", topic)[1] for topic in topics]
+    assert re.findall(r"^  (--[a-z0-9-]+)", "".join(pages), re.MULTILINE) == flags
+
+
+def test_every_flag_says_what_it_is():
+    for command, (module, _) in COMMANDS.items():
+        for flag in importlib.import_module(module).make_parser()._actions:
+            assert re.match(r"[\w;-]", flag.help or ""), (command, flag.dest)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["plan", "--help", "rates"], "machine; see gpt2-flax plan --help"),
         (["sampel"], "did you mean sample; see gpt2-flax --help"),
         *(
             ([name, "--backend"], f"one argument; see gpt2-flax {name} --help")

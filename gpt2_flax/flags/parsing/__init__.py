@@ -1,0 +1,1 @@
+"""The parser of a command: its errors, its help."""
