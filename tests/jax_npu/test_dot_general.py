@@ -1,7 +1,9 @@
 """`dot_general` against NumPy in float64, and its interface against lax's."""
 
 import inspect
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -56,47 +58,76 @@ def operands(rng, inputs, sizes, dtypes=(F32, F32)):
     ]
 
 
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
-@pytest.mark.parametrize("inputs", ORIENTATIONS)
+@pytest.fixture
+def check_products(rng, assert_contraction):
+    """A function of (sizes, dtypes, inputs, batch), a case each, and a backend.
+
+    All products are one program: compiling takes longer than computing.
+    """
+
+    def check(cases, backend, preferred=F32):
+        pairs = [
+            operands(rng, inputs, sizes, dtypes) for sizes, dtypes, inputs, _ in cases
+        ]
+        arguments = [dot_arguments(inputs, batch) for *_, inputs, batch in cases]
+
+        @jax.jit
+        def products(pairs):
+            return [
+                jax_npu.dot_general(*x, numbers, preferred_element_type=preferred)
+                for x, (numbers, _) in zip(pairs, arguments)
+            ]
+
+        for out, pair, (_, subscripts), case in zip(
+            products(pairs), pairs, arguments, cases, strict=True
+        ):
+            with named_case(case):
+                assert_contraction(out, subscripts, *pair, backend)
+
+    return check
+
+
+@contextmanager
+def named_case(case):
+    """Adds the case to what a failed assertion says."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"in the case {case}")
+        raise
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_every_orientation_dtype_and_odd_shape_is_right(
-    backend, rng, assert_contraction, dtypes, inputs, shape
-):
-    lhs, rhs = operands(rng, inputs, dict(zip("mkn", shape)), dtypes)
-    numbers, subscripts = dot_arguments(inputs)
-    out = jax_npu.dot_general(lhs, rhs, numbers, preferred_element_type=F32)
-    assert_contraction(out, subscripts, lhs, rhs, backend)
+def test_every_orientation_dtype_and_odd_shape_is_right(backend, check_products, shape):
+    sizes = dict(zip("mkn", shape))
+    cases = itertools.product([sizes], DTYPES, ORIENTATIONS, [""])
+    check_products(list(cases), backend)
 
 
-@pytest.mark.parametrize("dtypes", DTYPES[1:], ids="-".join)
-@pytest.mark.parametrize(("inputs", "batch"), BATCHES)
 @pytest.mark.parametrize("shape", [(17, 7, 33), (1, 33, 1)], ids=str)
 def test_batch_dimensions_in_any_place_and_order_are_right(
-    backend, rng, assert_contraction, dtypes, inputs, batch, shape
+    backend, check_products, shape
 ):
     sizes = dict(zip("mkn", shape)) | {"b": 3, "c": 2}
-    lhs, rhs = operands(rng, inputs, sizes, dtypes)
-    numbers, subscripts = dot_arguments(inputs, batch)
-    out = jax_npu.dot_general(lhs, rhs, numbers, preferred_element_type=F32)
-    assert_contraction(out, subscripts, lhs, rhs, backend)
+    check_products(
+        [(sizes, dtypes, *batch) for dtypes in DTYPES[1:] for batch in BATCHES],
+        backend,
+    )
 
 
 @pytest.mark.parametrize("preferred", [None, F32, BF16])
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
-@pytest.mark.parametrize(("inputs", "batch"), [("mk,nk", ""), ("bkm,bkn", "b")])
-def test_bf16_results_are_rounded_once(
-    custom_call_backend, rng, assert_contraction, preferred, dtypes, inputs, batch
+def test_bf16_results_are_rounded_once(custom_call_backend, check_products, preferred):
+    sizes = {"b": 2, "m": 9, "k": 200, "n": 21}
+    labels = [("mk,nk", ""), ("bkm,bkn", "b")]
+    cases = [(sizes, dtypes, *one) for dtypes in DTYPES for one in labels]
+    check_products(cases, custom_call_backend, preferred)
+
+
+def test_several_contracted_and_free_dimensions_in_any_order_are_right(
+    backend, check_products
 ):
-    lhs, rhs = operands(rng, inputs, {"b": 2, "m": 9, "k": 200, "n": 21}, dtypes)
-    numbers, subscripts = dot_arguments(inputs, batch)
-    options = {"preferred_element_type": preferred}
-    out = jax_npu.dot_general(lhs, rhs, numbers, **options)
-    assert_contraction(out, subscripts, lhs, rhs, custom_call_backend)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "batch"),
-    [
+    sizes = {"a": 3, "b": 4, "c": 5, "m": 6, "n": 7, "k": 9, "x": 2, "y": 3}
+    labels = [
         ("mab,abn", ""),
         ("mab,ban", ""),
         ("amb,nba", ""),
@@ -105,18 +136,13 @@ def test_bf16_results_are_rounded_once(
         ("abc,cab", ""),
         ("abc,bca", "b"),
         ("mxk,ky", ""),
-    ],
-)
-def test_several_contracted_and_free_dimensions_in_any_order_are_right(
-    backend, rng, assert_contraction, inputs, batch
-):
-    sizes = {"a": 3, "b": 4, "c": 5, "m": 6, "n": 7, "k": 9, "x": 2, "y": 3}
-    if "c" in inputs.split(",")[1] and "c" not in inputs.split(",")[0]:
-        sizes["c"] = 1
-    lhs, rhs = operands(rng, inputs, sizes)
-    numbers, subscripts = dot_arguments(inputs, batch)
-    out = jax_npu.dot_general(lhs, rhs, numbers)
-    assert_contraction(out, subscripts, lhs, rhs, backend)
+    ]
+    free_c = sizes | {"c": 1}  # one label would be too many for the reference
+    cases = [
+        (free_c if one[0] == "bxamy,nbca" else sizes, (F32, F32), *one)
+        for one in labels
+    ]
+    check_products(cases, backend, preferred=None)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -178,7 +204,6 @@ def test_vectors_and_scalars_are_right(backend, rng, assert_contraction, inputs)
 
 
 # The blocks of the host GEMM are m 256, n 192 and k 384.
-@pytest.mark.parametrize("inputs", ORIENTATIONS)
 @pytest.mark.parametrize(
     "shape",
     [
@@ -191,15 +216,11 @@ def test_vectors_and_scalars_are_right(backend, rng, assert_contraction, inputs)
     ],
     ids=str,
 )
-@pytest.mark.parametrize("dtype", [F32, BF16])
-def test_sizes_around_and_beyond_the_blocks_are_right(
-    backend, rng, assert_contraction, inputs, shape, dtype
-):
-    sizes = dict(zip("mkn", shape))
-    lhs, rhs = operands(rng, inputs, sizes, (dtype, dtype))
-    numbers, subscripts = dot_arguments(inputs)
-    out = jax_npu.dot_general(lhs, rhs, numbers, preferred_element_type=F32)
-    assert_contraction(out, subscripts, lhs, rhs, backend)
+def test_sizes_around_and_beyond_the_blocks_are_right(backend, check_products, shape):
+    sizes, dtypes = dict(zip("mkn", shape)), [(F32, F32), (BF16, BF16)]
+    check_products(
+        list(itertools.product([sizes], dtypes, ORIENTATIONS, [""])), backend
+    )
 
 
 def test_many_blocks_and_batches_in_parallel_are_right(
@@ -220,11 +241,11 @@ def test_calls_from_eight_threads_at_once_are_right(backend, rng, assert_contrac
     def product(lhs, rhs):
         return jax_npu.dot_general(lhs, rhs, numbers, backend=backend)
 
-    def ten_times(pair):
-        return [product(*pair) for _ in range(10)]
+    def four_times(pair):
+        return [product(*pair) for _ in range(4)]
 
     with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(ten_times, pairs))
+        results = list(threads.map(four_times, pairs))
     for pair, outs in zip(pairs, results):
         for out in outs:
             assert_contraction(out, subscripts, *pair, backend)
@@ -250,24 +271,21 @@ def test_only_a_backend_is_added_to_the_signature_of_lax():
     assert essence(jax_npu.dot_general) == [*essence(lax.dot_general), added]
 
 
-@pytest.mark.parametrize("preferred", [None, F32, BF16])
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
 @pytest.mark.parametrize(("inputs", "batch"), [*BATCHES, ("mk,kn", ""), (",", "")])
-def test_result_type_is_that_of_lax(backend, preferred, dtypes, inputs, batch):
+def test_result_type_is_that_of_lax(backend, inputs, batch):
     sizes = {"b": 2, "c": 3, "m": 4, "k": 5, "n": 6}
     numbers, _ = dot_arguments(inputs, batch)
-    arguments = [
-        jax.ShapeDtypeStruct([sizes[c] for c in term], dtype)
-        for term, dtype in zip(inputs.split(","), dtypes)
-    ]
 
-    def out_type(dot):
-        def product(lhs, rhs):
-            return dot(lhs, rhs, numbers, preferred_element_type=preferred)
+    def out_type(dot, dtypes, preferred):
+        arguments = [
+            jax.ShapeDtypeStruct([sizes[c] for c in term], dtype)
+            for term, dtype in zip(inputs.split(","), dtypes)
+        ]
+        options = {"preferred_element_type": preferred}
+        return jax.eval_shape(lambda *x: dot(*x, numbers, **options), *arguments)
 
-        return jax.make_jaxpr(product)(*arguments).out_avals[0]
-
-    assert out_type(jax_npu.dot_general) == out_type(lax.dot_general)
+    for case in itertools.product(DTYPES, [None, F32, BF16]):
+        assert out_type(jax_npu.dot_general, *case) == out_type(lax.dot_general, *case)
 
 
 @pytest.mark.parametrize("arguments", [(2.0, 3.0), (np.float32(2.0), 3.0), (2.0, 1j)])

@@ -23,54 +23,90 @@ def assert_same(actual, expected):
     np.testing.assert_array_equal(actual, expected)
 
 
+def assert_same_by_name(actual, expected):
+    """The same of every leaf of two dictionaries."""
+    assert actual.keys() == expected.keys()
+    for name in expected:
+        pairs = zip(*map(jax.tree.leaves, (actual[name], expected[name])), strict=True)
+        for one, other in pairs:
+            try:
+                assert_same(one, other)
+            except AssertionError as error:
+                error.add_note(f"in the case {name}")
+                raise
+
+
+def in_one_program(function, operands):
+    """What `function(name, *operands)` is for each name; a program for all of them.
+
+    Compiling a program of many small products takes little longer than one of one.
+    """
+    names = list(operands)
+
+    @jax.jit
+    def program(all_operands):
+        return [function(name, *x) for name, x in zip(names, all_operands)]
+
+    return dict(zip(names, program(list(operands.values()))))
+
+
 def primitives(function, *operands):
     return [eqn.primitive.name for eqn in jax.make_jaxpr(function)(*operands).eqns]
 
 
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ((4,), (4,)),
-        ((4,), (4, 5)),
-        ((3, 4), (4,)),
-        ((3, 4), (4, 5)),
-        ((4,), (2, 4, 5)),
-        ((2, 3, 4), (4,)),
-        ((2, 3, 4), (4, 5)),
-        ((3, 4), (2, 4, 5)),
-        ((2, 3, 4), (2, 4, 5)),
-        ((1, 3, 4), (2, 4, 5)),
-        ((2, 3, 4), (1, 4, 5)),
-        ((1, 3, 4), (1, 4, 5)),
-        ((1, 3, 4), (4, 5)),
-        ((6, 2, 3, 4), (2, 4, 5)),
-        ((2, 3, 4), (6, 2, 4, 5)),
-        ((6, 1, 3, 4), (1, 2, 4, 5)),
-        ((1, 2, 3, 4), (6, 1, 4, 5)),
-        ((6, 1, 3, 4), (2, 4, 5)),
-        ((4,), (6, 2, 4, 5)),
-        ((0, 3, 4), (1, 4, 5)),
-        ((2, 3, 0), (2, 0, 5)),
-        ((1, 1), (1, 1)),
-    ],
-    ids=str,
-)
-def test_matmul_broadcasts_as_jax_numpy(backend, rng, a, b):
-    a, b = integers(rng, a), integers(rng, b)
-    assert_same(jax_npu.matmul(a, b), jnp.matmul(a, b))
+MATMUL_SHAPES = [
+    ((4,), (4,)),
+    ((4,), (4, 5)),
+    ((3, 4), (4,)),
+    ((3, 4), (4, 5)),
+    ((4,), (2, 4, 5)),
+    ((2, 3, 4), (4,)),
+    ((2, 3, 4), (4, 5)),
+    ((3, 4), (2, 4, 5)),
+    ((2, 3, 4), (2, 4, 5)),
+    ((1, 3, 4), (2, 4, 5)),
+    ((2, 3, 4), (1, 4, 5)),
+    ((1, 3, 4), (1, 4, 5)),
+    ((1, 3, 4), (4, 5)),
+    ((6, 2, 3, 4), (2, 4, 5)),
+    ((2, 3, 4), (6, 2, 4, 5)),
+    ((6, 1, 3, 4), (1, 2, 4, 5)),
+    ((1, 2, 3, 4), (6, 1, 4, 5)),
+    ((6, 1, 3, 4), (2, 4, 5)),
+    ((4,), (6, 2, 4, 5)),
+    ((0, 3, 4), (1, 4, 5)),
+    ((2, 3, 0), (2, 0, 5)),
+    ((1, 1), (1, 1)),
+]
+
+
+def test_matmul_broadcasts_as_jax_numpy(backend, rng):
+    operands = {(a, b): (integers(rng, a), integers(rng, b)) for a, b in MATMUL_SHAPES}
+
+    def products(library):
+        return in_one_program(lambda _, a, b: library.matmul(a, b), operands)
+
+    assert_same_by_name(products(jax_npu), products(jnp))
 
 
 @pytest.mark.parametrize("preferred", [None, F32, BF16])
-@pytest.mark.parametrize("dtypes", [(F32, F32), (BF16, BF16), (F32, BF16), (BF16, F32)])
-def test_result_types_are_those_of_jax_numpy(backend, rng, dtypes, preferred):
-    a, b = integers(rng, (3, 4), dtypes[0]), integers(rng, (4, 5), dtypes[1])
+def test_result_types_are_those_of_jax_numpy(backend, rng, preferred):
+    operands = {
+        (lhs, rhs): (integers(rng, (3, 4), lhs), integers(rng, (4, 5), rhs))
+        for lhs in (F32, BF16)
+        for rhs in (F32, BF16)
+    }
     options = {"preferred_element_type": preferred}
-    assert_same(jax_npu.matmul(a, b, **options), jnp.matmul(a, b, **options))
-    for subscripts in ("ij,jk->ik", "ij,jk->ki", "ij,jk"):
-        assert_same(
-            jax_npu.einsum(subscripts, a, b, **options),
-            jnp.einsum(subscripts, a, b, **options),
-        )
+
+    def products(library):
+        def of_pair(_, a, b):
+            texts = "ij,jk->ik", "ij,jk->ki", "ij,jk"
+            einsums = [library.einsum(text, a, b, **options) for text in texts]
+            return library.matmul(a, b, **options), *einsums
+
+        return in_one_program(of_pair, operands)
+
+    assert_same_by_name(products(jax_npu), products(jnp))
 
 
 @pytest.mark.parametrize(
@@ -90,72 +126,75 @@ def test_a_broadcast_batch_makes_one_taller_product(custom_call_backend, a, b, s
     assert (row.calls, row.batch, row.m, row.k, row.n) == (1, *sizes)
 
 
-@pytest.mark.parametrize(
-    "subscripts",
-    [
-        "ij,jk->ik",
-        "ij,jk->ki",
-        "ij,jk",
-        "ji,jk",
-        "ij,kj->ik",
-        "ji,kj->ki",
-        "aij,ajk->aik",
-        "aij,ajk->kia",
-        "aij,ajk->iak",
-        "iaj,jka->kai",
-        "abij,bajk->abik",
-        "abij,bajk->kbai",
-        "abcd,cdbe->eab",
-        "abc,bcd->ad",
-        "abc,cbd->da",
-        "abc,abc->",
-        "abc,cab->b",
-        "abc,abc->cb",
-        "i,j->ij",
-        "i,j->ji",
-        "i,i->",
-        "i,i",
-        "ab,cd->cbad",
-        " i j , j k -> k i ",
-        "...ij,...jk->...ik",
-        "...ij,jk->...ik",
-        "...ij,jk",
-        "i...,...i->...",
-        "b...d,d...c->b...c",
-        "ij,jk->k",  # a sum over one label
-        "ij,jk->",
-        "ij,kj->j",
-        "ii,ij->ij",  # repeated labels
-        "ij,jj->i",
-        "ij,ij->ij",  # no sum at all
-        "ij,ij->ji",
-    ],
-)
-def test_einsum_of_two_operands_is_that_of_jax_numpy(backend, rng, subscripts):
-    terms = subscripts.replace(" ", "").split("->")[0].split(",")
-    ellipsis = (2, 3)
-    operands = []
-    for term in terms:
+EINSUMS = [
+    "ij,jk->ik",
+    "ij,jk->ki",
+    "ij,jk",
+    "ji,jk",
+    "ij,kj->ik",
+    "ji,kj->ki",
+    "aij,ajk->aik",
+    "aij,ajk->kia",
+    "aij,ajk->iak",
+    "iaj,jka->kai",
+    "abij,bajk->abik",
+    "abij,bajk->kbai",
+    "abcd,cdbe->eab",
+    "abc,bcd->ad",
+    "abc,cbd->da",
+    "abc,abc->",
+    "abc,cab->b",
+    "abc,abc->cb",
+    "i,j->ij",
+    "i,j->ji",
+    "i,i->",
+    "i,i",
+    "ab,cd->cbad",
+    " i j , j k -> k i ",
+    "...ij,...jk->...ik",
+    "...ij,jk->...ik",
+    "...ij,jk",
+    "i...,...i->...",
+    "b...d,d...c->b...c",
+    "ij,jk->k",  # a sum over one label
+    "ij,jk->",
+    "ij,kj->j",
+    "ii,ij->ij",  # repeated labels
+    "ij,jj->i",
+    "ij,ij->ij",  # no sum at all
+    "ij,ij->ji",
+]
+
+
+def operands_of(rng, subscripts):
+    """Integers with the shapes that the labels ask for."""
+    for term in subscripts.replace(" ", "").split("->")[0].split(","):
         before, dots, after = term.partition("...")
-        middle = ellipsis if dots else ()
-        shape = [SIZES[c] for c in before] + [*middle] + [SIZES[c] for c in after]
-        operands.append(integers(rng, shape))
-    actual = jax_npu.einsum(subscripts, *operands)
-    assert_same(actual, jnp.einsum(subscripts, *operands))
+        ellipsis = (2, 3) if dots else ()
+        shape = *(SIZES[c] for c in before), *ellipsis, *(SIZES[c] for c in after)
+        yield integers(rng, shape)
 
 
-@pytest.mark.parametrize(
-    "subscripts",
-    ["ab,bc,cd->ad", "ab,bc,cd->da", "ab,cb,dc", "abi,bc,cd->adi", "a,b,c->cba"],
-)
-def test_einsum_of_three_operands_is_that_of_jax_numpy(backend, rng, subscripts):
-    terms = subscripts.split("->")[0].split(",")
+def test_einsum_of_two_operands_is_that_of_jax_numpy(backend, rng):
+    operands = {text: tuple(operands_of(rng, text)) for text in EINSUMS}
+    actual = in_one_program(jax_npu.einsum, operands)
+    assert_same_by_name(actual, in_one_program(jnp.einsum, operands))
+
+
+def test_einsum_of_three_operands_is_that_of_jax_numpy(backend, rng):
     # Ones and zeros, so that the first product's result is exact in bf16 too.
-    operands = [
-        jnp.abs(integers(rng, [SIZES[c] for c in term])).clip(0, 1) for term in terms
-    ]
-    actual = jax_npu.einsum(subscripts, *operands)
-    assert_same(actual, jnp.einsum(subscripts, *operands))
+    operands = {
+        text: tuple(jnp.abs(x).clip(0, 1) for x in operands_of(rng, text))
+        for text in (
+            "ab,bc,cd->ad",
+            "ab,bc,cd->da",
+            "ab,cb,dc",
+            "abi,bc,cd->adi",
+            "a,b,c->cba",
+        )
+    }
+    actual = in_one_program(jax_npu.einsum, operands)
+    assert_same_by_name(actual, in_one_program(jnp.einsum, operands))
 
 
 def test_einsum_of_one_operand_is_that_of_jax_numpy(backend, rng):

@@ -22,7 +22,7 @@ from xdna.gemm.design import gemm_design
 pytestmark = pytest.mark.usefixtures("virtual_xrt")
 
 # Length of a stress test; .ci/sanitize sets it to a minute.
-SECONDS = float(os.environ.get("JAX_NPU_STRESS_SECONDS", "4"))
+SECONDS = float(os.environ.get("JAX_NPU_STRESS_SECONDS", "1"))
 NUM_THREADS = 16
 PATIENCE = 300.0  # seconds after which a thread counts as stuck
 # Largest operand; sums of products of such small integers are exact in any order.

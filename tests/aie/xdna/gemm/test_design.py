@@ -18,9 +18,14 @@ ARRAYS = [
 ]
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_the_design_is_legal(array):
-    module = gemm_design(array)
+@pytest.fixture(scope="module", params=ARRAYS, ids=str)
+def built(request):
+    """(array, its design), made once for all tests that read it."""
+    return request.param, gemm_design(request.param)
+
+
+def test_the_design_is_legal(built):
+    _, module = built
     module.verify()
     assert [str(violation) for violation in check_design(module)] == []
 
@@ -68,12 +73,12 @@ def walk(bd):
     return order
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_memtiles_reorder_between_rows_and_the_kernels_blocks(array):
+def test_memtiles_reorder_between_rows_and_the_kernels_blocks(built):
+    array, module = built
     r, s, t = array.device.mmul_shape
     bds = {
         (bd.buffer.owner.sym_name.data, bd.offset.value.data): bd
-        for bd in gemm_design(array).walk()
+        for bd in module.walk()
         if isinstance(bd, DmaBdOp) and bd.dimensions is not None
     }
     a_tile = np.arange(array.m * array.k).reshape(array.m, array.k)

@@ -20,17 +20,30 @@ ARRAYS = [
 ]
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_the_gemm_design_survives_text(array):
+@pytest.fixture(scope="module", params=ARRAYS, ids=str)
+def array(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def design(array):
+    """(the design, its text before it was configured, its configuration)."""
     module = gemm_design(array)
-    before = print_module(module)
-    text = configuration(module)
-    assert print_module(module) == before
-    assert configuration(parse_module(print_module(module, generic=True))) == text
+    return module, print_module(module, generic=True), configuration(module)
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_gemm_streams_take_the_shortest_way(array):
+@pytest.fixture(scope="module")
+def text(design):
+    return design[-1]
+
+
+def test_the_gemm_design_survives_text(design):
+    module, before, text = design
+    assert print_module(module, generic=True) == before
+    assert configuration(parse_module(before)) == text
+
+
+def test_gemm_streams_take_the_shortest_way(array, text):
     wanted = []
     for row, column in enumerate(array.a_columns):
         wanted.append((column, 0, 0, column, 1, 0, 2))
@@ -43,13 +56,11 @@ def test_gemm_streams_take_the_shortest_way(array):
         for row in range(4):
             wanted.append((column, 1, 1, column, 2 + row, 1, row + 2))
             wanted.append((column, 2 + row, 0, column, 1, 2 + row, row + 2))
-    routes = words_of(configuration(gemm_design(array)), "route")
+    routes = words_of(text, "route")
     assert sorted(map(tuple, routes)) == sorted(wanted)
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_gemm_bds_form_a_ring_on_each_channel_between_their_locks(array):
-    text = configuration(gemm_design(array))
+def test_gemm_bds_form_a_ring_on_each_channel_between_their_locks(array, text):
     locks = [words[-1] for words in words_of(text, "lock")]
     buffers = {
         (c, r, address): name for c, r, address, _, name in words_of(text, "buffer")
@@ -85,11 +96,9 @@ def blocks(matrix, rows, columns):
     return split.transpose(0, 2, 1, 3).reshape(-1)
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_gemm_memtiles_send_words_in_the_kernels_order(array):
+def test_gemm_memtiles_send_words_in_the_kernels_order(array, text):
     r, s, t = array.device.mmul_shape
     m, k, n = array.m, array.k, array.n
-    text = configuration(gemm_design(array))
     address = {name: address for *_, address, _, name in words_of(text, "buffer")}
     sent = {(bd.memory, bd.address): bd for bd in bds_of(text) if bd.dims}
 
@@ -115,9 +124,7 @@ def test_gemm_memtiles_send_words_in_the_kernels_order(array):
         )
 
 
-@pytest.mark.parametrize("array", ARRAYS, ids=str)
-def test_gemm_kernels_have_the_types_of_their_tiles(array):
-    text = configuration(gemm_design(array))
+def test_gemm_kernels_have_the_types_of_their_tiles(array, text):
     types, kernels = words_of(text, "type"), words_of(text, "kernel")
     found = {name: [types[i] for i in arguments] for name, _, *arguments in kernels}
     m, k, n = array.m, array.k, array.n
