@@ -10,6 +10,7 @@ import shlex
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,31 @@ def read_run(out: Path) -> dict[str, Any]:
     """The content of `config.json` in the run folder `out`."""
     record = find_run(out)
     if record is None:
-        raise InputError(f"{out} holds no run; give the --out of one.")
+        found = ", ".join(shlex.quote(str(folder)) for folder in runs_here())
+        hint = f"such as {found}" if found else "which gpt2-flax train makes"
+        raise InputError(f"{out} holds no run; give the --out of one, {hint}.")
     if missing := {"train", "model", "text_sha256"} - record.keys():
         raise InputError(
             f"{out / 'config.json'} is damaged, without {', '.join(sorted(missing))}. "
             "Restore it, or give another --out."
         )
     return record
+
+
+def runs_here() -> list[Path]:
+    """The newest three run folders below this one, and in runs/."""
+    records = [*Path().glob(f"*/{RECORD}"), *Path().glob(f"runs/*/{RECORD}")]
+    folders = sorted((path.parent for path in records), key=newest_first)
+    found = []
+    for folder in folders:
+        with suppress(InputError):
+            if find_run(folder) is not None:
+                found.append(folder)
+    return found[:3]
+
+
+def newest_first(folder: Path) -> float:
+    return -(folder / RECORD).stat().st_mtime
 
 
 def source_settings(out: Path) -> Path | None:

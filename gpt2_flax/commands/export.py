@@ -45,13 +45,16 @@ def main(argv: list[str] | None = None) -> int:
         record = run.read_run(source)
     if args.format == "peft":
         export_adapter(source, args.checkpoint, to)
+        print(f"{to}: an adapter, for peft.PeftModel.from_pretrained")
         return 0
     model = load(source, args.checkpoint)
     if args.format == "gguf":
         save_gguf(model, to)
+        print(f"{to}: for llama.cpp and others, as in llama-cli -m {to}")
     else:
         settings = run.source_settings(source) if record else source
         save_folder(model, to, settings, record)
+        print(f"{to}: for AutoModelForCausalLM and AutoTokenizer .from_pretrained")
     return 0
 
 

@@ -1,5 +1,7 @@
 """What `gpt2-flax train` prints at the end of a run."""
 
+import shlex
+
 import rich
 
 from gpt2_flax.adapters.merge import merge_adapter
@@ -46,6 +48,9 @@ def print_result(
     num_tokens = config.batch_size * config.seq_len  # in a step
     print(describe_energy(energy, num_tokens, products.flops))
     print(f"{out}: config.json, metrics.jsonl, loss.png, checkpoints")
+    run_folder = shlex.quote(str(out))
+    print(f"next: gpt2-flax sample --out {run_folder} --interactive")
+    print(f"      gpt2-flax export --out {run_folder} --to FOLDER")
 
 
 def print_sample(training: Training, state: State) -> None:

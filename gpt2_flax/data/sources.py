@@ -71,14 +71,21 @@ def files_in(folder: Path) -> list[Source]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and split_suffix(path)[0] in KINDS
     ]
-    if not visible:
+    texts = [path for path in visible if split_suffix(path)[0] in KINDS]
+    if not texts:
         raise InputError(
             f"the folder {folder} has no file that ends in {', '.join(KINDS)}, or in "
             f"one of these and {', '.join(COMPRESSIONS)}; give its files by name."
         )
-    return [source_of(path) for path in visible]
+    if others := [path for path in visible if path not in texts]:
+        kinds = ", ".join(sorted({path.suffix or path.name for path in others}))
+        print(
+            f"gpt2-flax: {folder}: {len(texts)} read, {len(others)} passed over "
+            f"({kinds}); a file that is named is read as text",
+            file=sys.stderr,
+        )
+    return [source_of(path) for path in texts]
 
 
 def source_of(path: Path) -> Source:

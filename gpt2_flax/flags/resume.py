@@ -27,7 +27,7 @@ def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfi
         k: (getattr(old, k), v) for k, v in given.items() if getattr(old, k) != v
     }
     if refused := ", ".join(
-        f"{flag_name(name)} was {before}, now {now}"
+        f"{flag_name(name)} was {shown(before)}, now {shown(now)}"
         for name, (before, now) in changed.items()
         if not may_change(name, before, now)
     ):
@@ -39,6 +39,11 @@ def config_to_resume(saved: dict[str, Any], given: dict[str, Any]) -> TrainConfi
     if any(CHANGEABLE[name] == OTHER_RATES for name in changed):
         config.check_schedule()
     return config
+
+
+def shown(value: Any) -> str:
+    """The value as the command line has it."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def may_change(name: str, before: Any, now: Any) -> bool:

@@ -1,6 +1,7 @@
 """`--checkpoint`: which of a run's checkpoints is sampled, evaluated and exported."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -115,3 +116,20 @@ def test_a_folder_of_weights_has_no_other_checkpoints(tmp_path, out):
     export.main(["--out", str(out), "--to", str(tmp_path / "exported")])
     with pytest.raises(InputError, match=r"is no run.* drop --checkpoint"):
         load(tmp_path / "exported", "best")
+
+
+def test_a_folder_without_a_run_is_refused_with_the_runs_there_are(
+    out, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="nix holds no run.*gpt2-flax train makes"):
+        run.read_run(Path("nix"))
+    for folder, text in {
+        "theirs": '{"model_type": "gpt2"}',
+        "damaged": "{",
+        "runs/a b": (out / "config.json").read_text(),
+    }.items():
+        Path(folder).mkdir(parents=True)
+        Path(folder, "config.json").write_text(text)
+    with pytest.raises(InputError, match="such as 'runs/a b'.$"):
+        run.read_run(Path("nix"))

@@ -13,6 +13,15 @@ from gpt2_flax.errors import InputError
 from gpt2_flax.tokenizers.protocol import END_OF_TEXT, Cuts
 
 USUAL_SPACES = " \n\r\t"
+# How files begin that people take for texts: what they are, and what helps.
+NO_TEXTS = {
+    b"%PDF-": "a PDF; save its text, for example with pdftotext",
+    b"PK\x03\x04": "a ZIP archive, as .docx, .odt and .epub are; save its text as .txt",
+    b"{\\rtf": "in RTF; save it as plain text",
+    b"\x1f\x8b": "compressed by gzip; add .gz to its name",
+    b"\x89PNG": "a picture; leave it out",
+    b"\xff\xd8\xff": "a picture; leave it out",
+}
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -32,6 +41,8 @@ def decoded(name: str, blocks: Iterable[bytes]) -> Iterator[str]:
     rest, cr = b"", ""
     for block in with_end(blocks):
         data = rest + (block or b"")
+        if start == 0:
+            require_text(name, data)
         if start == 0 and data.startswith(codecs.BOM_UTF8):
             data, start = data[3:], 3
         elif start == 0 and data.startswith(UTF16):
@@ -54,6 +65,13 @@ def decoded(name: str, blocks: Iterable[bytes]) -> Iterator[str]:
         text = cr + text
         cr = "\r" if text.endswith("\r") and block is not None else ""
         yield (text[:-1] if cr else text).replace("\r\n", "\n")
+
+
+def require_text(name: str, data: bytes) -> None:
+    """Raises InputError if the file begins as one of NO_TEXTS."""
+    for begin, what in NO_TEXTS.items():
+        if data.startswith(begin):
+            raise InputError(f"{name} is {what}.")
 
 
 def with_end(blocks: Iterable[bytes]) -> Iterator[bytes | None]:

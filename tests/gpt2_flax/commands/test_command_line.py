@@ -80,6 +80,7 @@ def test_every_flag_says_what_it_is():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["plan", "--wieghts", "x"], "mean --weights; see gpt2-flax plan --help"),
         (["plan", "--help", "rates"], "machine; see gpt2-flax plan --help"),
         (["sampel"], "did you mean sample; see gpt2-flax --help"),
         *(

@@ -24,6 +24,7 @@ def test_a_model_of_characters_is_trained_and_shows_what_it_learnt(out, capsys):
         "Products of one call",
         "forecast of 3 steps",
         "energy: ",
+        f"next: gpt2-flax sample --out {out}",
     ):
         assert part in printed
 

@@ -98,6 +98,9 @@ BROKEN = {
     "cut.md": ("naïve".encode()[:3], "not UTF-8: byte 0xc3 at offset 2"),
     "utf-16.txt": ("text".encode("utf-16"), "is UTF-16, not UTF-8"),
     "zero.txt": (b"some\0text", "a NUL byte at offset 4"),
+    "scan.txt": (b"%PDF-1.4\n%\xe2\xe3", "is a PDF; .* pdftotext"),
+    "letter.docx": (b"PK\3\4\x14\0", "a ZIP archive.* save its text as .txt"),
+    "gzipped.txt": (gzip.compress(b"a"), "by gzip; add .gz to its name"),
     "cut.txt.gz": (gzip.compress(TEXT.encode() * 9)[:-12], "cut.txt.gz is damaged"),
     "not.txt.gz": (b"plain", "not.txt.gz is damaged"),
     "cut.txt.bz2": (bz2.compress(TEXT.encode())[:-12], "is damaged"),
@@ -174,7 +177,9 @@ def test_the_loss_counts_on_answers_only(tokens, make):
     assert learnt(store) == "_" * (len(text) - 3) + " 4\n"
 
 
-def test_a_folder_has_the_documents_of_its_files_in_order(tokens, tmp_path):
+def test_a_folder_has_the_documents_of_its_files_in_order_and_counts_the_rest(
+    tokens, tmp_path, capsys
+):
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / ".git").mkdir()
     (tmp_path / "d" / "b.txt").write_text("two")
@@ -185,6 +190,7 @@ def test_a_folder_has_the_documents_of_its_files_in_order(tokens, tmp_path):
     end = END_OF_TEXT
     expected = f"{end}one{end}two{end}three{end}"
     assert BYTES.decode(tokens("d").tokens.tolist()) == expected
+    assert "d: 3 read, 1 passed over (.png)" in capsys.readouterr().err
     assert BYTES.decode(tokens("d/a*", "d/**/*.jsonl").tokens.tolist()) == (
         f"{end}one{end}three{end}"
     )
