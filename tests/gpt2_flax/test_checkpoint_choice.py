@@ -122,7 +122,7 @@ def test_a_folder_without_a_run_is_refused_with_the_runs_there_are(
     out, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="nix holds no run.*gpt2-flax train makes"):
+    with pytest.raises(InputError, match=r"nix holds no run.*gpt2-flax train makes"):
         run.read_run(Path("nix"))
     for folder, text in {
         "theirs": '{"model_type": "gpt2"}',
@@ -131,5 +131,5 @@ def test_a_folder_without_a_run_is_refused_with_the_runs_there_are(
     }.items():
         Path(folder).mkdir(parents=True)
         Path(folder, "config.json").write_text(text)
-    with pytest.raises(InputError, match="such as 'runs/a b'.$"):
+    with pytest.raises(InputError, match=r"such as 'runs/a b'.$"):
         run.read_run(Path("nix"))
