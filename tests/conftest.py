@@ -17,8 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -26,6 +24,8 @@ import jax_npu
 from jax_npu.runtime import extension
 from jax_npu.runtime.environment import HOST_ISA, PLACE, SMALL_PRODUCTS
 from jax_npu.runtime.target import DRIVERS
+
+from .contractions import ACCUMULATION_ERROR, expected_contraction
 
 TREE_VARIABLE = "JAX_NPU_XRT_TREE"
 
@@ -52,12 +52,6 @@ if chosen := os.environ.get("JAX_NPU_BACKEND"):
 CUSTOM_CALL_BACKENDS = tuple(name for name in BACKENDS if name != "xla")
 
 INSTRUCTION_SETS = tuple(HOST_ISA.choices)
-
-# Error of an f32 sum in any order, relative to its accumulated mass sum |a| |b|: some
-# units of 2^-24.
-ACCUMULATION_ERROR = 2e-6
-# Relative error of rounding to bf16, which has 8 significant bits.
-BF16_ROUNDING = 2.0**-8
 
 # (m, k, n) of one training step of GPT-2 124M with 4 x 64 tokens
 GPT2_SHAPES = [
@@ -275,28 +269,6 @@ def assert_contraction():
 
     def check(actual, subscripts, lhs, rhs, backend, error=ACCUMULATION_ERROR):
         out = actual.dtype
-        actual, lhs, rhs = (
-            np.asarray(x).astype(np.float64) for x in (actual, lhs, rhs)
-        )
-        if backend != "xla":
-            lhs, rhs = as_bf16(lhs), as_bf16(rhs)
-        expected = np.einsum(subscripts, lhs, rhs, optimize=True)
-        mass = np.einsum(
-            subscripts, np.abs(lhs), np.abs(rhs), optimize=True
-        )  # sum |a| |b|
-        bound = error * mass
-        if out == jnp.bfloat16:
-            bound = bound + BF16_ROUNDING * (np.abs(expected) + bound)
-        assert actual.shape == expected.shape
-        wrong = np.abs(actual - expected) > bound
-        assert not wrong.any(), (
-            f"{wrong.sum()} of {wrong.size} beyond the bound, the first at "
-            f"{np.argwhere(wrong)[0]}: {actual[wrong][0]} for {expected[wrong][0]} "
-            f"(bound {bound[wrong][0]:.2g})"
-        )
+        expected_contraction(subscripts, lhs, rhs, out, backend, error).check(actual)
 
     return check
-
-
-def as_bf16(x):
-    return np.asarray(x, np.float32).astype(ml_dtypes.bfloat16).astype(np.float64)

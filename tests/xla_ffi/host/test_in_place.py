@@ -1,13 +1,11 @@
 """Products whose operands the host reads where they lie, on every instruction set."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jax_npu
+from .conftest import Product
 
 F32, BF16 = "float32", "bfloat16"
 DTYPES = [(F32, F32), (BF16, BF16), (F32, BF16), (BF16, F32)]
@@ -37,89 +35,62 @@ BATCHES = [
 MANY = 2**17
 
 
-@functools.cache
-def product_of(subscripts, out, precision):
-    """A jitted product, which every instruction set runs as it was compiled once."""
-
-    @jax.jit
-    def product(lhs, rhs):
-        return jax_npu.einsum(
-            subscripts, lhs, rhs, preferred_element_type=out, precision=precision
-        )
-
-    return product
-
-
-@pytest.fixture
-def check(rng, assert_contraction):
-    """Runs one contraction of random data and compares it."""
-
-    def run(subscripts, sizes, dtypes=(F32, F32), out=F32, precision=None):
-        lhs, rhs = (
-            jnp.asarray(rng.standard_normal([sizes[c] for c in term]), dtype)
-            for term, dtype in zip(subscripts.split("->")[0].split(","), dtypes)
-        )
-        result = product_of(subscripts, out, precision)(lhs, rhs)
-        # Several passes multiply f32 values, which are not rounded.
-        rounded = "host" if precision is None else "xla"
-        assert_contraction(result, subscripts, lhs, rhs, rounded)
-
-    return run
-
-
-@pytest.mark.parametrize("dtypes", DTYPES, ids=str)
 @pytest.mark.parametrize("subscripts", DOTS)
-def test_dots_are_right(isa, check, subscripts, dtypes):
-    for k in (1, 15, 16, 149):
-        check(subscripts, {"a": 3, "b": 37, "h": 2, "k": k}, dtypes)
+def test_dots_are_right(check, subscripts):
+    for dtypes in DTYPES:
+        sizes = [{"a": 3, "b": 37, "h": 2, "k": k} for k in (1, 15, 16, 149)]
+        check(*(Product(subscripts, each, dtypes) for each in sizes))
 
 
 @pytest.mark.parametrize("subscripts", DOTS)
-def test_dots_of_many_threads_are_right(isa, check, subscripts):
+def test_dots_of_many_threads_are_right(check, subscripts):
     sizes = {"a": 5, "b": 1031, "h": 3, "k": 0}
     per_k = np.prod([sizes[c] for c in subscripts.split(",")[0] if c != "k"])
-    check(subscripts, {**sizes, "k": int(MANY / per_k) + 29})
+    check(Product(subscripts, {**sizes, "k": int(MANY / per_k) + 29}))
 
 
-@pytest.mark.parametrize(("dtypes", "out"), TYPES, ids=str)
 @pytest.mark.parametrize("subscripts", ROWS)
-def test_few_rows_are_right(isa, check, subscripts, dtypes, out):
-    sizes = {"a": 5, "b": 43, "h": 3, "k": 91, "n": 517}
-    for m in (1, 3, 8):
-        check(subscripts, {**sizes, "m": m}, dtypes, out)
+def test_few_rows_are_right(check, subscripts):
+    for dtypes, out in TYPES:
+        sizes = [
+            {"a": 5, "b": 43, "h": 3, "k": 91, "n": 517, "m": m} for m in (1, 3, 8)
+        ]
+        check(*(Product(subscripts, each, dtypes, out) for each in sizes))
 
 
 @pytest.mark.parametrize("subscripts", ORIENTATIONS)
-def test_every_remainder_of_a_few_rows_is_right(isa, check, subscripts):
-    for n in (257, 260, 265, 271, 272):
-        check(subscripts, {"m": 1, "k": 33, "n": n})
-    for k in (16, 17, 31, 4099):
-        check(subscripts, {"m": 4, "k": k, "n": 19})
+def test_every_remainder_of_a_few_rows_is_right(check, subscripts):
+    sizes = [{"m": 1, "k": 33, "n": n} for n in (257, 260, 265, 271, 272)]
+    sizes += [{"m": 4, "k": k, "n": 19} for k in (16, 17, 31, 4099)]
+    check(*(Product(subscripts, each) for each in sizes))
 
 
 @pytest.mark.parametrize("subscripts", ORIENTATIONS)
-def test_few_rows_of_many_threads_are_right(isa, check, subscripts):
-    check(subscripts, {"m": 2, "k": 257, "n": MANY // 256 + 3})
-    check(subscripts, {"m": 3, "k": MANY // 5 + 3, "n": 5})  # the threads share k
+def test_few_rows_of_many_threads_are_right(check, subscripts):
+    check(Product(subscripts, {"m": 2, "k": 257, "n": MANY // 256 + 3}))
+    # The threads share k.
+    check(Product(subscripts, {"m": 3, "k": MANY // 5 + 3, "n": 5}))
 
 
-def test_rows_of_a_batch_over_many_threads_are_right(isa, check):
-    check("bmk,bnk->mbn", {"b": 19, "m": 1, "k": 64, "n": 301})
-    check("bmk,bnk->bmn", {"b": 2, "m": 1, "k": 300, "n": 301})
-
-
-@pytest.mark.parametrize(("dtypes", "out"), TYPES, ids=str)
-@pytest.mark.parametrize("subscripts", BATCHES)
-def test_many_small_products_are_right(isa, check, subscripts, dtypes, out):
-    for m, k, n in [(3, 3, 3), (1, 2, 7), (5, 9, 16), (18, 4, 33)]:
-        sizes = {"a": 2, "b": 41, "h": 2, "m": m, "k": k, "n": n}
-        check(subscripts, sizes, dtypes, out)
+def test_rows_of_a_batch_over_many_threads_are_right(check):
+    check(Product("bmk,bnk->mbn", {"b": 19, "m": 1, "k": 64, "n": 301}))
+    check(Product("bmk,bnk->bmn", {"b": 2, "m": 1, "k": 300, "n": 301}))
 
 
 @pytest.mark.parametrize("subscripts", BATCHES)
-def test_small_products_of_many_threads_are_right(isa, check, subscripts):
+def test_many_small_products_are_right(check, subscripts):
+    for dtypes, out in TYPES:
+        sizes = [
+            {"a": 2, "b": 41, "h": 2, "m": m, "k": k, "n": n}
+            for m, k, n in [(3, 3, 3), (1, 2, 7), (5, 9, 16), (18, 4, 33)]
+        ]
+        check(*(Product(subscripts, each, dtypes, out) for each in sizes))
+
+
+@pytest.mark.parametrize("subscripts", BATCHES)
+def test_small_products_of_many_threads_are_right(check, subscripts):
     sizes = {"a": 2, "h": 2, "m": 3, "k": 4, "n": 5}
-    check(subscripts, {**sizes, "b": MANY // 40})
+    check(Product(subscripts, {**sizes, "b": MANY // 40}))
 
 
 @pytest.mark.parametrize("precision", ["high", "highest", "BF16_BF16_F32_X9"])
@@ -133,34 +104,34 @@ def test_small_products_of_many_threads_are_right(isa, check, subscripts):
         ("bmk,bkn->bmn", {"b": 9, "m": 3, "k": 5, "n": 4}),
     ],
 )
-def test_several_passes_are_products_of_f32(isa, check, subscripts, sizes, precision):
+def test_several_passes_are_products_of_f32(check, subscripts, sizes, precision):
     if precision.startswith("BF16"):
         precision = jax.lax.DotAlgorithmPreset[precision]
-    for dtypes in DTYPES:
-        check(subscripts, sizes, dtypes, precision=precision)
+    check(*(Product(subscripts, sizes, dtypes, F32, precision) for dtypes in DTYPES))
 
 
 @pytest.mark.parametrize("dtype", [F32, BF16])
 @pytest.mark.parametrize("k", [1, 17, 35])
 @pytest.mark.parametrize("subscripts", ["k,nk->n", "k,kn->n", "nk,nk->n", "mk,nk->mn"])
-def test_what_lies_behind_a_row_does_not_reach_it(isa, subscripts, k, dtype):
+def test_what_lies_behind_a_row_does_not_reach_it(on_every_isa, subscripts, k, dtype):
     """Rests of rows are read as whole vectors: here the next row is infinite."""
     first, second = subscripts.split("->")[0].split(",")
-    sizes = {"k": k, "n": 67, "m": 3}
+    product = Product(subscripts, {"k": k, "n": 67, "m": 3}, (dtype, dtype))
     rhs = np.ones((67, k), F32)
     rhs[1::2] = np.inf
-    out = jax_npu.einsum(
-        subscripts,
-        jnp.ones([sizes[c] for c in first], dtype),
+    results = on_every_isa(
+        jax.jit(product),
+        jnp.ones([product.sizes[c] for c in first], dtype),
         jnp.asarray(rhs if second == "nk" else rhs.T, dtype),
-        preferred_element_type=F32,
     )
-    np.testing.assert_array_equal(out, np.broadcast_to(rhs.sum(1), out.shape))
+    for isa, out in results.items():
+        expected = np.broadcast_to(rhs.sum(1), out.shape)
+        np.testing.assert_array_equal(out, expected, err_msg=isa)
 
 
 @pytest.mark.parametrize("subscripts", ["bmk,bkn->bmn", "mk,kn->mn", "bmk,bmk->bm"])
-def test_a_product_of_nothing_is_zero(isa, subscripts):
-    sizes = {"b": 3, "m": 2, "k": 0, "n": 40}
-    terms = subscripts.split("->")[0].split(",")
-    lhs, rhs = (jnp.zeros([sizes[c] for c in term]) for term in terms)
-    assert not np.asarray(jax_npu.einsum(subscripts, lhs, rhs)).any()
+def test_a_product_of_nothing_is_zero(on_every_isa, subscripts):
+    product = Product(subscripts, {"b": 3, "m": 2, "k": 0, "n": 40})
+    results = on_every_isa(jax.jit(product), *map(jnp.zeros, product.shapes()))
+    for isa, out in results.items():
+        assert not np.asarray(out).any(), isa
