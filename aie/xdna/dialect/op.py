@@ -1,5 +1,7 @@
 """Constraints and small helpers for the operations of the `aie` and `aiex` dialects."""
 
+import functools
+
 from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import (
     BoolAttr,
@@ -27,6 +29,7 @@ I64_ARRAY = DenseArrayBase.constr(i64)
 DYNAMIC = -(2**63)  # stands for a number that is only known at run time
 
 
+@functools.lru_cache(maxsize=4096)  # attributes never change, and a design has many
 def i32_or_none(value: int | None) -> IntegerAttr | None:
     return None if value is None else IntegerAttr(value, i32)
 

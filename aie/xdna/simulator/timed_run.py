@@ -4,6 +4,8 @@ A run's time depends on neither values nor arithmetic: a GEMM of 4,096 cubed tak
 than a second, not minutes.
 """
 
+import functools
+
 import numpy as np
 
 from xdna.gemm.array import GemmArray
@@ -28,7 +30,7 @@ class TimedArray:
     """
 
     def __init__(self, array: GemmArray, times: Timing, arithmetic: str = "exact"):
-        text = configuration(gemm_design(array), times=times)
+        text = _configured(array, times)
         kernels = [
             Kernel(
                 call.name,
@@ -54,6 +56,11 @@ class TimedArray:
 
     def seconds(self, plan: Plan) -> float:
         return sum(report.seconds for report in self.reports(plan))
+
+
+@functools.lru_cache(maxsize=8)  # a search times its best designs again and again
+def _configured(array: GemmArray, times: Timing) -> str:
+    return configuration(gemm_design(array), times=times)
 
 
 def _nothing(*_: object) -> None:
