@@ -15,6 +15,8 @@ from jax.test_util import check_grads
 
 import jax_npu
 
+from ..named_cases import named_case
+
 F32, BF16 = "float32", "bfloat16"
 CONTRACTIONS = {  # dimension numbers, shapes
     "mk,kn": ((((1,), (0,)), ((), ())), (3, 4), (4, 5)),
@@ -70,11 +72,8 @@ def assert_same_by_name(actual, expected):
     """The same of two dictionaries, item by item."""
     assert actual.keys() == expected.keys()
     for name in expected:
-        try:
+        with named_case(name):
             assert_same(actual[name], expected[name])
-        except AssertionError as error:
-            error.add_note(f"in the case {name}")
-            raise
 
 
 def loss(product):

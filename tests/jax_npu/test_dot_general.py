@@ -3,7 +3,6 @@
 import inspect
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,8 @@ import pytest
 from jax import lax
 
 import jax_npu
+
+from ..named_cases import named_case
 
 F32, BF16 = "float32", "bfloat16"
 DTYPES = [(F32, F32), (BF16, BF16), (F32, BF16), (BF16, F32)]
@@ -81,20 +82,10 @@ def check_products(rng, assert_contraction):
         for out, pair, (_, subscripts), case in zip(
             products(pairs), pairs, arguments, cases, strict=True
         ):
-            with named_case(case):
+            with named_case(*case):
                 assert_contraction(out, subscripts, *pair, backend)
 
     return check
-
-
-@contextmanager
-def named_case(case):
-    """Adds the case to what a failed assertion says."""
-    try:
-        yield
-    except AssertionError as error:
-        error.add_note(f"in the case {case}")
-        raise
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -7,6 +7,8 @@ import pytest
 
 import jax_npu
 
+from ..named_cases import named_case
+
 F32, BF16 = "float32", "bfloat16"
 SIZES = {"a": 2, "b": 3, "c": 4, "d": 5, "e": 6, "i": 7, "j": 3, "k": 9}
 
@@ -29,11 +31,8 @@ def assert_same_by_name(actual, expected):
     for name in expected:
         pairs = zip(*map(jax.tree.leaves, (actual[name], expected[name])), strict=True)
         for one, other in pairs:
-            try:
+            with named_case(name):
                 assert_same(one, other)
-            except AssertionError as error:
-                error.add_note(f"in the case {name}")
-                raise
 
 
 def in_one_program(function, operands):

@@ -1,8 +1,12 @@
 """`fast` is close to float64; the other arithmetics have the bits of the reference."""
 
+import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
+
+from ...named_cases import named_case
 
 BF16 = ml_dtypes.bfloat16
 TILES = [(64, 64, 64), (16, 8, 16), (48, 24, 80), (32, 72, 48), (80, 40, 16)]  # m, k, n
@@ -10,13 +14,14 @@ F32_STEP = 2.0**-24  # relative error of one rounding
 BF16_STEP = 2.0**-8
 
 
-@pytest.mark.parametrize("out", [np.float32, BF16])
-@pytest.mark.parametrize("b_col_major", [False, True])
-@pytest.mark.parametrize("mmul_size", [4, 8])
 @pytest.mark.parametrize("shape", TILES)
-def test_fast_error_is_that_of_f32_sums(
-    kernels, rng, shape, mmul_size, b_col_major, out
-):
+def test_fast_error_is_that_of_f32_sums(kernels, rng, shape):
+    for case in itertools.product([4, 8], [False, True], [np.float32, BF16]):
+        with named_case(*case):
+            check_fast(kernels, rng, shape, *case)
+
+
+def check_fast(kernels, rng, shape, mmul_size, b_col_major, out):
     m, k, n = shape
     a, b = (rng.standard_normal(s).astype(BF16) for s in ((m, k), (k, n)))
     c = rng.standard_normal((m, n)).astype(out)
@@ -37,18 +42,16 @@ def test_fast_rounds_a_bf16_c_once_a_call(kernels):
     assert (kernels.matmul(a * BF16(4), b * BF16(2), c, arithmetic="fast") == 258).all()
 
 
-@pytest.mark.parametrize("arithmetic", ["exact", "sequential", "bfp16", "bfp16_floor"])
-@pytest.mark.parametrize("b_col_major", [False, True])
-@pytest.mark.parametrize("mmul_size", [4, 8])
 @pytest.mark.parametrize("shape", TILES)
 def test_other_arithmetics_equal_the_reference(
-    kernels, reference, rng, assert_same_bits, shape, mmul_size, b_col_major, arithmetic
+    kernels, reference, rng, assert_same_bits, shape
 ):
     m, k, n = shape
     words = (rng.integers(2**16, size=s, dtype=np.uint16) for s in ((m, k), (k, n)))
     a, b = (x.view(BF16) for x in words)
     c = rng.integers(2**32, size=(m, n), dtype=np.uint32).view(np.float32)
-    options = mmul_size, arithmetic, b_col_major
-    assert_same_bits(
-        kernels.matmul(a, b, c, *options), reference.matmul(a, b, c, *options)
-    )
+    arithmetics = "exact", "sequential", "bfp16", "bfp16_floor"
+    for options in itertools.product([4, 8], arithmetics, [False, True]):
+        expected = reference.matmul(a, b, c, *options)
+        with named_case(*options):
+            assert_same_bits(kernels.matmul(a, b, c, *options), expected)

@@ -1,12 +1,15 @@
 """Whole kernels: layouts, order of blocks, dtypes, arithmetics, conversion, errors."""
 
 import ctypes
+import itertools
 import platform
 import subprocess
 
 import ml_dtypes
 import numpy as np
 import pytest
+
+from ...named_cases import named_case
 
 BF16 = ml_dtypes.bfloat16
 TILES = [(64, 64, 64), (64, 64, 32), (32, 32, 32), (16, 8, 16)]  # m, k, n
@@ -26,15 +29,16 @@ def tile(rng, m, k, n, out=np.float32):
 
 
 @pytest.mark.parametrize("out", [np.float32, BF16])
-@pytest.mark.parametrize("b_col_major", [False, True])
-@pytest.mark.parametrize("mmul_size", [4, 8])
 @pytest.mark.parametrize("shape", TILES)
 def test_exact_kernel_equals_the_model(
-    kernels, rng, model, assert_same_bits, shape, mmul_size, b_col_major, out
+    kernels, rng, model, assert_same_bits, shape, out
 ):
     a, b, c = tile(rng, *shape, out)
-    result = kernels.matmul(a, b, c, mmul_size, b_col_major=b_col_major)
-    assert_same_bits(result, model(a, b, c))
+    expected = model(a, b, c)
+    for mmul_size, b_col_major in itertools.product([4, 8], [False, True]):
+        result = kernels.matmul(a, b, c, mmul_size, b_col_major=b_col_major)
+        with named_case(mmul_size, b_col_major):
+            assert_same_bits(result, expected)
 
 
 @pytest.mark.parametrize("arithmetic", ["sequential", "bfp16", "bfp16_floor"])
@@ -68,18 +72,16 @@ def test_aie2p_flushes_overflows_and_propagates_nan(kernels, arithmetic):
     assert one_product(np.inf, 0, 0).view(np.uint32) == 0x7FC00000
 
 
-@pytest.mark.parametrize("arithmetic", ERRORS)
-@pytest.mark.parametrize("b_col_major", [False, True])
-@pytest.mark.parametrize("mmul_size", [4, 8])
 @pytest.mark.parametrize("shape", TILES)
-def test_layouts_are_those_of_a_matrix_product(
-    kernels, rng, shape, mmul_size, b_col_major, arithmetic
-):
-    a, b, c = tile(rng, *shape)
-    result = kernels.matmul(a, b, c, mmul_size, arithmetic, b_col_major)
-    a, b, c = (x.astype(np.float64) for x in (a, b, c))
-    mass = np.abs(a) @ np.abs(b) + np.abs(c)
-    assert (np.abs(result - (a @ b + c)) / mass).mean() < ERRORS[arithmetic]
+def test_layouts_are_those_of_a_matrix_product(kernels, rng, shape):
+    operands = tile(rng, *shape)
+    a, b, c = (x.astype(np.float64) for x in operands)
+    expected, mass = a @ b + c, np.abs(a) @ np.abs(b) + np.abs(c)
+    for options in itertools.product([4, 8], ERRORS, [False, True]):
+        errors = np.abs(kernels.matmul(*operands, *options) - expected) / mass
+        _, arithmetic, _ = options
+        with named_case(*options):
+            assert errors.mean() < ERRORS[arithmetic]
 
 
 def test_k_tiles_add_up_as_one_long_k(kernels, rng, assert_same_bits):

@@ -1,9 +1,12 @@
 """Operands in tiles, in four orders, give the bits of the same product in blocks."""
 
+import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
 
+from ...named_cases import named_case
 from .layouts import in_tiles
 
 BF16 = ml_dtypes.bfloat16
@@ -14,10 +17,8 @@ TILES = [  # m, k, n, parts
 EXACT_ARITHMETICS = ["exact", "sequential", "bfp16", "bfp16_floor"]
 SPECIALS = [0x7F80, 0xFF80, 0x7FC0, 0x0001, 0x807F, 0x8000, 0x0000, 0x7F7F]
 
-mmul_sizes = pytest.mark.parametrize("mmul_size", [4, 8])
-all_orders = pytest.mark.parametrize(
-    "orders", range(4), ids=["AB", "AtB", "ABt", "AtBt"]
-)
+MMUL_SIZES = [4, 8]
+ORDERS = range(4)  # A B, At B, A Bt, At Bt
 
 
 def normal(rng, shape):
@@ -42,67 +43,60 @@ def any_bits(rng, shape):
     return rng.integers(2**16, size=shape, dtype=np.uint16).view(BF16)
 
 
-def check(kernels, other, assert_same_bits, a, b, c, options, orders, parts):
-    expected = other.matmul(a, b, c, *options)
-    actual = kernels.matmul_tiles(a, b, c, *options, orders, parts)
-    assert_same_bits(actual, expected)
+@pytest.fixture
+def check(kernels, assert_same_bits):
+    """Compares tiles in every order, for every size of the product, with blocks."""
+
+    def run(other, a, b, c, arithmetics, parts):
+        for options in itertools.product(MMUL_SIZES, arithmetics):
+            expected = other.matmul(a, b, c, *options)
+            for orders in ORDERS:
+                actual = kernels.matmul_tiles(a, b, c, *options, orders, parts)
+                with named_case(*options, f"orders {orders}"):
+                    assert_same_bits(actual, expected)
+
+    return run
 
 
-@pytest.mark.parametrize("arithmetic", EXACT_ARITHMETICS)
-@all_orders
-@mmul_sizes
 @pytest.mark.parametrize("shape", TILES)
-def test_tiles_have_the_bits_of_blocks(
-    kernels, reference, rng, assert_same_bits, shape, mmul_size, orders, arithmetic
-):
+def test_tiles_have_the_bits_of_blocks(check, reference, rng, shape):
     m, k, n, parts = shape
     a, b = normal(rng, (m, k)), normal(rng, (k, n))
     c = rng.standard_normal((m, n)).astype(np.float32)
-    options = mmul_size, arithmetic
-    check(kernels, reference, assert_same_bits, a, b, c, options, orders, parts)
+    check(reference, a, b, c, EXACT_ARITHMETICS, parts)
 
 
-@pytest.mark.parametrize("arithmetic", EXACT_ARITHMETICS)
-@all_orders
-@mmul_sizes
 @pytest.mark.parametrize("values", [special, denormal, any_bits])
 def test_special_numbers_in_tiles_have_the_bits_of_blocks(
-    kernels, reference, rng, assert_same_bits, values, mmul_size, orders, arithmetic
+    check, reference, rng, values
 ):
     a = values(rng, (64, 64))
     # Products of two denormals would all be flushed.
     b = (normal if values is denormal else values)(rng, (64, 96))
     c = rng.integers(2**32, size=(64, 96), dtype=np.uint32).view(np.float32)
-    options = mmul_size, arithmetic
-    check(kernels, reference, assert_same_bits, a, b, c, options, orders, 2)
+    check(reference, a, b, c, EXACT_ARITHMETICS, 2)
 
 
-@all_orders
-@mmul_sizes
 @pytest.mark.parametrize("shape", TILES)
-def test_fast_adds_in_the_order_of_blocks(
-    kernels, rng, assert_same_bits, shape, mmul_size, orders
-):
+def test_fast_adds_in_the_order_of_blocks(check, kernels, rng, shape):
     m, k, n, parts = shape
     a, b = normal(rng, (m, k)), normal(rng, (k, n))
     c = rng.standard_normal((m, n)).astype(np.float32)
-    options = mmul_size, "fast"
-    check(kernels, kernels, assert_same_bits, a, b, c, options, orders, parts)
+    check(kernels, a, b, c, ["fast"], parts)
 
 
-@all_orders
-@mmul_sizes
-def test_tiles_have_the_bits_of_the_model(
-    kernels, rng, model, assert_same_bits, mmul_size, orders
-):
+def test_tiles_have_the_bits_of_the_model(kernels, rng, model, assert_same_bits):
     a, b = normal(rng, (64, 96)), normal(rng, (96, 32))
     c = rng.standard_normal((64, 32)).astype(np.float32)
-    result = kernels.matmul_tiles(a, b, c, mmul_size, orders=orders, parts=2)
-    assert_same_bits(result, model(a, b, c))
+    expected = model(a, b, c)
+    for mmul_size, orders in itertools.product(MMUL_SIZES, ORDERS):
+        result = kernels.matmul_tiles(a, b, c, mmul_size, orders=orders, parts=2)
+        with named_case(mmul_size, f"orders {orders}"):
+            assert_same_bits(result, expected)
 
 
 @pytest.mark.parametrize("arithmetic", [*EXACT_ARITHMETICS, "fast"])
-@mmul_sizes
+@pytest.mark.parametrize("mmul_size", MMUL_SIZES)
 def test_first_products_leave_nothing_of_c(
     kernels, rng, assert_same_bits, mmul_size, arithmetic
 ):

@@ -1,8 +1,12 @@
 """Skipping blocks of zeros gives the bits of macs that multiply them."""
 
+import itertools
+
 import ml_dtypes
 import numpy as np
 import pytest
+
+from ...named_cases import named_case
 
 BF16 = ml_dtypes.bfloat16
 M, K, N = 48, 40, 80
@@ -84,33 +88,28 @@ def padded(rng):
     return make
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
 @pytest.mark.parametrize("zeros", ZEROS)
-def test_zeros_only_normalise(
-    kernels, padded, model, assert_same_bits, zeros, arithmetic
-):
-    a, b, c = padded(zeros)
-    with np.errstate(invalid="ignore", over="ignore"):
-        expected = model(a, b, c, arithmetic)
-    assert_same_bits(kernels.matmul(a, b, c, arithmetic=arithmetic), expected)
+def test_zeros_only_normalise(kernels, padded, model, assert_same_bits, zeros):
+    for arithmetic in ARITHMETICS:
+        a, b, c = padded(zeros)
+        with np.errstate(invalid="ignore", over="ignore"):
+            expected = model(a, b, c, arithmetic)
+        with named_case(arithmetic):
+            assert_same_bits(kernels.matmul(a, b, c, arithmetic=arithmetic), expected)
 
 
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
 @pytest.mark.parametrize("zeros", ZEROS)
-@pytest.mark.parametrize("out", [np.float32, BF16])
-@pytest.mark.parametrize("b_col_major", [False, True])
-@pytest.mark.parametrize("mmul_size", [4, 8])
 def test_zeros_meet_infinities_as_in_the_reference(
-    kernels, reference, rng, padded, assert_same_bits, mmul_size, b_col_major, out,
-    zeros, arithmetic,
-):  # fmt: skip
-    a, b, c = padded(zeros, out)
-    for x in (a, b):
-        x.flat[rng.integers(x.size, size=3)] = rng.choice(NOT_FINITE, 3)
-    options = mmul_size, arithmetic, b_col_major
-    assert_same_bits(
-        kernels.matmul(a, b, c, *options), reference.matmul(a, b, c, *options)
-    )
+    kernels, reference, rng, padded, assert_same_bits, zeros
+):
+    all_options = itertools.product([4, 8], ARITHMETICS, [False, True])
+    for out, options in itertools.product([np.float32, BF16], all_options):
+        a, b, c = padded(zeros, out)
+        for x in (a, b):
+            x.flat[rng.integers(x.size, size=3)] = rng.choice(NOT_FINITE, 3)
+        expected = reference.matmul(a, b, c, *options)
+        with named_case(out, *options):
+            assert_same_bits(kernels.matmul(a, b, c, *options), expected)
 
 
 @pytest.mark.parametrize("zeros", ZEROS)

@@ -33,6 +33,12 @@ def gemm_configuration(array):
     return configuration(gemm_design(array))
 
 
+@pytest.fixture
+def configured():
+    """A function of an array: the configuration of its design, made once a session."""
+    return gemm_configuration
+
+
 class GemmRun:
     """A product in one run of the array, with its stream and its images in DDR."""
 

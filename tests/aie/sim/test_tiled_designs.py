@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from xdna.gemm.array import GemmArray
-from xdna.gemm.design import gemm_design
 from xdna.gemm.resident import end_of_period, starts_of_passes
 from xdna.gemm.tiling import make_plan
-from xdna.load.configuration import configuration
 from xdna.simulator import Trap, VirtualNpu
 from xdna.simulator.gemm import largest_error, random_operands, result, submissions
 
@@ -55,10 +53,10 @@ def run(npu, array, sizes, orders=("mk", "kn"), seed=0):
 
 
 @pytest.mark.parametrize("name", DESIGNS)
-def test_gemms_in_a_row_are_right_in_every_order(name):
+def test_gemms_in_a_row_are_right_in_every_order(configured, name):
     device, fields = DESIGNS[name]
     array = GemmArray(device, **fields)
-    npu = VirtualNpu(configuration(gemm_design(array)))
+    npu = VirtualNpu(configured(array))
     for i, sizes in enumerate(SIZES):
         orders = ORDERS[i % len(ORDERS)]
         error, bound, _, read, plan = run(npu, array, sizes, orders, seed=i)
@@ -71,10 +69,10 @@ def test_gemms_in_a_row_are_right_in_every_order(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DESIGNS)
 @pytest.mark.parametrize("orders", ORDERS)
-def test_random_gemms_in_a_row_are_right(name, orders):
+def test_random_gemms_in_a_row_are_right(configured, name, orders):
     device, fields = DESIGNS[name]
     array = GemmArray(device, **fields)
-    npu = VirtualNpu(configuration(gemm_design(array)))
+    npu = VirtualNpu(configured(array))
     rng = np.random.default_rng(1)
     for seed in range(12):
         sizes = int(rng.integers(1, 3)), *(int(x) for x in rng.integers(1, 900, 3))
@@ -82,12 +80,12 @@ def test_random_gemms_in_a_row_are_right(name, orders):
         assert error <= bound, sizes
 
 
-def test_a_resident_operand_is_read_once():
+def test_a_resident_operand_is_read_once(configured):
     sizes = 1, 256, 768, 2304
     read = {}
     for resident in ("", "a"):
         array = GemmArray("npu1", **NPU1, resident=resident)
-        npu = VirtualNpu(configuration(gemm_design(array)))
+        npu = VirtualNpu(configured(array))
         _, _, found, read[resident], plan = run(npu, array, sizes)
         assert found == {resident}
         _, m, k, n = sizes
@@ -106,9 +104,9 @@ def without(words, part):
     return words
 
 
-def test_free_locks_that_are_not_set_back_let_the_next_run_overwrite_slots():
+def test_free_locks_that_are_not_set_back_let_the_next_run_overwrite_slots(configured):
     array = GemmArray("npu1", **NPU1, resident="a")
-    npu = VirtualNpu(configuration(gemm_design(array)))
+    npu = VirtualNpu(configured(array))
     plan = make_plan(array, 1, 256, 768, 2304)
     (one,) = submissions(plan, *random_operands(plan))
     npu.run(without(one.words, end_of_period(array)), one.buffers)
@@ -120,9 +118,9 @@ def test_free_locks_that_are_not_set_back_let_the_next_run_overwrite_slots():
     assert error > bound
 
 
-def test_passes_that_are_not_started_are_a_deadlock():
+def test_passes_that_are_not_started_are_a_deadlock(configured):
     array = GemmArray("npu1", **NPU1, resident="a")
-    npu = VirtualNpu(configuration(gemm_design(array)))
+    npu = VirtualNpu(configured(array))
     plan = make_plan(array, 1, 256, 768, 2304)
     (one,) = submissions(plan, *random_operands(plan))
     with pytest.raises(Trap, match="deadlock"):
@@ -139,11 +137,9 @@ ROWS = {
 
 @pytest.mark.parametrize("device", ["npu1", "npu2"])
 @pytest.mark.parametrize("name", ROWS)
-def test_row_major_images_in_long_slices_are_right(device, name):
+def test_row_major_images_in_long_slices_are_right(configured, device, name):
     array = GemmArray(device, 32, 32, 32, **ROWS[name])
-    npu = VirtualNpu(
-        configuration(gemm_design(array)), b_column_major=array.b_column_major
-    )
+    npu = VirtualNpu(configured(array), b_column_major=array.b_column_major)
     for i, sizes in enumerate([(1, 200, 300, 150), (2, 65, 64, 129)]):
         error, bound, *_ = run(npu, array, sizes, seed=i)
         assert error <= bound
