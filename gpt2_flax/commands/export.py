@@ -6,6 +6,7 @@ gpt2-flax export --out run --to adapter --format peft
 """
 
 from pathlib import Path
+from typing import Any
 
 from gpt2_flax import run
 from gpt2_flax.adapters.peft import save_adapter
@@ -17,6 +18,7 @@ from gpt2_flax.exporting.gguf_file import save_gguf
 from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.hf.hub import folder_of
 from gpt2_flax.loading import load
+from gpt2_flax.training.disk import DiskFullError, disk_errors
 
 DEFAULT_RUN = Path("run")
 FORMATS = {
@@ -43,19 +45,31 @@ def main(argv: list[str] | None = None) -> int:
     else:
         source = args.out or DEFAULT_RUN
         record = run.read_run(source)
-    if args.format == "peft":
-        export_adapter(source, args.checkpoint, to)
+    try:
+        with disk_errors(to):
+            write(source, record, args.checkpoint, args.format, to)
+    except DiskFullError as e:
+        raise InputError(
+            f"{e}; delete what it holds, and make space or give another --to."
+        ) from None
+    return 0
+
+
+def write(
+    source: Path, record: dict[str, Any] | None, checkpoint: str, kind: str, to: Path
+) -> None:
+    if kind == "peft":
+        export_adapter(source, checkpoint, to)
         print(f"{to}: an adapter, for peft.PeftModel.from_pretrained")
-        return 0
-    model = load(source, args.checkpoint)
-    if args.format == "gguf":
+        return
+    model = load(source, checkpoint)
+    if kind == "gguf":
         save_gguf(model, to)
         print(f"{to}: for llama.cpp and others, as in llama-cli -m {to}")
     else:
         settings = run.source_settings(source) if record else source
         save_folder(model, to, settings, record)
         print(f"{to}: for AutoModelForCausalLM and AutoTokenizer .from_pretrained")
-    return 0
 
 
 def export_adapter(out: Path, checkpoint: str, to: Path) -> None:

@@ -5,6 +5,10 @@ from gpt2_flax.planning.cost import Cost
 from gpt2_flax.planning.memory import Memory
 
 GB = 1e9
+LESS = (
+    "--remat blocks, --accumulate,\n"
+    "               --adapter lora or a smaller --batch-size take less"
+)
 CHECKPOINTS = 3  # at most: the newest two, and the best
 
 
@@ -34,7 +38,7 @@ def describe_plan(
     for remat, other in others.items():
         lines.append(f"{other.total / GB:10.3f} GB  in all with --remat {remat}")
     if present is not None:
-        fits = "fits" if memory.total < present else "does not fit"
+        fits = "fits" if memory.total < present else f"does not fit; {LESS}"
         lines.append(f"{present / GB:10.3f} GB  this machine has, so it {fits}")
     disk = CHECKPOINTS * memory.checkpoint + memory.frozen
     lines.append(f"{disk / GB:10.3f} GB  on the disk: {CHECKPOINTS} checkpoints")

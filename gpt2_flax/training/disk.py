@@ -13,8 +13,11 @@ from typing import Any
 import jax
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-# What tensorstore's errors, which have no errno of their own, say of these two.
-FULL_WORDS = ("No space left on device", "Disk quota exceeded")
+# What errors of tensorstore, safetensors and numpy, which have no errno, say of these.
+FULL_WORDS = (
+    *("No space left on device", "Disk quota exceeded"),
+    "requested and",  # "38400 requested and 33120 written", by ndarray.tofile
+)
 OTHER_BYTES = 1 << 20  # of a checkpoint besides its arrays, and of the metrics
 
 

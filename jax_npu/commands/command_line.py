@@ -79,7 +79,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"jax-npu: {trap}", file=sys.stderr)
         return 1
     except (OSError, ValueError, MemoryError) as error:
-        print(f"jax-npu: {error}", file=sys.stderr)
+        what: object = error
+        if isinstance(error, FileNotFoundError) and error.filename:
+            what = f"there is no {error.filename}; check the path"
+        print(f"jax-npu: {what}", file=sys.stderr)
         return 2
     return exit_code
 

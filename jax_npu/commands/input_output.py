@@ -6,6 +6,7 @@ bfloat16 in a .npy file has the dtype "V2", two bytes of no type: it is what
 
 import io
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from xdsl.dialects.builtin import ModuleOp
 from jax_npu.files import write_file
 from xdna.dialect.text import parse_module
 from xdna.load.design_text import read_design as load_design
+from xdna.load.design_text import refuse_other_stages
 from xdna.stream.decoding import from_bytes
 
+HEX_WORDS = re.compile(rb"\s*[0-9a-fA-F]{8}(\s+[0-9a-fA-F]{8})*\s*")
 BF16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
 
 
 def read_whole_design(path: Path) -> ModuleOp:
     """A design with its runtime sequences."""
-    return parse_module(_text_of(path), str(path))
+    text = _text_of(path)
+    refuse_other_stages(text, str(path))
+    return parse_module(text, str(path))
 
 
 def read_design(path: Path, design: str | None) -> ModuleOp:
@@ -32,7 +37,11 @@ def read_design(path: Path, design: str | None) -> ModuleOp:
 
 
 def read_words(path: Path) -> np.ndarray:
+    """The words of a file: binary, or as older releases of mlir-aie wrote them, text
+    of 8 hexadecimal digits a word."""
     data = path.read_bytes()
+    if HEX_WORDS.fullmatch(data):
+        return np.array([int(word, 16) for word in data.split()], np.uint32)
     try:
         return from_bytes(data)
     except ValueError as error:

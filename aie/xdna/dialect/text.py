@@ -38,6 +38,9 @@ DIALECTS = (Builtin, Arith, Cf, Func, Math, MemRef, Scf, UB, Vector, Index, Aie,
 MAX_DEPTH = 40  # nested operations; the deepest design has eight
 
 
+NOTHING = "expected a module, got nothing"
+
+
 def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     """Parse and verify a design, pretty or generic, in the syntax of either release.
 
@@ -51,13 +54,15 @@ def parse_module(text: str, name: str = "<input>") -> ModuleOp:
     try:
         parser = _Parser(context, without_locations(text), name)
         if parser.is_at_end:
-            parser.raise_error("expected a module, got nothing")
+            parser.raise_error(NOTHING)
         module = parser.parse_module()
         parser.verify(module)
     except ParseError as error:
         start = error.span.start
         # xDSL 0.74 leaves this placeholder in its message.
         what = error.msg.replace("{first_char}", text[start : start + 1])
+        if not text[start:].strip() and what != NOTHING:
+            what = f"the text ends too early: {what}"
         raise _error(text, name, start, what) from None
     except RecursionError:
         position = 0 if parser is None else parser.pos

@@ -52,7 +52,12 @@ def read_design(
         compiler or of another kind of device, or has no such device.
     """
     text = without_unread(with_one_device(text, design, name))
+    refuse_other_stages(text, name)
+    return parse_module(text, name)
+
+
+def refuse_other_stages(text: str, name: str = "<input>") -> None:
+    """Raises ValueError at the first operation of another stage of the compiler."""
     for span in operations(text, REFUSED):
         line = text.count("\n", 0, span.start) + 1
         raise ValueError(f"{name}:{line}: {span.name}: {REFUSED[span.name]}")
-    return parse_module(text, name)

@@ -20,6 +20,10 @@ from xdna.simulator.kernel import AS_BUILT_IN, Kernel
 SUFFIXES = (".cc", ".cpp", ".cxx")
 # -ffp-contract: the header rounds where the cores do.
 COMMAND = ("g++", "-std=c++20", "-O2", "-shared", "-fPIC", "-w", "-ffp-contract=off")
+NOT_ALL_OF_AIE_API = (
+    "the header for the host has aie_api's loads, stores, filters, transposes and mmul "
+    "alone; write the rest as a loop, or the kernel in Python"
+)
 # What accauto and accfloat multiply with: tags of the header, by arithmetic.
 TAGS = {
     "npu1": {"exact": "accauto", "fast": "host::fast"},
@@ -165,7 +169,11 @@ def _library(
             lines = result.stderr.splitlines()
             errors = [line for line in lines if "error" in line or "undefined" in line]
             first = (errors or lines or ["g++ failed"])[0]
-            raise ValueError(f"{source} does not compile for the host: {first}")
+            missing = re.search(r"is not a member of .aie\b", first)
+            raise ValueError(
+                f"{source} does not compile for the host: {first}"
+                + (f"; {NOT_ALL_OF_AIE_API}" if missing else "")
+            )
         return ctypes.CDLL(str(out))  # stays loaded without its file
 
 

@@ -18,10 +18,12 @@ from jax_npu.commands.array_flags import (
     add_tile_flag,
 )
 from jax_npu.commands.machine_flags import add_compiler_flag, add_machine_flags
+from jax_npu.commands.simulation.hints import with_hint
 from jax_npu.commands.simulation.simulate_design import simulate_design
 from jax_npu.commands.simulation.simulate_gemm import simulate_gemm
 from xdna.arithmetics import ARITHMETICS
 from xdna.gemm.array import ELEMENT_BYTES
+from xdna.simulator import Trap
 
 GEMM_FLAGS = ("batch", "tile", "c_type", "check", "repeat", *IMAGE_FLAGS)
 DESIGN_FLAGS = (
@@ -163,6 +165,12 @@ def _simulate(arguments: argparse.Namespace) -> None:
     if is_gemm:
         simulate_gemm(arguments)
     elif arguments.words is None:
-        raise ValueError("simulate needs a design and its words, or --gemm M K N")
+        raise ValueError(
+            "simulate needs a design and its words, or --gemm M K N; aiecc writes the "
+            "words with --aie-generate-npu-insts (1.3) or --get-npu-insts (1.4)"
+        )
     else:
-        simulate_design(arguments)
+        try:
+            simulate_design(arguments)
+        except (Trap, ValueError) as error:
+            raise type(error)(with_hint(str(error), arguments)) from error

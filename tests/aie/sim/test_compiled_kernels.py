@@ -105,6 +105,11 @@ def test_sums_in_memory_that_nothing_has_written_are_nan(
     [
         ("void scale_bf16(", {}, r"kernels\.cc does not compile for the host: .*error"),
         (
+            "#include <aie_api/aie.hpp>\nint x = aie::add(1);",
+            {},
+            "not a member of .aie.; the header .* or the kernel in Python",
+        ),
+        (
             'extern "C" void other() {}',
             {},
             'none of the kernels that the design calls, as extern "C": scale_bf16',

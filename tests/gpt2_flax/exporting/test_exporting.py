@@ -116,6 +116,16 @@ def test_what_llama_cpp_does_not_compute_is_refused(tmp_path, capsys):
     assert not (tmp_path / "x.gguf").exists()
 
 
+def test_a_full_disk_is_one_line(finished_run, tmp_path, capsys, monkeypatch):
+    def save(*_):
+        np.ones(1 << 16).tofile("/dev/full")
+
+    monkeypatch.setattr(export, "save_gguf", save)
+    flags = ["--out", str(finished_run), "--to", str(tmp_path / "x.gguf")]
+    assert export.main([*flags, "--format", "gguf"]) == 2
+    assert "x.gguf; delete what it holds, and make space" in one_line(capsys)
+
+
 def test_a_run_without_an_adapter_has_none_to_export(finished_run, tmp_path, capsys):
     flags = ["--out", str(finished_run), "--to", str(tmp_path / "x")]
     assert export.main([*flags, "--format", "peft"]) == 2

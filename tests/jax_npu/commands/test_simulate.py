@@ -1,6 +1,7 @@
 """`jax-npu simulate` runs any design and our GEMMs, and prints the cost."""
 
 import json
+import re
 from pathlib import Path
 
 import ml_dtypes
@@ -190,7 +191,7 @@ def test_a_stopped_run_writes_no_output_and_two_runs_stand_side_by_side(sample, 
         (["--machine", "hx370"], "machine hx370 has an npu2, and times of an npu1"),
         (["--kernels", "none.py"], "none.py is not a Python file"),
         (["--kernels", "empty.py"], "empty.py must define KERNELS"),
-        (["--kernels", "none.cc"], "No such file or directory: 'none.cc'"),
+        (["--kernels", "none.cc"], "there is no none.cc; check the path"),
         (
             ["--kernels", "raises.py"],
             "raises.py does not load: ZeroDivisionError: division by zero (raises.py, "
@@ -224,13 +225,32 @@ def test_bad_input_is_one_line(sample, more, message, capsys):
 
 def test_a_kernel_that_nobody_gives_is_named(sample, capsys):
     assert main([*sample[:3], *IN, *OUT]) == 2
-    assert "scale_bf16, a kernel that is not registered" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "scale_bf16, a kernel that is not registered; give it with --kernels" in err
+
+
+def test_words_may_be_the_text_of_older_releases(sample, x):
+    Path("insts.txt").write_text((DATA / "sample.insts.hex").read_text())
+    sample[2] = "insts.txt"
+    assert main([*sample, *IN, *OUT]) == 0
+    assert np.array_equal(np.load("y.npy").view(BF16), expected(x))
+
+
+def test_a_deadlock_names_the_flags_that_show_it_unless_they_are_given(sample, capsys):
+    design = Path("design.mlir")
+    text = re.sub(r'"aie.flow".*\n', "", design.read_text(), count=1)
+    design.write_text(text)
+    assert main([*sample, *IN, *OUT]) == 1
+    assert "; --report run.html shows" in capsys.readouterr().err
+    assert main([*sample, *IN, *OUT, "--dump", "dump"]) == 1
+    assert "deadlock" in (err := capsys.readouterr().err)
+    assert "--report" not in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "needs a design and its words, or --gemm"),
+        ([], "aiecc writes the words with --aie-generate-npu-insts (1.3)"),
         (["design.mlir"], "needs a design and its words, or --gemm"),
         (["--gemm", "8", "8", "8", "--in", "x.npy"], "buffers belongs to a design"),
         (["--gemm", "8", "8", "8", "--repeat", "-1"], "must be at least 1"),
