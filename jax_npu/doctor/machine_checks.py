@@ -50,6 +50,12 @@ def _unbound(machine: Machine, bound: str | None) -> tuple[str, str]:
         return f"the chip is bound to {bound}, not to amdxdna", command
     if machine.module_loaded:
         return "amdxdna is loaded, but not bound to the chip", remedies.RELOAD_MODULE
+    if machine.module_by_dkms and machine.secure_boot:
+        found = (
+            "amdxdna, by DKMS, is not loaded, and Secure Boot is on: it loads no "
+            "module whose key the machine does not know"
+        )
+        return found, f"{remedies.LOAD_MODULE} || ({remedies.ENROL_KEY})"
     if machine.module_installed:
         return f"amdxdna is not loaded, Linux {machine.kernel}", remedies.LOAD_MODULE
     if _kernel_version(machine) < FIRST_KERNEL:
@@ -83,6 +89,9 @@ def check_device_file(machine: Machine) -> Finding:
         return Finding("device file", OK, found)
     if check_driver(machine).status == MISSING:
         return Finding("device file", SKIPPED, "comes with the driver")
+    if machine.in_container:
+        found = "this container has no /dev/accel/accel0, which its host must pass"
+        return Finding("device file", MISSING, found, remedies.PASS_DEVICE)
     found = "the driver made no /dev/accel/accel0"
     return Finding("device file", MISSING, found, remedies.RELOAD_MODULE)
 
@@ -141,6 +150,8 @@ def check_memlock(machine: Machine, kernel: Kernel) -> Finding:
     configured = machine.memlock_configured
     command = remedies.MEMLOCK_SYSTEMD if configured else remedies.MEMLOCK
     remedy = f"{command}{RELOGIN}"
+    if machine.in_container:
+        remedy = remedies.PASS_DEVICE
     if limit is None:
         return Finding("memlock", WARNING, "unknown: no /proc/self/limits", remedy)
     mebibytes = f"{int(limit) / 2**20:,.0f} MiB"

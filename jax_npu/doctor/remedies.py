@@ -37,6 +37,10 @@ NODE_ACCESS = (
 )
 LOAD_MODULE = "sudo modprobe amdxdna"
 RELOAD_MODULE = "sudo modprobe -r amdxdna; sudo modprobe amdxdna"
+# A module's key is enrolled at the next start, by a menu before the system's.
+ENROL_KEY = "sudo mokutil --import /var/lib/dkms/mok.pub && sudo reboot"
+# Beside the flags that the container has now; Podman takes the same.
+PASS_DEVICE = "docker run --device /dev/accel/accel0 --ulimit memlock=-1 ..."
 FAST_MODE = "sudo xrt-smi configure --pmode performance"
 FEWER_IMAGES = "export JAX_NPU_IMAGE_CACHE_MB=64"
 OTHER_BACKEND = "export JAX_NPU_BACKEND=host"

@@ -13,6 +13,11 @@ from pathlib import Path
 
 ROOT = Path("/")
 CPU_FILE = "proc/cpuinfo"
+CONTAINER_FILES = (".dockerenv", "run/.containerenv")  # Docker's and Podman's
+EFI_GLOBAL_VARIABLE = "8be4df61-93ca-11d2-aa0d-00e098032b8c"  # UEFI 2.10, 3.3
+# Where a kernel has the driver, below its folder of modules.
+OWN_FOLDER = "kernel/drivers/accel/amdxdna"
+DKMS_FOLDERS = ("updates", "updates/dkms", "extra")
 AMD = 0x1022
 # PCI device id -> our name of the array.
 KINDS = {0x1502: "npu1", 0x17F0: "npu2"}
@@ -88,7 +93,10 @@ class Machine:
     newer: str  # an NPU that there is no design for, "1022:17f1 at 0000:c4:00.1"
     distribution: tuple[str, str]  # ID and VERSION_ID, of what it derives from
     kernel: str
+    in_container: bool
+    secure_boot: bool
     module_installed: bool
+    module_by_dkms: bool  # installed beside the kernel's own modules
     module_loaded: bool
     firmware_files: tuple[str, ...]
     node: Node | None
@@ -120,7 +128,10 @@ def examine(root: Path = ROOT) -> Machine:
         newer=_newer_npu(root),
         distribution=_distribution(root),
         kernel=kernel,
-        module_installed=_module_installed(root, kernel),
+        in_container=any((root / name).exists() for name in CONTAINER_FILES),
+        secure_boot=_secure_boot(root),
+        module_installed=_module_in(root, kernel, (OWN_FOLDER, *DKMS_FOLDERS)),
+        module_by_dkms=_module_in(root, kernel, DKMS_FOLDERS),
         module_loaded=(root / "sys/module/amdxdna").is_dir(),
         firmware_files=_firmware_files(root, npu),
         node=_node(root, npu),
@@ -206,12 +217,21 @@ def _distribution(root: Path) -> tuple[str, str]:
     return origin, version
 
 
-def _module_installed(root: Path, kernel: str) -> bool:
-    folders = ("kernel/drivers/accel/amdxdna", "updates", "updates/dkms", "extra")
+def _secure_boot(root: Path) -> bool:
+    """Whether firmware lets the kernel load signed modules alone."""
+    name = f"SecureBoot-{EFI_GLOBAL_VARIABLE}"
+    try:
+        value = (root / "sys/firmware/efi/efivars" / name).read_bytes()
+    except OSError:
+        return False
+    return value[4:] == b"\1"  # behind four bytes of attributes
+
+
+def _module_in(root: Path, kernel: str, folders: tuple[str, ...]) -> bool:
     return bool(kernel) and any(
         any((root / base / kernel / folder).glob("amdxdna.ko*"))
         for base in ("lib/modules", "usr/lib/modules")
-        for folder in folders  # the kernel's own, then where DKMS puts it
+        for folder in folders
     )
 
 

@@ -157,3 +157,26 @@ def test_a_machine_that_has_everything_lacks_nothing_of_these(root):
     (root / "sys/kernel/iommu_groups/7").mkdir(parents=True)
     machines.write(root, "proc/cmdline", "root=/dev/x quiet amd_iommu=on\n")
     assert_only(examined(root))
+
+
+@pytest.mark.parametrize("file", [".dockerenv", "run/.containerenv"])
+def test_a_container_is_given_the_device_and_its_memory_by_its_host(root, file):
+    machines.write(root, file)
+    machines.set_memlock(root, "8388608")
+    (root / "dev/accel/accel0").unlink()
+    command = "docker run --device /dev/accel/accel0 --ulimit memlock=-1 ..."
+    assert_only(examined(root), missing={"device file": command, "memlock": command})
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_a_module_of_dkms_needs_an_enrolled_key_under_secure_boot(root, is_on):
+    machines.without_driver(root, machines.NPU1)
+    machines.set_kernel(root, "7.3.4")
+    machines.write(root, "lib/modules/7.3.4/updates/dkms/amdxdna.ko.zst")
+    name = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    content = f"\6\0\0\0{chr(is_on)}"
+    machines.write(root, f"sys/firmware/efi/efivars/{name}", content)
+    load = "sudo modprobe amdxdna"
+    enrol = "sudo mokutil --import /var/lib/dkms/mok.pub && sudo reboot"
+    missing = {"driver": f"{load} || ({enrol})" if is_on else load}
+    assert_only(examined(root), missing=missing, skipped=["device file"])
