@@ -72,7 +72,14 @@ class Explanation:
     ) -> "RenderResult":
         """The fullest table whose rows take one line each at the width there is."""
         from rich.measure import Measurement
+        from rich.text import Text
 
+        title = "Products of one call: none"
+        if self.rows:
+            title = f"Products of one call, {self.offloaded:.1%} of FLOPs offloaded"
+        yield Text(title, style="table.title")  # not the table's, which can be narrow
+        if not self.rows:
+            return
         whole = options.update(width=UNLIMITED)
         for shown in _layouts():
             table = _table(self, shown)
@@ -110,8 +117,6 @@ def _table(explanation: Explanation, shown: frozenset[str]) -> "Table":
 
     rows = explanation.rows
     table = Table(
-        title=f"Products of one call, {explanation.offloaded:.1%} of FLOPs offloaded",
-        title_justify="left",
         caption_justify="left",
         box=box.SIMPLE,
         padding=0,

@@ -138,7 +138,9 @@ def test_shapes_without_data_and_keyword_arguments_are_enough(backend):
 
 
 def test_a_function_without_products_has_no_rows_and_an_empty_one_no_share(backend):
-    assert jax_npu.explain(jnp.tanh, X).rows == ()
+    nothing = jax_npu.explain(jnp.tanh, X)
+    assert nothing.rows == ()
+    assert str(nothing) == "Products of one call: none"
     (row,) = jax_npu.explain(jax_npu.matmul, X, jnp.ones((4, 0))).rows
     assert row.share == 0
 
@@ -196,3 +198,4 @@ def test_print_shows_the_table_that_rich_shows():
     lines = shown.get().split("\n")
     assert str(found).split("\n") == [line.rstrip() for line in lines[:-1]]
     assert "3 x 4 x 5" in str(found)
+    assert lines[0] == "Products of one call, 0.0% of FLOPs offloaded"  # one line
