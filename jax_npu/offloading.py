@@ -73,8 +73,14 @@ def offload(
         bf16, which scientific programs do not bear: `"highest"` is as exact as f32.
 
     Raises:
+      TypeError: for a `function` that cannot be called, such as a backend's name.
       ValueError: for a backend that cannot run here, or a name that is no precision.
     """
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"offload needs a function as its first argument, got {function!r}; "
+            "a backend is named by keyword: offload(backend=...)."
+        )
     manager = Offload(backend, precision)
     return manager if function is None else manager(function)
 

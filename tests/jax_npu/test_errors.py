@@ -204,6 +204,11 @@ def test_a_missing_backend_is_an_error_with_reason_and_remedy(
         jax_npu.backend(name)
 
 
+def test_a_backend_where_offload_takes_a_function_is_refused_with_the_way_out():
+    with pytest.raises(TypeError, match=r"got 'host'.* offload\(backend=\.\.\.\)"):
+        jax_npu.offload("host")
+
+
 def test_a_bad_environment_variable_is_named(monkeypatch):
     monkeypatch.setenv("JAX_NPU_BACKEND", "tpu")
     with pytest.raises(ValueError, match=r"got 'tpu'.*JAX_NPU_BACKEND"):
