@@ -12,15 +12,22 @@ from typing import Any
 
 from jax_npu.jax_private import register_partitioner
 from jax_npu.runtime import extension
-from jax_npu.runtime.environment import OFFLOAD
+from jax_npu.runtime.environment import OFFLOAD, unknown_variables
 
 
 @functools.cache
 def initialize() -> None:
     """Registers the custom calls with XLA and, where asked, offloads the process.
 
-    jax runs on whatever goes wrong here, which stderr says in one line.
+    jax runs on whatever goes wrong here, which stderr says in one line. So it does of
+    variables that nobody reads, as a misspelt one is.
     """
+    for name, meant in unknown_variables().items():
+        hint = f"did you mean {meant}?" if meant else "unset it"
+        print(
+            f"jax-npu: no environment variable is called {name}; {hint}",
+            file=sys.stderr,
+        )
     try:
         extension.register_all()
         for target in extension.GEMM_TARGETS:
@@ -32,7 +39,7 @@ def initialize() -> None:
             offload_process()
     except Exception as error:
         message = " ".join(str(error).split())
-        print(f"jax-npu: is not ready for programs: {message}", file=sys.stderr)
+        print(f"jax-npu: products are not offloaded: {message}", file=sys.stderr)
 
 
 def _partition(*arguments: Any) -> Any:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from xdna.arithmetics import ARITHMETICS
 
+PREFIX = "JAX_NPU_"
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -201,3 +203,18 @@ STRESS_SECONDS = Variable(
 )
 
 VARIABLES = tuple(value for value in vars().values() if isinstance(value, Variable))
+
+
+def unknown_variables() -> dict[str, str]:
+    """Variables of this process with our prefix that nobody reads.
+
+    Each comes with the known name that is nearest to it, or "".
+    """
+    known = {variable.name.removeprefix(PREFIX) for variable in VARIABLES}
+    set_here = {x.removeprefix(PREFIX) for x in os.environ if x.startswith(PREFIX)}
+    if set_here <= known:
+        return {}
+    from difflib import get_close_matches  # no process without a mistake needs it
+
+    nearest = {x: get_close_matches(x, known, 1) for x in sorted(set_here - known)}
+    return {PREFIX + x: "".join(PREFIX + near for near in nearest[x]) for x in nearest}

@@ -50,11 +50,13 @@ def test_a_backend_that_cannot_run_is_an_error_of_the_first_product():
     assert "backend must be one of" in done.stderr
 
 
-def test_another_value_does_not_break_jax_and_is_said():
-    done = run(PRODUCT, JAX_NPU_OFFLOAD="yes")
+def test_wrong_values_and_names_do_not_break_jax_and_are_reported():
+    done = run(PRODUCT, JAX_NPU_OFFLOAD="yes", JAX_NPU_BAKEND="sim", JAX_NPU_9="")
     assert done.stdout == "stock\n"
-    (line,) = done.stderr.splitlines()
-    assert "JAX_NPU_OFFLOAD must be one of 0, 1, got 'yes'" in line
+    digit, misspelt, bad = done.stderr.splitlines()
+    assert digit.endswith("called JAX_NPU_9; unset it")
+    assert misspelt.endswith("JAX_NPU_BAKEND; did you mean JAX_NPU_BACKEND?")
+    assert "not offloaded: JAX_NPU_OFFLOAD must be one of 0, 1, got 'yes'" in bad
 
 
 def test_starting_a_backend_imports_little():
