@@ -20,6 +20,7 @@ from jax_npu.runtime.environment import (
     SIM_ARITHMETIC,
     SIM_PACED,
 )
+from jax_npu.runtime.machine import npus
 from jax_npu.runtime.paced import warn_of_stand_ins
 from jax_npu.runtime.target import (
     DRIVERS,
@@ -30,6 +31,7 @@ from jax_npu.runtime.target import (
 )
 from xdna.machine_choice import chosen_machine
 
+NO_CHIP = "this machine has no AMD XDNA NPU, see 'jax-npu doctor --backend npu'"
 # Part of jit's cache key, so a jitted function retraces when the choice changes.
 _context = jax.make_user_context(default_value=None)
 
@@ -143,6 +145,8 @@ def _npu() -> Backend:
             "jax-npu again, see 'jax-npu doctor'",
         )
     if error := extension.device_error(library):
+        if error.startswith(extension.NO_XRT) and not npus():
+            error = NO_CHIP
         return Backend("npu", False, error)
     from jax_npu.runtime.designs import built_design  # slow to import
 

@@ -10,6 +10,7 @@ from jax_npu.runtime import npu_finder
 from xdna.find_library import find_library
 
 LIBRARY = "libxla_ffi.so"
+NO_XRT = "XRT does not load"
 GEMM_TARGETS = ("xdna_gemm_host", "xdna_gemm_npu", "xdna_gemm_sim")
 ADAMW_TARGET = "jax_npu_adamw"
 # With the number of their operands.
@@ -73,7 +74,7 @@ def device_error(library: Path) -> str | None:
     try:
         function = ctypes.CDLL(str(library)).jax_npu_device_error
     except OSError as error:
-        return f"XRT does not load ({error}); install it, see 'jax-npu doctor'"
+        return f"{NO_XRT} ({error}); install it, see 'jax-npu doctor'"
     function.restype = ctypes.c_char_p
     message = function()
     return None if message is None else " ".join(message.decode().split())

@@ -9,6 +9,7 @@ import pytest
 
 import jax_npu
 from jax_npu import backend_choice
+from jax_npu.runtime import extension
 
 ONES = jnp.ones((2, 2))
 
@@ -235,3 +236,14 @@ def test_the_package_has_a_version_and_only_its_own_policies():
         "dots_with_no_batch_dims_saveable",
         "offload_dot_with_no_batch_dims",
     ]
+
+
+@pytest.mark.parametrize(
+    ("chips", "advice"), [([], "has no AMD XDNA NPU"), (["npu1"], "install it, see")]
+)
+def test_to_install_xrt_is_advice_for_machines_with_an_npu(chips, advice, monkeypatch):
+    missing = f"{extension.NO_XRT} (libxrt_coreutil.so.2); install it, see"
+    monkeypatch.setattr(extension, "library_path", lambda name: name)
+    monkeypatch.setattr(extension, "device_error", lambda library: missing)
+    monkeypatch.setattr(backend_choice, "npus", lambda: chips)
+    assert advice in jax_npu.backends()["npu"].detail
