@@ -1,11 +1,36 @@
 """The parser of `jax-npu`: commands in groups, and errors that name what helps."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 NAME_WIDTH = 11  # of the column of commands in --help
+FLAG_WIDTH = 26  # of the column of flags in a command's --help
+MANY_FLAGS = 8  # more than that would fill lines of usage
+
+
+class Formatter(argparse.HelpFormatter):
+    """A command's --help on one screen: flags are listed once, below the usage."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=FLAG_WIDTH)
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        actions = list(actions)
+        if sum(bool(action.option_strings) for action in actions) > MANY_FLAGS:
+            kept = [x for x in actions if x.required or not x.option_strings]
+            command = argparse.HelpFormatter(self._prog, width=1000)
+            command.add_usage(usage, kept, (), prefix="")
+            words = command.format_help().strip().removeprefix(self._prog)
+            usage, actions = f"{self._prog} [flags]{words}", []
+        super().add_usage(usage, actions, groups, prefix)
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,7 +59,8 @@ class Commands:
     def add_parser(self, name: str, help: str, **options: Any) -> Any:
         self._groups[self._group].append(f"  {name:{NAME_WIDTH}}{help}")
         sentence = f"{help[0].upper()}{help[1:]}."
-        described = {"description": sentence, "help": help, **options}
+        described: dict[str, Any] = {"description": sentence, "help": help}
+        described |= {"formatter_class": Formatter, **options}
         return self._subparsers.add_parser(name, **described)
 
     def guide(self) -> str:
