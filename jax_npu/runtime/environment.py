@@ -198,7 +198,7 @@ XRT_TREE = Variable(
 STRESS_SECONDS = Variable(
     "JAX_NPU_STRESS_SECONDS",
     "seconds for which the test of many threads runs",
-    default="4",
+    default="1",
     reader="tests/jax_npu/runtime/test_threads.py",
 )
 
