@@ -154,24 +154,24 @@ class GemmArray:
                 f"{self.parts} parts and {self.c_buffers or 1} buffers of C"
             )
 
-    @property
+    @cached_property
     def device(self) -> Device:
         return device(self.device_name)
 
-    @property
+    @cached_property
     def num_columns(self) -> int:
         return self.device.num_columns
 
-    @property
+    @cached_property
     def num_rows(self) -> int:
         return self.device.num_core_rows
 
-    @property
+    @cached_property
     def block_m(self) -> int:
         """Rows of C that the whole array computes at once."""
         return self.num_rows * self.m
 
-    @property
+    @cached_property
     def block_n(self) -> int:
         """Columns of C that the whole array computes at once."""
         return self.num_columns * self.n

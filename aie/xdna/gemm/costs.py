@@ -3,6 +3,8 @@
 The seconds are a cautious estimate, because they decide how much one run may contain.
 """
 
+import functools
+
 from xdna.arithmetics import arithmetic_of_chip
 from xdna.devices import WORD_BYTES
 from xdna.gemm.array import INPUT_BYTES, GemmArray
@@ -51,7 +53,12 @@ def ddr_seconds(array: GemmArray, num_bytes: int) -> float:
 def _times(array: GemmArray) -> Timing:
     # Streams must be the same on every machine.
     generation = array.device_name.split("_")[0]
-    return timing(array.device_name, MACHINES[DEFAULT_MACHINES[generation]])
+    return _timing(array.device_name, DEFAULT_MACHINES[generation])
+
+
+@functools.cache  # a search asks for it for every grid that it tries
+def _timing(device_name: str, machine: str) -> Timing:
+    return timing(device_name, MACHINES[machine])
 
 
 def _multiply_cycles(array: GemmArray, arithmetic: str = "exact") -> float:

@@ -112,7 +112,8 @@ def split_into_runs(
         start = batch, rows, columns
         left = [total - first for total, first in zip(blocks, start)]
         grid = min(size[0], left[0]), min(size[1], left[1]), min(size[2], left[2])
-        along = _best_dimension(array, orders, k_steps * array.k, grid)
+        images = images_of(array, orders, k_steps * array.k, grid)
+        along = _best_dimension(images, grid)
         assert along is not None  # the grid is no larger than one that fits
         run = Run(start, grid, along)
         yield _with_resident(array, orders, k_steps, run) if may_stay else run
@@ -144,9 +145,9 @@ def _with_resident(array: GemmArray, orders: Orders, k_steps: int, run: Run) -> 
     if group == 0:
         return run
     kept, passing = (1, 2) if array.resident == "a" else (2, 1)
-    padded_k = k_steps * array.k
+    images = images_of(array, orders, k_steps * array.k, run.grid)
     strides_fit = all(
-        length == 1 or _along_strides_fit(array, orders, padded_k, run.grid, along)
+        length == 1 or _along_strides_fit(images, along)
         for along, length in (("m", run.grid[1]), ("n", run.grid[2]))
     )
     if run.grid[kept] % group or run.grid[passing] < 2 or not strides_fit:
@@ -169,9 +170,10 @@ def _largest_grid(
     while not _fits(array, orders, k_steps, size):
         axis = _dimension_to_halve(size)
         if size[axis] == 1:
+            images = images_of(array, orders, k_steps * array.k, size)
             raise ValueError(
                 f"k = {k} is too long: one block of C needs A and B of "
-                f"{_largest_image(array, orders, k_steps * array.k, size)} bytes, "
+                f"{_largest_image(images)} bytes, "
                 f"{block_seconds(array, k_steps):.2f} s, or a stride past the limit; "
                 "sum products over parts of k"
             )
@@ -190,8 +192,8 @@ def _dimension_to_halve(size: Grid) -> int:
 
 
 def _fits(array: GemmArray, orders: Orders, k_steps: int, grid: Grid) -> bool:
-    padded_k = k_steps * array.k
-    if _largest_image(array, orders, padded_k, grid) > MAX_IMAGE_BYTES:
+    images = images_of(array, orders, k_steps * array.k, grid)
+    if _largest_image(images) > MAX_IMAGE_BYTES:
         return False
     if math.prod(grid) * block_seconds(array, k_steps) > MAX_RUN_SECONDS:
         return False
@@ -199,24 +201,22 @@ def _fits(array: GemmArray, orders: Orders, k_steps: int, grid: Grid) -> bool:
         limits = FIELDS["num_tiles"].largest, FIELDS["k_steps"].largest
         if math.prod(grid) > limits[0] or k_steps > limits[1]:
             return False
-    along = _best_dimension(array, orders, padded_k, grid)
-    if along is None or not _strides_fit(array, orders, padded_k, grid):
+    along = _best_dimension(images, grid)
+    if along is None or not _strides_fit(images):
         return False
     return Run((0, 0, 0), grid, along).num_steps <= MAX_STEPS
 
 
-def _largest_image(array: GemmArray, orders: Orders, padded_k: int, grid: Grid) -> int:
-    return max(image.num_bytes for image in images_of(array, orders, padded_k, grid))
+def _largest_image(images: Images) -> int:
+    return max(image.num_bytes for image in images)
 
 
-def _best_dimension(
-    array: GemmArray, orders: Orders, padded_k: int, grid: Grid
-) -> str | None:
+def _best_dimension(images: Images, grid: Grid) -> str | None:
     """The dimension with the fewest steps among those whose strides a BD can hold."""
     possible = [
         along
         for along, length in zip(DIMENSIONS, grid)
-        if length == 1 or _along_strides_fit(array, orders, padded_k, grid, along)
+        if length == 1 or _along_strides_fit(images, along)
     ]
     return min(
         possible,
@@ -225,21 +225,18 @@ def _best_dimension(
     )
 
 
-def _along_strides_fit(
-    array: GemmArray, orders: Orders, padded_k: int, grid: Grid, along: str
-) -> bool:
-    images = images_of(array, orders, padded_k, grid)
+def _along_strides_fit(images: Images, along: str) -> bool:
     return all(
         _stride_fits(stride * image.element_bytes)
         for stride, image in zip(along_strides(images, along), images)
     )
 
 
-def _strides_fit(array: GemmArray, orders: Orders, padded_k: int, grid: Grid) -> bool:
+def _strides_fit(images: Images) -> bool:
     """Whether a BD can hold the strides within each block."""
     return all(
         _stride_fits(stride * image.element_bytes)
-        for image in images_of(array, orders, padded_k, grid)
+        for image in images
         for size, stride in zip(image.sizes, image.strides)
         if size > 1
     )
