@@ -1,5 +1,6 @@
 """`vmap` gives taller, wider or batched products, never a loop."""
 
+import functools
 import itertools
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import jax_npu
+
+from ..named_cases import named_case
 
 ORIENTATIONS = ["mk,kn->mn", "mk,nk->mn", "km,kn->mn", "km,nk->nm", "bmk,bnk->bmn"]
 SIZES = {"b": 2, "m": 5, "k": 7, "n": 3, "x": 4, "y": 6}
@@ -34,11 +37,22 @@ def any_mapped(dims):
 @pytest.mark.parametrize("subscripts", ORIENTATIONS)
 def test_every_in_axes_is_right(backend, rng, assert_contraction, subscripts):
     inputs, out = subscripts.split("->")
-    for dims in in_axes(subscripts):
-        terms = [insert(t, dim, "x") for t, dim in zip(inputs.split(","), dims)]
-        lhs, rhs = (random(rng, term) for term in terms)
-        result = jax.vmap(lambda a, b: jax_npu.einsum(subscripts, a, b), dims)(lhs, rhs)
-        assert_contraction(result, f"{','.join(terms)}->x{out}", lhs, rhs, backend)
+    terms = {
+        dims: [insert(t, dim, "x") for t, dim in zip(inputs.split(","), dims)]
+        for dims in in_axes(subscripts)
+    }
+    operands = {dims: [random(rng, t) for t in terms[dims]] for dims in terms}
+
+    @jax.jit
+    def products(all_pairs):  # one program, since compiling takes longest
+        product = functools.partial(jax_npu.einsum, subscripts)
+        return [jax.vmap(product, d)(*x) for d, x in zip(terms, all_pairs)]
+
+    results = products(list(operands.values()))
+    for dims, result in zip(terms, results, strict=True):
+        mapped = f"{','.join(terms[dims])}->x{out}"
+        with named_case(mapped):
+            assert_contraction(result, mapped, *operands[dims], backend)
 
 
 @pytest.mark.parametrize("out_axes", [0, 1, 2, -1])
