@@ -33,6 +33,7 @@ from gpt2_flax.flags.parsing.help import add_help, set_brief
 from gpt2_flax.flags.parsing.parser import Parser
 from gpt2_flax.flags.resume import config_to_resume, from_json
 from gpt2_flax.flags.text_choice import choose_tokenizer, load_feed, tokenizer_of_run
+from gpt2_flax.flags.training import ADAPTER_LR, WEIGHTS_LR
 from gpt2_flax.model import GPT2Config, logits_function
 from gpt2_flax.training.devices.mesh import mesh_of, place_batch
 from gpt2_flax.training.devices.processes import is_first, start_processes, whole
@@ -57,11 +58,18 @@ from jax_npu.explanation.products import Explanation
 ON_CORES = ("host", "xla")  # backends that have the cores' peak
 
 
+def usual_rate(given: dict[str, Any]) -> dict[str, Any]:
+    """The rate of weights that were trained before, which mini's would ruin."""
+    if not given.get("weights"):
+        return {}
+    return {"lr": ADAPTER_LR if given.get("adapter") else WEIGHTS_LR}
+
+
 @one_line_errors
 def main(
     argv: list[str] | None = None,
     prog: str = "gpt2-flax train",
-    recipe: Callable[[dict[str, Any]], dict[str, Any]] = lambda given: {},
+    recipe: Callable[[dict[str, Any]], dict[str, Any]] = usual_rate,
     default_out: Path = Path("run"),
 ) -> int:
     """`recipe` has flags of a new run that hold where those given say nothing."""

@@ -58,7 +58,7 @@ def add_flag(parser: argparse._ArgumentGroup, f: Field[Any]) -> None:
         default = " ".join(map(str, default)) or None
     says = "" if default is None or kind is bool else f" (default: {default})"
     why, brief = (
-        text and text.replace("%", "%%") + says
+        text and text.replace("%", "%%") + ("" if "(default" in text else says)
         for text in (f.metadata["why"], f.metadata["brief"])
     )
     action = parser.add_argument(

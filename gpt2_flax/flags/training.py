@@ -17,6 +17,9 @@ OF_OPTAX = (
 OPTIMIZERS = (*ADAMW, *OF_OPTAX)
 SCHEDULES = ("cosine", "linear", "constant", "wsd")
 WARMUP_STEPS = 40
+# Peak rates with --weights, unless given: of all weights, and of an adapter alone, as
+# GPT-2's in table 11 of https://arxiv.org/abs/2106.09685.
+WEIGHTS_LR, ADAPTER_LR = 3e-5, 2e-4
 OTHER_RATES = "the learning rate of each later step is that of the new schedule"
 
 
@@ -31,9 +34,9 @@ class TrainingFlags:
     )
     lr: float = flag(
         3e-3,
-        "peak learning rate, for mini; gpt2 from scratch takes 6e-4, and --weights "
-        "about 3e-5",
-        brief="peak rate; --weights take 3e-5",
+        "peak learning rate (default: 0.003 for mini; gpt2 from scratch takes 6e-4. "
+        "With --weights 3e-5, or 2e-4 for an --adapter)",
+        brief="peak rate (default: 0.003, or with --weights 3e-5)",
         on_change=OTHER_RATES,
     )
     schedule: str = flag(

@@ -15,7 +15,9 @@ import pytest
 import jax_npu
 from gpt2_flax import allocator, run
 from gpt2_flax.__main__ import main as gpt2_flax_main
+from gpt2_flax.commands import train
 from gpt2_flax.data import PYTHON_DOCS
+from gpt2_flax.flags.config import TrainConfig
 from gpt2_flax.training import optimizer
 
 from .runs import one_line, saved_state
@@ -251,3 +253,22 @@ def test_a_missing_extra_is_named(monkeypatch, capsys, no_restart):
 def test_metrics_are_json_lines(finished_run, out):
     for line in (out / "metrics.jsonl").read_text().splitlines():
         assert "step" in json.loads(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        ({}, TrainConfig.lr),
+        ({"weights": "gpt2"}, 3e-5),
+        ({"weights": "gpt2", "adapter": "lora"}, 2e-4),
+        ({"weights": "gpt2", "lr": 1e-4}, 1e-4),
+    ],
+)
+def test_trained_weights_are_trained_further_at_a_rate_that_they_bear(
+    monkeypatch, tmp_path, given, rate
+):
+    trained = []
+    monkeypatch.setattr(train, "train", lambda config, *_: trained.append(config))
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    train.main([*flags, "--backend", "host", "--out", str(tmp_path / "run")])
+    assert [config.lr for config in trained] == [rate]
