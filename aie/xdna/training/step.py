@@ -26,8 +26,8 @@ OPTIMIZER_PASSES = 8
 
 
 def optimizer_bytes(model: Gpt2) -> int:
-    """Bytes that an update reads and writes."""
-    return OPTIMIZER_PASSES * F32 * model.num_parameters
+    """Bytes that an update reads and writes, bf16 images of weights among them."""
+    return (OPTIMIZER_PASSES * F32 + BF16) * model.num_parameters
 
 
 def other_bytes(model: Gpt2, batch_size: int, seq_len: int) -> float:
@@ -191,7 +191,8 @@ class _Step:
         b_order: str,
         a: int = F32,
     ) -> Ready:
-        product = Product(*size, "mk", b_order, a_bytes=a)
+        """The product of an activation and a weight, of which it reads the image."""
+        product = Product(*size, "mk", b_order, a_bytes=a, b_bytes=BF16)
         return self.add(Node(tuple(ready), product, operands))
 
     def attend(
