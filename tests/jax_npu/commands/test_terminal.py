@@ -54,6 +54,17 @@ def test_help_lists_every_command_once_on_one_screen(capsys, monkeypatch):
         assert usage.startswith(f"usage: jax-npu {name} ")
 
 
+def test_the_usage_of_many_flags_is_one_line_with_those_that_are_required(
+    capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = help_of(capsys, "plan")
+    assert lines[:2] == ["usage: jax-npu plan [flags] -m M -k K -n N", ""]
+    for action in make_parser().parse_args(["plan", *SIZES]).__dict__:
+        if action != "command":
+            assert any(f"-{action.replace('_', '-')}" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
