@@ -1,5 +1,6 @@
 """Resumed runs reach the same bits, from whatever the interruption left."""
 
+import json
 import shutil
 import signal
 
@@ -47,16 +48,42 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(
     assert run.read_metrics(out) == straight_rows
 
 
+@pytest.fixture
+def interrupted_run(train_run, out, kept_runs):
+    """A function that leaves a run of six steps in `out`, interrupted in the third.
+
+    It returns the metrics of the same run without the interruption.
+    """
+
+    def interrupted_run(optimizer):
+        flags = ("--backend", "xla", "--steps", 6, "--optimizer", optimizer)
+        kept = kept_runs / optimizer
+        if not kept.exists():
+            assert train_run(*flags) == 0
+            rows = run.read_metrics(out)
+            with pytest.MonkeyPatch.context() as patch:
+                interrupt_in_step(patch, 3)
+                assert train_run(*flags, "--overwrite") == 130
+            shutil.move(out, kept)
+            (kept_runs / f"{optimizer}.json").write_text(json.dumps(rows))
+        shutil.copytree(kept, out)
+        return json.loads((kept_runs / f"{optimizer}.json").read_text())
+
+    return interrupted_run
+
+
+@pytest.fixture(scope="module")
+def kept_runs(tmp_path_factory):
+    """A folder for the runs that `interrupted_run` copies."""
+    return tmp_path_factory.mktemp("interrupted")
+
+
 @pytest.mark.parametrize("first", ["fused", "optax"])
 def test_a_run_goes_on_with_the_other_optimizers_checkpoint(
-    first, train_run, out, monkeypatch, capsys
+    first, interrupted_run, out, capsys
 ):
     second = {"fused": "optax", "optax": "fused"}[first]
-    flags = ("--backend", "xla", "--steps", 6, "--optimizer", first)
-    assert train_run(*flags) == 0
-    straight = run.read_metrics(out)
-    interrupt_in_step(monkeypatch, 3)
-    assert train_run(*flags, "--overwrite") == 130
+    straight = interrupted_run(first)
     assert train.main(["--out", str(out), "--resume", "--optimizer", second]) == 0
     assert f"--optimizer is {second}, no longer {first}" in capsys.readouterr().out
     record = run.read_run(out)
@@ -73,14 +100,13 @@ def test_a_run_from_before_the_flag_goes_on_with_optax(finished_run, out):
     assert config_to_resume(saved, {}).optimizer == "optax"
 
 
-def test_resuming_takes_steps_after_the_checkpoint_again(train_run, out, monkeypatch):
-    assert train_run("--steps", 6) == 0
-    straight = run.read_metrics(out)
-    interrupt_in_step(monkeypatch, 3)
-    assert train_run("--steps", 6, "--overwrite") == 130
+def test_resuming_takes_steps_after_the_checkpoint_again(
+    train_run, interrupted_run, out
+):
+    straight = interrupted_run("fused")
     with (out / "metrics.jsonl").open("a") as file:  # as a power cut leaves it
         file.write('{"step": 4, "loss": 1.0, "grad_norm": 1.0}\n{"step": 5, "lo')
-    assert train_run("--steps", 6, "--resume") == 0
+    assert train_run("--resume") == 0
     assert run.read_metrics(out) == straight
 
 

@@ -24,7 +24,7 @@ needs_sim = pytest.mark.skipif(
 def build(tmp_path_factory):
     """Compiles a program of `tests/xla_ffi/` with sources of `xla_ffi/`."""
 
-    def build(main, *sources):
+    def build(main, *sources, libraries=()):
         name = Path(main).name
         program = tmp_path_factory.mktemp(name) / name
         flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]
@@ -32,7 +32,7 @@ def build(tmp_path_factory):
             ROOT / "tests/xla_ffi" / f"{main}.cc",
             *(ROOT / "xla_ffi" / source for source in sources),
         ]
-        command = ["g++", *flags, "-I", ROOT, *files, "-o", program, "-ldl"]
+        command = ["g++", *flags, "-I", ROOT, *files, "-o", program, *libraries, "-ldl"]
         subprocess.run(command, check=True)
         return program
 
@@ -40,13 +40,11 @@ def build(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def queue_main(build):
-    folder = ROOT / "xla_ffi"
-    sources = [p.relative_to(folder) for p in folder.glob("npu/verify/*.cc")]
-    images = "npu/images/image_cache.cc", "npu/images/layout.cc"
-    sources += ["base/npu_events.cc", *images, "npu/queue.cc"]
+def queue_main(build, library_path):
+    """Links the library that the tests of checks compile, for its checks."""
+    sources = ["npu/images/image_cache.cc", "npu/queue.cc"]
     sources += ["trace/parts.cc", "trace/recorder.cc"]
-    return build("npu/queue_main", *sources)
+    return build("npu/queue_main", *sources, libraries=[library_path])
 
 
 def run(program, *arguments):
