@@ -27,6 +27,7 @@ RUN_HERE = [
     "README.md",
     "docs/forecast.md",
     "docs/getting-started.md",
+    "docs/precision.md",
     "docs/ryzen-ai.md",
     "docs/tutorial.md",
     "docs/using.md",

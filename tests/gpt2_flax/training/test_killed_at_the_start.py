@@ -1,6 +1,7 @@
 """A run killed at any write of its beginning is resumed, or begun again."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -35,49 +36,42 @@ class NothingFrozen:
     frozen = None
 
 
-def begin(out, record=RECORD, kill_at=None):
-    """Creates the run folder; its process ends before the write of that number."""
-    writes = 0
-
-    def audit(event, args):
-        nonlocal writes
-        paths = [Path(arg) for arg in args if isinstance(arg, str | os.PathLike)]
-        if any(path.is_relative_to(out) for path in paths):
-            writes += 1
-            if writes == kill_at:
-                os._exit(9)
-
-    if kill_at is not None:
-        sys.addaudithook(audit)
+def begin(out, record=RECORD):
     overwrite = run.find_run(out) is not None
     run.require_free(out, overwrite)
     start.create_folder(Beginning(out), NothingFrozen(), record, overwrite)
 
 
-def begin_killed(out, kill_at):
-    """The exit code of a process that is killed so."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            begin(out, kill_at=kill_at)
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def states_at_each_write(out, copies):
+    """Copies of `out` as a process leaves it that is killed before each operation."""
+    made, watching = [], True
+
+    def audit(event, args):
+        nonlocal watching
+        paths = [arg for arg in args if watching and isinstance(arg, str | os.PathLike)]
+        if any(Path(path).is_relative_to(out) for path in paths):
+            watching = False  # while it is copied
+            made.append(copies / str(len(made)))
+            if out.exists():
+                shutil.copytree(out, made[-1])
+            watching = True
+
+    sys.addaudithook(audit)
+    try:
+        begin(out)
+    finally:
+        watching = False  # a hook cannot be taken away
+    return made
 
 
 @pytest.mark.parametrize("overwrites", [False, True])
 def test_killed_at_any_write_a_run_begins_again(overwrites, tmp_path):
-    states = set()
-    for kill_at in range(1, 200):
-        out = tmp_path / str(kill_at)
-        if overwrites:
-            begin(out, OLD)
-        if (code := begin_killed(out, kill_at)) == 0:
-            break
-        assert code == 9
-        states.add(tuple(sorted(str(p.relative_to(out)) for p in out.rglob("*"))))
+    if overwrites:
+        begin(tmp_path / "run", OLD)
+    states = states_at_each_write(tmp_path / "run", tmp_path / "killed")
+    files = set()
+    for out in states:
+        files.add(tuple(sorted(str(p.relative_to(out)) for p in out.rglob("*"))))
         if run.find_run(out) in (None, {"program": run.PROGRAM, **OLD}):
             begin(out)  # a run half deleted is still one to overwrite
         # The way of --resume before the first checkpoint.
@@ -87,5 +81,4 @@ def test_killed_at_any_write_a_run_begins_again(overwrites, tmp_path):
         run.create_run(out, RECORD, overwrite=True)  # sweeps up what was left
         assert [p.name for p in out.iterdir()] == ["config.json"]
         assert not partial_files(out / "config.json")
-    assert code == 0, "it never ended"
-    assert len(states) > 5
+    assert len(files) > 5
