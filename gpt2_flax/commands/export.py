@@ -11,7 +11,7 @@ from typing import Any
 from gpt2_flax import run
 from gpt2_flax.adapters.peft import save_adapter
 from gpt2_flax.adapters.saved import restore_params
-from gpt2_flax.checkpoint_choice import HELP, LATEST
+from gpt2_flax.checkpoint_choice import HELP, LATEST, chosen_step
 from gpt2_flax.errors import InputError, one_line_errors
 from gpt2_flax.exporting.folder import save_folder
 from gpt2_flax.exporting.gguf_file import save_gguf
@@ -58,18 +58,22 @@ def main(argv: list[str] | None = None) -> int:
 def write(
     source: Path, record: dict[str, Any] | None, checkpoint: str, kind: str, to: Path
 ) -> None:
+    at = f"{to}: "
+    if record:
+        step = chosen_step(source, checkpoint)
+        at += f"step {step} of {record['train']['steps']}, "
     if kind == "peft":
         export_adapter(source, checkpoint, to)
-        print(f"{to}: an adapter, for peft.PeftModel.from_pretrained")
+        print(f"{at}an adapter, for peft.PeftModel.from_pretrained")
         return
     model = load(source, checkpoint)
     if kind == "gguf":
         save_gguf(model, to)
-        print(f"{to}: for llama.cpp and others, as in llama-cli -m {to}")
+        print(f"{at}for llama.cpp and others, as in llama-cli -m {to}")
     else:
         settings = run.source_settings(source) if record else source
         save_folder(model, to, settings, record)
-        print(f"{to}: for AutoModelForCausalLM and AutoTokenizer .from_pretrained")
+        print(f"{at}for AutoModelForCausalLM and AutoTokenizer .from_pretrained")
 
 
 def export_adapter(out: Path, checkpoint: str, to: Path) -> None:

@@ -64,7 +64,7 @@ def show_progress(
             line = f"step {step}  {describe_validation(row['val_loss'])}"
             if joules := joules_per_step():
                 line += f", {joules:.3g} J per step"
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, soft_wrap=True)
             clock.pause()
             return
         seconds = clock.tick()
@@ -77,6 +77,7 @@ def show_progress(
             console.print(
                 f"step {step}/{steps}  {status}  {(steps - step) * seconds:.0f} s left",
                 highlight=False,
+                soft_wrap=True,  # a log has a line for each
             )
 
     with progress:

@@ -24,7 +24,8 @@ KEPT = [2, 4, 5]
 def out(tmp_path_factory):
     """A run whose parameters after step N are those of seed N."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    record = {"train": {"weights": None}, "model": asdict(TINY), "text_sha256": ""}
+    train = {"weights": None, "steps": max(LOSSES)}
+    record = {"train": train, "model": asdict(TINY), "text_sha256": ""}
     run.create_run(out, record, overwrite=False)
     load_tokenizer("bytes").save(out / run.TOKENIZER)
     kept = run.Kept()

@@ -50,6 +50,9 @@ def test_a_run_leaves_its_folder_and_reports(train_run, out, capsys, training_ba
         training_backend,
     ):
         assert part in printed
+    lines = [line for line in printed.splitlines() if "tokens/s" in line]
+    assert lines
+    assert all(line.endswith(" s left") for line in lines)
 
 
 def test_loss_falls(train_run, out, training_backend):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from gpt2_flax import run
 from gpt2_flax.commands import export
 from gpt2_flax.model import GPT2Config, init_params
 from gpt2_flax.tokenizers import load_tokenizer
@@ -132,9 +133,11 @@ def test_a_run_without_an_adapter_has_none_to_export(finished_run, tmp_path, cap
     assert "has no adapter" in one_line(capsys)
 
 
-def test_a_run_from_scratch_says_what_ends_a_text(finished_run, tmp_path):
+def test_a_run_from_scratch_says_what_ends_a_text(finished_run, tmp_path, capsys):
     to = tmp_path / "folder"
     assert export.main(["--out", str(finished_run), "--to", str(to)]) == 0
+    steps = run.read_run(finished_run)["train"]["steps"]
+    assert f"{to}: step {steps} of {steps}, for Auto" in capsys.readouterr().out
     for name in ("config.json", "generation_config.json"):
         assert json.loads((to / name).read_text())["eos_token_id"] == 50256
     card = (to / "README.md").read_text()
