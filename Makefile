@@ -58,6 +58,8 @@ clean: ## Remove .venv and build outputs
 $(INSTALLED): pyproject.toml Makefile .ci/unpack-xrt $(NATIVE_SOURCES)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit( \
 	  f"jax-npu needs Python >= 3.11, {sys.executable} is {v[0]}.{v[1]}; run make PYTHON=python3.11 ...")'
+	@command -v $(CXX) >/dev/null || { echo "jax-npu needs g++ 12 or newer, and there is no $(CXX); \
+	sudo apt install g++ (Debian, Ubuntu), sudo dnf install gcc-c++ (Fedora), or make CXX=g++-14 ..." >&2; exit 1; }
 	@if [ -n "$$JAX_NPU_XRT_TREE" ] && ! .ci/unpack-xrt "$$JAX_NPU_XRT_TREE"; then \
 	  echo "backend npu is not built, and its tests are skipped"; fi
 	$(PYTHON) -m venv .venv
