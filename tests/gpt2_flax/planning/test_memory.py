@@ -18,6 +18,7 @@ from gpt2_flax.planning.memory import (
     num_bytes,
     step_and_shapes,
 )
+from gpt2_flax.planning.report import amount, time_of
 from gpt2_flax.training.trained import parts_of_flags
 from gpt2_flax.training.weight_images import has_images
 
@@ -129,3 +130,12 @@ def test_the_command_reads_neither_data_nor_weights(capsys):
         assert line in printed
     assert plan.main(["--seq-len", "2000", "--backend", "xla"]) == 2
     assert "--seq-len must not exceed" in one_line(capsys)
+
+
+def test_amounts_and_times_have_units_that_fit():
+    assert [amount(n).strip() for n in (2.5e5, 9.9e7, 1.04e8, 2.5e10)] == [
+        *("0.2 MB", "99.0 MB", "0.104 GB", "25.000 GB")
+    ]
+    assert [time_of(s) for s in (0.0123, 119, 121, 7199, 22_300)] == [
+        *("0.0123 s", "119 s", "2 min", "120 min", "6.2 h")
+    ]
