@@ -71,8 +71,13 @@ def add_gemm_bench(parsers: Any) -> None:
     )
     for size in "mkn":
         parser.add_argument(f"-{size}", type=int, help="a product of your own")
-    parser.add_argument("--a-order", choices=("mk", "km"), default="mk")
-    parser.add_argument("--b-order", choices=("kn", "nk"), default="kn")
+    for operand, orders in ("a", ("mk", "km")), ("b", ("kn", "nk")):
+        parser.add_argument(
+            f"--{operand}-order",
+            choices=orders,
+            default=orders[0],
+            help=f"order of {operand.upper()} in memory (default: {orders[0]})",
+        )
     parser.add_argument("--repeats", type=int, default=5, help="samples of each")
     parser.add_argument("--json", action="store_true", help="print JSON, no table")
     parser.add_argument("--chart", type=Path, help="PNG of the table")

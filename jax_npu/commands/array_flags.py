@@ -13,6 +13,8 @@ from xdna.gemm.array import (
 )
 from xdna.gemm.tiling import Plan, make_plan
 
+FlagGroup = argparse._ArgumentGroup  # of a parser's --help
+
 # What `add_image_flags` adds: fields of `GemmArray`.
 IMAGE_FLAGS = (
     "images",
@@ -29,25 +31,27 @@ def add_array_flags(
 ) -> None:
     """`--device` and others; with None as its default, a machine may choose it."""
     default = device or "the machine's, or npu1"
-    parser.add_argument(
+    array = parser.add_argument_group("the array's design")
+    array.add_argument(
         "--device",
+        metavar="NAME",
         default=device,
         help=f"one of {', '.join(DEVICES)} (default: {default})",
     )
-    add_tile_flag(parser)
-    parser.add_argument(
+    add_tile_flag(array)
+    array.add_argument(
         "--c-type",
         choices=list(ELEMENT_BYTES),
         default="float32",
         help="type of the result in DDR (default: float32)",
     )
-    parser.add_argument(
+    array.add_argument(
         "--b-column-major", action="store_true", help="B is stored as (n, k)"
     )
-    add_image_flags(parser)
+    add_image_flags(array)
 
 
-def add_image_flags(parser: argparse.ArgumentParser) -> None:
+def add_image_flags(parser: FlagGroup) -> None:
     """Flags for how operands lie in DDR, in memtiles and in cores."""
     parser.add_argument(
         "--images",
@@ -57,16 +61,19 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parts",
         type=int,
+        metavar="N",
         help="parts of a tile's rows of A, with --images tiles (default: 1)",
     )
     parser.add_argument(
         "--c-buffers",
         type=int,
+        metavar="N",
         help="buffers of C in a core, 1 or 2 (default: 2 if they fit)",
     )
     parser.add_argument(
         "--k-slice",
         type=int,
+        metavar="K",
         help="k that a memtile takes at once (default: the tile's)",
     )
     parser.add_argument(
@@ -77,11 +84,12 @@ def add_image_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resident-slots",
         type=int,
+        metavar="N",
         help=f"its slices in a memtile (default: {MAX_RESIDENT_SLOTS})",
     )
 
 
-def add_tile_flag(parser: argparse.ArgumentParser) -> None:
+def add_tile_flag(parser: FlagGroup) -> None:
     parser.add_argument(
         "--tile",
         type=int,
@@ -93,14 +101,30 @@ def add_tile_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_size_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-b", "--batch", type=int, default=1)
-    for size in "mkn":
-        parser.add_argument(f"-{size}", type=int, required=True)
-    parser.add_argument(
-        "--a-order", default="mk", help="order of A in memory: mk or km (default: mk)"
+    product = parser.add_argument_group("the product")
+    product.add_argument(
+        "-b",
+        "--batch",
+        type=int,
+        metavar="N",
+        default=1,
+        help="products of these sizes (default: 1)",
     )
-    parser.add_argument(
-        "--b-order", default="kn", help="order of B in memory: kn or nk (default: kn)"
+    for size, of in ("m", "rows of A"), ("k", "columns of A"), ("n", "columns of B"):
+        product.add_argument(
+            f"-{size}", type=int, metavar=size.upper(), required=True, help=of
+        )
+    product.add_argument(
+        "--a-order",
+        metavar="MK",
+        default="mk",
+        help="order of A in memory: mk or km (default: mk)",
+    )
+    product.add_argument(
+        "--b-order",
+        metavar="KN",
+        default="kn",
+        help="order of B in memory: kn or nk (default: kn)",
     )
 
 

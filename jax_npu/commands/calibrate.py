@@ -35,7 +35,7 @@ def add_calibrate_command(commands: Any) -> None:
         "--csv", type=Path, default=MEASURED, help="measurements (default: published)"
     )
     add_machine_flags(parser)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(command=_calibrate)
 
 

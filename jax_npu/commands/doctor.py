@@ -35,7 +35,7 @@ def add_doctor_command(commands: Any) -> None:
         default=ROOT,
         help="file tree of another machine, examined instead (default: /)",
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(command=_doctor)
 
 

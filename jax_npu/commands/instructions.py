@@ -16,7 +16,14 @@ def add_insts_command(commands: Any) -> None:
     insts = commands.add_parser("insts", help="write a GEMM's instruction words")
     add_array_flags(insts)
     add_size_flags(insts)
-    insts.add_argument("-o", "--out", type=Path, required=True)
+    insts.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="file to write; insts.bin has its second run in insts.1.bin",
+    )
     insts.add_argument(
         "--max-runs",
         type=int,

@@ -15,7 +15,10 @@ from xdna.timing import COMPILERS
 LARGEST_GHZ, LEAST_HZ = 100.0, 1e6  # a clock is in GHz up to here, in Hz from there on
 
 
-def add_machine_flags(parser: argparse.ArgumentParser) -> None:
+Flags = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+def add_machine_flags(parser: Flags) -> None:
     """`--machine` and `--clock`."""
     parser.add_argument(
         "--machine",
@@ -31,7 +34,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_compiler_flag(parser: argparse.ArgumentParser) -> None:
+def add_compiler_flag(parser: Flags) -> None:
     parser.add_argument(
         "--compiler",
         choices=COMPILERS,

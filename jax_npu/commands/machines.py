@@ -27,7 +27,7 @@ def add_machines_command(commands: Any) -> None:
     form.add_argument(
         "--toml", action="store_true", help="the profile as a file to edit"
     )
-    form.add_argument("--json", action="store_true")
+    form.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(command=_machines)
 
 

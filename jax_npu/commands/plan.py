@@ -25,11 +25,12 @@ from xdna.timing import timing
 
 def add_plan_command(commands: Any) -> None:
     plan = commands.add_parser("plan", help="show how a GEMM is tiled and split")
-    add_array_flags(plan, device=None)
     add_size_flags(plan)
-    add_machine_flags(plan)
-    add_compiler_flag(plan)
-    plan.add_argument("--json", action="store_true")
+    add_array_flags(plan, device=None)
+    machine = plan.add_argument_group("the machine around it")
+    add_machine_flags(machine)
+    add_compiler_flag(machine)
+    plan.add_argument("--json", action="store_true", help="the same as JSON")
     plan.set_defaults(command=_plan)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from jax_npu.commands.array_flags import (
     IMAGE_FLAGS,
+    FlagGroup,
     add_image_flags,
     add_tile_flag,
 )
@@ -41,63 +42,80 @@ DESIGN_FLAGS = (
 def add_simulate_command(commands: Any) -> None:
     parser = commands.add_parser("simulate", help="run a design on the virtual NPU")
     _add_design_flags(parser)
-    _add_gemm_flags(parser)
-    parser.add_argument(
-        "--device", help="default: the design's, or the machine's, or npu1"
+    _add_gemm_flags(parser.add_argument_group("instead of a design, one of our GEMMs"))
+    _add_array_flags(parser.add_argument_group("the array, and the machine around it"))
+    _add_file_flags(parser.add_argument_group("what is shown and written"))
+    parser.set_defaults(command=_simulate)
+
+
+def _add_array_flags(group: FlagGroup) -> None:
+    group.add_argument(
+        "--device",
+        metavar="NAME",
+        help="default: the design's, or the machine's, or npu1",
     )
-    add_machine_flags(parser)
-    add_compiler_flag(parser)
-    parser.add_argument("--arithmetic", choices=ARITHMETICS, default="exact")
-    parser.add_argument(
+    add_machine_flags(group)
+    add_compiler_flag(group)
+    group.add_argument(
+        "--arithmetic",
+        choices=ARITHMETICS,
+        default="exact",
+        help="of matmuls (default: exact)",
+    )
+    group.add_argument(
         "--b-column-major",
         "--b-col-major",
         action="store_true",
         help="matmuls take B as (n, k)",
     )
-    _add_file_flags(parser)
-    parser.add_argument("--json", action="store_true", help="the report as JSON")
-    parser.set_defaults(command=_simulate)
 
 
-def _add_file_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--trace", type=Path, help="file for Perfetto to open")
-    parser.add_argument(
-        "--report", type=Path, help="file of HTML that shows the run, for a browser"
+def _add_file_flags(group: FlagGroup) -> None:
+    group.add_argument(
+        "--trace", type=Path, metavar="FILE", help="file for Perfetto to open"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="file of HTML that shows the run, for a browser",
+    )
+    group.add_argument(
         "--against",
         type=Path,
-        metavar="REPORT",
+        metavar="FILE",
         help="earlier file of --report, whose run is shown beside this one",
     )
-    parser.add_argument(
+    group.add_argument(
         "--until", type=int, metavar="CYCLE", help="stop after that cycle of the array"
     )
-    parser.add_argument(
+    group.add_argument(
         "--dump",
         type=Path,
         metavar="FOLDER",
         help="write the array's state and memories at the end, a trap's included",
     )
+    group.add_argument("--json", action="store_true", help="the report as JSON")
 
 
 def _add_design_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("design", type=Path, nargs="?", help="MLIR, fully placed")
     parser.add_argument("words", type=Path, nargs="?", help="its instruction words")
-    parser.add_argument(
+    group = parser.add_argument_group("the design's arguments and kernels")
+    group.add_argument(
         "--design",
         dest="design_name",
         metavar="NAME",
         help="the aie.device to load, where the file has several",
     )
-    parser.add_argument(
+    group.add_argument(
         "--pdi",
         action="append",
         metavar="ID=FILE[@NAME]",
         help="a design that the words load by LOADPDI of that id",
     )
     for flag, metavar in ("--in", "A.npy[:DTYPE]"), ("--out", "C.npy:DTYPE:SIZES"):
-        parser.add_argument(
+        group.add_argument(
             flag,
             dest="buffers",
             action="append",
@@ -105,20 +123,21 @@ def _add_design_flags(parser: argparse.ArgumentParser) -> None:
             metavar=metavar,
             help="the stream's next argument",
         )
-    parser.add_argument(
+    group.add_argument(
         "--kernels",
         type=Path,
+        metavar="FILE",
         help="Python file with KERNELS, a list of Kernel, or kernels in C++ (.cc), "
         "which g++ compiles for the host",
     )
-    parser.add_argument(
+    group.add_argument(
         "--kernel",
         action="append",
         metavar="NAME=CYCLES[:ACCESSES]",
         help="what a call of a kernel in C++ takes, and a letter r, w, b (both) or - "
         "for each of its arguments",
     )
-    parser.add_argument(
+    group.add_argument(
         "--kernel-flag",
         action="append",
         metavar="FLAG",
@@ -131,24 +150,33 @@ def _buffer(flag: str, text: str) -> tuple[str, str]:
     return flag, text
 
 
-def _add_gemm_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gemm", type=int, nargs=3, metavar=("M", "K", "N"))
-    parser.add_argument("--batch", type=int, help="products in the GEMM (default: 1)")
-    add_tile_flag(parser)
-    add_image_flags(parser)
-    parser.add_argument(
+def _add_gemm_flags(group: FlagGroup) -> None:
+    group.add_argument(
+        "--gemm",
+        type=int,
+        nargs=3,
+        metavar=("M", "K", "N"),
+        help="the product (M, K) x (K, N)",
+    )
+    group.add_argument(
+        "--batch", type=int, metavar="N", help="products in the GEMM (default: 1)"
+    )
+    add_tile_flag(group)
+    add_image_flags(group)
+    group.add_argument(
         "--c-type",
         "--out-dtype",
         choices=list(ELEMENT_BYTES),
         help="type of the GEMM's result (default: float32)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--check", action="store_true", help="compare the GEMM with NumPy"
     )
-    parser.add_argument(
+    group.add_argument(
         "--repeat",
         type=int,
-        help="run the GEMM this many times, and print the simulator's speed",
+        metavar="N",
+        help="run the GEMM so many times, and print the simulator's speed",
     )
 
 

@@ -1,5 +1,6 @@
 """`jax-npu` in a terminal: what it prints fits, and says what to do next."""
 
+import argparse
 import io
 import re
 import subprocess
@@ -168,3 +169,19 @@ echo "${{COMPREPLY[@]}}" """
         ["bash", "-c", asked], capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["simulate"], done.stderr
+
+
+def flags(parser):
+    """All flags of a parser, and those of its commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from flags(command)
+        elif action.option_strings:
+            yield parser.prog, action
+
+
+def test_every_flag_of_every_command_says_what_it_does():
+    found = list(flags(make_parser()))
+    assert len(found) > 100
+    assert not [(command, x.option_strings) for command, x in found if not x.help]
