@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gpt2_flax import run
 from gpt2_flax.errors import InputError
+from gpt2_flax.interrupts import interrupts_deferred
 from gpt2_flax.validations import Validations
 
 LATEST, BEST = "latest", "best"
@@ -13,6 +14,7 @@ HELP = (
 )
 
 
+@interrupts_deferred()
 def chosen_step(out: Path, choice: str = LATEST) -> int:
     """The step of a checkpoint of the run in `out`.
 

@@ -25,6 +25,7 @@ from orbax.checkpoint.checkpoint_managers import PreservationPolicy
 from gpt2_flax.backend import require_results
 from gpt2_flax.errors import InputError
 from gpt2_flax.files import write_json
+from gpt2_flax.interrupts import interrupts_deferred
 from jax_npu.files import partial_files, write_atomically, write_folder_atomically
 
 RECORD = "config.json"
@@ -220,6 +221,7 @@ def open_checkpoints(out: Path, kept: Kept | None = None) -> ocp.CheckpointManag
     return ocp.CheckpointManager((out / "checkpoints").absolute(), options=options)
 
 
+@interrupts_deferred()
 def latest_step(out: Path) -> int:
     """The step of the newest checkpoint, 0 if there is none."""
     with open_checkpoints(out) as checkpoints:
@@ -236,6 +238,7 @@ def save_checkpoint(
     checkpoints.save(step, args=ocp.args.Composite(**args))
 
 
+@interrupts_deferred()
 def restore_checkpoint(
     out: Path, shapes: dict[str, Any], step: int | None = None
 ) -> dict[str, Any]:

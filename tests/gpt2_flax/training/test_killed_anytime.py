@@ -33,6 +33,7 @@ def attempt(out, kill_after=None):
     if child == 0:
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1), os.dup2(log, 2)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup ignores it
         begun = (out / "config.json").exists()
         code = train.main([*(["--resume"] if begun else flags), "--out", str(out)])
         sys.stdout.flush()
