@@ -39,20 +39,29 @@ def out(tmp_path):
 
 
 def interrupted_by(monkeypatch, act):
-    """Has each restore of Orbax begin with `act`."""
-    stock = ocp.CheckpointManager.restore
+    """Has each restore of Orbax begin with `act`; returns those that ended."""
+    stock, ended = ocp.CheckpointManager.restore, []
 
     def restore(*arguments, **options):
         act()
-        return stock(*arguments, **options)
+        items = stock(*arguments, **options)
+        ended.append(items)
+        return items
 
     monkeypatch.setattr(ocp.CheckpointManager, "restore", restore)
+    return ended
 
 
-def test_an_interrupt_that_orbax_turns_into_an_error_is_no_damage(out, monkeypatch):
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_orbax_would_turn_into_an_error_is_one(out, monkeypatch):
     def act():
-        signal.raise_signal(signal.SIGINT)
-        raise RuntimeError("Cannot close a running event loop")
+        try:
+            interrupt()
+        except KeyboardInterrupt:
+            raise RuntimeError("Cannot close a running event loop") from None
 
     interrupted_by(monkeypatch, act)
     assert restore(out) == 130
@@ -60,21 +69,28 @@ def test_an_interrupt_that_orbax_turns_into_an_error_is_no_damage(out, monkeypat
 
 
 def test_it_acts_once_a_checkpoint_is_read(out, monkeypatch):
-    interrupted_by(monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    ended = interrupted_by(monkeypatch, interrupt)
     assert restore(out) == 130
+    assert ended
 
 
 def test_a_second_one_acts_at_once(out, monkeypatch):
-    later = []
-
     def act():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        later.append(1)
+        interrupt()
+        interrupt()
+
+    ended = interrupted_by(monkeypatch, act)
+    assert restore(out) == 130
+    assert not ended
+
+
+def test_an_error_after_one_is_not_what_the_caller_gets(out, monkeypatch):
+    def act():
+        interrupt()
+        raise RuntimeError("a broken file")
 
     interrupted_by(monkeypatch, act)
     assert restore(out) == 130
-    assert not later
 
 
 def test_without_one_an_error_is_what_it_was(out, monkeypatch):
