@@ -44,8 +44,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Whenever the program ends, `path` is the old file or the new one.
     """
-    # A name of its own: other processes and threads may be writing the same file.
-    partial = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex[:8]))
+    partial = _beside(path)
     try:
         partial.touch(exist_ok=False)
         mode = partial.stat().st_mode  # the umask's; safetensors would make it 0600
@@ -65,7 +64,7 @@ def write_folder_atomically(path: Path, fill: Callable[[Path], object]) -> None:
     Raises:
       OSError: `path` is there already, and not an empty folder.
     """
-    partial = path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex[:8]))
+    partial = _beside(path)
     try:
         partial.mkdir()
         fill(partial)
@@ -73,6 +72,11 @@ def write_folder_atomically(path: Path, fill: Callable[[Path], object]) -> None:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _beside(path: Path) -> Path:
+    """A name of its own: other processes and threads may be writing the same file."""
+    return path.with_name(PARTIAL.format(path.name, uuid.uuid4().hex[:8]))
 
 
 def partial_files(path: Path) -> list[Path]:
