@@ -10,7 +10,7 @@ import jax_npu
 from . import libraries
 
 NUM_STEPS = 8
-# Of a step's loss and of the first loss: products of bf16 operands, and what training
+# Error of a step's loss, of the first loss: products of bf16 operands, and what training
 # makes of their errors in a few steps.
 LOSS_TOLERANCE, FIRST_LOSS_TOLERANCE = 0.02, 1e-4
 MIN_OFFLOADED = 0.99  # of the FLOPs of all products
