@@ -10,8 +10,8 @@ import jax_npu
 from . import libraries
 
 NUM_STEPS = 8
-# Error of a step's loss, of the first loss: products of bf16 operands, and what training
-# makes of their errors in a few steps.
+# Errors of a step's loss and of the first: products of bf16 operands, and what
+# training makes of their errors in a few steps.
 LOSS_TOLERANCE, FIRST_LOSS_TOLERANCE = 0.02, 1e-4
 MIN_OFFLOADED = 0.99  # of the FLOPs of all products
 
